@@ -1,0 +1,50 @@
+"""What can go wrong while the program runs, in one small tree.
+
+    StreamError                 the root: the programs catch this and nothing else
+      SourceError               a source that cannot be opened: missing, not a video, no camera
+      SourceLostError           a source that was running and broke off
+      WeightsError              weights missing, corrupt or of another architecture
+      EngineError               an engine that is unknown here, not installed or refuses a model
+      SinkError                 an output that cannot be written
+
+Every message is one line that names the cause and the remedy, without user
+names, passwords or tokens. Wrong arguments of functions are `ValueError`s.
+"""
+
+import re
+
+
+class StreamError(Exception):
+    """Root of the tree; `str()` of it is what the user reads."""
+
+
+class SourceError(StreamError):
+    """A source cannot be opened or holds nothing that can be shown."""
+
+
+class SourceLostError(StreamError):
+    """A source was delivering frames and broke off before its end."""
+
+
+class WeightsError(StreamError):
+    """Weights are missing, corrupt, or do not fit the architecture."""
+
+
+class EngineError(StreamError):
+    """An engine is not installed, has no device, or refuses a model."""
+
+
+class SinkError(StreamError):
+    """An output cannot be opened or written."""
+
+
+# Greedy up to the last @ of the token: passwords may hold @, : and /.
+_USERINFO = re.compile(r"(\w+://)[^\s'\"]*@")
+_QUERY_SECRET = re.compile(
+    r"(?i)\b(user(?:name)?|usr|pass(?:word|wd)?|pwd|token|key|auth)=[^&\s'\"]+"
+)
+
+
+def redact(text: object) -> str:
+    """Return `str(text)` with user names, passwords and tokens of URLs replaced by ***."""
+    return _QUERY_SECRET.sub(r"\1=***", _USERINFO.sub(r"\1***@", str(text)))

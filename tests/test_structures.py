@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from errors import redact
+from structures import Detections, Estimates, Frame, Gender
+
+
+def test_a_frame_cannot_be_drawn_on_but_the_array_it_was_made_of_can():
+    image = np.zeros((4, 6, 3), np.uint8)
+    frame = Frame(image, 0, 0.0)
+    assert frame.size_wh == (6, 4)
+    with pytest.raises(ValueError, match="read-only"):
+        frame.image[0, 0] = 1
+    image[0, 0] = 1
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 4)])
+def test_a_frame_wants_three_channels(shape):
+    with pytest.raises(ValueError, match="got"):
+        Frame(np.zeros(shape, np.uint8), 0, 0.0)
+
+
+def test_detections_of_unequal_lengths_or_other_types_are_refused():
+    boxes, scores = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
+    with pytest.raises(ValueError, match=r"want \(N, 4\) float32, got \(2, 4\) float64"):
+        Detections(boxes.astype(np.float64), scores)
+    with pytest.raises(ValueError, match="scores"):
+        Detections(boxes, scores[:1])
+    with pytest.raises(ValueError, match="landmarks"):
+        Detections(boxes, scores, np.zeros((2, 4, 2), np.float32))
+
+
+def test_no_detections_have_all_their_arrays():
+    none = Detections.empty()
+    assert len(none) == 0
+    assert none.landmarks.shape == (0, 5, 2)
+
+
+def test_estimates_of_unequal_lengths_are_refused():
+    two, one = np.zeros(2, np.float32), np.zeros(1, np.float32)
+    with pytest.raises(ValueError, match="female_prob"):
+        Estimates(two, two, one)
+
+
+def test_a_single_estimate_is_unsure_in_the_middle():
+    assert [Gender.of(p) for p in (0.1, 0.5, 0.6, 0.9)] == ["male", "unsure", "unsure", "female"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://joe:s3cret@camera/live",
+        "rtsp://joe:s3@c:r/et@camera:554/live",
+        "http://camera/video?user=joe&password=s3cret&size=2",
+        "cannot open 'rtsp://joe:s3cret@camera/live': refused",
+    ],
+)
+def test_no_part_of_a_password_survives(address):
+    text = redact(address)
+    assert "s3" not in text
+    assert "r/et" not in text
+    assert "joe" not in text
+    assert "camera" in text
