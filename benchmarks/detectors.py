@@ -1,0 +1,230 @@
+"""Speed of the detectors, their recall, and MTCNN beside the package `mtcnn`.
+
+    python -m benchmarks.detectors [--data DIR] [--repeat N] [--threads N]
+
+What is compared runs in turns on the same pictures, so that a busy machine slows all
+alike: trust the ratios more than the milliseconds. The package runs on TensorFlow;
+where either is missing, its rows are left out and a line says so.
+"""
+
+import argparse
+import csv
+import os
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from detectors import Detector
+from detectors.dlib_hog import DlibHogDetector
+from detectors.mtcnn_cascade import MtcnnDetector
+from detectors.nms import overlaps
+from errors import SourceError
+from structures import Detections, Float32, Image
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = ((640, 360), (1280, 720), (1920, 1080))
+PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid goes wrong and it finds nothing
+SAME_FACE = 0.4  # overlap from which two boxes are taken for the same face
+
+
+class PackageDetector:
+    """The package `mtcnn` with its own settings, behind our contract."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from mtcnn import MTCNN
+
+        self._model = MTCNN()
+
+    def detect(self, image: Image) -> Detections:
+        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`."""
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        rows = self._model.detect_faces(
+            rgb,
+            min_face_size=PACKAGE_MIN_FACE,
+            output_type="numpy",
+            box_format="xyxy",
+            fit_to_image=False,
+        )
+        faces = np.asarray(rows, np.float32).reshape(-1, 16)
+        points = faces[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
+        return Detections(faces[:, 1:5], faces[:, 5], points)
+
+
+class Labelled(NamedTuple):
+    """A picture and the (N, 4) float32 xyxy boxes of its faces."""
+
+    image: Image
+    boxes: Float32
+
+
+Detect = Callable[[Image], Detections]
+
+
+def _read(path: Path) -> Image:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SourceError(f"{path}: not a picture that OpenCV can read; restore the file")
+    return image
+
+
+def five_faces(size_wh: tuple[int, int]) -> Image:
+    """Return a picture of that size made of the portraits, five faces in it."""
+    width, height = size_wh
+    picture = np.full((height, width, 3), 90, np.uint8)
+    names = sorted((ROOT / "samples" / "portraits").iterdir())
+    for i in range(5):
+        portrait = _read(names[i % len(names)])
+        side = min(portrait.shape[:2])
+        tile = cv2.resize(portrait[:side, :side], (width // 3, height // 2))
+        y, x = i // 3 * (height // 2), i % 3 * (width // 3)
+        picture[y : y + height // 2, x : x + width // 3] = tile
+    return picture
+
+
+def read_labelled(folder: Path) -> list[Labelled]:
+    """Return the group photographs of `boxes.csv` (file, x, y, w, h, ...)."""
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    with (folder / "boxes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            x, y, w, h = (float(row[key]) for key in "xywh")
+            boxes.setdefault(row["file"], []).append((x, y, x + w, y + h))
+    return [
+        Labelled(_read(folder / name), np.array(rows, np.float32)) for name, rows in boxes.items()
+    ]
+
+
+def medians_ms(calls: dict[str, Detect], image: Image, repeat: int) -> dict[str, float]:
+    """Return the median time of each call in milliseconds; they run in turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeat + 1):
+        for name, detect in calls.items():
+            start = time.perf_counter()
+            detect(image)
+            if turn:  # the first one warms up
+                times[name].append(time.perf_counter() - start)
+    return {name: 1000 * float(np.median(values)) for name, values in times.items()}
+
+
+def recall(found: list[Float32], pictures: list[Labelled], overlap: float) -> tuple[int, int]:
+    """Return how many labelled faces have a box that overlaps by `overlap`, of how many."""
+    hits = sum(
+        int((overlaps(picture.boxes, boxes) >= overlap).any(1).sum())
+        for boxes, picture in zip(found, pictures, strict=True)
+    )
+    return hits, sum(len(picture.boxes) for picture in pictures)
+
+
+def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
+    """Return in words how far two detectors' faces and landmarks lie apart."""
+    shared, apart = [], []
+    for a, b in zip(ours, theirs, strict=True):
+        matrix = overlaps(b.boxes, a.boxes)
+        points_a, points_b = _points(a), _points(b)
+        for i in np.flatnonzero((matrix >= SAME_FACE).any(1)):
+            j = matrix[i].argmax()
+            eyes = np.linalg.norm(points_b[i, 0] - points_b[i, 1])
+            shared.append(matrix[i, j])
+            apart.append(np.linalg.norm(points_a[j] - points_b[i], axis=1).mean() / eyes)
+    total = sum(len(b) for b in theirs)
+    return (
+        f"{len(shared)} of {total} faces in common, IoU {np.median(shared):.3f}, "
+        f"landmarks apart {100 * np.median(apart):.1f} % of the eye distance (median)"
+    )
+
+
+def _points(found: Detections) -> Float32:
+    if found.landmarks is None:
+        raise ValueError("a detector with landmarks is wanted, got one without")
+    return found.landmarks
+
+
+def mirrored(detect: Detect, image: Image) -> Detections:
+    """Return the faces of the mirrored picture, mirrored back."""
+    found = detect(np.ascontiguousarray(image[:, ::-1]))
+    width = image.shape[1]
+    boxes = found.boxes.copy()
+    boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+    points = _points(found)[:, [1, 0, 2, 4, 3]]
+    points[..., 0] = width - 1 - points[..., 0]
+    return Detections(boxes, found.scores, points)
+
+
+def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> None:
+    """Print a table of times by picture size."""
+    detectors: dict[str, Detector] = {
+        "mtcnn, min face 40": MtcnnDetector(40, threads=threads),
+        "mtcnn, min face 80": MtcnnDetector(80, threads=threads),
+        "dlib HOG": DlibHogDetector(),
+        "dlib HOG, upsample 1": DlibHogDetector(1),
+    }
+    calls: dict[str, Detect] = {name: each.detect for name, each in detectors.items()}
+    if package is not None:
+        calls[f"mtcnn, min face {PACKAGE_MIN_FACE}"] = MtcnnDetector(
+            PACKAGE_MIN_FACE, threads=threads
+        ).detect
+        calls["package mtcnn"] = package.detect
+    tables = [medians_ms(calls, five_faces(size), repeat) for size in SIZES]
+    print(f"{'median ms, five faces':24}" + "".join(f"{w}x{h}".rjust(12) for w, h in SIZES))
+    for name in calls:
+        print(f"{name:24}" + "".join(f"{table[name]:12.1f}" for table in tables))
+    if package is not None:
+        for name in calls:
+            if name.startswith("mtcnn"):
+                ratios = "".join(f"{t['package mtcnn'] / t[name]:11.1f}x" for t in tables)
+                print(f"{'package / ' + name:24}{ratios}")
+
+
+def print_recall(folder: Path, threads: int, package: PackageDetector | None) -> None:
+    """Print the recall on labelled photographs, and the agreement with the package."""
+    pictures = read_labelled(folder)
+    detectors: dict[str, Detect] = {
+        f"mtcnn, min face {side}": MtcnnDetector(side, threads=threads).detect for side in (20, 40)
+    }
+    detectors |= {f"dlib HOG, upsample {n}": DlibHogDetector(n).detect for n in (0, 1)}
+    if package is not None:
+        detectors["package mtcnn"] = package.detect
+    found = {name: [detect(p.image) for p in pictures] for name, detect in detectors.items()}
+    print(f"\n{'recall':24}{'IoU 0.4':>12}{'IoU 0.5':>12}{'found':>12}")
+    for name, results in found.items():
+        boxes = [result.boxes for result in results]
+        hits = ["{}/{}".format(*recall(boxes, pictures, overlap)) for overlap in (0.4, 0.5)]
+        print(f"{name:24}{hits[0]:>12}{hits[1]:>12}{sum(map(len, boxes)):>12}")
+    print()
+    for name, results in found.items():
+        if "mtcnn" not in name:
+            continue
+        if package is not None and name != "package mtcnn":
+            print(f"{name} and the package: {agreement(results, found['package mtcnn'])}")
+        turned = [mirrored(detectors[name], picture.image) for picture in pictures]
+        print(f"{name} and itself on mirrored pictures: {agreement(turned, results)}")
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    default = Path(os.environ.get("FACES_DATA", ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=default, help="folder with boxes/dlib_faces")
+    parser.add_argument("--repeat", type=int, default=20, help="timed runs of each")
+    parser.add_argument("--threads", type=int, default=0, help="of OpenVINO, 0 = all cores")
+    args = parser.parse_args()
+    package = None
+    if find_spec("mtcnn") and find_spec("tensorflow"):
+        package = PackageDetector()
+    else:
+        print("the package mtcnn with TensorFlow is not installed: no comparison with it\n")
+    print_speed(args.repeat, args.threads, package)
+    folder = args.data / "boxes" / "dlib_faces"
+    if folder.is_dir():
+        print_recall(folder, args.threads, package)
+    else:
+        print(f"\nno labelled photographs in {folder}: no recall")
+
+
+if __name__ == "__main__":
+    main()

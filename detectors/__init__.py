@@ -1,0 +1,61 @@
+"""Face detectors: the contract, and the menu of those there are.
+
+A detector is pure: the same picture gives the same faces, and no state is kept.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from structures import Detections, Float32, Image
+
+
+class Detector(Protocol):
+    """Finds faces in one picture.
+
+    Attributes:
+        landmark_template: (5, 2) float32, where the detector's five points lie in the
+            canonical unit chip (x right, y down, 0..1); what alignment warps them to.
+        confident_score: the score from which a detection is as good as certain.
+    """
+
+    landmark_template: Float32
+    confident_score: float
+
+    def detect(self, image: Image) -> Detections:
+        """Find the faces of `image`, (H, W, 3) uint8 BGR, in its own pixels, best first."""
+        ...
+
+
+def _mtcnn(min_face: int, upsample: int, threads: int) -> Detector:
+    from detectors.mtcnn_cascade import MtcnnDetector
+
+    return MtcnnDetector(min_face=min_face, threads=threads)
+
+
+def _dlib(min_face: int, upsample: int, threads: int) -> Detector:
+    from detectors.dlib_hog import DlibHogDetector
+
+    return DlibHogDetector(upsample=upsample)
+
+
+DETECTORS: dict[str, Callable[[int, int, int], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
+
+
+def make_detector(name: str, min_face: int = 40, upsample: int = 0, threads: int = 0) -> Detector:
+    """Build the detector called `name`; nothing that it does not need is imported.
+
+    Args:
+        name: a key of `DETECTORS`.
+        min_face: smallest face side to look for, pixels (mtcnn).
+        upsample: times the picture is doubled before the search (dlib).
+        threads: threads of the inference engine, 0 = as many as there are cores.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
+    return DETECTORS[name](min_face, upsample, threads)
+
+
+__all__ = ["DETECTORS", "Detector", "make_detector"]

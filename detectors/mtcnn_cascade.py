@@ -1,0 +1,173 @@
+"""MTCNN: three small nets, each judging what the one before lets through.
+
+Reference:
+    Zhang, Zhang, Li, Qiao, "Joint Face Detection and Alignment using Multitask
+    Cascaded Convolutional Networks", 2016, arXiv 1604.02878, section II.
+    Differs: P-Net's suppression within a level keeps the windows that beat their eight
+    neighbours (just these overlap by more than half), on all levels at once.
+"""
+
+import cv2
+import numpy as np
+
+from detectors.mtcnn_nets import GEOMETRY, Net
+from detectors.nms import nms
+from detectors.pyramid import CELL, GREY, Pyramid
+from structures import Detections, Float32, Image
+
+# Left eye, right eye, nose, left and right mouth corner, as the viewer sees them.
+LANDMARK_TEMPLATE = np.array(
+    [(0.317, 0.303), (0.671, 0.304), (0.492, 0.512), (0.334, 0.674), (0.652, 0.673)], np.float32
+)
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_NMS_THRESHOLD = 0.7
+_MAX_PROPOSALS = 1024  # of P-Net, the best; what bounds the time that a picture can take
+_CHUNK = 128  # faces that a net sees at a time: bounds the memory
+
+
+class MtcnnDetector:
+    """Finds faces and five landmarks; deterministic, not thread-safe.
+
+    The scores are O-Net's probabilities. Boxes may leave the picture, and go from pixel edge
+    to pixel edge; a landmark at (0, 0) lies on the centre of the first pixel, as in OpenCV.
+
+    Args:
+        min_face: smallest face side to look for, pixels, at least 12; time goes with
+            1 / min_face squared.
+        scale_factor: ratio of neighbouring pyramid levels, between 0 and 1.
+        thresholds: the probabilities that P-, R- and O-Net ask of a face, between 0 and 1.
+            The usual 0.7 for O-Net takes napes for faces: 0.9 leaves a tenth of the false
+            detections and costs 5 % of the true ones, which tracking bridges.
+        threads: threads of the inference engine, 0 = as many as there are cores.
+
+    Raises:
+        ValueError: an argument out of its range.
+        WeightsError: the weights are not installed.
+    """
+
+    landmark_template: Float32 = LANDMARK_TEMPLATE
+    confident_score: float = 0.99
+
+    def __init__(
+        self,
+        min_face: int = 40,
+        scale_factor: float = 0.709,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9),
+        threads: int = 0,
+    ) -> None:
+        if min_face < CELL:
+            raise ValueError(f"min_face must be at least {CELL}, got {min_face}")
+        if not 0 < scale_factor < 1:
+            raise ValueError(f"scale_factor must lie between 0 and 1, got {scale_factor}")
+        if len(thresholds) != 3 or not all(0 < t < 1 for t in thresholds):
+            raise ValueError(f"thresholds must be three between 0 and 1, got {thresholds}")
+        if threads < 0:
+            raise ValueError(f"threads must not be negative, got {threads}")
+        self._min_face = min_face
+        self._scale_factor = scale_factor
+        odds = np.array(thresholds)
+        self._logits = np.log(odds / (1 - odds)).tolist()
+        self._pnet, self._rnet, self._onet = (Net(name, threads) for name in GEOMETRY)
+        self._pyramid_key: tuple[int, int] | None = None
+        self._pyramid: Pyramid
+
+    def detect(self, image: Image) -> Detections:
+        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
+
+        Raises:
+            ValueError: not such an image.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image: want (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        boxes = self._propose(image)
+        boxes = self._refine(image, boxes)
+        return self._output(image, boxes)
+
+    def _propose(self, image: Image) -> Float32:
+        """P-Net: return (N, 4) boxes of windows that may hold a face."""
+        pyramid = self._pyramid_for(image)
+        if not pyramid.levels:
+            return np.zeros((0, 4), np.float32)
+        maps = self._pnet(pyramid.pack(image))[0]
+        logits = np.where(pyramid.outside, -np.inf, maps[0])
+        peaks = (logits > self._logits[0]) & (logits >= cv2.dilate(logits, _NEIGHBOURS))
+        rows, columns = np.nonzero(peaks)
+        boxes = moved(pyramid.boxes(rows, columns), maps[1:5, rows, columns].T)
+        best = nms(boxes, logits[rows, columns], _NMS_THRESHOLD)
+        return boxes[best[:_MAX_PROPOSALS]]
+
+    def _refine(self, image: Image, boxes: Float32) -> Float32:
+        """R-Net: return those of `boxes` that look like a face, better placed."""
+        boxes = squares(boxes)
+        outputs = run_on_crops(self._rnet, image, boxes, GEOMETRY["rnet"].side)
+        passed = outputs[:, 0] > self._logits[1]
+        boxes, outputs = moved(boxes[passed], outputs[passed, 1:5]), outputs[passed]
+        return boxes[nms(boxes, outputs[:, 0], _NMS_THRESHOLD)]
+
+    def _output(self, image: Image, boxes: Float32) -> Detections:
+        """O-Net: return the faces among `boxes` with their landmarks, best first."""
+        boxes = squares(boxes)
+        outputs = run_on_crops(self._onet, image, boxes, GEOMETRY["onet"].side)
+        passed = outputs[:, 0] > self._logits[2]
+        boxes, outputs = boxes[passed], outputs[passed]
+        faces = moved(boxes, outputs[:, 1:5])
+        best = nms(faces, outputs[:, 0], _NMS_THRESHOLD, "min")
+        points = outputs[:, 5:15].reshape(-1, 2, 5).transpose(0, 2, 1)  # was x1..x5, y1..y5
+        sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
+        landmarks = boxes[:, None, :2] + points * sides - 0.5  # from edges to pixel centres
+        scores = 1 / (1 + np.exp(-outputs[:, 0]))
+        return Detections(faces[best], scores[best], landmarks[best])
+
+    def _pyramid_for(self, image: Image) -> Pyramid:
+        """Return the plan for the picture's size; a stream needs just one."""
+        size_wh = image.shape[1], image.shape[0]
+        if self._pyramid_key != size_wh:
+            self._pyramid = Pyramid(size_wh, self._min_face, self._scale_factor)
+            self._pyramid_key = size_wh
+        return self._pyramid
+
+
+def moved(boxes: Float32, offsets: Float32) -> Float32:
+    """Return (N, 4) boxes with their corners moved by `offsets`, (N, 4) fractions of the sides."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + offsets * np.tile(sides, 2)
+
+
+def squares(boxes: Float32) -> Float32:
+    """Return the (N, 4) squares about the boxes' centres with their longer sides."""
+    half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    return np.concatenate([centres - half, centres + half], 1)
+
+
+def crop(image: Image, boxes: Float32, side: int) -> Image:
+    """Return the boxes' contents as (N, side, side, 3) uint8, grey outside the picture.
+
+    The outermost pixels' centres lie on the box's edges: with such crops the published
+    weights do best.
+
+    Args:
+        image: (H, W, 3) uint8.
+        boxes: (N, 4) float32 xyxy, N >= 1.
+        side: of each crop in pixels.
+    """
+    steps = np.linspace(0, 1, side, dtype=np.float32)
+    # Pixel k covers k..k+1: its centre, which remap calls k, lies at k + 0.5.
+    x = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps - 0.5
+    y = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps - 0.5
+    shape = (len(boxes), side, side)
+    map_x = np.broadcast_to(x[:, None, :], shape).reshape(-1, side)
+    map_y = np.broadcast_to(y[:, :, None], shape).reshape(-1, side)
+    grey = (GREY, GREY, GREY)
+    crops = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, grey)
+    return crops.reshape(*shape, 3)
+
+
+def run_on_crops(net: Net, image: Image, boxes: Float32, side: int) -> Float32:
+    """Return the net's (N, channels) outputs for the boxes; (0, 15) for N = 0."""
+    if not len(boxes):
+        return np.zeros((0, 15), np.float32)
+    chunks = range(0, len(boxes), _CHUNK)
+    outputs = [net(crop(image, boxes[i : i + _CHUNK], side))[:, :, 0, 0].copy() for i in chunks]
+    return np.concatenate(outputs)

@@ -1,0 +1,183 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detectors.mtcnn_cascade import MtcnnDetector, crop, run_on_crops, squares
+from detectors.mtcnn_nets import GEOMETRY, Net
+from detectors.nms import overlaps
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTRAITS = ROOT / "samples" / "portraits"
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return MtcnnDetector()
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    """One face, about 130 wide and 180 high, at (200, 45) of 480 x 440 pixels."""
+    return cv2.resize(cv2.imread(str(PORTRAITS / "barack_obama_2012.jpg")), (480, 600))[:440]
+
+
+@pytest.mark.parametrize(
+    "size", [(0, 0), (1, 1), (11, 11), (1, 500), (500, 1), (13, 900), (90, 90)]
+)
+def test_a_grey_picture_of_any_size_has_no_faces(detector, size):
+    found = detector.detect(np.full((*size, 3), 128, np.uint8))
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == (0,)
+    assert found.landmarks.shape == (0, 5, 2)
+
+
+def test_a_picture_of_4k_works(detector, portrait):
+    huge = np.full((2160, 3840, 3), 90, np.uint8)
+    huge[1000:1440, 3000:3480] = portrait
+    (face,) = detector.detect(huge).boxes
+    assert overlaps(face[None] - [3000, 1000, 3000, 1000], detector.detect(portrait).boxes) > 0.8
+
+
+@pytest.mark.parametrize("name", ["barack_obama_2012.jpg", "eileen_collins.png", "joe_biden.jpg"])
+def test_one_face_is_found_with_its_landmarks_in_place(detector, name):
+    image = cv2.imread(str(PORTRAITS / name))
+    image = cv2.resize(image, (400, round(400 * image.shape[0] / image.shape[1])))
+    found = detector.detect(image)
+    (box,), (points,) = found.boxes, found.landmarks
+    left_eye, right_eye, nose, left_mouth, right_mouth = points
+    assert (points > box[:2]).all() and (points < box[2:]).all()
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_mouth[0] < nose[0] < right_mouth[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_the_landmarks_fit_the_template(detector, portrait):
+    (points,) = detector.detect(portrait).landmarks
+    matrix, _ = cv2.estimateAffinePartial2D(points, detector.landmark_template, method=cv2.LMEDS)
+    in_chip = points @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(in_chip - detector.landmark_template).max() < 0.08
+
+
+def test_the_picture_stays_untouched_and_the_same_picture_gives_the_same(detector, portrait):
+    before = portrait.copy()
+    first = detector.detect(portrait)
+    detector.detect(portrait[:300])
+    again = detector.detect(portrait)
+    np.testing.assert_array_equal(portrait, before)
+    for field in ("boxes", "scores", "landmarks"):
+        np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
+
+
+def test_a_read_only_picture_and_a_slice_of_a_larger_one_work(detector, portrait):
+    wide = np.concatenate([portrait, portrait], axis=1)
+    wide.flags.writeable = False
+    half = detector.detect(wide[:, :480])
+    np.testing.assert_array_equal(half.boxes, detector.detect(portrait).boxes)
+
+
+def test_the_best_face_comes_first(detector, portrait):
+    small = cv2.GaussianBlur(cv2.resize(portrait, None, fx=0.3, fy=0.3), (5, 5), 0)
+    both = np.zeros((440, 700, 3), np.uint8)
+    both[: small.shape[0], : small.shape[1]] = small
+    both[:, 220:] = portrait
+    found = detector.detect(both)
+    assert len(found) == 2
+    assert found.scores[0] >= found.scores[1]
+
+
+def test_a_face_that_moves_moves_its_box_and_landmarks(detector, portrait):
+    here = detector.detect(cv2.copyMakeBorder(portrait, 16, 16, 16, 16, cv2.BORDER_REPLICATE))
+    there = detector.detect(cv2.copyMakeBorder(portrait, 16, 16, 32, 0, cv2.BORDER_REPLICATE))
+    side = here.boxes[0, 2] - here.boxes[0, 0]
+    np.testing.assert_allclose(there.boxes - here.boxes, [[16, 0, 16, 0]], atol=0.06 * side)
+    np.testing.assert_allclose(there.landmarks - here.landmarks, [[[16, 0]] * 5], atol=0.05 * side)
+
+
+def test_the_landmarks_of_the_mirrored_picture_are_the_mirrored_landmarks(detector, portrait):
+    mirrored = detector.detect(np.ascontiguousarray(portrait[:, ::-1])).landmarks[0]
+    expected = detector.detect(portrait).landmarks[0][[1, 0, 2, 4, 3]]
+    expected[:, 0] = portrait.shape[1] - 1 - expected[:, 0]
+    eyes = expected[1, 0] - expected[0, 0]
+    np.testing.assert_allclose(mirrored, expected, atol=0.08 * eyes)
+
+
+def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(detector, portrait):
+    box = detector.detect(portrait).boxes[0]
+    left = int(box[0] + 0.08 * (box[2] - box[0]))
+    (cut,) = detector.detect(np.ascontiguousarray(portrait[:, left:])).boxes
+    assert overlaps(cut[None] + [left, 0, left, 0], box[None]) > 0.6
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_face": 11},
+        {"scale_factor": 1.0},
+        {"scale_factor": 0.0},
+        {"thresholds": (0.6, 0.7)},
+        {"thresholds": (0.6, 0.7, 1.0)},
+        {"threads": -1},
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match="got"):
+        MtcnnDetector(**arguments)
+
+
+@pytest.mark.parametrize("image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)])
+def test_what_is_no_bgr_picture_is_refused(detector, image):
+    with pytest.raises(ValueError, match=r"got \(9, 9"):
+        detector.detect(image)
+
+
+def test_tensorflow_is_not_imported():
+    script = "import sys; from detectors import make_detector; make_detector('mtcnn')"
+    script += "; sys.exit('tensorflow' in sys.modules or 'mtcnn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.data
+def test_the_faces_of_group_photographs_are_found(detector, data_dir):
+    hits = faces = 0
+    rows = np.genfromtxt(
+        data_dir / "boxes" / "dlib_faces" / "boxes.csv", delimiter=",", dtype=None, encoding="utf8"
+    )[1:]
+    for name in np.unique(rows[:, 0]):
+        tlwh = rows[rows[:, 0] == name, 1:5].astype(np.float32)
+        truth = np.concatenate([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]], 1)
+        image = cv2.imread(str(data_dir / "boxes" / "dlib_faces" / name))
+        found = detector.detect(image).boxes
+        hits += int((overlaps(truth, found).max(1) >= 0.5).sum())
+        faces += len(truth)
+    assert faces == 43
+    assert hits >= 41
+
+
+def test_a_crop_samples_the_pixels_under_its_box_and_is_grey_outside():
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[:] = (10 * np.arange(20))[None, :, None]  # 10 times the pixel's x
+    inside, outside = crop(
+        image, np.array([(2.5, 4, 8.5, 10), (-30, -30, -10, -10)], np.float32), 7
+    )
+    np.testing.assert_array_equal(inside[..., 0], np.tile(np.arange(20, 90, 10), (7, 1)))
+    assert (outside == 128).all()
+
+
+@pytest.mark.parametrize("name", ["rnet", "onet"])
+def test_a_batch_equals_its_crops_one_by_one(portrait, name):
+    net, side = Net(name), GEOMETRY[name].side
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-30, 300, (133, 2)).astype(np.float32)  # more than one chunk
+    boxes = np.concatenate([corners, corners + rng.uniform(20, 200, (133, 1))], 1, dtype=np.float32)
+    together = run_on_crops(net, portrait, boxes, side)
+    one_by_one = [run_on_crops(net, portrait, box[None], side)[0] for box in boxes]
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-4)
+
+
+def test_squares_keep_the_centre_and_the_longer_side():
+    boxes = np.array([(0, 0, 10, 20), (5, 5, 9, 6)], np.float32)
+    np.testing.assert_array_equal(squares(boxes), [(-5, 0, 15, 20), (5, 3.5, 9, 7.5)])

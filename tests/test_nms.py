@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from detectors.nms import nms, overlaps
+
+
+def _by_hand(boxes, scores, threshold, measure):
+    def overlap(a, b):
+        shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(
+            0, min(a[3], b[3]) - max(a[1], b[1])
+        )
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+        return shared / (min(areas) if measure == "min" else sum(areas) - shared)
+
+    kept = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(overlap(boxes[i], boxes[k]) <= threshold for k in kept):
+            kept.append(i)
+    return kept
+
+
+@pytest.mark.parametrize("measure", ["union", "min"])
+@pytest.mark.parametrize("count", [0, 1, 40, 700])
+def test_suppression_equals_the_definition(measure, count):
+    rng = np.random.default_rng(count)
+    corners = rng.integers(0, 60, (count, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(5, 40, (count, 2))], 1)
+    boxes = boxes.astype(np.float32)
+    scores = rng.permutation(count).astype(np.float32)
+    kept = nms(boxes, scores, 0.53, measure)
+    assert kept.tolist() == _by_hand(boxes.tolist(), scores, 0.53, measure)
+
+
+def test_of_equal_scores_the_earlier_box_stays():
+    boxes = np.array([(0, 0, 10, 10), (1, 0, 11, 10)], np.float32)
+    assert nms(boxes, np.ones(2, np.float32), 0.5).tolist() == [0]
+
+
+def test_a_box_without_area_overlaps_nothing():
+    point, box = np.array([(5, 5, 5, 5)], np.float32), np.array([(0, 0, 9, 9)], np.float32)
+    assert overlaps(point, box) == 0
+    assert overlaps(point, box, "min") == 0
+    assert overlaps(point, point) == 0
