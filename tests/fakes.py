@@ -1,0 +1,132 @@
+"""Small scripted stand-ins for the stages, for tests of what lies between them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from structures import Detections, Estimates, Frame, Image
+
+FIVE_POINTS = np.array(
+    [[0.32, 0.30], [0.67, 0.30], [0.49, 0.51], [0.33, 0.67], [0.65, 0.67]], np.float32
+)
+
+
+def grey(level: int, size_wh: tuple[int, int] = (64, 48)) -> Image:
+    """A picture of one grey level."""
+    return np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
+
+
+def film(count: int, size_wh: tuple[int, int] = (64, 48), fps: float = 25.0) -> list[Frame]:
+    """`count` frames whose grey level is their index."""
+    return [Frame(grey(index % 256, size_wh), index, index / fps) for index in range(count)]
+
+
+class ListSource:
+    """Hands out the given frames, then ends; or raises `error` instead of ending."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        *,
+        fps: float = 25.0,
+        is_live: bool = False,
+        error: Exception | None = None,
+    ):
+        self.is_live = is_live
+        self.fps = fps
+        self.size_wh = frames[0].size_wh if frames else (64, 48)
+        self.name = "list"
+        self.frame_count = None if is_live else len(frames)
+        self.dropped = 0
+        self.closed = False
+        self._frames = iter(frames)
+        self._error = error
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self.closed:
+            raise StopIteration
+        for frame in self._frames:
+            return frame
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def failing_source(good: int, error: Exception) -> ListSource:
+    """A live source that gives `good` frames, then raises `error`."""
+    return ListSource(film(good), is_live=True, error=error)
+
+
+class ScriptedDetector:
+    """Returns the n-th list of boxes for the n-th picture, nothing after the last one.
+
+    Scores fall from 0.99 in steps of 0.01; five landmarks lie in each box.
+    """
+
+    landmark_template = FIVE_POINTS
+    confident_score = 0.9
+
+    def __init__(self, boxes_per_frame: Iterable[Sequence[Sequence[float]]]):
+        self.calls = 0
+        self._script = iter(boxes_per_frame)
+
+    def detect(self, image: Image) -> Detections:
+        self.calls += 1
+        boxes = np.array(next(self._script, ()), np.float32).reshape(-1, 4)
+        scores = np.float32(0.99) - np.float32(0.01) * np.arange(len(boxes), dtype=np.float32)
+        sides = boxes[:, None, 2:] - boxes[:, None, :2]
+        return Detections(boxes, scores, boxes[:, None, :2] + sides * FIVE_POINTS)
+
+
+class ConstantEstimator:
+    """Says the same of every chip; notes how many chips each call brought."""
+
+    input_size = 96
+    has_ethnicity = False
+
+    def __init__(self, age_years: float = 30.0, female_prob: float = 0.9, spread: float = 5.0):
+        self.batches: list[int] = []
+        self._values = (age_years, spread, female_prob)
+
+    def estimate(self, chips: Image) -> Estimates:
+        self.batches.append(len(chips))
+        return Estimates(*(np.full(len(chips), value, np.float32) for value in self._values))
+
+
+class ScriptedCamera:
+    """What `cv2.VideoCapture` would be: gives the script's pictures, then fails for ever.
+
+    None in the script is one read that fails. A size asked for is ignored: it grants
+    that of its pictures, as cameras may.
+    """
+
+    def __init__(self, script: Iterable[Image | None], opens: bool = True, fps: float = 30.0):
+        self.released = False
+        self.asked: dict[int, float] = {}
+        self._script = iter(script)
+        self._opens = opens
+        self._fps = fps
+
+    def isOpened(self) -> bool:
+        return self._opens
+
+    def set(self, prop: int, value: float) -> bool:
+        self.asked[prop] = value
+        return True
+
+    def get(self, prop: int) -> float:
+        return self._fps if prop == cv2.CAP_PROP_FPS else 0.0
+
+    def read(self) -> tuple[bool, Image | None]:
+        image = next(self._script, None)
+        return image is not None, image
+
+    def release(self) -> None:
+        self.released = True

@@ -1,0 +1,100 @@
+"""Cameras of this machine, as scripted stand-ins; no real one was at hand."""
+
+import itertools
+import logging
+import threading
+from pathlib import Path
+
+import cv2
+import pytest
+
+from errors import SourceLostError
+from tests.clips import endless, number_of, numbered, opening, problem_of
+from tests.fakes import ScriptedCamera, grey
+
+opened = pytest.fixture(opening)
+
+
+def test_a_camera_is_live_and_gives_its_newest_picture(opened):
+    camera = ScriptedCamera(endless(numbered(3, (80, 60))))
+    source = opened(0, open_camera=lambda index: camera)
+    assert (source.is_live, source.fps, source.frame_count) == (True, 30.0, None)
+    assert (source.size_wh, source.name) == ((80, 60), "camera 0")
+    first = next(source)
+    threading.Event().wait(0.1)
+    second = next(source)
+    assert second.index - first.index - 1 == source.dropped > 0
+    assert number_of(second.image) == 2
+    assert second.time_s > first.time_s
+    source.close()
+    assert camera.released
+
+
+def test_the_camera_asked_for_is_opened(opened):
+    asked = []
+
+    def open_camera(index):
+        asked.append(index)
+        return ScriptedCamera(endless(numbered(1)))
+
+    opened(3, open_camera=open_camera)
+    opened("/dev/video2", open_camera=open_camera)
+    assert asked == [3, 2]
+
+
+def test_a_camera_that_grants_another_size_is_taken_as_it_is(opened, caplog):
+    camera = ScriptedCamera(endless(numbered(1, (80, 60))), fps=0)
+    with caplog.at_level(logging.WARNING):
+        source = opened(0, width=1280, height=720, fps=15, open_camera=lambda index: camera)
+    assert camera.asked == {
+        cv2.CAP_PROP_FRAME_WIDTH: 1280,
+        cv2.CAP_PROP_FRAME_HEIGHT: 720,
+        cv2.CAP_PROP_FPS: 15,
+    }
+    assert source.size_wh == next(source).size_wh == (80, 60)
+    assert source.fps == 15
+    assert "camera 0 gives 80x60" in caplog.text
+
+
+def test_a_camera_that_is_slow_to_start_is_waited_for(opened):
+    camera = ScriptedCamera(itertools.chain([None] * 5, endless(numbered(1))))
+    assert next(opened(0, open_camera=lambda index: camera)).index == 0
+
+
+def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
+    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+    camera = ScriptedCamera(numbered(5))
+    source = opened(0, open_camera=lambda index: camera)
+    with pytest.raises(SourceLostError, match="camera 0 stopped sending; check its power"):
+        list(source)
+    assert camera.released
+
+
+def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
+    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+
+    def script():
+        yield grey(0)
+        raise cv2.error("select timeout")
+
+    with pytest.raises(SourceLostError, match="camera 0 stopped sending"):
+        list(opened(0, open_camera=lambda index: ScriptedCamera(script())))
+
+
+def test_a_busy_camera_is_an_error_with_a_remedy():
+    camera = ScriptedCamera([], opens=False)
+    assert problem_of(0, open_camera=lambda index: camera).startswith("camera 0")
+    assert camera.released
+
+
+def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch):
+    monkeypatch.setattr("video.camera.OPEN_S", 0.05)
+    camera = ScriptedCamera([])
+    assert "camera 0" in problem_of(0, open_camera=lambda index: camera)
+    assert camera.released
+
+
+@pytest.mark.skipif(Path("/dev/video9").exists(), reason="there is a camera 9 here")
+def test_a_camera_that_is_not_there_is_named_without_remarks_of_opencv(capfd):
+    assert "camera 9" in problem_of(9)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,212 @@
+"""Network streams: live or film, named failures, and cameras that die or freeze."""
+
+import http.server
+import itertools
+import signal
+import socket
+import subprocess
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from errors import SourceLostError
+from tests.clips import number_of, numbered, opening, problem_of, write_clip
+from video.addresses import escape_user
+from video.sources import open_source
+
+opened = pytest.fixture(opening)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rtsp://host/cam", "rtsp://host/cam"),
+        ("rtsp://host:554/path@2x?a=b@c", "rtsp://host:554/path@2x?a=b@c"),
+        ("rtsp://[::1]:554/cam@1", "rtsp://[::1]:554/cam@1"),
+        ("rtsp://bob@host", "rtsp://bob@host"),
+        ("rtsp://bob:p%40ss@host/cam@1", "rtsp://bob:p%40ss@host/cam@1"),
+        ("rtsp://bob:p@ss:w/rd@host:554/cam", "rtsp://bob:p%40ss%3Aw%2Frd@host:554/cam"),
+        ("rtsp://b@x.org:p?s#s@[::1]/cam", "rtsp://b%40x.org:p%3Fs%23s@[::1]/cam"),
+    ],
+)
+def test_passwords_may_be_typed_as_they_are(typed, meant):
+    assert escape_user(typed) == meant
+
+
+@pytest.fixture
+def web(tmp_path):
+    """An http server on this machine: files of tmp_path, /live JPEGs, /half a film."""
+    stop = threading.Event()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            if self.path.startswith("/half"):
+                data = (tmp_path / "clip.mp4").read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data[: len(data) // 2])
+                return None
+            if not self.path.startswith("/live"):
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
+            self.end_headers()
+            for picture in itertools.cycle(numbered(20)):
+                jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+                head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                if stop.wait(0.01):
+                    break
+            return None
+
+        def handle(self):
+            try:
+                super().handle()
+            except ConnectionError:
+                self.close_connection = True
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False  # so that server_close() joins them
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", stop
+    stop.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path, web):
+    write_clip(tmp_path / "clip.mp4", numbered(40), options={"movflags": "faststart"})
+    source = open_source(f"{web[0]}/clip.mp4?token=secret")
+    assert not source.is_live
+    assert [number_of(frame.image) for frame in source] == list(range(40))
+    assert "secret" not in source.name
+    source.close()
+
+
+def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path, web, opened):
+    pictures = list(np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))
+    write_clip(tmp_path / "clip.mp4", pictures, options={"movflags": "faststart"})
+    source = opened(f"{web[0]}/half.mp4")
+    given = []
+    with pytest.raises(SourceLostError, match="stopped sending"):
+        for frame in source:
+            given.append(frame.index)
+    assert given == list(range(len(given)))
+    assert 10 < len(given) < 30
+
+
+def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web):
+    address, stop = web
+    source = open_source(f"{address}/live")
+    assert source.is_live
+    frames = list(itertools.islice(source, 10))
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    assert indices[-1] - indices[0] - 9 == source.dropped
+    stop.set()
+    with pytest.raises(SourceLostError, match="stopped sending"):
+        list(source)
+    source.close()
+
+
+def test_what_is_wrong_with_an_address_is_named_without_its_secrets(web, capfd):
+    nobody = "127.0.0.1:1/cam?token=hush"
+    for address, cause in {
+        f"{web[0]}/nothing.mp4": "has nothing at this path",
+        f"rtsp://bob:p@ss:w/rd@{nobody}": "nothing listens",
+        f"http://bob:hush@{nobody}": "nothing listens",
+        "rtsp://bob:hush@camera.invalid/cam": "the host is not known",
+    }.items():
+        message = problem_of(address)
+        assert cause in message
+        for secret in ("bob", "p@ss", "w/rd", "hush"):
+            assert secret not in message
+    assert capfd.readouterr() == ("", "")
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that sees Debian's GStreamer
+USER = "bob:p@ss"
+
+
+@pytest.fixture
+def camera(data_dir, tmp_path):
+    """A real RTSP server in a process of its own: (process, host and port)."""
+    script = data_dir.parent / "reference" / "rtsp_server.py"
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    if not script.is_file():
+        pytest.skip(f"no {script.name}")
+    if subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True).returncode:
+        pytest.skip(f"{SYSTEM_PYTHON} has no GStreamer RTSP server")
+    params = {"x264-params": "aud=1:keyint=5:bframes=0"}
+    clip = write_clip(
+        tmp_path / "cam.h264", numbered(50, (320, 180)), pixels="yuv420p", settings=params
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [SYSTEM_PYTHON, str(script), "--port", str(port), "--h264", f"/cam={clip}@25"]
+    command += ["--user", "bob", "--password", "p@ss"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert "ready" in process.stdout.readline()
+        yield process, f"127.0.0.1:{port}"
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+
+
+@pytest.mark.rtsp
+def test_a_slow_consumer_of_a_real_camera_gets_its_newest_frame(camera, opened):
+    source = opened(f"rtsp://{USER}@{camera[1]}/cam")
+    assert (source.is_live, source.size_wh, source.fps) == (True, (320, 180), 25.0)
+    assert "p@ss" not in source.name
+    first = next(source)
+    threading.Event().wait(0.5)
+    second, third = next(source), next(source)
+    assert source.dropped == third.index - first.index - 2 > 5
+    assert third.time_s - second.time_s < 0.2, "the second was new, not the next in a queue"
+
+
+@pytest.mark.slow
+@pytest.mark.rtsp
+def test_what_is_wrong_with_a_real_camera_is_named(camera):
+    process, host = camera
+    assert "refuses the user name or password" in problem_of(f"rtsp://bob:wrong@{host}/cam")
+    assert "refuses the user name or password" in problem_of(f"rtsp://{host}/cam")
+    assert "has nothing at this path" in problem_of(f"rtsp://{USER}@{host}/other")
+    process.send_signal(signal.SIGSTOP)
+    assert "did not answer in time" in problem_of(f"rtsp://{USER}@{host}/cam")
+
+
+@pytest.mark.slow
+@pytest.mark.rtsp
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_real_camera_that_dies_or_freezes_is_lost(camera, opened, fault):
+    process, host = camera
+    source = opened(f"rtsp://{USER}@{host}/cam")
+    next(source)
+    process.send_signal(fault)
+    with pytest.raises(SourceLostError, match="stopped sending"):
+        for _ in source:
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.rtsp
+def test_a_frozen_camera_can_be_closed(camera):
+    threads, process = threading.active_count(), camera[0]
+    source = open_source(f"rtsp://{USER}@{camera[1]}/cam")
+    process.send_signal(signal.SIGSTOP)
+    threading.Event().wait(0.5)
+    source.close()
+    process.send_signal(signal.SIGCONT)
+    assert list(source) == []
+    assert threading.active_count() <= threads + 1, "a worker inside its last read, at most"

@@ -1,0 +1,262 @@
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+
+from structures import Frame, FrameResult, Gender, Smoothed, Track, TrackState
+from video.labels import luminance, place_labels, plate, plate_size_wh, text_size
+from video.overlay import Overlay, draw_labels, label_lines, status_line, track_colour
+
+SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
+FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)
+
+
+def track(track_id, box, misses=0, state=TrackState.CONFIRMED):
+    row = None if misses else 0
+    return Track(track_id, np.array(box, np.float32), state, misses, row, 9)
+
+
+def result(tracks=(), people=None, size_wh=(640, 360), grey=128, **fields):
+    image = np.full((size_wh[1], size_wh[0], 3), grey, np.uint8)
+    frame = Frame(image, 0, fields.pop("time_s", 0.0))
+    return FrameResult(frame, tuple(tracks), people or {}, **fields)
+
+
+def overlap(a, b):
+    """Shared area of two xyxy rectangles, counted in pixels."""
+    pixels = [
+        {(x, y) for x in range(int(r[0]), int(r[2])) for y in range(int(r[1]), int(r[3]))}
+        for r in (a, b)
+    ]
+    return len(pixels[0] & pixels[1])
+
+
+def placed(boxes, sizes, image_wh, **options):
+    corners = place_labels(np.array(boxes, np.float32).reshape(-1, 4), sizes, image_wh, **options)
+    return [(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
+
+
+# what the labels say
+
+
+@pytest.mark.parametrize(
+    ("person", "short", "lines"),
+    [
+        (None, False, ["#3"]),
+        (FEMALE, False, ["#3 female 34 ±4"]),
+        (FEMALE, True, ["#3 F 34"]),
+        (Smoothed(34.4, 4.2, 0.5, Gender.UNSURE, 2, False), False, ["#3 ? 34 ±4"]),
+        (Smoothed(7.6, 0.2, 0.1, Gender.MALE, 99, True), False, ["#3 male 8 ±1"]),
+        (
+            Smoothed(34.4, 4.2, 0.1, Gender.MALE, 9, True, SHARES),
+            False,
+            ["#3 male 34 ±4", "Asian 71 %"],
+        ),
+    ],
+)
+def test_a_label_says_what_is_known_and_no_more(person, short, lines):
+    assert label_lines(person, "#3", short) == lines
+
+
+def test_nothing_known_and_no_name_makes_no_label():
+    assert label_lines(None) == []
+    assert label_lines(FEMALE) == ["female 34 ±4"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"time_s": 12.9}, "2 faces   0:12"),
+        ({"time_s": 3725.0, "fps": 24.96}, "25.0 fps   2 faces   1:02:05"),
+        ({"time_s": 60.0, "fps": 9.0, "dropped": 7}, "9.0 fps   2 faces   1:00   7 dropped"),
+    ],
+)
+def test_the_status_line_leaves_out_what_is_unknown_or_zero(fields, text):
+    assert status_line(result(**fields), 2) == text
+
+
+def test_one_face_is_singular():
+    assert status_line(result(), 1) == "1 face   0:00"
+
+
+# plates
+
+
+def test_the_plus_minus_sign_is_drawn_and_not_replaced():
+    drawn = {sign: plate((sign,), 40, (255, 255, 255)) for sign in "±+?"}
+    assert not np.array_equal(drawn["±"], drawn["?"])
+    ink_rows = np.flatnonzero((drawn["±"] < 128).any(axis=(1, 2)))
+    gaps = np.flatnonzero(np.diff(ink_rows) > 1)
+    assert len(gaps) == 1  # a cross, and a bar below it
+
+
+@pytest.mark.parametrize("size", [12, 13, 25, 49])
+def test_a_plate_has_the_size_foretold_and_keeps_its_rim_clear(size):
+    lines = ("#123 female 34 ±4", "Asian gjpqy 71 %")
+    picture = plate(lines, size, (0, 0, 255))
+    assert picture.shape[1::-1] == plate_size_wh(lines, size)
+    rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    assert (rim == (0, 0, 255)).all()
+
+
+def test_text_contrasts_with_its_plate_whatever_the_track():
+    for track_id in range(1, 100):
+        pixels = plate(("M",), 60, track_colour(track_id)).reshape(-1, 3)
+        ends = pixels[[pixels.sum(axis=1).argmin(), pixels.sum(axis=1).argmax()]]
+        light = [luminance(tuple(int(v) for v in pixel)) for pixel in ends]
+        assert (max(light) + 0.05) / (min(light) + 0.05) > 4.5  # WCAG 2, level AA
+
+
+def test_colours_are_stable_and_those_of_near_ids_differ():
+    colours = np.array([track_colour(i) for i in range(1, 200)], np.float32)
+    assert track_colour(7) == track_colour(7)
+    lab = cv2.cvtColor(colours[None] / 255, cv2.COLOR_BGR2Lab)[0]
+    for step in range(1, 12):
+        assert np.linalg.norm(lab[step:] - lab[:-step], axis=1).min() > 40  # 2 is noticeable
+
+
+# where labels go
+
+
+def test_labels_stay_inside_for_boxes_anywhere():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        width, height = rng.integers(60, 400, 2)
+        corner = rng.uniform(-300, 600, (6, 2))
+        boxes = np.hstack([corner, corner + rng.uniform(1, 200, (6, 2))])
+        sizes = [(int(w), int(h)) for w, h in rng.integers(5, 60, (6, 2))]
+        for x1, y1, x2, y2 in placed(boxes, sizes, (width, height)):
+            assert x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height
+
+
+def test_a_label_larger_than_the_picture_starts_at_its_corner():
+    assert placed([(10, 10, 20, 20)], [(500, 50)], (100, 40)) == [(0, 0, 500, 50)]
+
+
+def test_a_lone_label_goes_above_and_below_where_there_is_no_room_above():
+    assert placed([(100, 100, 150, 160)], [(80, 12)], (640, 360)) == [(100, 87, 180, 99)]
+    assert placed([(100, 5, 150, 60)], [(80, 12)], (640, 360)) == [(100, 61, 180, 73)]
+
+
+@pytest.mark.parametrize("spacing", [40, 50, 70])
+def test_labels_of_faces_side_by_side_do_not_cover_each_other(spacing):
+    boxes = [(20 + i * spacing, 150, 55 + i * spacing, 200) for i in range(7)]
+    labels = placed(boxes, [(95, 16)] * 7, (640, 360))
+    assert all(overlap(a, b) == 0 for a, b in combinations(labels, 2))
+
+
+def test_labels_hide_no_face_where_there_is_room():
+    boxes = [(50, 100, 100, 160), (60, 180, 110, 240), (300, 100, 360, 170), (366, 105, 420, 170)]
+    labels = placed(boxes, [(90, 16)] * 4, (640, 360))
+    assert all(overlap(label, box) == 0 for label in labels for box in boxes)
+
+
+def test_labels_keep_off_what_is_taken():
+    taken = (0, 0, 200, 20)
+    (label,) = placed([(5, 25, 60, 80)], [(80, 16)], (640, 360), taken=[taken])
+    assert overlap(label, taken) == 0
+
+
+def test_no_boxes_need_no_places():
+    assert placed([], [], (640, 360)) == []
+
+
+# drawing
+
+
+def test_the_frame_is_left_as_it_was():
+    one = result([track(1, (50, 50, 100, 100))], {1: FEMALE})
+    drawn = Overlay().draw(one)
+    assert (one.frame.image == 128).all() and not one.frame.image.flags.writeable
+    assert drawn.shape == one.frame.image.shape and drawn.dtype == np.uint8
+    assert drawn.flags.writeable and (drawn != 128).any()
+
+
+@pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (641, 359), (3840, 2160)])
+def test_pictures_of_any_size_get_their_box_drawn_in_the_colour_of_the_track(size_wh):
+    box = np.array((0.3, 0.4, 0.6, 0.9)) * np.tile(size_wh, 2)
+    drawn = Overlay(status=False).draw(result([track(5, box)], size_wh=size_wh))
+    x, y = round(box[0]), round((box[1] + box[3]) / 2)
+    assert tuple(drawn[y, x]) == track_colour(5)
+
+
+def test_nothing_is_written_outside_the_picture():
+    rng = np.random.default_rng(1)
+    canvas = np.full((400, 500, 3), 77, np.uint8)
+    inside = np.s_[100:300, 100:400]
+    corner = rng.uniform(-250, 450, (60, 2))
+    boxes = np.hstack([corner, corner + rng.uniform(1, 400, (60, 2))]).astype(np.float32)
+    texts, colours = [["#1 female 34 ±4"]] * 60, [track_colour(i) for i in range(60)]
+    draw_labels(canvas[inside], boxes, texts, colours, [i % 2 == 0 for i in range(60)], ["status"])
+    assert (canvas[inside] != 77).any()
+    canvas[inside] = 77
+    assert (canvas == 77).all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-90, 10, -5, 60),
+        (650, 10, 700, 60),
+        (10, 365, 60, 400),
+        (10, -60, 60, -1),
+        (np.nan, 10, 60, 60),
+        (10, 10, np.inf, 60),
+    ],
+)
+def test_a_box_that_is_not_in_the_picture_is_left_out_with_its_label(box):
+    drawn = Overlay(status=False).draw(result([track(1, box)], {1: FEMALE}))
+    assert (drawn == 128).all()
+
+
+def test_a_box_of_absurd_size_is_drawn_where_it_shows():
+    drawn = Overlay(status=False).draw(result([track(1, (-1e30, 100, 1e30, 1e30))]))
+    assert tuple(drawn[100, 500]) == track_colour(1)
+
+
+def test_tentative_tracks_are_not_shown():
+    tentative = track(1, (50, 50, 100, 100), state=TrackState.TENTATIVE)
+    assert (Overlay(status=False).draw(result([tentative])) == 128).all()
+
+
+def test_a_face_not_seen_in_this_frame_has_a_thinner_broken_box():
+    box = (100, 100, 300, 300)
+    overlay, colour = Overlay(status=False), track_colour(1)
+    drawn = [overlay.draw(result([track(1, box, misses)]))[200:290] for misses in (0, 2)]
+    seen, foretold = ((picture == colour).all(axis=2) for picture in drawn)
+    assert seen[:, 90:110].any(axis=1).all()
+    assert foretold.any() and not foretold[:, 90:110].any(axis=1).all()
+    assert foretold.sum() < seen.sum() / 2
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_a_box_shows_on_black_and_on_white(grey):
+    drawn = Overlay(status=False).draw(result([track(6, (100, 100, 300, 300))], grey=grey))
+    side = drawn[200, 90:110].astype(int)
+    light = [luminance(tuple(pixel)) for pixel in side]
+    assert (max(light) + 0.05) / (min(light) + 0.05) > 3  # WCAG 2 for graphics
+
+
+def test_long_labels_are_shortened_on_small_pictures():
+    size = text_size((176, 144))
+    drawn = Overlay(status=False).draw(
+        result([track(8, (60, 60, 120, 120))], {8: FEMALE}, size_wh=(176, 144))
+    )
+    short = plate(("#8 F 34",), size, track_colour(8))
+    found = cv2.matchTemplate(drawn, short, cv2.TM_SQDIFF)
+    assert found.min() < 1
+
+
+def test_a_status_line_too_wide_for_the_picture_is_broken_in_two():
+    drawn = Overlay().draw(result(size_wh=(176, 144), fps=118.3, dropped=1234))
+    lines = ("118.3 fps   0 faces", "0:00   1234 dropped")
+    expected = plate(lines, text_size((176, 144)), (40, 40, 40))
+    assert np.array_equal(drawn[: expected.shape[0], : expected.shape[1]], expected)
+
+
+def test_without_tracks_only_the_status_line_is_drawn():
+    assert (Overlay(status=False).draw(result()) == 128).all()
+    drawn = Overlay().draw(result())
+    _, height = plate_size_wh(("0",), text_size((640, 360)))
+    assert (drawn[:height] != 128).any() and (drawn[height:] == 128).all()

@@ -1,0 +1,86 @@
+"""Pictures and folders of them: films, albums, and pictures that cannot be read."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.clips import level, number_of, opening, problem_of
+from tests.fakes import grey
+
+opened = pytest.fixture(opening)
+
+
+def write_pictures(folder: Path, names, size_wh=(64, 48)) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        assert cv2.imwrite(str(folder / name), grey(level(number), size_wh))
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "JPG"])
+def test_a_picture_is_one_frame(tmp_path, opened, suffix):
+    folder = write_pictures(tmp_path / "p", [f"ü 1.{suffix}"])
+    source = opened(folder / f"ü 1.{suffix}")
+    (frame,) = source
+    assert number_of(frame.image) == 0
+    assert (source.frame_count, source.is_live, source.size_wh) == (1, False, (64, 48))
+
+
+def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path, opened):
+    picture = grey(40, (64, 48))
+    picture[:16, :24] = 200
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    quarter_turn = bytes.fromhex("4d4d002a00000008 0001 0112 0003 00000001 00060000 00000000")
+    exif = b"Exif\0\0" + quarter_turn
+    tagged = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(tagged)
+    (frame,) = opened(path)
+    assert np.abs(frame.image.astype(int) - np.rot90(picture, -1)).mean() < 3
+
+
+def test_numbered_pictures_of_one_size_are_a_film(tmp_path, opened):
+    names = [f"frame_{i}.png" for i in range(8, 13)]  # 8, 9, 10: in natural order
+    source = opened(write_pictures(tmp_path / "film", names), fps=12.5)
+    frames = list(source)
+    assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.08, 0.16, 0.24, 0.32])
+    assert {frame.epoch for frame in frames} == {0}
+    assert (source.fps, source.frame_count) == (12.5, 5)
+
+
+def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path, opened):
+    names = ["anna.png", "ben.png", "p1.png", "p2.png", "p4.png", "q5.png"]
+    folder = write_pictures(tmp_path / "album", names)
+    frames = list(opened(folder))
+    assert [frame.epoch for frame in frames] == [0, 1, 2, 2, 3, 4]
+    assert [frame.index for frame in frames] == list(range(6))
+
+
+def test_a_numbered_picture_of_another_size_begins_a_new_epoch(tmp_path, opened):
+    folder = write_pictures(tmp_path / "f", ["f1.png", "f2.png"])
+    cv2.imwrite(str(folder / "f3.png"), grey(100, (32, 24)))
+    assert [frame.epoch for frame in opened(folder)] == [0, 0, 1]
+
+
+def test_unreadable_pictures_are_left_out_and_counted(tmp_path, opened, caplog):
+    folder = write_pictures(tmp_path / "f", [f"f{i}.png" for i in range(1, 7)])
+    (folder / "f3.png").write_bytes(b"no picture")
+    (folder / "f6.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("ignored")
+    (folder / ".hidden.png").write_text("ignored")
+    with caplog.at_level(logging.WARNING):
+        source = opened(folder)
+        frames = list(source)
+    assert [frame.index for frame in frames] == [0, 1, 3, 4]
+    assert {frame.epoch for frame in frames} == {0}, "a hole does not end a film"
+    assert source.dropped == 2
+    assert "f3.png cannot be read" in caplog.text
+
+
+def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_text("text")
+    assert "no picture that can be decoded" in problem_of(tmp_path)

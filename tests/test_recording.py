@@ -1,0 +1,291 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from errors import SinkError
+from structures import Frame, FrameResult
+from video.outputs import check_writable, refuse_overwriting
+from video.recording import Recording
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def grey(index):
+    """The level that tells a frame's index, further from its neighbours' than coding errs."""
+    return 20 + 7 * (index % 30)
+
+
+def shot(index, time_s, size_wh=(160, 90), epoch=0):
+    image = np.full((size_wh[1], size_wh[0], 3), grey(index), np.uint8)
+    return image, FrameResult(Frame(image, index, time_s, epoch))
+
+
+def record(path, times, fps=25.0, size_wh=(160, 90), **options):
+    recording = Recording(path, fps, **options)
+    for index, time_s in enumerate(times):
+        recording.write(*shot(index, time_s, size_wh))
+    recording.close()
+
+
+def read(path):
+    """The frames of a file up to where it breaks off."""
+    frames = []
+    with av.open(str(path)) as file:
+        try:
+            frames.extend(file.decode(video=0))
+        except av.FFmpegError:
+            assert frames
+    return frames
+
+
+def times_of(path):
+    return np.array([frame.time for frame in read(path)])
+
+
+def level(frame):
+    return round(float(frame.to_ndarray(format="bgr24").mean()))
+
+
+def uneven_times(count, seed=0):
+    """Times of frames of which some were dropped, beginning at 0."""
+    times = np.cumsum(np.random.default_rng(seed).uniform(0.001, 0.12, count))
+    return times - times[0]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_every_frame_comes_back_in_order_at_its_time(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    times = uneven_times(80)
+    record(path, times)
+    frames = read(path)
+    assert np.abs(np.array([f.time for f in frames]) - times).max() < 0.001
+    assert [level(f) for f in frames] == pytest.approx([grey(i) for i in range(80)], abs=3)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path):
+    path = tmp_path / "out.mp4"
+    times = uneven_times(100)
+    record(path, times)
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+        assert (context.color_range, context.colorspace) == (1, 1)  # limited, BT.709
+        assert float(file.duration / av.time_base) == pytest.approx(times[-1], abs=0.15)
+        keys = [p.pts * stream.time_base for p in file.demux(video=0) if p.is_keyframe]
+    assert np.diff(np.array(keys, float)).max() < 1.0 + 0.12
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
+
+
+def test_colours_come_back(tmp_path):
+    path = tmp_path / "out.mp4"
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, :32], image[:, 32:64], image[:, 64:] = (200, 60, 30), (30, 60, 200), (40, 180, 60)
+    recording = Recording(path, 25, crf=10)
+    recording.write(image, FrameResult(Frame(image, 0, 0.0)))
+    recording.close()
+    back = read(path)[0].to_ndarray(format="bgr24").astype(int)
+    for x in (16, 48, 80):
+        assert np.abs(back[32, x] - image[32, x]).max() <= 12
+
+
+@pytest.mark.parametrize("size_wh", [(161, 90), (160, 91), (161, 91), (17, 17)])
+def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path, size_wh):
+    path = tmp_path / "out.mp4"
+    record(path, [0.0, 0.04], size_wh=size_wh)
+    width, height = size_wh
+    for frame in read(path):
+        assert (frame.width, frame.height) == (width + width % 2, height + height % 2)
+        picture = frame.to_ndarray(format="bgr24")
+        assert np.ptp(picture) <= 3  # no dark rim
+
+
+def test_times_that_stand_still_or_run_back_still_grow_in_the_file(tmp_path):
+    path = tmp_path / "out.mp4"
+    recording = Recording(path, 25)
+    seen = [(0.0, 0), (0.04, 0), (0.04, 0), (0.03, 0), (5.0, 0), (0.0, 1), (0.04, 1)]
+    for index, (time_s, epoch) in enumerate(seen):
+        recording.write(*shot(index, time_s, epoch=epoch))
+    recording.close()
+    times = times_of(path)
+    assert len(times) == len(seen) and (np.diff(times) > 0).all()
+    assert times[5] - times[4] == pytest.approx(0.04, abs=0.001)  # a new epoch follows on
+    assert times[6] - times[5] == pytest.approx(0.04, abs=0.001)
+
+
+def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path):
+    clock = [1000.0, 1000.1, 1000.3]
+    record(tmp_path / "live.mp4", clock, live=True)
+    assert times_of(tmp_path / "live.mp4") == pytest.approx([0.0, 0.1, 0.3], abs=0.001)
+    record(tmp_path / "file.mp4", [2.0, 2.1, 2.3])
+    assert times_of(tmp_path / "file.mp4") == pytest.approx([2.0, 2.1, 2.3], abs=0.001)
+
+
+def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path):
+    recording = Recording(tmp_path / "out.mp4", 25)
+    sizes = [(160, 90)] * 5 + [(96, 64)] * 4 + [(160, 90)] * 3
+    for index, size_wh in enumerate(sizes):
+        recording.write(*shot(index, index / 25, size_wh))
+    recording.close()
+    parts = [read(tmp_path / name) for name in ("out.mp4", "out-2.mp4", "out-3.mp4")]
+    assert [len(part) for part in parts] == [5, 4, 3]
+    assert [(p[0].width, p[0].height) for p in parts] == [(160, 90), (96, 64), (160, 90)]
+    assert [level(part[0]) for part in parts] == pytest.approx([grey(0), grey(5), grey(9)], abs=3)
+    assert parts[1][0].time == 0
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, "tests")
+from test_recording import Recording, shot
+recording = Recording(sys.argv[1], 25)
+for index in range(75):
+    recording.write(*shot(index, index / 25))
+    time.sleep(0.01)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_killed_process_leaves_a_file_that_lacks_less_than_a_second(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    command = [sys.executable, "-c", KILLED, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
+        assert child.stdout.readline() == "written\n"
+        child.send_signal(signal.SIGKILL)
+    frames = read(path)
+    assert len(frames) > 75 - 25
+    expected = [grey(i) for i in range(len(frames))]
+    assert [level(f) for f in frames] == pytest.approx(expected, abs=3)
+    assert frames[-1].time == pytest.approx((len(frames) - 1) / 25, abs=0.001)
+
+
+DISK_FULL = """
+import resource, sys
+sys.path.insert(0, "tests")
+from test_recording import FrameResult, Recording, SinkError, shot
+import numpy as np
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+recording = Recording(sys.argv[1], 25)
+noise = np.random.default_rng(0).integers(0, 256, (8, 90, 160, 3), np.uint8)
+try:
+    for index in range(500):
+        recording.write(noise[index % 8], shot(index, index / 25)[1])
+except SinkError as error:
+    print(error)
+recording.close()
+print("closed")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_when_no_more_can_be_written_there_is_one_error_and_what_was_written_plays(
+    tmp_path, suffix
+):
+    path = tmp_path / f"out{suffix}"
+    command = [sys.executable, "-c", DISK_FULL, str(path)]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    message, closed = done.stdout.splitlines()
+    assert message == f"{path}: cannot be written: File too large"
+    assert closed == "closed"
+    assert len(read(path)) > 5
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_cannot_be_rewritten_stays_as_it_was_recorded(tmp_path, caplog):
+    path = tmp_path / "out.mp4"
+    recording = Recording(path, 25)
+    for index in range(30):
+        recording.write(*shot(index, index / 25))
+    rewritten = tmp_path / f".out.mp4.{os.getpid()}.mp4"
+    rewritten.mkdir()  # in the way
+    (rewritten / "kept").touch()
+    recording.close()
+    assert len(read(path)) == 30
+    assert "out.mp4 stays fragmented" in caplog.text
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path):
+    (tmp_path / "folder.mp4").mkdir()
+    for path, why in [
+        (tmp_path / "folder.mp4", "is a folder"),
+        (tmp_path / "missing" / "out.mp4", "there is no folder"),
+        (tmp_path / "out.avi", r"must end in \.mp4, \.mov, \.mkv"),
+        (tmp_path / ("x" * 300 + ".mp4"), "cannot be written"),
+        ("rtsp://me:secret@host/out.mp4", r"rtsp://\*\*\*@host/out\.mp4: an output is a file"),
+    ]:
+        with pytest.raises(SinkError, match=why):
+            Recording(path, 25)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SinkError, match="Permission denied"):
+        check_writable(tmp_path / "out.mp4")
+    tmp_path.chmod(0o700)
+
+
+def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_path):
+    old = tmp_path / "old.mp4"
+    old.write_text("precious")
+    for path in (old, tmp_path / "new.mp4"):
+        recording = Recording(path, 25)
+        recording.close()
+        recording.close()
+        assert recording.closed
+    assert old.read_text() == "precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["old.mp4"]
+
+
+def test_an_existing_file_is_replaced(tmp_path):
+    path = tmp_path / "out.mp4"
+    path.write_text("old")
+    record(path, [0.0, 0.04])
+    assert len(read(path)) == 2
+
+
+def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path):
+    source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
+    source.touch()
+    link.symlink_to(source)
+    with pytest.raises(SinkError, match="is the source itself"):
+        refuse_overwriting(link, str(source))
+    refuse_overwriting(tmp_path / "out.mp4", str(source))
+    refuse_overwriting(source, "rtsp://host/stream")
+    refuse_overwriting(source, "0")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0.0}, "fps must be positive, got 0.0"),
+        ({"fps": float("nan")}, "got nan"),
+        ({"fps": 25, "preset": "quick"}, "preset must be one of ultrafast.*got 'quick'"),
+        ({"fps": 25, "crf": 52}, "crf must be 0..51, got 52"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        Recording(tmp_path / "out.mp4", **options)
+
+
+def test_a_recording_wants_pictures(tmp_path):
+    recording = Recording(tmp_path / "out.mp4", 25)
+    assert recording.wants_picture
+    with pytest.raises(ValueError, match="got None"):
+        recording.write(None, shot(0, 0.0)[1])
+    recording.close()

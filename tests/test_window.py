@@ -1,0 +1,249 @@
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from structures import Frame, FrameResult
+from video.window import Pacer, Window, display_problem
+
+ROOT = Path(__file__).resolve().parent.parent
+LINUX = sys.platform.startswith("linux")
+DEADLINE_S = 20
+
+
+# pace
+
+
+def test_on_time_frames_wait_until_they_are_due():
+    pacer = Pacer()
+    assert pacer.wait_s(5.0, now_s=100.0) == 0
+    assert pacer.wait_s(5.04, now_s=100.01) == pytest.approx(0.03)
+    assert pacer.wait_s(5.08, now_s=100.04) == pytest.approx(0.04)
+
+
+def test_a_short_delay_is_made_up_for():
+    pacer = Pacer()
+    pacer.wait_s(0.0, now_s=10.0)
+    assert pacer.wait_s(0.04, now_s=10.2) == 0
+    assert pacer.wait_s(0.3, now_s=10.2) == pytest.approx(0.1)
+
+
+def test_after_a_long_delay_play_goes_on_without_rushing():
+    pacer = Pacer()
+    pacer.wait_s(0.0, now_s=10.0)
+    assert pacer.wait_s(0.04, now_s=15.0) == 0
+    assert pacer.wait_s(0.08, now_s=15.0) == pytest.approx(0.04)
+
+
+def test_a_jump_back_in_time_does_not_wait():
+    pacer = Pacer()
+    pacer.wait_s(100.0, now_s=10.0)
+    assert pacer.wait_s(0.0, now_s=10.04) == 0
+    assert pacer.wait_s(0.04, now_s=10.04) == pytest.approx(0.04)
+
+
+def test_after_a_restart_the_next_frame_is_due_at_once():
+    pacer = Pacer()
+    pacer.wait_s(0.0, now_s=10.0)
+    pacer.restart()
+    assert pacer.wait_s(0.2, now_s=10.0) == 0
+
+
+# no display
+
+
+@pytest.mark.skipif(not LINUX, reason="other systems always have a display")
+def test_a_missing_display_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    problem = display_problem()
+    assert "no display" in problem and "--no-window" in problem
+
+
+@pytest.mark.skipif(not LINUX, reason="other systems always have a display")
+def test_a_bad_display_is_found_out_without_ending_the_program(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":4711")
+    problem = display_problem()
+    assert "':4711'" in problem and "--no-window" in problem
+
+
+def test_a_window_that_never_opened_closes_quietly_and_wants_pictures():
+    window = Window("never")
+    frame = Frame(np.zeros((9, 9, 3), np.uint8), 0, 0.0)
+    with pytest.raises(ValueError, match="got None"):
+        window.write(None, FrameResult(frame))
+    window.close()
+    window.close()
+    assert window.closed
+
+
+# under Xvfb
+
+PLAY = """
+import logging, sys
+from video.window import Window
+import numpy as np
+from structures import Frame, FrameResult
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+window = Window("faces of a test", pace=True, folder=sys.argv[1])
+for index in range(100_000):
+    image = np.full((90, 160, 3), index % 200, np.uint8)
+    window.write(image, FrameResult(Frame(image, index, index / 25)))
+    if window.closed:
+        break
+    print("frame", index, flush=True)
+print("closed", flush=True)
+window.close()
+"""
+
+BESIDE_PYAV = """
+from video.recording import Recording
+from video.window import Window
+import numpy as np
+from structures import Frame, FrameResult
+image = np.zeros((90, 160, 3), np.uint8)
+window = Window("beside PyAV")
+window.write(image, FrameResult(Frame(image, 0, 0.0)))
+window.close()
+print("shown", flush=True)
+"""
+
+
+# What a window manager sends when the close button is pressed; xdotool's own
+# "windowclose" destroys the window from outside, which no user can do.
+PRESS_CLOSE = """
+import ctypes, sys
+class ClientMessage(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send_event", ctypes.c_int),
+                ("display", ctypes.c_void_p), ("window", ctypes.c_ulong),
+                ("message_type", ctypes.c_ulong), ("format", ctypes.c_int),
+                ("data", ctypes.c_long * 5), ("room", ctypes.c_long * 24)]
+x11 = ctypes.CDLL("libX11.so.6")
+x11.XOpenDisplay.restype = ctypes.c_void_p
+x11.XInternAtom.restype = ctypes.c_ulong
+display = ctypes.c_void_p(x11.XOpenDisplay(None))
+protocols, delete = (x11.XInternAtom(display, name, 0) for name in
+                     (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+window = int(sys.argv[1])
+event = ClientMessage(33, 0, 1, display, window, protocols, 32, (delete, 0, 0, 0, 0))
+x11.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(event))
+x11.XCloseDisplay(display)
+"""
+
+
+@pytest.fixture(scope="module")
+def display():
+    for tool in ("Xvfb", "xdotool"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    read, write = os.pipe()
+    command = ["Xvfb", "-screen", "0", "800x600x24", "-displayfd", str(write)]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        name = f":{answer.readline().strip()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPLAY", name)
+        yield name
+    server.terminate()
+    server.wait()
+
+
+class Player:
+    """A child that plays grey pictures into a window, and the hand on its keyboard."""
+
+    def __init__(self, folder):
+        command = [sys.executable, "-c", PLAY, str(folder)]
+        self.child = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+        self.alarm = threading.Timer(DEADLINE_S, self.child.kill)
+        self.alarm.start()
+        self.read_until("frame")
+        search = ["search", "--sync", "--onlyvisible", "--name", "faces of a test"]
+        self.window = self.tool(*search).split()[-1]
+        self.tool("windowfocus", "--sync", self.window)
+
+    def tool(self, *words):
+        command = ["xdotool", *words]
+        done = subprocess.run(command, check=True, text=True, capture_output=True, timeout=10)
+        return done.stdout
+
+    def read_until(self, word):
+        """Return the first line that begins with `word`."""
+        for line in self.child.stdout:
+            if line.startswith(word):
+                return line
+        raise AssertionError(f"the child ended without saying {word!r}")
+
+    def closes(self):
+        """Whether it ends by itself, in good order."""
+        self.read_until("closed")
+        return self.child.wait(DEADLINE_S) == 0
+
+
+@pytest.fixture
+def player(display, tmp_path):
+    player = Player(tmp_path)
+    yield player
+    player.alarm.cancel()
+    player.child.kill()
+    player.child.stdout.close()
+    player.child.wait()
+
+
+@pytest.mark.window
+def test_a_good_display_has_no_problem(display):
+    assert display_problem() is None
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("key", ["q", "Escape"])
+def test_a_key_closes_the_window(player, key):
+    player.tool("key", key)
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_the_close_button_closes_it(player):
+    subprocess.run([sys.executable, "-c", PRESS_CLOSE, player.window], check=True, timeout=10)
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_a_pause_holds_the_picture_saves_it_and_still_closes(player, tmp_path):
+    player.tool("key", "space")
+    player.tool("key", "s")
+    saved = Path(player.read_until("saved").removeprefix("saved ").strip())
+    index = int(saved.stem.split("-")[-1])
+    assert saved.parent == tmp_path
+    assert np.array_equal(cv2.imread(str(saved)), np.full((90, 160, 3), index % 200, np.uint8))
+    time.sleep(0.5)
+    player.tool("key", "s")  # half a second on, it shows the same picture
+    again = Path(player.read_until("saved").removeprefix("saved ").strip())
+    assert int(again.stem.split("-")[-1]) == index
+    player.tool("key", "q")
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_space_ends_a_pause(player):
+    player.tool("key", "space")
+    player.tool("key", "s")
+    index = int(player.read_until("saved").strip().removesuffix(".png").split("-")[-1])
+    player.tool("key", "space")
+    player.read_until(f"frame {index + 5}")
+    player.tool("key", "q")
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_a_window_opens_in_a_program_that_has_loaded_pyav(display):
+    command = [sys.executable, "-c", BESIDE_PYAV]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
+    assert done.stdout == "shown\n" and done.stderr == ""

@@ -1,0 +1,84 @@
+"""Where pictures come from and where results go: the two contracts.
+
+    sources.open_source(text) -> Source        files, pictures, cameras, network streams
+
+Implementations do not inherit from these; `threads.py` is the only module that starts
+threads.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2  # noqa: F401  before PyAV, whose libxcb otherwise hangs OpenCV's windows
+
+from structures import Frame, FrameResult, Image
+
+
+class Source(Protocol):
+    """An iterator of frames.
+
+    The end of the iteration is the end of the medium, or of `close()`. A camera has no
+    end: one that breaks off raises `errors.SourceLostError` instead.
+
+    Attributes:
+        is_live: frames come whether or not anybody takes them; the newest wins.
+        fps: frames per second with its fraction (29.97...); nominal where unknown.
+        size_wh: width and height of the first frame, pixels. A later frame may differ;
+            it then begins a new epoch.
+        name: what to call the source on screens and in logs; holds no secrets.
+        frame_count: how many frames there will be, for progress; None where unknown. It
+            comes from the container's header and may be a little off.
+        dropped: frames never handed out so far: overwritten by newer ones (live), or
+            unreadable pictures of a folder.
+    """
+
+    is_live: bool
+    fps: float
+    size_wh: tuple[int, int]
+    name: str
+    frame_count: int | None
+
+    @property
+    def dropped(self) -> int: ...  # noqa: D102
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def __next__(self) -> Frame: ...
+
+    def close(self) -> None:
+        """Release everything and end the iteration.
+
+        May be called again, and from another thread while `next()` waits.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Takes every processed frame: a window, a recording, an export, a web page.
+
+    Attributes:
+        closed: the user closed it (a window) or `close()` was called.
+        wants_picture: whether `write` uses its picture; where no sink does, none is drawn.
+    """
+
+    wants_picture: bool
+
+    @property
+    def closed(self) -> bool: ...  # noqa: D102
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Take one frame.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR, the frame with the overlay drawn on it; None
+                where `wants_picture` is False.
+            result: everything known of the frame.
+
+        Raises:
+            errors.SinkError: it cannot be written; nothing is dropped in silence.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish and release everything; may be called again."""
+        ...

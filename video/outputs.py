@@ -1,0 +1,69 @@
+"""Checks on files to be written, made before the first frame rather than after the last."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from errors import SinkError, redact
+
+
+def check_writable(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
+    """Make sure that a file can be made at `path`, without making or changing it.
+
+    Args:
+        path: where the file will be; one that exists will be replaced, later.
+        suffixes: the endings allowed, such as ".mp4"; none = any.
+
+    Returns:
+        The path.
+
+    Raises:
+        SinkError: wrong ending, no such folder, a folder in its place, or no permission.
+    """
+    if "://" in str(path):
+        raise SinkError(f"{redact(path)}: an output is a file; addresses cannot be written to")
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise SinkError(f"{path}: the name must end in {', '.join(suffixes)}")
+    try:
+        if path.is_dir():
+            raise SinkError(f"{path}: is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
+        _try(path)
+    except OSError as error:
+        raise sink_error(path, error) from error
+    return path
+
+
+def _try(path: Path) -> None:
+    """Raise OSError unless `path` can be written or made; leaves all as it was."""
+    if path.is_file():
+        with path.open("r+b"):
+            pass
+    elif path.exists():  # a pipe's reader would take opening and closing it for its end
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+    else:  # asking for permissions is not enough: the disk may be read-only
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
+def refuse_overwriting(path: str | Path, source: str) -> None:
+    """Raise SinkError where the output `path` is the very file that `source` names."""
+    with contextlib.suppress(OSError, ValueError):  # a source need not be a file
+        if Path(path).samefile(source):
+            raise SinkError(f"{path}: is the source itself; choose another name for the output")
+
+
+def sink_error(path: str | Path, error: Exception) -> SinkError:
+    """Return the SinkError that says in one line why `path` cannot be written."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number in errno.errorcode:
+        cause = os.strerror(number)
+    else:  # FFmpeg has numbers of its own
+        cause = str(error) or type(error).__name__
+    return SinkError(f"{path}: cannot be written: {redact(cause)}")

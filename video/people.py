@@ -1,0 +1,178 @@
+"""The sink that writes down every person: a CSV table, one row per track."""
+
+import contextlib
+import csv
+import io
+import itertools
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from structures import ATTRIBUTES, ETHNICITIES, FrameResult, Image, Smoothed
+from video.outputs import check_writable, sink_error
+
+_ALWAYS = (
+    "id", "first_seen_s", "last_seen_s", "first_seen_utc", "last_seen_utc", "frames", "samples",
+)  # fmt: skip
+_BY_ATTRIBUTE = {
+    "age": ("age_years", "age_uncertainty_years"),
+    "gender": ("gender", "female_prob"),
+    "ethnicity": ("ethnicity", "ethnicity_prob"),
+}
+_GONE_AFTER_S = 10.0  # media time; a tracker gives up on a face long before
+_REFRESH_S = 10.0  # wall time: a killed process loses no more than that
+
+
+def columns(attributes: Collection[str]) -> list[str]:
+    """The table's header for a choice of `structures.ATTRIBUTES`."""
+    told = (name for name in ATTRIBUTES if name in attributes)
+    return [*_ALWAYS, *itertools.chain.from_iterable(_BY_ATTRIBUTE[name] for name in told)]
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is known of one person; small, and does not grow."""
+
+    first_s: float
+    last_s: float
+    first_utc: str
+    last_utc: str
+    frames: int = 0
+    person: Smoothed | None = None
+
+    def cells(self, track_id: int) -> dict[str, object]:
+        """All columns that there can be; what is not known is left out."""
+        cells: dict[str, object] = {
+            "id": track_id,
+            "first_seen_s": f"{self.first_s:.3f}",
+            "last_seen_s": f"{self.last_s:.3f}",
+            "first_seen_utc": self.first_utc,
+            "last_seen_utc": self.last_utc,
+            "frames": self.frames,
+            "samples": 0,
+        }
+        person = self.person
+        if person is None:
+            return cells
+        cells |= {
+            "samples": person.samples,
+            "age_years": f"{person.age_years:.1f}",
+            "age_uncertainty_years": f"{person.age_uncertainty_years:.1f}",
+            "gender": person.gender.value,
+            "female_prob": f"{person.female_prob:.4f}",
+        }
+        if person.ethnicity_probs is not None:
+            top = int(np.argmax(person.ethnicity_probs))
+            cells["ethnicity"] = ETHNICITIES[top]
+            cells["ethnicity_prob"] = f"{person.ethnicity_probs[top]:.4f}"
+        return cells
+
+
+class PeopleWriter:
+    """A sink that keeps a table of the people seen, in the order in which they left.
+
+    "Seen" means detected: `frames` and `last_seen_s` leave out the frames in which the
+    tracker only foretold a place. The values are the last ones known. Seconds count from
+    the source's beginning; UTC is the time at which the program saw it.
+
+    Rows of people who are gone are final and forgotten, so that a run may last for
+    months; behind them the file ends in the rows of those still there, which are
+    overwritten every ten seconds. The file is made, and one that exists replaced, with
+    the first frame.
+
+    Args:
+        path: of the CSV file.
+        attributes: which of `structures.ATTRIBUTES` to tell.
+
+    Raises:
+        SinkError: the file cannot be made there.
+    """
+
+    wants_picture = False
+
+    def __init__(self, path: str | Path, attributes: Collection[str] = ATTRIBUTES) -> None:
+        self._columns = columns(attributes)
+        self._path = check_writable(path)
+        self._file: BinaryIO | None = None
+        self._final_bytes = 0  # where the rows of the people gone end
+        self._rows: dict[int, _Row] = {}
+        self._epoch = 0
+        self._refresh_due = 0.0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Take note of one frame's people; the picture is not used. See `video.Sink.write`."""
+        if self._closed:
+            raise ValueError("write() after close(), got a frame")
+        frame = result.frame
+        finished = self._take_finished(result)
+        self._epoch = frame.epoch
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        for track in result.tracks:
+            new = _Row(frame.time_s, frame.time_s, now, now)
+            row = self._rows.setdefault(track.track_id, new)
+            if track.time_since_update == 0:
+                row.last_s, row.last_utc = frame.time_s, now
+                row.frames += 1
+            row.person = result.people.get(track.track_id, row.person)
+        if finished or time.monotonic() >= self._refresh_due:
+            self._save(finished)
+
+    def close(self) -> None:
+        """Write the last rows and close the file; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._file is not None:
+            self._save({})
+            self._file.close()
+
+    def _take_finished(self, result: FrameResult) -> dict[int, _Row]:
+        """Remove and return the rows of the people who cannot come back under their ids."""
+        now_s = result.frame.time_s
+        here = {track.track_id for track in result.tracks}
+        cut = result.frame.epoch != self._epoch
+        gone = [
+            i
+            for i, row in self._rows.items()
+            if cut or (i not in here and now_s - row.last_s > _GONE_AFTER_S)
+        ]
+        return {i: self._rows.pop(i) for i in gone}
+
+    def _save(self, finished: dict[int, _Row]) -> None:
+        """Append the final rows and, behind them, those that the next call overwrites."""
+        try:
+            if self._file is None:
+                self._file = self._path.open("wb")
+                self._final_bytes = self._file.write(",".join(self._columns).encode() + b"\n")
+            # Cut first: killed in between, the table is short of some rows but sound.
+            self._file.seek(self._final_bytes)
+            self._file.truncate()
+            self._final_bytes += self._file.write(self._table(finished))
+            self._file.write(self._table(self._rows))
+            self._file.flush()
+        except OSError as error:
+            self._closed = True
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    self._file.close()
+            raise sink_error(self._path, error) from error
+        self._refresh_due = time.monotonic() + _REFRESH_S
+
+    def _table(self, rows: dict[int, _Row]) -> bytes:
+        text = io.StringIO()
+        writer = csv.DictWriter(
+            text, self._columns, restval="", extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writerows(row.cells(track_id) for track_id, row in rows.items())
+        return text.getvalue().encode()

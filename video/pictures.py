@@ -1,0 +1,128 @@
+"""Still pictures: one file, or a folder of them in natural order."""
+
+import logging
+import re
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from errors import SourceError
+from structures import Frame, Image
+from video.feed import NOMINAL_FPS, Feed
+from video.threads import ReadAhead
+
+log = logging.getLogger(__name__)
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+def read_picture(path: Path) -> Image | None:
+    """Return the picture at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
+
+    Returns:
+        None where it cannot be read. (`cv2.imread` does the same, but says so on stderr.)
+    """
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        return None
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts `p2.jpg` before `p10.jpg`."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures directly in `folder`, in natural order, without hidden files."""
+    return sorted(
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+        ),
+        key=lambda path: (natural_key(path), path.name),
+    )
+
+
+def follows(path: Path, before: Path) -> bool:
+    """Whether the names differ only in their last number, by one: film_007, film_008."""
+    mine, its = (re.fullmatch(r"(.*?)(\d+)(\D*)", p.name, re.DOTALL) for p in (path, before))
+    if mine is None or its is None:
+        return False
+    return (mine[1], mine[3], int(mine[2])) == (its[1], its[3], int(its[2]) + 1)
+
+
+def open_picture(path: Path, name: str) -> Feed:
+    """Open one picture as a source of one frame.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    if read_picture(path) is None:
+        raise SourceError(f"{name} is damaged or not a picture; open it elsewhere to check")
+    return _show([path], name, NOMINAL_FPS)
+
+
+def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
+    """Open the pictures of a folder, in natural order.
+
+    Pictures of one size whose names are numbered in sequence are a film. Any other
+    picture begins a new epoch, so that nobody is followed from one photograph into the
+    next. Pictures that cannot be read are left out, logged and counted in `dropped`.
+
+    Args:
+        folder: folders within it are not searched.
+        name: what to call it.
+        fps: nominal rate, None = 25.
+
+    Raises:
+        SourceError: there is no picture in it, or none that can be read.
+    """
+    paths = list_pictures(folder)
+    if not paths:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise SourceError(f"{name} holds no pictures; put some of these in: {known}")
+    return _show(paths, name, fps or NOMINAL_FPS)
+
+
+def _show(paths: list[Path], name: str, fps: float) -> Feed:
+    album = _Album(paths, fps)
+    return Feed(
+        ReadAhead(album.frames, name="picture-reader"),
+        name=name,
+        fps=fps,
+        frame_count=len(paths),
+        count_dropped=lambda: album.skipped,
+    )
+
+
+class _Album:
+    """The frames of a list of pictures, and how many of those could not be read."""
+
+    def __init__(self, paths: list[Path], fps: float) -> None:
+        self.skipped = 0
+        self._paths = paths
+        self._fps = fps
+
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
+        epoch, shape = -1, None
+        for index, image in self._readable():
+            film = index > 0 and follows(self._paths[index], self._paths[index - 1])
+            if not film or image.shape != shape:
+                epoch += 1
+            shape = image.shape
+            yield Frame(image, index, index / self._fps, epoch)
+
+    def _readable(self) -> Iterator[tuple[int, Image]]:
+        for index, path in enumerate(self._paths):
+            image = read_picture(path)
+            if image is None:
+                self.skipped += 1
+                log.warning("%s cannot be read and is left out", path.name)
+            else:
+                yield index, image

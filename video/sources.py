@@ -1,0 +1,75 @@
+"""Opens whatever `--src` may name."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from errors import SourceError, redact
+from video import Source
+from video.camera import Capture, open_capture, open_webcam
+from video.files import open_file, open_test_pattern
+from video.live import open_stream
+from video.pictures import PICTURE_SUFFIXES, open_folder, open_picture
+
+_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp", "rtp")
+
+
+def open_source(
+    text: str | int,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+    open_camera: Callable[[int], Capture] = open_capture,
+) -> Source:
+    """Open a source by its name; all that can be wrong with it is said here, within 5 s.
+
+    Args:
+        text: one of
+            `0`, `1`, `/dev/video0`: a camera of this machine;
+            a path: a video, a picture, or a folder of pictures;
+            an address (rtsp, rtmp, http, srt, udp ...): a network stream;
+            `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`: a generated moving pattern.
+        width: wish for cameras, pixels.
+        height: wish for cameras, pixels.
+        fps: wish for cameras; nominal rate of a folder of pictures. Else without effect.
+        open_camera: gives the capture of a camera index.
+
+    Raises:
+        SourceError: it cannot be opened, or holds nothing that can be shown.
+        ValueError: `width`, `height` or `fps` is not positive.
+    """
+    for option, value in {"width": width, "height": height, "fps": fps}.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"{option} must be positive, got {value}")
+    text = str(text).strip()
+    name = "".join(c if c.isprintable() else "?" for c in redact(text))
+    if not text:
+        raise SourceError("the source has no name; give a camera number, a path or an address")
+    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", text):
+        index = int(camera[1])
+        return open_webcam(index, width=width, height=height, fps=fps, open_camera=open_camera)
+    if text.startswith("test:"):
+        return open_test_pattern(text)
+    if scheme := re.match(r"([A-Za-z][\w+.-]*)://", text):
+        if scheme[1].lower() not in _SCHEMES:
+            raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
+        return open_stream(text, name)
+    return _open_path(Path(text).expanduser(), name, fps)
+
+
+def _open_path(path: Path, name: str, fps: float | None) -> Source:
+    try:
+        if path.is_dir():
+            return open_folder(path, name, fps)
+        if not path.exists():
+            raise SourceError(f"{name}: no such file or folder; check the path")
+        if not path.is_file():
+            raise SourceError(f"{name} is neither a file nor a folder; give a video or a picture")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{name} is empty (0 bytes); copy it again")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"{name} cannot be opened ({reason}); check the path") from None
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return open_picture(path, name) if is_picture else open_file(path, name)

@@ -1,0 +1,261 @@
+"""Hand-offs between threads; the only module that starts any.
+
+    ReadAhead      stored media: every item once and in order, the producer waits
+    Newest         live media: the newest item wins, those overwritten are counted
+    WriterThread   outputs: items are written in order beside the frame loop
+    call_with_deadline   one call that might hang (opening a camera, a name look-up)
+
+Every queue is bounded, every wait ends when `close()` is called from any thread, and
+what a worker raises is raised again where its items are taken or submitted. Workers are
+daemons, joined by `close()`; one stuck in a system call stops as soon as that returns.
+"""
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Producer = Callable[[threading.Event], Generator[T, None, None]]
+
+_DEPTH = 4  # items read ahead; a 4K picture takes 25 MB
+_JOIN_S = 1.5
+
+log = logging.getLogger(__name__)
+
+
+class _Reader(Generic[T]):
+    """Runs a producer in a thread and hands its items over through a bounded slot.
+
+    The producer's generator is advanced and closed in the worker only, so that what it
+    opened is released by the thread that used it. It looks at the stop event wherever
+    it can loop for long without yielding.
+
+    Attributes:
+        dropped: items overwritten by newer ones since the first `take` (what arrives
+            while the models still load is not a loss).
+    """
+
+    _keeps_all: bool
+
+    def __init__(self, produce: Producer[T], name: str = "reader") -> None:
+        self.dropped = 0
+        self._taken = False
+        self._produce = produce
+        self._slots: deque[T] = deque()
+        self._change = threading.Condition()
+        self._stop = threading.Event()
+        self._finished = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with contextlib.closing(self._produce(self._stop)) as items:
+                for item in items:
+                    if not self._offer(item):
+                        break
+        except BaseException as error:  # whatever it was, the consumer must hear of it
+            self._error = error
+        with self._change:
+            self._finished = True
+            self._change.notify_all()
+
+    def _offer(self, item: T) -> bool:
+        """Put `item` into a slot; False once the reader was closed."""
+        with self._change:
+            if self._keeps_all:
+                self._change.wait_for(lambda: len(self._slots) < _DEPTH or self._stop.is_set())
+            else:
+                self.dropped += len(self._slots) if self._taken else 0
+                self._slots.clear()
+            if self._stop.is_set():
+                return False
+            self._slots.append(item)
+            self._change.notify_all()
+            return True
+
+    def _await_item(self, timeout_s: float | None) -> None:
+        """Return when an item is there; raise as `take` does. The condition is held."""
+        arrived = self._change.wait_for(
+            lambda: self._slots or self._finished or self._stop.is_set(), timeout_s
+        )
+        if self._stop.is_set():
+            raise StopIteration
+        if not arrived:
+            raise TimeoutError(f"nothing arrived for {timeout_s:g} s")
+        if not self._slots:
+            raise self._error or StopIteration
+
+    def peek(self, timeout_s: float | None = None) -> T:
+        """Return what `take` would return now, and leave it there. Raises as `take` does."""
+        with self._change:
+            self._await_item(timeout_s)
+            return self._slots[0]
+
+    def take(self, timeout_s: float | None = None) -> T:
+        """Wait for the next item and return it.
+
+        Args:
+            timeout_s: how long to wait; None waits until there is one or none will come.
+
+        Raises:
+            TimeoutError: nothing arrived in time; it may be tried again.
+            StopIteration: the producer came to its end, or the reader was closed.
+            BaseException: what the producer raised, after the items it gave before.
+        """
+        with self._change:
+            self._await_item(timeout_s)
+            self._taken = True
+            self._change.notify_all()
+            return self._slots.popleft()
+
+    def close(self) -> None:
+        """Stop the worker and join it; may be called again, and from any thread."""
+        self._stop.set()
+        with self._change:
+            self._slots.clear()
+            self._change.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_S)
+            if self._thread.is_alive():
+                log.debug("%s is still inside a read and will stop after it", self._thread.name)
+
+
+class ReadAhead(_Reader[T]):
+    """Reads a few items ahead; none is lost, the producer waits for room."""
+
+    _keeps_all = True
+
+
+class Newest(_Reader[T]):
+    """Keeps the newest item only, so that a slow consumer never falls behind."""
+
+    _keeps_all = False
+
+
+class WriterThread(Generic[T]):
+    """Calls `write(item)` in a thread of its own, in the order of submission.
+
+    Nothing is dropped: `submit` waits while the queue is full, so that a live source
+    drops frames where it counts them. `write` is not called again once it raised, nor
+    after `close()`: what it writes to can be finished in the caller's thread.
+
+    Args:
+        write: called in the worker with one item at a time.
+        depth: how many items may wait.
+        patience_s: how long `submit` and `close` wait for a writer that is stuck.
+        name: of the thread, for debuggers.
+    """
+
+    def __init__(
+        self, write: Callable[[T], None], depth: int = 8, patience_s: float = 10.0, name: str = ""
+    ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._write = write
+        self._depth = depth
+        self._patience_s = patience_s
+        self._queue: deque[T] = deque()
+        self._change = threading.Condition()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._reported = False
+        self._thread = threading.Thread(target=self._run, name=name or "writer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._change:
+                    self._change.wait_for(lambda: self._queue or self._closing)
+                    if not self._queue:
+                        return
+                    item = self._queue.popleft()
+                    self._change.notify_all()
+                self._write(item)
+        except BaseException as error:  # whatever it was, the submitter must hear of it
+            with self._change:
+                self._error = error
+                self._queue.clear()
+                self._change.notify_all()
+
+    def submit(self, item: T) -> None:
+        """Queue `item`, waiting for room.
+
+        Raises:
+            ValueError: after `close()`.
+            TimeoutError: the queue stayed full for `patience_s`.
+            BaseException: what `write` raised for an earlier item.
+        """
+        with self._change:
+            has_room = self._change.wait_for(
+                lambda: len(self._queue) < self._depth or self._closing or self._error,
+                self._patience_s,
+            )
+            self._raise_error()
+            if self._closing:
+                raise ValueError(f"want submit() before close(), got {type(item).__name__} after")
+            if not has_room:
+                raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+            self._queue.append(item)
+            self._change.notify_all()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self._reported = True
+            raise self._error
+
+    def close(self) -> None:
+        """Write what is queued, stop the worker and join it; may be called again.
+
+        Raises:
+            TimeoutError: the worker is stuck in `write`.
+            BaseException: what `write` raised, unless it was raised already.
+        """
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join(self._patience_s)
+        if self._thread.is_alive():
+            raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+        if not self._reported:
+            self._raise_error()
+
+
+def call_with_deadline(
+    function: Callable[[], T], timeout_s: float, discard: Callable[[T], None]
+) -> T:
+    """Return `function()`, run in a thread of its own, or raise what it raises.
+
+    Ctrl-C is heard meanwhile. `discard` is called with a result that comes too late.
+
+    Raises:
+        TimeoutError: it has not returned within `timeout_s`.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = function()
+        except BaseException as error:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            return
+        if future.set_running_or_notify_cancel():
+            future.set_result(result)
+        else:
+            discard(result)
+
+    threading.Thread(target=run, name="deadline", daemon=True).start()
+    try:
+        wait([future], timeout_s)
+    finally:
+        too_late = future.cancel()
+    if too_late:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    return future.result()
