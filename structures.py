@@ -19,6 +19,7 @@ Image = NDArray[np.uint8]
 
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
 AGE_BINS = 101  # whole years 0..100
+ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be told of a person
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -38,8 +39,8 @@ class Frame:
     Attributes:
         image: (H, W, 3) uint8, BGR, read-only.
         index: position in the source's order, from 0; a gap means dropped frames.
-        time_s: seconds since the source began: media time for files, the clock for
-            live sources.
+        time_s: seconds since the source began: media time for files, a monotonic
+            clock for live sources.
         epoch: grows when what follows has nothing to do with what came before (a
             reconnect, the next photograph): tracks must not cross it.
     """

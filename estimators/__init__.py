@@ -1,0 +1,57 @@
+"""Age, gender and ethnicity of aligned chips: the contract, and the menu of networks.
+
+Networks differ in architecture (`mobilenetv2`, `ssrnet`), weights and the engine that
+runs them; `make_estimator` puts the three together.
+"""
+
+from typing import Protocol
+
+from structures import Estimates, Image
+
+# Name -> module whose build() makes the Keras model; imported only where one is built.
+ARCHITECTURES: dict[str, str] = {
+    "mobilenetv2": "estimators.mobilenetv2",
+    "ssrnet": "estimators.ssrnet",
+}
+
+
+class Estimator(Protocol):
+    """Describes faces.
+
+    Attributes:
+        input_size: side of the chips it wants, pixels.
+        has_ethnicity: whether `Estimates.ethnicity_probs` will be filled.
+    """
+
+    input_size: int
+    has_ethnicity: bool
+
+    def estimate(self, chips: Image) -> Estimates:
+        """Describe (B, S, S, 3) uint8 RGB chips in one forward pass; B may be 0."""
+        ...
+
+
+def make_estimator(
+    name: str, weights: str | None = None, engine: str = "auto", threads: int = 0
+) -> Estimator:
+    """Build an estimator.
+
+    Args:
+        name: a key of `ARCHITECTURES`.
+        weights: a name of weights/manifest.json or a file; None = the default ones.
+        engine: "auto" or a key of `engines.ENGINES`.
+        threads: of the engine, 0 = as many as there are cores.
+
+    Raises:
+        ValueError: unknown architecture or engine.
+        WeightsError: weights missing, damaged or of another architecture.
+        EngineError: engine not installed.
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    from estimators.chip_estimator import ChipEstimator
+    from estimators.engines import make_engine
+    from estimators.weights import find_weights
+
+    chosen = find_weights(weights, name)
+    return ChipEstimator(make_engine(engine, chosen, threads), chosen.spread_scale)

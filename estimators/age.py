@@ -1,0 +1,41 @@
+"""From a model's age output to years: expected value and spread."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from structures import AGE_BINS, Float32
+
+
+def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float32, Float32]:
+    """Turn an age head's output into an expected age and its spread.
+
+    A head of 101 classes is read as a distribution over whole years: the expected
+    age is the sum of i * p_i, the spread the distribution's standard deviation
+    times `spread_scale`. A head of one value is the age itself, kept within 0..100,
+    and its spread is `spread_scale` years whatever the chip.
+
+    Args:
+        output: (B, 101) probabilities or (B, 1) years, float; B may be 0.
+        spread_scale: calibration measured on held-out faces: a factor for a
+            distribution (networks are over-sure), years for a single value.
+
+    Returns:
+        age_years (B,) float32 and age_spread_years (B,) float32.
+
+    Raises:
+        ValueError: any other width.
+
+    Reference:
+        Rothe, Timofte, Van Gool, "Deep expectation of real and apparent age from a
+        single image without facial landmarks", IJCV 2018, eq. 1.
+    """
+    if output.ndim != 2 or output.shape[1] not in (1, AGE_BINS):
+        raise ValueError(f"age output: want (B, {AGE_BINS}) or (B, 1), got {output.shape}")
+    values = output.astype(np.float32, copy=False)
+    if values.shape[1] == 1:
+        years = values[:, 0].clip(0, AGE_BINS - 1)
+        return years, np.full_like(years, spread_scale)
+    bins = np.arange(AGE_BINS, dtype=np.float32)
+    years = values @ bins
+    variance = values @ bins**2 - years**2
+    return years, np.sqrt(np.maximum(variance, 0)) * np.float32(spread_scale)

@@ -1,0 +1,62 @@
+"""Any network with age and gender heads, behind the `Estimator` contract."""
+
+import numpy as np
+
+from errors import WeightsError
+from estimators.age import decode_age
+from estimators.engines import Engine
+from structures import AGE_BINS, ETHNICITIES, Estimates, Image
+
+_HEAD_WIDTHS = {"age": (1, AGE_BINS), "gender": (2,), "race": (len(ETHNICITIES),)}
+
+
+class ChipEstimator:
+    """Runs chips through an engine and decodes its heads; see `estimators.Estimator`."""
+
+    def __init__(self, engine: Engine, spread_scale: float) -> None:
+        """Wrap `engine`, and run one grey chip through it to warm it up and check its heads.
+
+        Args:
+            engine: network with outputs `age` (B, 101) or (B, 1), `gender` (B, 2) =
+                (male, female) and perhaps `race` (B, 5).
+            spread_scale: calibration of the age spread, see `age.decode_age`.
+
+        Raises:
+            WeightsError: the network has other outputs.
+        """
+        self.input_size = engine.input_size
+        self._engine = engine
+        self._spread_scale = spread_scale
+        outputs = engine(np.full((1, self.input_size, self.input_size, 3), 128, np.uint8))
+        widths = {name: value.shape[-1] for name, value in outputs.items()}
+        fits = all(widths.get(name) in _HEAD_WIDTHS[name] for name in ("age", "gender"))
+        if not fits or ("race" in widths and widths["race"] not in _HEAD_WIDTHS["race"]):
+            raise WeightsError(
+                f"these weights have the outputs {widths}, but age of 101 (or 1) and gender "
+                "of 2 are needed; choose others with --weights"
+            )
+        self.has_ethnicity = "race" in widths
+
+    def estimate(self, chips: Image) -> Estimates:
+        """Describe chips in one forward pass.
+
+        Args:
+            chips: (B, S, S, 3) uint8, RGB, aligned; not changed. B may be 0.
+
+        Returns:
+            B estimates in the order of the chips.
+
+        Raises:
+            ValueError: chips of another shape or dtype.
+        """
+        want = (self.input_size, self.input_size, 3)
+        if chips.ndim != 4 or chips.shape[1:] != want or chips.dtype != np.uint8:
+            raise ValueError(f"chips: want (B, {want}) uint8, got {chips.shape} {chips.dtype}")
+        if len(chips) == 0:
+            none = np.zeros(0, np.float32)
+            ethnicity = np.zeros((0, len(ETHNICITIES)), np.float32) if self.has_ethnicity else None
+            return Estimates(none, none, none, ethnicity)
+        outputs = self._engine(chips)
+        years, spread = decode_age(outputs["age"], self._spread_scale)
+        female = outputs["gender"][:, 1].astype(np.float32)
+        return Estimates(years, spread, female, outputs.get("race"))

@@ -1,0 +1,137 @@
+"""The weights that come with the program, and how one is picked.
+
+`weights/manifest.json` names every model: architecture, files with their SHA-256,
+input size, calibration, terms. A shipped file whose hash differs is refused.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import WeightsError
+
+WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
+MANIFEST = WEIGHTS_DIR / "manifest.json"
+_RESTORE = "restore the folder weights/ from the repository"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One trained model on disk.
+
+    Attributes:
+        name: as `--weights` takes it.
+        architecture: the key of `estimators.ESTIMATORS` it belongs to.
+        files: format ("onnx", "keras") -> path; at least one.
+        sha256: format -> expected hash; empty for a user's own file.
+        spread_scale: calibration of the age spread, see `age.decode_age`.
+        terms: what the file may be used for.
+    """
+
+    name: str
+    architecture: str
+    files: dict[str, Path]
+    sha256: dict[str, str]
+    spread_scale: float
+    terms: str
+
+    def path(self, file_format: str) -> Path:
+        """The file in that format, checked against its hash.
+
+        Raises:
+            WeightsError: no such format, file missing, or not the file that was shipped.
+        """
+        if file_format not in self.files:
+            remedy = (
+                f"make it with: python -m estimators.export {self.files['keras']}"
+                if "keras" in self.files
+                else "choose another --engine"
+            )
+            raise WeightsError(f"weights {self.name} have no .{file_format} file; {remedy}")
+        path = self.files[file_format]
+        if not path.is_file():
+            raise WeightsError(f"weights file {path} is missing; {_RESTORE}")
+        expected = self.sha256.get(file_format)
+        if expected is not None and file_sha256(path) != expected:
+            raise WeightsError(f"weights file {path} is damaged (SHA-256 differs); {_RESTORE}")
+        return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
+    """The manifest as it stands on disk.
+
+    Raises:
+        WeightsError: missing or not readable as JSON.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path} ({error}); {_RESTORE}") from error
+    return manifest
+
+
+def find_weights(choice: str | None, architecture: str) -> Weights:
+    """Pick weights by name or by path.
+
+    Args:
+        choice: a name of the manifest, the path of a .keras or .onnx file, or None for
+            the architecture's default.
+        architecture: what the weights must fit.
+
+    Raises:
+        WeightsError: unknown name, missing file, or weights of another architecture.
+    """
+    manifest = read_manifest()
+    name = choice or manifest["defaults"].get(architecture)
+    if name in manifest["models"]:
+        weights = _shipped(name, manifest["models"][name])
+        if weights.architecture != architecture:
+            raise WeightsError(
+                f"weights {name} belong to {weights.architecture}; "
+                f"add --estimator {weights.architecture} or choose other weights"
+            )
+        return weights
+    path = Path(name or "")
+    if path.suffix.lower() in (".keras", ".onnx"):
+        return _own(path, architecture, manifest)
+    known = ", ".join(n for n, m in manifest["models"].items() if m["architecture"] == architecture)
+    raise WeightsError(
+        f"no weights called {name!r} for {architecture}; "
+        f"known: {known or 'none'}, or give the path of a .keras or .onnx file"
+    )
+
+
+def _shipped(name: str, entry: dict[str, Any]) -> Weights:
+    files = entry["files"]
+    return Weights(
+        name=name,
+        architecture=entry["architecture"],
+        files={kind: WEIGHTS_DIR / item["file"] for kind, item in files.items()},
+        sha256={kind: item["sha256"] for kind, item in files.items()},
+        spread_scale=entry["spread_scale"],
+        terms=entry["terms"],
+    )
+
+
+def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
+    """A user's own file, with its sibling in the other format where there is one."""
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist; check the path of --weights")
+    both = {suffix: path.with_suffix(f".{suffix}") for suffix in ("onnx", "keras")}
+    default = manifest["models"][manifest["defaults"][architecture]]
+    return Weights(
+        name=path.stem,
+        architecture=architecture,
+        files={kind: file for kind, file in both.items() if file.is_file()},
+        sha256={},
+        spread_scale=default["spread_scale"],
+        terms="your own file",
+    )

@@ -1,0 +1,254 @@
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from training.chips import Chips, ChipsError, age_interval, augment, join, load_chips, shrink
+
+# Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SMALL = {"filters": (4, 4, 4, 4), "fusion_filters": 4, "hidden": 4}
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture(scope="module")
+def model(keras):
+    from estimators import ssrnet
+
+    keras.utils.set_random_seed(3)
+    return ssrnet.build(**SMALL)
+
+
+def random_chips(count, size=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def answers(model, chips):
+    return {k: np.asarray(v) for k, v in model(chips.astype(np.float32)).items()}
+
+
+def labelled(count):
+    """Bright faces are old and female, dark ones young and male."""
+    rng = np.random.default_rng(0)
+    bright = np.arange(count) % 2
+    images = rng.integers(0, 60, (count, 112, 112, 3)) + 150 * bright[:, None, None, None]
+    low = np.where(bright, 60, 10).astype(np.float32)
+    female = bright.astype(np.float32)
+    return Chips(images.astype(np.uint8), low, low + 9, female, np.zeros(count, np.int64))
+
+
+def test_the_default_has_the_published_size(keras):
+    from estimators import ssrnet
+
+    assert 40_000 < ssrnet.build().count_params() < 50_000
+    assert ssrnet.build(**ssrnet.WIDE).count_params() < 200_000
+
+
+def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model):
+    out = answers(model, random_chips(5))
+    assert out["age"].shape == (5, 1)
+    assert out["gender"].shape == (5, 2)
+    assert np.isfinite(out["age"]).all()
+    assert ((out["gender"] >= 0) & (out["gender"] <= 1)).all()
+    np.testing.assert_allclose(out["gender"].sum(1), 1, atol=1e-6)
+
+
+def test_a_batch_equals_one_by_one(model):
+    chips = random_chips(4)
+    together = answers(model, chips)
+    for i in range(4):
+        alone = answers(model, chips[i : i + 1])
+        np.testing.assert_allclose(alone["age"][0], together["age"][i], atol=1e-4)
+        np.testing.assert_allclose(alone["gender"][0], together["gender"][i], atol=1e-6)
+
+
+def test_stages_refine_the_value_as_in_a_sum_by_hand(keras):
+    from estimators.ssrnet import soft_stagewise_regression
+
+    rows = [
+        # p, eta, delta of three stages with bins 0, 1, 2
+        ([0.0, 1.0, 0.0], [0.0, 0.0, 0.0], 0.0),
+        ([0.5, 0.25, 0.25], [0.1, -0.2, 0.0], 0.5),
+        ([0.0, 0.0, 1.0], [0.0, 0.0, 0.5], -0.5),
+    ]
+    stages = [
+        (keras.ops.array([p]), keras.ops.array([eta]), keras.ops.array([[delta]]))
+        for p, eta, delta in rows
+    ]
+    first = 1 / 3
+    second = (0.5 * 0.1 + 0.25 * 0.8 + 0.25 * 2) / (3 * 3 * 1.5)
+    third = 2.5 / (3 * 3 * 1.5 * 3 * 0.5)
+    value = np.asarray(soft_stagewise_regression(stages))
+    np.testing.assert_allclose(value, [[first + second + third]], rtol=1e-6)
+
+
+def test_certain_stages_without_shift_spell_the_age_in_base_three(keras):
+    from estimators.ssrnet import soft_stagewise_regression
+
+    digits = (2, 0, 1)
+    zero = keras.ops.zeros((1, 1))
+    stages = [(keras.ops.one_hot([d], 3), keras.ops.zeros((1, 3)), zero) for d in digits]
+    value = np.asarray(soft_stagewise_regression(stages))
+    np.testing.assert_allclose(value * 27, [[2 * 9 + 0 * 3 + 1]], rtol=1e-6)
+
+
+def test_a_saved_network_answers_as_before(model, keras, tmp_path):
+    chips = random_chips(3)
+    model.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    for name, value in answers(model, chips).items():
+        np.testing.assert_allclose(answers(again, chips)[name], value, atol=1e-5)
+
+
+@pytest.mark.parametrize("filters", [(32, 32, 32), (32, 32, 32, 31), (0, 8, 8, 8)])
+def test_odd_widths_are_refused(keras, filters):
+    from estimators import ssrnet
+
+    with pytest.raises(ValueError, match="four positive even filters, got"):
+        ssrnet.build(filters=filters)
+
+
+def test_the_loss_falls_in_a_few_steps(keras):
+    from estimators import ssrnet
+    from training.ssrnet_targets import age_loss, batches, targets
+
+    keras.utils.set_random_seed(0)
+    chips = labelled(32)
+    network = ssrnet.build(**SMALL, dropout=0.0)
+    losses = {"age": age_loss, "gender": "categorical_crossentropy"}
+    network.compile("adam", losses, run_eagerly=True)
+    network.optimizer.learning_rate = 0.01
+    rows, rng = np.arange(32), np.random.default_rng(0)
+    source = batches(chips, rows, targets(chips, None), 32, 0.0, rng)
+    history = [network.train_on_batch(x, y)[0] for x, y in islice(source, 6)]
+    assert history[-1] < 0.8 * history[0], history
+
+
+def test_the_age_loss_is_nothing_inside_the_range_and_grows_outside(keras):
+    from training.ssrnet_targets import age_loss
+
+    wanted = np.array([[20, 29, 0, 0]] * 3 + [[20, 29, 27, 1]], np.float32)
+    guessed = np.array([[25], [19], [39], [31]], np.float32)
+    loss = np.asarray(age_loss(wanted, keras.ops.array(guessed)))
+    np.testing.assert_allclose(loss, [0.0, 0.1, 1.0, 0.2 + 0.3], rtol=1e-5)
+
+
+def test_the_teacher_may_leave_the_label_by_a_few_years_only():
+    from training.ssrnet_targets import targets
+
+    chips = labelled(2)
+    teacher = np.array([90, 61], np.float32), np.array([0.0, 1.0], np.float32)
+    age, gender = targets(chips, teacher)
+    np.testing.assert_allclose(age, [[10, 19, 22, 1], [60, 69, 61, 1]])
+    np.testing.assert_allclose(gender, [[0.985, 0.015], [0.015, 0.985]], atol=1e-6)
+
+
+def test_balance_draws_a_rare_decade_as_often_as_a_common_one(keras):
+    from training.ssrnet_targets import batches, targets
+
+    chips = labelled(20).take(np.array([0] * 18 + [1] * 2))
+    shares = []
+    for balance in (0.0, 1.0):
+        rng = np.random.default_rng(0)
+        source = batches(chips, np.arange(20), targets(chips, None), 400, 0.0, rng, balance)
+        shares.append((next(source)[1]["age"][:, 0] == 60).mean())
+    assert shares == pytest.approx([0.1, 0.5], abs=0.06)
+
+
+def test_augmented_chips_keep_count_and_dtype_and_differ():
+    chips = random_chips(6, 112)
+    before = chips.copy()
+    out = augment(chips, 64, np.random.default_rng(0))
+    assert out.shape == (6, 64, 64, 3)
+    assert out.dtype == np.uint8
+    assert len({chip.tobytes() for chip in out}) == 6
+    np.testing.assert_array_equal(chips, before)
+
+
+def test_augmentation_repeats_with_the_same_seed():
+    chips = random_chips(4, 112)
+    twice = [augment(chips, 64, np.random.default_rng(5)) for _ in range(2)]
+    np.testing.assert_array_equal(*twice)
+
+
+def test_without_strength_augmentation_only_resizes_and_mirrors():
+    ramp = np.linspace(0, 255, 112, dtype=np.float32)
+    chip = np.repeat(np.broadcast_to(ramp, (112, 112))[..., None], 3, 2).astype(np.uint8)
+    plain = shrink(chip[None], 64)[0].astype(int)
+    for out in augment(np.stack([chip] * 8), 64, np.random.default_rng(0), 0.0).astype(int):
+        nearest = min(np.abs(out - plain).max(), np.abs(out - plain[:, ::-1]).max())
+        assert nearest <= 2
+
+
+def test_age_ranges_are_read_and_the_open_one_ends_at_one_hundred():
+    assert age_interval("20", "29") == (20, 29)
+    assert age_interval("0", "2") == (0, 2)
+    assert age_interval("70", "") == (70, 100)
+
+
+@pytest.mark.parametrize("texts", [("29", "20"), ("", "9"), ("old", ""), ("-1", "3")])
+def test_broken_age_ranges_are_refused(texts):
+    with pytest.raises(ValueError):
+        age_interval(*texts)
+
+
+def test_unknown_and_missing_sets_are_named(tmp_path):
+    with pytest.raises(ChipsError, match="fairface, utkface"):
+        load_chips(tmp_path, "imdb", "train")
+    with pytest.raises(ChipsError, match="no such file or folder"):
+        load_chips(tmp_path, "utkface", "train")
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--sets", "imdb"], ["--data", "nowhere"], ["--teacher", "none.keras"]]
+)
+def test_the_trainer_answers_bad_input_with_one_line_and_code_two(wrong, tmp_path, capsys):
+    from training.train_ssrnet import main
+
+    base = ["--data", str(tmp_path), "--out", str(tmp_path / "net.keras")]
+    assert main(base + wrong) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_schedule_warms_up_and_ends_low():
+    from training.ssrnet_fit import schedule
+
+    values = [schedule(x) for x in np.linspace(0, 1.2, 121)]
+    assert values[0] < 0.05
+    assert max(values) == pytest.approx(1.0, abs=0.01)
+    assert values[100] == values[120] == pytest.approx(0.01)
+    assert np.argmax(values) == 4
+
+
+@pytest.mark.data
+def test_both_real_sets_are_read_with_their_labels(data_dir):
+    fairface = load_chips(data_dir / "faces", "fairface", "train", 40)
+    utkface = load_chips(data_dir / "faces", "utkface", "test", 40)
+    both = join([fairface, utkface])
+    assert both.images.shape == (80, 112, 112, 3)
+    assert (fairface.age_low < fairface.age_high).all()
+    assert (utkface.age_low == utkface.age_high).all()
+    assert set(both.female) == {0.0, 1.0}
+    assert both.race.min() >= 0
+    assert both.race.max() <= 4
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_trainer_writes_weights_log_and_record(keras, data_dir, tmp_path):
+    from training.train_ssrnet import main
+
+    out = tmp_path / "net.keras"
+    base = ["--data", str(data_dir / "faces"), "--sets", "utkface", "--out", str(out)]
+    assert main([*base, "--limit", "80", "--batch", "16", "--epochs", "1"]) == 0
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["rows"] == {"train": 76, "held_out": 4}
+    assert str(data_dir) not in out.with_suffix(".json").read_text()
+    assert len(out.with_suffix(".csv").read_text().splitlines()) == 2
+    assert keras.saving.load_model(out).count_params() == record["parameters"]

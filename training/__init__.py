@@ -1,0 +1,1 @@
+"""Reading labelled chips, training and measuring the age and gender networks."""

@@ -1,0 +1,126 @@
+"""Make a model's age output fairer to rare ages, without training it again.
+
+    python -m training.balance weights/NAME.keras --data DIR --sets fairface
+
+A network trained where most people are young believes in young people: it sees those
+over 50 years too young. Dividing its age probabilities by a power of the prior it has
+learned undoes that, and it is one change of the age layer's bias:
+
+    logit_i  <-  logit_i - strength * log prior_i
+
+The prior is the mean of the model's own age probabilities over the *train* rows,
+smoothed; the strength is the one with the least error averaged over age bands on these
+rows. Test rows are not looked at. The file is replaced; make its .onnx file anew with
+`python -m estimators.export`.
+
+Reference:
+    Menon, Jayasumana, Rawat, Jain, Veit, Kumar, "Long-tail learning via logit
+    adjustment", ICLR 2021, section 4.1. Differs: a power of the prior, chosen by
+    validation, because the rows it will meet are balanced no more than those it has met.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from errors import StreamError, WeightsError
+from structures import AGE_BINS
+from training.chips import SETS, Chips, join, load_chips, shrink
+
+STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
+BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over
+_LAYER = "age_logits"
+_PRIOR_SMOOTHING_YEARS = 2.0
+
+Float64 = NDArray[np.float64]
+
+
+def prior_of(probs: Float64) -> Float64:
+    """The smoothed mean, (101,), of (N, 101) age probabilities; adds up to 1."""
+    prior = gaussian_filter1d(probs.mean(axis=0), _PRIOR_SMOOTHING_YEARS, mode="nearest")
+    return np.asarray(prior / prior.sum(), np.float64)
+
+
+def rebalanced(probs: Float64, prior: Float64, strength: float) -> Float64:
+    """(N, 101) probabilities divided by `prior ** strength`, adding up to 1 again."""
+    odds = probs / prior**strength
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
+
+
+def banded_error_years(probs: Float64, low: Float64, high: Float64) -> float:
+    """Years that the expected ages lie outside their ranges, averaged over the age bands.
+
+    Args:
+        probs: (N, 101).
+        low: (N,) each label's youngest age, years.
+        high: (N,) its oldest.
+    """
+    years = probs @ np.arange(AGE_BINS)
+    error = np.maximum(0, np.maximum(low - years, years - high))
+    band = np.digitize((low + high) / 2, BAND_STARTS)
+    return float(np.mean([error[band == b].mean() for b in np.unique(band)]))
+
+
+def best_strength(probs: Float64, low: Float64, high: Float64) -> tuple[float, list[float]]:
+    """The strength of least banded error, and the error of each of `STRENGTHS`."""
+    prior = prior_of(probs)
+    errors = [banded_error_years(rebalanced(probs, prior, s), low, high) for s in STRENGTHS]
+    return float(STRENGTHS[int(np.argmin(errors))]), errors
+
+
+def balance(path: Path, chips: Chips) -> list[float]:
+    """Change the age layer of the model at `path` in place; returns the errors tried.
+
+    Raises:
+        WeightsError: not a Keras model with a layer `age_logits` of 101 classes.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+        kernel, bias = model.get_layer(_LAYER).get_weights()
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path} is no Keras model with a layer {_LAYER}") from error
+    images = shrink(chips.images, int(model.inputs[0].shape[1]))
+    probs = np.asarray(model.predict(images, batch_size=128)["age"], np.float64)
+    strength, errors = best_strength(
+        probs, chips.age_low.astype(np.float64), chips.age_high.astype(np.float64)
+    )
+    model.get_layer(_LAYER).set_weights([kernel, bias - strength * np.log(prior_of(probs))])
+    partial = path.with_suffix(".partial.keras")
+    model.save(partial)
+    partial.replace(path)
+    return errors
+
+
+def main() -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.balance", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.keras")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the chip sets")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["fairface"])
+    options = parser.parse_args()
+    try:
+        if not options.file.is_file():
+            raise WeightsError(f"{options.file} does not exist; check the path")
+        chips = join([load_chips(options.data, name, "train") for name in options.sets])
+        errors = balance(options.file, chips)
+    except StreamError as error:
+        print(f"balance: {error}", file=sys.stderr)
+        return 2
+    for strength, years in zip(STRENGTHS, errors, strict=True):
+        chosen = "  <- chosen" if years == min(errors) else ""
+        print(f"strength {strength:.1f}: {years:.3f} years, mean of the age bands{chosen}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
