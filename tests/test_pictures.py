@@ -60,6 +60,19 @@ def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path, opened):
     assert [frame.index for frame in frames] == list(range(6))
 
 
+def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(tmp_path, opened):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        blocks = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        photograph = cv2.resize(blocks, (64, 48), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(folder / f"IMG_{i}.png"), photograph)
+    frames = list(opened(folder))
+    assert [frame.epoch for frame in frames] == [0, 1, 2]
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 2, 4])
+
+
 def test_a_numbered_picture_of_another_size_begins_a_new_epoch(tmp_path, opened):
     folder = write_pictures(tmp_path / "f", ["f1.png", "f2.png"])
     cv2.imwrite(str(folder / "f3.png"), grey(100, (32, 24)))

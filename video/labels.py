@@ -27,7 +27,8 @@ _DARK, _LIGHT = (24, 24, 24), (255, 255, 255)
 
 def text_size(image_wh: tuple[int, int]) -> int:
     """Return the height of a line of text, pixels, that reads well on a picture of that size."""
-    return max(12, round(min(image_wh) / 44))
+    side = min(image_wh)
+    return max(12, min(14, round(side / 38)), round(side / 44))
 
 
 def _advance(text: str) -> int:

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
+PHOTOGRAPH_S = 2.0  # for which a photograph is shown
+ALIKE = 30.0  # grey levels, see `resembles`
+
 
 def read_picture(path: Path) -> Image | None:
     """Return the picture at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
@@ -57,6 +60,20 @@ def follows(path: Path, before: Path) -> bool:
     return (mine[1], mine[3], int(mine[2])) == (its[1], its[3], int(its[2]) + 1)
 
 
+def resembles(image: Image, before: Image) -> bool:
+    """Whether a picture can be the next one of a film: same size, much the same view.
+
+    Numbered photographs of one camera have the same size, too, but differ by 40 to 80
+    grey levels on average over a coarse grid; successive frames by less than 20.
+    """
+    if image.shape != before.shape:
+        return False
+    coarse = (
+        cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA) for picture in (image, before)
+    )
+    return bool(cv2.absdiff(*coarse).mean() < ALIKE)
+
+
 def open_picture(path: Path, name: str) -> Feed:
     """Open one picture as a source of one frame.
 
@@ -71,9 +88,10 @@ def open_picture(path: Path, name: str) -> Feed:
 def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
     """Open the pictures of a folder, in natural order.
 
-    Pictures of one size whose names are numbered in sequence are a film. Any other
-    picture begins a new epoch, so that nobody is followed from one photograph into the
-    next. Pictures that cannot be read are left out, logged and counted in `dropped`.
+    Pictures whose names are numbered in sequence and that resemble one another are a
+    film. Any other picture begins a new epoch, so that nobody is followed from one
+    photograph into the next. Pictures that cannot be read are left out, logged and
+    counted in `dropped`.
 
     Args:
         folder: folders within it are not searched.
@@ -110,13 +128,18 @@ class _Album:
         self._fps = fps
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        epoch, shape = -1, None
+        """Yield the pictures; a film's come at its rate, photographs two seconds apart."""
+        epoch, time_s = 0, 0.0
+        before: tuple[int, Image] | None = None
         for index, image in self._readable():
-            film = index > 0 and follows(self._paths[index], self._paths[index - 1])
-            if not film or image.shape != shape:
-                epoch += 1
-            shape = image.shape
-            yield Frame(image, index, index / self._fps, epoch)
+            if before is not None:
+                last, last_image = before
+                film = follows(self._paths[index], self._paths[index - 1])
+                film = film and resembles(image, last_image)
+                epoch += not film
+                time_s += (index - last) / self._fps if film else PHOTOGRAPH_S
+            before = index, image
+            yield Frame(image, index, time_s, epoch)
 
     def _readable(self) -> Iterator[tuple[int, Image]]:
         for index, path in enumerate(self._paths):

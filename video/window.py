@@ -15,6 +15,7 @@ from errors import SinkError
 from structures import FrameResult, Image
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
+_FOR_EVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
 _LATE_S = 0.25  # further behind than that is given up, not made up for
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
@@ -146,6 +147,10 @@ class Window:
                 self._answer(0.0)
         except cv2.error as error:
             raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
+
+    def hold(self) -> None:
+        """Keep the last picture on the screen until the user closes the window."""
+        self._answer(_FOR_EVER_S)
 
     def close(self) -> None:
         """Take the window away; may be called again."""

