@@ -1,6 +1,7 @@
 # docker build -t faces .                                       CPU
 # docker build -t faces-gpu --build-arg REQUIREMENTS=requirements-gpu.txt .
-# docker run --rm -v "$PWD/out:/out" faces --src sample --no-window --output /out/sample.mp4
+# mkdir -p out && docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/out:/out" \
+#     faces --src sample --no-window --output /out/sample.mp4
 # docker run --rm --gpus all faces-gpu --src rtsp://camera/stream --no-window --events -
 FROM python:3.11-slim
 

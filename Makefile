@@ -33,7 +33,7 @@ clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The markers record that an environment matches its requirement files.
 $(VENV)/live: requirements-live.txt | $(BIN)/python

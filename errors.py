@@ -38,13 +38,17 @@ class SinkError(StreamError):
     """An output cannot be opened or written."""
 
 
-# Greedy up to the last @ of the token: passwords may hold @, : and /.
-_USERINFO = re.compile(r"(\w+://)[^\s'\"]*@")
+# Greedy up to the last @: passwords may hold @, :, / and blanks. What is lost of the rest
+# of a message does less harm than what might be shown.
+_USERINFO = re.compile(r"(\b[A-Za-z][\w+.-]*:/+).*@", re.DOTALL)
+_USERINFO_WITHOUT_SCHEME = re.compile(r"[^\s'\"/@]+:(?!/)[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
-    r"(?i)\b(user(?:name)?|usr|pass(?:word|wd)?|pwd|token|key|auth)=[^&\s'\"]+"
+    r"(?i)([\w-]*(?:token|key|secret|signature|sig|pass\w*|pwd|user\w*|usr|auth\w*))=[^&\s'\"]+"
 )
 
 
 def redact(text: object) -> str:
     """Return `str(text)` with user names, passwords and tokens of URLs replaced by ***."""
-    return _QUERY_SECRET.sub(r"\1=***", _USERINFO.sub(r"\1***@", str(text)))
+    shown = _USERINFO.sub(r"\1***@", str(text))
+    shown = _USERINFO_WITHOUT_SCHEME.sub("***@", shown)
+    return _QUERY_SECRET.sub(r"\1=***", shown)

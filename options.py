@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from detectors import DETECTORS
-from errors import WeightsError
+from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
 from structures import ATTRIBUTES
 
@@ -18,7 +18,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser.error`."""
-        self.exit(2, f"{self.prog}: {message} (try --help)\n")
+        self.exit(2, f"{self.prog}: {redact(message)} (try --help)\n")
 
 
 def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], Any]:
@@ -81,7 +81,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     describe.add_argument(
         "--threads",
-        type=number(int, 0),
+        type=number(int, 0, 1024),
         default=0,
         metavar="N",
         help="of the networks; 0 = one per core (default: %(default)s)",

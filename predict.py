@@ -4,12 +4,10 @@ One look at each face, nothing smoothed; for video see stream.py.
 """
 
 import argparse
-import csv
-import json
+import contextlib
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 import cv2
 from tqdm import tqdm
@@ -18,13 +16,13 @@ from detectors import Detector, make_detector
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator, make_estimator
 from estimators.crops import align
+from face_table import Row, as_rows, check_table, columns, write_table
 from options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
-from structures import ETHNICITIES, Detections, Estimates, Gender, Image, Smoothed
-from video.outputs import check_writable, sink_error
+from structures import Detections, Estimates, Gender, Image, Smoothed
+from video.outputs import sink_error, write_whole
 from video.overlay import draw_labels, label_lines, track_colour
-from video.pictures import list_pictures, read_picture
-
-Row = dict[str, str | int | float]
+from video.pictures import list_pictures, load_picture
+from video.quiet import silent_opencv
 
 EPILOG = """\
 examples:
@@ -58,13 +56,18 @@ def find_pictures(paths: Iterable[str]) -> list[Path]:
     """The pictures that `paths` name, folders expanded, in natural order, each once.
 
     Raises:
-        SourceError: a path does not exist, or a folder holds no pictures.
+        SourceError: a path does not exist or cannot be looked at, or a folder holds no pictures.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if not path.exists():
-            raise SourceError(f"{path} does not exist; check the path")
-        pictures = list_pictures(path) if path.is_dir() else [path]
+        try:
+            if not path.exists():
+                raise SourceError(f"{path} does not exist; check the path")
+            pictures = list_pictures(path) if path.is_dir() else [path]
+        except OSError as error:
+            raise SourceError(
+                f"{path} cannot be read: {error.strerror}; check the path and its permissions"
+            ) from error
         if not pictures:
             raise SourceError(f"{path} holds no pictures; name another folder, or a picture")
         found.update(dict.fromkeys(pictures))
@@ -81,35 +84,6 @@ def describe(
         raise ValueError("detector must give landmarks, got none")
     chips = align(image, points, detector.landmark_template, estimator.input_size)
     return detections, estimator.estimate(chips)
-
-
-def columns(attributes: Collection[str]) -> list[str]:
-    """The table's columns for a choice of `structures.ATTRIBUTES`."""
-    names = ["file", "face", "x1", "y1", "x2", "y2", "score"]
-    names += ["age_years", "age_spread_years"] * ("age" in attributes)
-    names += ["gender", "female_prob"] * ("gender" in attributes)
-    return names + [f"{name.lower()}_prob" for name in ETHNICITIES] * ("ethnicity" in attributes)
-
-
-def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterator[Row]:
-    """One row a face with all that is known of it, best detection first."""
-    for i in range(len(detections)):
-        x1, y1, x2, y2 = (round(float(v), 1) for v in detections.boxes[i])
-        female = float(estimates.female_prob[i])
-        row: Row = {
-            "file": str(path),
-            "face": i + 1,
-            **{"x1": x1, "y1": y1, "x2": x2, "y2": y2},
-            "score": round(float(detections.scores[i]), 3),
-            "age_years": round(float(estimates.age_years[i]), 1),
-            "age_spread_years": round(float(estimates.age_spread_years[i]), 1),
-            "gender": Gender.of(female).value,
-            "female_prob": round(female, 3),
-        }
-        if estimates.ethnicity_probs is not None:
-            for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
-                row[f"{name.lower()}_prob"] = round(float(prob), 3)
-        yield row
 
 
 def annotate(
@@ -137,37 +111,6 @@ def annotate(
     return picture
 
 
-def write_table(path: str | None, rows: Sequence[Row], names: Sequence[str]) -> None:
-    """Write the columns `names` of `rows`, to standard output where `path` is None.
-
-    A .csv or .json file is written whole or not at all.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    if path is None:
-        _write_csv(sys.stdout, rows, names)
-        return
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            if target.suffix.lower() == ".json":
-                json.dump([{name: row[name] for name in names} for row in rows], file, indent=1)
-            else:
-                _write_csv(file, rows, names)
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise sink_error(target, error) from error
-
-
-def _write_csv(file: IO[str], rows: Sequence[Row], names: Sequence[str]) -> None:
-    writer = csv.DictWriter(file, names, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
 class PictureFolder:
     """Saves annotated copies under their own names; never over another picture of the run."""
 
@@ -189,48 +132,82 @@ class PictureFolder:
     def save(self, picture: Image, source: Path) -> None:
         """Write `picture`, (H, W, 3) uint8 BGR, in the format of `source`.
 
+        It becomes a .png where OpenCV cannot write that format.
+
         Raises:
-            SinkError: it cannot be written.
+            SinkError: it cannot be written; nothing is left of it.
         """
-        name, n = source.name, 1
+        stem, suffix, data = source.stem, source.suffix, encode(picture, source.suffix)
+        if data is None:
+            stem, suffix, data = source.name, ".png", encode(picture, ".png")
+        if data is None:
+            raise SinkError(f"{self._folder / source.name}: cannot be written as a picture")
+        name, n = stem + suffix, 1
         while name in self._used:
             n += 1
-            name = f"{source.stem}-{n}{source.suffix}"
+            name = f"{stem}-{n}{suffix}"
         self._used.add(name)
         target = self._folder / name
         try:
-            target.write_bytes(cv2.imencode(source.suffix, picture)[1].tobytes())
-        except (OSError, cv2.error) as error:
+            write_whole(target, data)
+        except OSError as error:
             raise sink_error(target, error) from error
 
 
-def run(options: argparse.Namespace) -> str:
-    """Read, describe, write; returns a summary."""
-    paths = find_pictures(options.paths)
-    if options.table:
-        check_writable(options.table, (".csv", ".json"))
-    folder = PictureFolder(options.pictures, paths) if options.pictures else None
+def encode(picture: Image, suffix: str) -> bytes | None:
+    """A picture file's content; None where OpenCV cannot write that format, or this picture in it.
+
+    Args:
+        picture: (H, W, 3) uint8 BGR.
+        suffix: of the format, with its dot; may be empty.
+    """
+    with silent_opencv(), contextlib.suppress(cv2.error):
+        done, data = cv2.imencode(suffix, picture)
+        if done:
+            return data.tobytes()
+    return None
+
+
+def load_models(options: argparse.Namespace) -> tuple[Detector, Estimator]:
+    """The detector and the estimator that `options` name."""
     detector = make_detector(options.detector, options.min_face, options.upsample, options.threads)
     estimator = make_estimator(options.estimator, options.weights, options.engine, options.threads)
     check_ethnicity(options, estimator)
+    return detector, estimator
+
+
+def run(options: argparse.Namespace) -> str:
+    """Read, describe, write; returns a summary.
+
+    What goes wrong at one picture ends the run, but leaves the table of those before.
+    """
+    paths = find_pictures(options.paths)
+    check_table(options.table)
+    folder = PictureFolder(options.pictures, paths) if options.pictures else None
+    detector, estimator = load_models(options)
     rows: list[Row] = []
-    unreadable: list[Path] = []
-    faceless = 0
-    for path in tqdm(paths, unit="picture", disable=None):
-        image = read_picture(path)
-        if image is None:
-            unreadable.append(path)
-            continue
-        detections, estimates = describe(image, detector, estimator)
-        rows += as_rows(path, detections, estimates)
-        faceless += len(detections) == 0
-        if folder:
-            folder.save(annotate(image, detections, estimates, options.attributes), path)
-    if len(unreadable) == len(paths):
-        raise SourceError(f"{unreadable[0]} is damaged or not a picture; open it elsewhere")
+    left_out: list[str] = []
+    try:
+        for path in tqdm(paths, unit="picture", disable=None):
+            try:
+                image = load_picture(path, str(path))
+            except SourceError as error:
+                left_out.append(str(error))
+                continue
+            detections, estimates = describe(image, detector, estimator)
+            rows += as_rows(path, detections, estimates)
+            if folder:
+                folder.save(annotate(image, detections, estimates, options.attributes), path)
+    except Exception:
+        if rows:
+            write_table(options.table, rows, columns(options.attributes))
+        raise
+    if len(left_out) == len(paths):
+        raise SourceError(left_out[0])
     write_table(options.table, rows, columns(options.attributes))
-    left_out = f"; not readable, left out: {', '.join(map(str, unreadable))}" if unreadable else ""
-    return f"{len(rows)} faces in {len(paths)} pictures, {faceless} without a face{left_out}"
+    faceless = len(paths) - len(left_out) - len({row["file"] for row in rows})
+    summary = f"{len(rows)} faces in {len(paths)} pictures, {faceless} without a face"
+    return "; left out: ".join([summary, *left_out])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

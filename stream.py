@@ -44,7 +44,7 @@ SAMPLE = Path(__file__).resolve().parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 EPILOG = """\
-in the window: q or Esc quits, space pauses, s saves a still.
+in the window: q or Esc quits, space pauses, s saves a still, f is full screen.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
 
 examples:
@@ -74,7 +74,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     source.add_argument("--width", type=number(int, 16), metavar="PX", help="ask a webcam for it")
     source.add_argument("--height", type=number(int, 16), metavar="PX", help="ask a webcam for it")
     source.add_argument(
-        "--max-frames", type=number(int, 1), metavar="N", help="stop after N frames"
+        "--max-frames", type=number(int, 1, sys.maxsize), metavar="N", help="stop after N frames"
     )
     add_model_options(parser)
     _add_tracking_options(parser)
@@ -126,13 +126,17 @@ def build_pipeline(options: argparse.Namespace) -> Pipeline:
     return Pipeline(detector, tracker, estimator, TrackSmoother(), options.detect_every, ethnicity)
 
 
+def address_of(options: argparse.Namespace) -> str:
+    """What `--src` stands for."""
+    return str(SAMPLE) if options.src == "sample" else str(options.src)
+
+
 def open_the_source(options: argparse.Namespace) -> Source:
-    """Open `--src`; a missing camera or source is answered with the bundled sample's name."""
-    address = str(SAMPLE) if options.src == "sample" else options.src
+    """Open `--src`; a missing camera is answered with the bundled sample's name."""
     try:
-        return open_source(address, width=options.width, height=options.height)
+        return open_source(address_of(options), width=options.width, height=options.height)
     except SourceError as error:
-        if address.isdecimal():
+        if options.src.isdecimal():
             raise SourceError(f"{error}; {TRY_SAMPLE}") from error
         raise
 
@@ -141,11 +145,13 @@ def open_files(options: argparse.Namespace, source: Source) -> list[Sink]:
     """Open the recording and the exports that were asked for; nothing is written yet.
 
     Raises:
-        SinkError: one cannot be made where it was asked for.
+        SinkError: one cannot be made where it was asked for, or two are the same file.
     """
-    for path in (options.output, options.events, options.people):
-        if path:
-            refuse_overwriting(path, options.src)
+    paths = [p for p in (options.output, options.events, options.people) if p]
+    if len({Path(path).absolute() for path in paths}) < len(paths):
+        raise SinkError("two outputs name the same file; give each its own")
+    for path in paths:
+        refuse_overwriting(path, str(Path(address_of(options)).expanduser()))
     sinks: list[Sink] = []
     if options.output:
         sinks.append(Recording(options.output, source.fps, live=source.is_live))
@@ -166,10 +172,11 @@ def open_window(
     """
     problem = probe.problem()
     if problem is None:
-        return [Window(source.name, pace=not source.is_live, folder=options.stills)]
+        window = Window(source.name, pace=not source.is_live, folder=options.stills, notify=_tell)
+        return [window]
     if not others:
         raise SinkError(problem)
-    print(f"stream.py: {problem}; going on without a window", file=sys.stderr)
+    _tell(f"{problem}; going on without a window")
     return []
 
 
@@ -197,45 +204,67 @@ def run(
             if any(sink.closed for sink in sinks):
                 break
         else:
-            for window in windows:
-                if not tally.is_film:  # the last photograph stays until the user has seen it
+            if not tally.is_film and tally.frames == source.frame_count:
+                for window in windows:  # the last photograph stays until it has been seen
                     window.hold()
     smoother = pipeline.smoother
     return tally.summary(smoother.estimates_made, smoother.estimates_saved)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong."""
+    """Run the program.
+
+    Returns:
+        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong.
+    """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with contextlib.ExitStack() as stack:
-            probe = None if options.no_window else DisplayProbe()
-            source = open_the_source(options)
-            stack.callback(source.close)
-            sinks = open_files(options, source)
-            for sink in sinks:
-                stack.callback(sink.close)
-            pipeline = build_pipeline(options)
-            if probe:
-                for window in open_window(options, source, probe, sinks):
-                    stack.callback(window.close)
-                    sinks.append(window)
-            overlay = Overlay(attributes=options.attributes)
-            summary = run(source, pipeline, sinks, overlay, options.max_frames)
+            summary = open_and_run(options, stack)
     except StreamError as error:
-        print(f"stream.py: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except KeyboardInterrupt:  # while things were still being opened
         return 0
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
     print(summary, file=sys.stderr)
     return 0
+
+
+def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> str:
+    """Open everything that `options` ask for and run; `stack` closes it. Returns a summary."""
+    probe = None if options.no_window else DisplayProbe()
+    source = open_the_source(options)
+    stack.callback(source.close)
+    sinks = open_files(options, source)
+    for sink in sinks:
+        stack.callback(sink.close)
+    pipeline = build_pipeline(options)
+    if probe:
+        for window in open_window(options, source, probe, sinks):
+            stack.callback(window.close)
+            sinks.append(window)
+    stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
+    return run(source, pipeline, sinks, Overlay(attributes=options.attributes), options.max_frames)
+
+
+def _tell(text: str) -> None:
+    print(f"stream.py: {text}", file=sys.stderr)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     """SIGTERM ends the program as Ctrl-C does: recordings are finished."""
     raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

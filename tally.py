@@ -1,11 +1,13 @@
 """Counting while a film runs: frames, their rate, the people seen."""
 
 import time
+from collections import deque
 from collections.abc import Collection
 
 from structures import Frame, Track
 
-_LEAST_SHARE = 0.05  # of the newest interval in the running mean: about the last 20 frames
+_WINDOW_S = 1.0  # over which the rate is taken
+_PAUSE_S = 5.0  # a longer wait between frames is a pause, and counts for nothing
 
 
 class Tally:
@@ -13,7 +15,7 @@ class Tally:
 
     Attributes:
         frames: frames counted.
-        fps: frames per second over about the last second, 0 while unknown.
+        fps: frames per second over the last second, pauses left out; 0 while unknown.
         tracks: confirmed tracks that there have been.
         is_film: whether some frame went on from the one before; photographs never do.
     """
@@ -23,8 +25,9 @@ class Tally:
         self.fps = 0.0
         self.tracks = 0
         self.is_film = False
-        self._started = self._latest = time.monotonic()
-        self._interval_s = 0.0
+        self._latest = time.monotonic()
+        self._running_s = 0.0
+        self._intervals_s: deque[float] = deque()
         self._epoch: int | None = None
         self._here: set[int] = set()
 
@@ -32,10 +35,13 @@ class Tally:
         """Count one processed frame and the confirmed tracks in it."""
         now = time.monotonic()
         interval_s, self._latest = now - self._latest, now
-        if self.frames:
-            share = min(1.0, max(interval_s, _LEAST_SHARE)) if self._interval_s else 1.0
-            self._interval_s += share * (interval_s - self._interval_s)
-            self.fps = 1 / self._interval_s if self._interval_s else 0.0
+        if interval_s < _PAUSE_S:
+            self._running_s += interval_s
+            if self.frames:
+                self._intervals_s.append(interval_s)
+                while sum(self._intervals_s) - self._intervals_s[0] > _WINDOW_S:
+                    self._intervals_s.popleft()
+                self.fps = len(self._intervals_s) / max(sum(self._intervals_s), 1e-9)
         self.frames += 1
         self.is_film |= frame.epoch == self._epoch
         self._epoch = frame.epoch
@@ -45,10 +51,11 @@ class Tally:
 
     def summary(self, estimates_made: int, estimates_saved: int) -> str:
         """One line for the end of the run."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        seconds = self._running_s
+        fps = self.frames / max(seconds, 1e-9)
         share = 100 * estimates_saved / max(estimates_made + estimates_saved, 1)
         return (
-            f"{self.frames} frames in {seconds:.1f} s ({self.frames / seconds:.1f} frames/s), "
+            f"{self.frames} frames in {seconds:.1f} s ({fps:.1f} frames/s), "
             f"{self.tracks} tracks; {estimates_made} estimates, "
             f"{estimates_saved} saved on settled tracks ({share:.0f} %)"
         )

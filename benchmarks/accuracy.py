@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import DETECTORS, Detector, make_detector
-from errors import SourceError, StreamError
+from errors import StreamError
 from estimators import Estimator, make_estimator
 from estimators.weights import read_manifest
 from predict import describe
-from structures import ETHNICITIES, Estimates, Image
+from structures import ETHNICITIES, Estimates
 from training.chips import Chips, load_chips, shrink
-from video.pictures import read_picture
+from video.pictures import load_picture
 
 AGE_BANDS = ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
 _BATCH = 64
@@ -103,18 +103,11 @@ def _ages_of(
     """(N,) float32: the age of the largest face of each, NaN where none is found."""
     years = np.full(len(photographs), np.nan, np.float32)
     for i, path in enumerate(photographs):
-        detections, estimates = describe(_read(path), detector, estimator)
+        detections, estimates = describe(load_picture(path, str(path)), detector, estimator)
         if len(detections):
             sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
             years[i] = estimates.age_years[sides.prod(axis=1).argmax()]
     return years
-
-
-def _read(path: Path) -> Image:
-    image = read_picture(path)
-    if image is None:
-        raise SourceError(f"{path} cannot be read; copy the photographs again")
-    return image
 
 
 def main() -> int:

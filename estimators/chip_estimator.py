@@ -22,13 +22,18 @@ class ChipEstimator:
             spread_scale: calibration of the age spread, see `age.decode_age`.
 
         Raises:
-            WeightsError: the network has other outputs.
+            WeightsError: the network does not run, or has other outputs.
         """
         self.input_size = engine.input_size
         self._engine = engine
         self._spread_scale = spread_scale
-        outputs = engine(np.full((1, self.input_size, self.input_size, 3), 128, np.uint8))
-        widths = {name: value.shape[-1] for name, value in outputs.items()}
+        try:
+            outputs = engine(np.full((1, self.input_size, self.input_size, 3), 128, np.uint8))
+        except RuntimeError as error:
+            raise WeightsError(
+                f"the engine {engine.name} cannot run these weights; choose others with --weights"
+            ) from error
+        widths = {n: value.shape[1] if value.ndim == 2 else None for n, value in outputs.items()}
         fits = all(widths.get(name) in _HEAD_WIDTHS[name] for name in ("age", "gender"))
         if not fits or ("race" in widths and widths["race"] not in _HEAD_WIDTHS["race"]):
             raise WeightsError(

@@ -8,9 +8,9 @@ import importlib.util
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,16 +55,15 @@ class OpenVinoEngine:
             EngineError: OpenVINO is not installed.
             WeightsError: the file is missing, damaged or not a network for chips.
         """
-        _require("openvino", self.name)
+        _require("openvino", self.name, "requirements-live.txt")
         path = weights.path("onnx")
         try:
+            _check_onnx_begin(path)
             self._network = compile_for_cpu(path, threads)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
-        shape = self._network.input(0).partial_shape
-        if len(shape) != 4 or not shape[1].is_static or shape[1] != shape[2]:
-            raise WeightsError(f"{path}: want an input of (B, S, S, 3), got {shape}")
-        self.input_size = shape[1].get_length()
+        shapes = [_sizes(node.partial_shape) for node in self._network.inputs]
+        self.input_size = chip_side(shapes, path)
         self._names = [output.any_name for output in self._network.outputs]
 
     def __call__(self, chips: Image) -> Outputs:
@@ -89,10 +88,11 @@ class TensorFlowEngine:
             EngineError: TensorFlow is not installed.
             WeightsError: the file is missing, damaged or not a Keras model.
         """
-        _require("tensorflow", self.name)
+        _require("tensorflow", self.name, "requirements.txt")
         path = weights.path("keras")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # TensorFlow 2.21 says that oneDNN is on before it reads this; no setting silences that.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import keras
         import tensorflow as tf
 
@@ -105,7 +105,10 @@ class TensorFlowEngine:
             model = keras.models.load_model(path, compile=False)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise WeightsError(f"{path} is not a Keras model that can be loaded") from error
-        self.input_size = int(model.inputs[0].shape[1])
+        inputs = getattr(model, "inputs", None) or ()  # a Sequential model may have none yet
+        self.input_size = chip_side([tuple(node.shape) for node in inputs], path)
+        if not isinstance(getattr(model, "output", None), dict):
+            raise WeightsError(f"{path}: want outputs with names, as the models here have")
         signature = tf.TensorSpec([None, self.input_size, self.input_size, 3], tf.uint8)
         self._forward = tf.function(
             lambda chips: model(tf.cast(chips, tf.float32), training=False), [signature]
@@ -125,18 +128,61 @@ ENGINES: dict[str, Callable[[Weights, int], Engine]] = {
 def make_engine(name: str, weights: Weights, threads: int = 0) -> Engine:
     """Build the engine called `name`, or with "auto" the quickest for this machine.
 
-    "auto" is TensorFlow where an NVIDIA GPU and TensorFlow are present, else OpenVINO.
-
     Raises:
         ValueError: unknown name.
         EngineError: not installed.
         WeightsError: the engine cannot use these weights.
     """
     if name == "auto":
-        name = "tensorflow" if _has_gpu() and _installed("tensorflow") else "openvino"
+        name = quickest(weights)
     if name not in ENGINES:
         raise ValueError(f"engine must be one of auto, {', '.join(ENGINES)}, got {name!r}")
     return ENGINES[name](weights, threads)
+
+
+def quickest(weights: Weights) -> str:
+    """The quickest engine that runs `weights` here; imports none.
+
+    TensorFlow, where there is an NVIDIA GPU, TensorFlow with the CUDA libraries of
+    requirements-gpu.txt (on a CPU it is slower) and a .keras file; else OpenVINO.
+    """
+    packages = ("tensorflow", "nvidia.cudnn")
+    on_gpu = "keras" in weights.files and _has_gpu() and all(map(_installed, packages))
+    return "tensorflow" if on_gpu else "openvino"
+
+
+def chip_side(shapes: Sequence[tuple[int | None, ...]], path: Path) -> int:
+    """The side of the chips that a network takes.
+
+    Args:
+        shapes: of its inputs; None = any size.
+        path: its file, for the message.
+
+    Raises:
+        WeightsError: it does not take (B, S, S, 3), B free and S fixed.
+    """
+    match shapes:
+        case [(None, int(height), int(width), 3)] if height == width:
+            return height
+    got = ", ".join(str(shape).replace("None", "any") for shape in shapes)
+    raise WeightsError(f"{path}: want one input of (any, S, S, 3), S a number, got {got or 'none'}")
+
+
+def _sizes(shape: Any) -> tuple[int | None, ...]:
+    """An `openvino.PartialShape` in plain numbers, None = any; () where even its rank is free."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(None if size.is_dynamic else size.get_length() for size in shape)
+
+
+def _check_onnx_begin(path: Path) -> None:
+    """Raise RuntimeError unless the file begins as ONNX does, with the version's tag.
+
+    OpenVINO tries one format after the other, and some say on stderr what they dislike.
+    """
+    with path.open("rb") as file:
+        if file.read(1) != b"\x08":
+            raise RuntimeError(f"{path} does not begin as an ONNX file")
 
 
 def _has_gpu() -> bool:
@@ -145,12 +191,15 @@ def _has_gpu() -> bool:
 
 
 def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
 
 
-def _require(package: str, engine: str) -> None:
+def _require(package: str, engine: str, requirements: str) -> None:
     if not _installed(package):
         raise EngineError(
             f"engine {engine} needs the package {package}; "
-            "install it with: pip install -r requirements.txt"
+            f"install it with: pip install -r {requirements}"
         )

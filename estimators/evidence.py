@@ -24,7 +24,7 @@ def evidence_weights(
         scores: (B,) detection scores.
         confident_score: the score from which a detection counts in full.
         chip_px: (B,) side of the face's chip in pixels of the picture.
-        misfit: (B,) landmark misfit, see `crops.fit_residual`.
+        misfit: (B,) landmark misfit, see `crops.fit_misfit_and_size`.
         chips: (B, S, S, 3) uint8 RGB.
 
     Returns:

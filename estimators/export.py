@@ -31,8 +31,8 @@ def export(keras_path: Path) -> tuple[Path, float]:
         Its path, and the largest difference of any output on 8 random chips.
 
     Raises:
-        WeightsError: no such file, not a Keras model, or the outputs differ by more
-            than 1e-4.
+        WeightsError: no such file, not a Keras model, one that ONNX or OpenVINO has no
+            words for, or the outputs differ by more than 1e-4.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -47,14 +47,18 @@ def export(keras_path: Path) -> tuple[Path, float]:
     expected = {name: np.asarray(value) for name, value in model(chips).items()}
     target = keras_path.with_suffix(".onnx")
     partial = target.with_suffix(".partial.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the converter probes np.object
-        model.export(partial, format="onnx", verbose=False)
-    worst = _largest_difference(partial, chips, expected)
-    if worst > TOLERANCE:
-        partial.unlink()
-        raise WeightsError(f"{keras_path}: the ONNX file differs by {worst:.1e}, not written")
-    partial.replace(target)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the converter probes np.object
+            model.export(partial, format="onnx", verbose=False)
+        worst = _largest_difference(partial, chips, expected)
+        if worst > TOLERANCE:
+            raise WeightsError(f"{keras_path}: the ONNX file differs by {worst:.1e}, not written")
+        partial.replace(target)
+    except RuntimeError as error:
+        raise WeightsError(f"{keras_path} does what ONNX or OpenVINO cannot") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return target, worst
 
 
@@ -66,11 +70,19 @@ def _largest_difference(
 
 
 def update_manifest(keras_path: Path, onnx_path: Path, path: Path = MANIFEST) -> bool:
-    """Enter the hashes of both files where the manifest lists them; False if it does not."""
+    """Enter the hashes of both files where the manifest at `path` lists them.
+
+    It lists the files of its own folder: one of the same name elsewhere is another.
+
+    Returns:
+        Whether it does.
+    """
     manifest: dict[str, Any] = read_manifest(path)
     for entry in manifest["models"].values():
         files = entry["files"]
-        if files.get("keras", {}).get("file") == keras_path.name:
+        if "keras" not in files:
+            continue
+        if (path.parent / files["keras"]["file"]).resolve() == keras_path.resolve():
             files["keras"]["sha256"] = file_sha256(keras_path)
             files["onnx"] = {"file": onnx_path.name, "sha256": file_sha256(onnx_path)}
             text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"

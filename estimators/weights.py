@@ -1,7 +1,7 @@
 """The weights that come with the program, and how one is picked.
 
 `weights/manifest.json` names every model: architecture, files with their SHA-256,
-input size, calibration, terms. A shipped file whose hash differs is refused.
+calibration, terms. A shipped file whose hash differs is refused.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Weights:
 
     Attributes:
         name: as `--weights` takes it.
-        architecture: the key of `estimators.ESTIMATORS` it belongs to.
+        architecture: the key of `estimators.ARCHITECTURES` it belongs to.
         files: format ("onnx", "keras") -> path; at least one.
         sha256: format -> expected hash; empty for a user's own file.
         spread_scale: calibration of the age spread, see `age.decode_age`.
@@ -41,7 +41,8 @@ class Weights:
         """The file in that format, checked against its hash.
 
         Raises:
-            WeightsError: no such format, file missing, or not the file that was shipped.
+            WeightsError: no such format, file missing, not readable, or not the file that was
+                shipped.
         """
         if file_format not in self.files:
             remedy = (
@@ -51,10 +52,14 @@ class Weights:
             )
             raise WeightsError(f"weights {self.name} have no .{file_format} file; {remedy}")
         path = self.files[file_format]
-        if not path.is_file():
-            raise WeightsError(f"weights file {path} is missing; {_RESTORE}")
         expected = self.sha256.get(file_format)
-        if expected is not None and file_sha256(path) != expected:
+        try:
+            if not path.is_file():
+                raise WeightsError(f"weights file {path} is missing; {_RESTORE}")
+            sha256 = file_sha256(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if expected is not None and sha256 != expected:
             raise WeightsError(f"weights file {path} is damaged (SHA-256 differs); {_RESTORE}")
         return path
 
@@ -90,7 +95,7 @@ def find_weights(choice: str | None, architecture: str) -> Weights:
         WeightsError: unknown name, missing file, or weights of another architecture.
     """
     manifest = read_manifest()
-    name = choice or manifest["defaults"].get(architecture)
+    name = choice or _default(architecture, manifest)
     if name in manifest["models"]:
         weights = _shipped(name, manifest["models"][name])
         if weights.architecture != architecture:
@@ -99,7 +104,7 @@ def find_weights(choice: str | None, architecture: str) -> Weights:
                 f"add --estimator {weights.architecture} or choose other weights"
             )
         return weights
-    path = Path(name or "")
+    path = Path(name)
     if path.suffix.lower() in (".keras", ".onnx"):
         return _own(path, architecture, manifest)
     known = ", ".join(n for n, m in manifest["models"].items() if m["architecture"] == architecture)
@@ -107,6 +112,14 @@ def find_weights(choice: str | None, architecture: str) -> Weights:
         f"no weights called {name!r} for {architecture}; "
         f"known: {known or 'none'}, or give the path of a .keras or .onnx file"
     )
+
+
+def _default(architecture: str, manifest: dict[str, Any]) -> str:
+    """The name of the architecture's default weights; WeightsError where it has none."""
+    name: str = manifest["defaults"].get(architecture, "")
+    if name not in manifest["models"]:
+        raise WeightsError(f"{MANIFEST} names no default weights for {architecture}; {_RESTORE}")
+    return name
 
 
 def _shipped(name: str, entry: dict[str, Any]) -> Weights:
@@ -123,15 +136,26 @@ def _shipped(name: str, entry: dict[str, Any]) -> Weights:
 
 def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
     """A user's own file, with its sibling in the other format where there is one."""
-    if not path.is_file():
+    both = {kind: path.with_suffix(f".{kind}") for kind in ("onnx", "keras")}
+    both[path.suffix.lower().removeprefix(".")] = path  # as it is spelt: it may be .ONNX
+    try:
+        files = {kind: file for kind, file in both.items() if file.is_file()}
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if path not in files.values():
         raise WeightsError(f"weights file {path} does not exist; check the path of --weights")
-    both = {suffix: path.with_suffix(f".{suffix}") for suffix in ("onnx", "keras")}
-    default = manifest["models"][manifest["defaults"][architecture]]
+    default = manifest["models"][_default(architecture, manifest)]
     return Weights(
         name=path.stem,
         architecture=architecture,
-        files={kind: file for kind, file in both.items() if file.is_file()},
+        files=files,
         sha256={},
         spread_scale=default["spread_scale"],
         terms="your own file",
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"weights file {path} cannot be read: {error.strerror}; check the path and its permissions"
     )

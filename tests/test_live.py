@@ -126,6 +126,7 @@ def test_what_is_wrong_with_an_address_is_named_without_its_secrets(web, capfd):
         f"{web[0]}/nothing.mp4": "has nothing at this path",
         f"rtsp://bob:p@ss:w/rd@{nobody}": "nothing listens",
         f"http://bob:hush@{nobody}": "nothing listens",
+        f"RTSP://bob:hush@{nobody}": "nothing listens",
         "rtsp://bob:hush@camera.invalid/cam": "the host is not known",
     }.items():
         message = problem_of(address)

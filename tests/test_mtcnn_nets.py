@@ -59,7 +59,7 @@ def test_a_net_equals_the_published_layers_one_by_one(name, side):
 
 def test_missing_weights_are_an_error_that_names_the_remedy(monkeypatch):
     monkeypatch.setattr(mtcnn_nets, "find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match=r"pip install -r requirements.txt"):
+    with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
         MtcnnDetector()
 
 

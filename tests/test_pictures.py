@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from errors import SourceError
 from tests.clips import level, number_of, opening, problem_of
 from tests.fakes import grey
+from video.pictures import LARGEST_SIDE, load_picture
 
 opened = pytest.fixture(opening)
 
@@ -91,7 +93,32 @@ def test_unreadable_pictures_are_left_out_and_counted(tmp_path, opened, caplog):
     assert [frame.index for frame in frames] == [0, 1, 3, 4]
     assert {frame.epoch for frame in frames} == {0}, "a hole does not end a film"
     assert source.dropped == 2
-    assert "f3.png cannot be read" in caplog.text
+    assert "left out: f3.png is damaged or not a picture" in caplog.text
+
+
+def test_pictures_too_large_for_opencv_are_named_as_what_they_are(tmp_path, opened, caplog):
+    folder = write_pictures(tmp_path / "f", ["a.png"])
+    cv2.imwrite(str(folder / "wide.png"), grey(9, (LARGEST_SIDE + 1, 2)))
+    cv2.imwrite(str(tmp_path / "high.png"), grey(9, (2, LARGEST_SIDE + 1)))
+    cv2.imwrite(str(tmp_path / "largest.png"), grey(9, (LARGEST_SIDE, 2)))
+    assert "high.png is larger than 32766 pixels a side; make" in problem_of(tmp_path / "high.png")
+    source = opened(folder)
+    assert (len(list(source)), source.dropped) == (1, 1)
+    assert "left out: wide.png is larger than 32766 pixels" in caplog.text
+    (frame,) = opened(tmp_path / "largest.png")
+    cv2.warpAffine(frame.image, np.eye(2, 3), (96, 96))  # what a larger one fails in
+
+
+def test_opencv_says_nothing_of_pictures_that_it_cannot_read(tmp_path, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "float.tiff"), noise.astype(np.float32))
+    for suffix in (".png", ".tiff", ".webp", ".jpg", ".bmp"):
+        data = cv2.imencode(suffix, noise)[1].tobytes()
+        (tmp_path / f"half{suffix}").write_bytes(data[: len(data) // 2])
+    for path in tmp_path.iterdir():
+        with pytest.raises(SourceError):
+            load_picture(path, path.name)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path):

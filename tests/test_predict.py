@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import predict
+from errors import SinkError, SourceError
 
 PORTRAITS = Path(__file__).resolve().parent.parent / "samples" / "portraits"
 
@@ -76,6 +78,7 @@ def test_a_damaged_picture_is_left_out_and_named(photographs, capsys):
     ("arguments", "words"),
     [
         (["nowhere.jpg"], "nowhere.jpg"),
+        (["x" * 300], "too long"),
         (["{tmp}/empty"], "empty"),
         (["{tmp}/text.jpg"], "text.jpg"),
         (["{tmp}/photo.jpg", "--table", "{tmp}/faces.txt"], ".csv"),
@@ -94,3 +97,69 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, ca
     assert error.count("\n") == 1
     assert words in error
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_that_may_not_be_read_is_a_source_error(tmp_path):
+    folder = tmp_path / "secret"
+    folder.mkdir(mode=0)
+    try:
+        with pytest.raises(SourceError, match="Permission denied"):
+            predict.find_pictures([str(folder)])
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_picture_that_cannot_be_saved_ends_the_run_but_leaves_the_table(
+    photographs, tmp_path, capsys
+):
+    table, pictures = tmp_path / "faces.csv", tmp_path / "annotated"
+    (pictures / "joe_biden.jpg").mkdir(parents=True)
+    outputs = ["--table", str(table), "--pictures", str(pictures)]
+    assert run_main(str(photographs), *outputs) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "joe_biden.jpg: cannot be written" in error
+    stems = [Path(row["file"]).stem for row in csv.DictReader(table.read_text().splitlines())]
+    assert stems == ["barack_obama_2012", "eileen_collins", "joe_biden"]
+    assert not list(pictures.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("source", "width", "saved"),
+    [
+        ("photo.jpg", 40, "photo.jpg"),
+        ("photo", 40, "photo.png"),
+        ("photo.heic", 40, "photo.heic.png"),
+        ("wide.webp", 20_000, "wide.webp.png"),  # wider than WebP can be
+    ],
+)
+def test_a_picture_is_saved_in_its_own_format_or_else_as_png(source, width, saved, tmp_path, capfd):
+    picture = np.full((8, width, 3), 77, np.uint8)
+    predict.PictureFolder(str(tmp_path / "out"), []).save(picture, Path(source))
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name == saved
+    np.testing.assert_allclose(cv2.imread(str(path)), picture, atol=3)
+    assert capfd.readouterr().err == ""
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+    folder = predict.PictureFolder(str(tmp_path), [])
+    for level, source in enumerate(("a/photo.png", "b/photo.png", "photo", "c/photo.png")):
+        folder.save(np.full((8, 8, 3), level, np.uint8), Path(source))
+    names = ["photo.png", "photo-2.png", "photo-3.png", "photo-4.png"]
+    assert [cv2.imread(str(tmp_path / name))[0, 0, 0] for name in names] == [0, 1, 2, 3]
+
+
+def test_a_disk_that_fills_up_leaves_no_half_written_picture(tmp_path):
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    folder = predict.PictureFolder(str(tmp_path), [])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(SinkError, match="File too large"):
+            folder.save(noise, Path("noise.png"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())

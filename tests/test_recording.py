@@ -10,7 +10,7 @@ import pytest
 
 from errors import SinkError
 from structures import Frame, FrameResult
-from video.outputs import check_writable, refuse_overwriting
+from video.outputs import check_writable, refuse_overwriting, sink_error
 from video.recording import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,6 +168,46 @@ def test_a_killed_process_leaves_a_file_that_lacks_less_than_a_second(tmp_path, 
     expected = [grey(i) for i in range(len(frames))]
     assert [level(f) for f in frames] == pytest.approx(expected, abs=3)
     assert frames[-1].time == pytest.approx((len(frames) - 1) / 25, abs=0.001)
+
+
+INTERRUPTED = """
+import signal, sys, threading
+sys.path.insert(0, "tests")
+from test_recording import Recording, shot
+import numpy as np
+recording = Recording(sys.argv[1], 25, preset="placebo", crf=0)
+noise = np.random.default_rng(0).integers(0, 256, (540, 960, 3), np.uint8)
+for index in range(16):
+    recording.write(np.roll(noise, 7 * index), shot(index, index / 25)[1])
+main = threading.main_thread().ident
+threading.Timer(0.03, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+try:
+    recording.close()
+except KeyboardInterrupt:
+    print("interrupted")
+recording.close()
+"""
+
+
+def test_ctrl_c_while_it_is_closed_leaves_the_file_as_it_is_and_the_process_ends(tmp_path):
+    path = tmp_path / "out.mp4"
+    command = [sys.executable, "-c", INTERRUPTED, str(path)]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert len(read(path)) > 3 and b"moof" in path.read_bytes()  # in fragments: not finished
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_name_with_a_colon_is_a_file_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record(Path("2026-01-31T12:30.mp4"), [0.0, 0.04])
+    assert len(read(tmp_path / "2026-01-31T12:30.mp4")) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["2026-01-31T12:30.mp4"]
+
+
+def test_what_ffmpeg_cannot_write_is_told_in_its_words_only():
+    error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
+    assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
 
 
 DISK_FULL = """

@@ -205,6 +205,7 @@ def test_files_without_pictures_are_named_as_what_they_are(tmp_path):
     assert "neither a file nor a folder" in problem_of("/dev/null")
     assert "no name" in problem_of("")
     assert "unknown kind of address" in problem_of("ftp://host/film.mp4")
+    assert "~nosuch-user is nobody's home" in problem_of("~nosuch-user/film.mp4")
 
 
 def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(tmp_path, opened, monkeypatch):

@@ -73,6 +73,10 @@ def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
         (["--src", "sample", "--weights", "{tmp}/model.keras"], "estimators.export"),
         (["--src", "sample", "--detect-every", "0"], "got '0'"),
         (["--src", "sample", "--threads", "-1"], "got '-1'"),
+        (["--src", "sample", "--threads", "99999999999"], "1024"),
+        (["--src", "sample", "--max-frames", "9" * 30], "got '99"),
+        (["rtsp://joe:s3cret@camera/live"], "unrecognized"),
+        (["--src", "sample", "--events", "{tmp}/same", "--people", "{tmp}/same"], "same file"),
         (["--src", "sample", "--min-face", "many"], "got 'many'"),
         (["--src", "sample", "--attributes", "age,shoe-size"], "ethnicity"),
         (["--src", "sample", "--detector", "viola"], "mtcnn"),
@@ -99,6 +103,13 @@ def test_the_source_is_never_overwritten(tmp_path, capsys):
     assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
     assert "source" in one_line(capsys)
     assert film_path.read_bytes() == stream.SAMPLE.read_bytes()
+
+
+def test_the_bundled_sample_is_never_overwritten(capsys):
+    before = stream.SAMPLE.read_bytes()
+    assert run_main("--src", "sample", "--no-window", "--output", str(stream.SAMPLE)) == 2
+    assert "source" in one_line(capsys)
+    assert stream.SAMPLE.read_bytes() == before
 
 
 def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch, quick_stages):
@@ -131,6 +142,26 @@ def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
     assert "5 frames" in capsys.readouterr().err
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_a_second_ctrl_c_does_not_cut_the_recording_short(
+    tmp_path, capsys, monkeypatch, quick_stages
+):
+    class Impatient(stream.Recording):
+        def close(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().close()
+
+    monkeypatch.setattr(stream, "Recording", Impatient)
+    interrupted = ListSource(film(5), error=KeyboardInterrupt())
+    monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    video = tmp_path / "out.mp4"
+    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
+    assert signal.getsignal(signal.SIGINT) is before
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
 

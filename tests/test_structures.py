@@ -53,6 +53,11 @@ def test_a_single_estimate_is_unsure_in_the_middle():
         "rtsp://joe:s3@c:r/et@camera:554/live",
         "http://camera/video?user=joe&password=s3cret&size=2",
         "cannot open 'rtsp://joe:s3cret@camera/live': refused",
+        "rtsp://joe:s3's r/et@camera/live",
+        "rtsp:/joe:s3cret@camera/live",
+        "joe:s3cret@camera/live",
+        "http://camera/video?access_token=s3cret",
+        "http://camera/video?api_key=s3cret&apikey=s3cret",
     ],
 )
 def test_no_part_of_a_password_survives(address):

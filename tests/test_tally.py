@@ -39,8 +39,19 @@ def test_the_rate_follows_the_clock_and_is_nought_while_unknown(monkeypatch):
     counted = Tally()
     counted.count(frame(0), [])
     assert counted.fps == 0
-    for pause, want in ((0.04, 25), (0.1, 10)):
-        for index in range(200):
-            now += pause
+    for interval, want in ((0.04, 25), (0.1, 10), (60, 10), (1.5, 1 / 1.5)):
+        for index in range(3 if interval > 1 else 30):
+            now += interval
             counted.count(frame(index), [])
-        assert counted.fps == pytest.approx(want, rel=0.01)
+        assert counted.fps == pytest.approx(want, rel=0.05)
+
+
+def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(tally.time, "monotonic", lambda: now)
+    counted = Tally()
+    for interval in [0.1] * 10 + [60.0] + [0.1] * 10:
+        now += interval
+        counted.count(frame(0), [])
+    assert counted.fps == pytest.approx(10)
+    assert counted.summary(0, 0).startswith("21 frames in 2.0 s")

@@ -268,6 +268,29 @@ def test_a_stuck_writer_is_reported_by_submit_and_close():
     writer.close()
 
 
+def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has():
+    begun, go, written = threading.Event(), threading.Event(), []
+
+    def write(item):
+        begun.set()
+        assert go.wait(SAFETY_S)
+        written.append(item)
+
+    writer = WriterThread(write)
+    writer.submit("a picture")
+    assert begun.wait(SAFETY_S)
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
+    timer.join()
+    assert not writer.stopped and written == []
+    go.set()
+    writer.close()
+    assert writer.stopped and written == ["a picture"]
+
+
 def failing_writer():
     failed = threading.Event()
 

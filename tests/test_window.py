@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from structures import Frame, FrameResult
+from video.outputs import write_whole
 from video.window import Pacer, Window, display_problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,15 +85,45 @@ def test_a_window_that_never_opened_closes_quietly_and_wants_pictures():
     assert window.closed
 
 
+# stills
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from video.outputs import write_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_whole(Path(sys.argv[1]), bytes(2000))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+def test_a_still_for_which_there_is_no_room_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "still.png")]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_written_whole_replaces_what_there_was(tmp_path):
+    path = tmp_path / "still.png"
+    for data in (b"old", b"new"):
+        write_whole(path, data)
+        assert path.read_bytes() == data
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # under Xvfb
 
 PLAY = """
-import logging, sys
+import sys
 from video.window import Window
 import numpy as np
 from structures import Frame, FrameResult
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-window = Window("faces of a test", pace=True, folder=sys.argv[1])
+tell = lambda text: print(text, flush=True)
+window = Window("faces of a test", pace=True, folder=sys.argv[1], notify=tell)
 for index in range(100_000):
     image = np.full((90, 160, 3), index % 200, np.uint8)
     window.write(image, FrameResult(Frame(image, index, index / 25)))
@@ -144,7 +175,8 @@ def display():
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     read, write = os.pipe()
-    command = ["Xvfb", "-screen", "0", "800x600x24", "-displayfd", str(write)]
+    # Without -noreset it resets whenever its last client leaves; who comes just then fails.
+    command = ["Xvfb", "-noreset", "-screen", "0", "800x600x24", "-displayfd", str(write)]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as answer:

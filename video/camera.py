@@ -13,6 +13,7 @@ import cv2
 from errors import SourceError, SourceLostError
 from structures import Frame
 from video.feed import NOMINAL_FPS, Feed, lost
+from video.quiet import silent_opencv
 from video.threads import Newest, call_with_deadline
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,8 @@ class Capture(Protocol):
 
 def open_capture(index: int) -> Capture:
     """Open camera `index` without OpenCV's own remarks on stderr."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
+    with silent_opencv():
         return cv2.VideoCapture(index)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def open_webcam(

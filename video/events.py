@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from errors import SinkError
 from structures import ATTRIBUTES, ETHNICITIES, FrameResult, Image, Smoothed, Track
 from video.outputs import check_writable, sink_error
 
@@ -40,7 +41,7 @@ class EventsWriter:
         attributes: which of `structures.ATTRIBUTES` to tell.
 
     Raises:
-        SinkError: the file cannot be made there.
+        SinkError: the file cannot be made there, or standard output is closed.
     """
 
     wants_picture = False
@@ -48,6 +49,8 @@ class EventsWriter:
     def __init__(self, path: str | Path, attributes: Collection[str] = ATTRIBUTES) -> None:
         self._attributes = attributes
         self._to_stdout = str(path) == "-"
+        if self._to_stdout and sys.stdout is None:
+            raise SinkError("standard output is closed; open it or name a file")
         self._path = Path(path) if self._to_stdout else check_writable(path)
         self._file: TextIO | None = None
         self._closed = False

@@ -47,14 +47,14 @@ class H264File:
         options: dict[str, str],
     ) -> None:
         self.size_wh = size_wh
-        self._path = path
+        self._path = path.absolute()  # or FFmpeg takes the "a:" of "a:b.mp4" for a protocol
         self._fps = fps
         self._offset = -round(start_s * TICKS_PER_S)
         self._last_pts = -1
         self._next_key = 0
         self._epoch: int | None = None
         self._broken = False
-        self._file = av.open(str(path), "w", options=_muxer_options(path))
+        self._file = av.open(str(self._path), "w", options=_muxer_options(path))
         rate = Fraction(fps).limit_denominator(1001)
         self._stream = self._file.add_stream("libx264", rate, options=options | _x264_options(fps))
         _set_picture_format(self._stream, size_wh)

@@ -25,7 +25,7 @@ OPEN_S = 4.5
 READ_S = 2.0
 FILM_READ_S = 10.0
 SILENCE_S = READ_S + 1.5
-FIRST_PICTURE_S = 10.0  # some cameras send a key frame only every few seconds
+FIRST_PICTURE_S = 20.0  # some cameras send a key frame only every ten seconds
 
 # Frames come 40 ms old with these; the defaults buffer and analyse for seconds.
 _LOW_LATENCY = {

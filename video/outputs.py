@@ -59,11 +59,27 @@ def refuse_overwriting(path: str | Path, source: str) -> None:
             raise SinkError(f"{path}: is the source itself; choose another name for the output")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file whole or not at all; one that exists is replaced.
+
+    Raises:
+        OSError: it cannot be written; what there was before is still there.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
 def sink_error(path: str | Path, error: Exception) -> SinkError:
     """Return the SinkError that says in one line why `path` cannot be written."""
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number in errno.errorcode:
         cause = os.strerror(number)
     else:  # FFmpeg has numbers of its own
-        cause = str(error) or type(error).__name__
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return SinkError(f"{path}: cannot be written: {redact(cause)}")

@@ -5,7 +5,7 @@ import csv
 import io
 import itertools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from errors import SinkError
 from structures import ATTRIBUTES, ETHNICITIES, FrameResult, Image, Smoothed
 from video.outputs import check_writable, sink_error
 
@@ -90,16 +91,20 @@ class PeopleWriter:
         attributes: which of `structures.ATTRIBUTES` to tell.
 
     Raises:
-        SinkError: the file cannot be made there.
+        SinkError: the file cannot be made there, or is standard output, which cannot be
+            overwritten.
     """
 
     wants_picture = False
 
     def __init__(self, path: str | Path, attributes: Collection[str] = ATTRIBUTES) -> None:
+        if str(path) == "-":
+            raise SinkError("the table of people cannot go to standard output; name a file")
         self._columns = columns(attributes)
         self._path = check_writable(path)
         self._file: BinaryIO | None = None
         self._final_bytes = 0  # where the rows of the people gone end
+        self._finished: list[tuple[int, _Row]] = []  # of people gone, not yet in the file
         self._rows: dict[int, _Row] = {}
         self._epoch = 0
         self._refresh_due = 0.0
@@ -115,7 +120,7 @@ class PeopleWriter:
         if self._closed:
             raise ValueError("write() after close(), got a frame")
         frame = result.frame
-        finished = self._take_finished(result)
+        self._finish_rows(result)
         self._epoch = frame.epoch
         now = datetime.now(UTC).isoformat(timespec="seconds")
         for track in result.tracks:
@@ -125,8 +130,8 @@ class PeopleWriter:
                 row.last_s, row.last_utc = frame.time_s, now
                 row.frames += 1
             row.person = result.people.get(track.track_id, row.person)
-        if finished or time.monotonic() >= self._refresh_due:
-            self._save(finished)
+        if self._finished or time.monotonic() >= self._refresh_due:
+            self._save()
 
     def close(self) -> None:
         """Write the last rows and close the file; may be called again."""
@@ -134,33 +139,37 @@ class PeopleWriter:
             return
         self._closed = True
         if self._file is not None:
-            self._save({})
+            self._save()
             self._file.close()
 
-    def _take_finished(self, result: FrameResult) -> dict[int, _Row]:
-        """Remove and return the rows of the people who cannot come back under their ids."""
+    def _finish_rows(self, result: FrameResult) -> None:
+        """Set aside the rows of the people who cannot come back under their ids."""
         now_s = result.frame.time_s
         here = {track.track_id for track in result.tracks}
         cut = result.frame.epoch != self._epoch
-        gone = [
-            i
+        gone = {
+            i: row
             for i, row in self._rows.items()
             if cut or (i not in here and now_s - row.last_s > _GONE_AFTER_S)
-        ]
-        return {i: self._rows.pop(i) for i in gone}
+        }
+        if gone:  # both at once: Ctrl-C in between would lose or double them
+            rest = {i: row for i, row in self._rows.items() if i not in gone}
+            self._finished, self._rows = [*self._finished, *gone.items()], rest
 
-    def _save(self, finished: dict[int, _Row]) -> None:
+    def _save(self) -> None:
         """Append the final rows and, behind them, those that the next call overwrites."""
         try:
             if self._file is None:
                 self._file = self._path.open("wb")
-                self._final_bytes = self._file.write(",".join(self._columns).encode() + b"\n")
+            header = b"" if self._final_bytes else ",".join(self._columns).encode() + b"\n"
+            final = header + self._table(self._finished)
             # Cut first: killed in between, the table is short of some rows but sound.
             self._file.seek(self._final_bytes)
             self._file.truncate()
-            self._final_bytes += self._file.write(self._table(finished))
-            self._file.write(self._table(self._rows))
+            self._file.write(final + self._table(self._rows.items()))
             self._file.flush()
+            # Both at once, for Ctrl-C's sake; where it came before, `close` does it all again.
+            self._final_bytes, self._finished = self._final_bytes + len(final), []
         except OSError as error:
             self._closed = True
             if self._file is not None:
@@ -169,10 +178,10 @@ class PeopleWriter:
             raise sink_error(self._path, error) from error
         self._refresh_due = time.monotonic() + _REFRESH_S
 
-    def _table(self, rows: dict[int, _Row]) -> bytes:
+    def _table(self, rows: Iterable[tuple[int, _Row]]) -> bytes:
         text = io.StringIO()
         writer = csv.DictWriter(
             text, self._columns, restval="", extrasaction="ignore", lineterminator="\n"
         )
-        writer.writerows(row.cells(track_id) for track_id, row in rows.items())
+        writer.writerows(row.cells(track_id) for track_id, row in rows)
         return text.getvalue().encode()

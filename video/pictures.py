@@ -12,6 +12,7 @@ import numpy as np
 from errors import SourceError
 from structures import Frame, Image
 from video.feed import NOMINAL_FPS, Feed
+from video.quiet import silent_opencv
 from video.threads import ReadAhead
 
 log = logging.getLogger(__name__)
@@ -20,18 +21,31 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 
 PHOTOGRAPH_S = 2.0  # for which a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
+LARGEST_SIDE = 32766  # pixels; OpenCV's warps count them in 16 bits
 
 
-def read_picture(path: Path) -> Image | None:
+def load_picture(path: Path, name: str) -> Image:
     """Return the picture at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
 
-    Returns:
-        None where it cannot be read. (`cv2.imread` does the same, but says so on stderr.)
+    Nothing is said on stderr, but by libpng where a PNG file is damaged.
+
+    Args:
+        path: of the file.
+        name: what to call it.
+
+    Raises:
+        SourceError: it cannot be read, or is larger than `LARGEST_SIDE`.
     """
     try:
-        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        with silent_opencv():
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
-        return None
+        image = None
+    if image is None:
+        raise SourceError(f"{name} is damaged or not a picture; open it elsewhere to check")
+    if max(image.shape) > LARGEST_SIDE:
+        raise SourceError(f"{name} is larger than {LARGEST_SIDE} pixels a side; make it smaller")
+    return image
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
@@ -78,10 +92,9 @@ def open_picture(path: Path, name: str) -> Feed:
     """Open one picture as a source of one frame.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: it cannot be read, or is too large.
     """
-    if read_picture(path) is None:
-        raise SourceError(f"{name} is damaged or not a picture; open it elsewhere to check")
+    load_picture(path, name)
     return _show([path], name, NOMINAL_FPS)
 
 
@@ -143,9 +156,10 @@ class _Album:
 
     def _readable(self) -> Iterator[tuple[int, Image]]:
         for index, path in enumerate(self._paths):
-            image = read_picture(path)
-            if image is None:
+            try:
+                image = load_picture(path, path.name)
+            except SourceError as error:
                 self.skipped += 1
-                log.warning("%s cannot be read and is left out", path.name)
+                log.warning("left out: %s", error)
             else:
                 yield index, image

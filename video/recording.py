@@ -15,7 +15,7 @@ PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
-_QUEUE_DEPTH = 4  # pictures; a 4K one takes 25 MB
+_QUEUE_DEPTH = 2  # pictures; a 4K one takes 25 MB, and 0.1 s to encode when closing
 _PATIENCE_S = 60.0  # a long part that ends is copied once before the next can begin
 
 
@@ -96,18 +96,19 @@ class Recording:
             self._writer.submit((picture, result))
 
     def close(self) -> None:
-        """Write what is queued and finish the file; may be called again."""
+        """Write what is queued and finish the file; may be called again.
+
+        Where that takes too long or Ctrl-C interrupts it, the file stays as it is, and
+        can be played: the writer may still be in it, and it takes one thread at a time.
+        """
         if self._closed:
             return
         self._closed = True
         with _sink_errors(self._path):
             try:
                 self._writer.close()
-            except TimeoutError:
-                self._part = None  # stuck in it, and it takes one thread at a time
-                raise
             finally:
-                if self._part is not None:
+                if self._part is not None and self._writer.stopped:
                     self._part.finish()
 
     def _encode(self, item: tuple[Image, FrameResult]) -> None:

@@ -51,14 +51,20 @@ def open_source(
         return open_webcam(index, width=width, height=height, fps=fps, open_camera=open_camera)
     if text.startswith("test:"):
         return open_test_pattern(text)
-    if scheme := re.match(r"([A-Za-z][\w+.-]*)://", text):
-        if scheme[1].lower() not in _SCHEMES:
+    if address := re.fullmatch(r"([A-Za-z][\w+.-]*)(://.*)", text, re.DOTALL):
+        scheme = address[1].lower()  # FFmpeg knows no RTSP://
+        if scheme not in _SCHEMES:
             raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
-        return open_stream(text, name)
-    return _open_path(Path(text).expanduser(), name, fps)
+        return open_stream(scheme + address[2], name)
+    return _open_path(text, name, fps)
 
 
-def _open_path(path: Path, name: str, fps: float | None) -> Source:
+def _open_path(text: str, name: str, fps: float | None) -> Source:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise SourceError(f"{name}: {user} is nobody's home folder here; check the path") from None
     try:
         if path.is_dir():
             return open_folder(path, name, fps)

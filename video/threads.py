@@ -165,6 +165,7 @@ class WriterThread(Generic[T]):
         self._closing = False
         self._error: BaseException | None = None
         self._reported = False
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name or "writer", daemon=True)
         self._thread.start()
 
@@ -182,7 +183,15 @@ class WriterThread(Generic[T]):
             with self._change:
                 self._error = error
                 self._queue.clear()
+        finally:
+            with self._change:
+                self._stopped = True
                 self._change.notify_all()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `write` has returned for the last time."""
+        return self._stopped
 
     def submit(self, item: T) -> None:
         """Queue `item`, waiting for room.
@@ -213,6 +222,8 @@ class WriterThread(Generic[T]):
     def close(self) -> None:
         """Write what is queued, stop the worker and join it; may be called again.
 
+        Where Ctrl-C interrupts it the worker goes on: see `stopped`.
+
         Raises:
             TimeoutError: the worker is stuck in `write`.
             BaseException: what `write` raised, unless it was raised already.
@@ -220,9 +231,10 @@ class WriterThread(Generic[T]):
         with self._change:
             self._closing = True
             self._change.notify_all()
-        self._thread.join(self._patience_s)
-        if self._thread.is_alive():
-            raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+            # Not by join() and is_alive(): after Ctrl-C in the one the other is wrong.
+            if not self._change.wait_for(lambda: self._stopped, self._patience_s):
+                raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+        self._thread.join()
         if not self._reported:
             self._raise_error()
 

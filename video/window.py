@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import cv2
 
 from errors import SinkError
 from structures import FrameResult, Image
+from video.outputs import write_whole
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
 _FOR_EVER_S = 1e9
@@ -113,14 +115,23 @@ class Window:
         title: holds no secrets.
         pace: True for files: each picture waits until it is due. False: shown at once.
         folder: where stills go.
+        notify: is told in one line where a still went.
     """
 
     wants_picture = True
 
-    def __init__(self, title: str, *, pace: bool = False, folder: str | Path = ".") -> None:
+    def __init__(
+        self,
+        title: str,
+        *,
+        pace: bool = False,
+        folder: str | Path = ".",
+        notify: Callable[[str], None] = log.info,
+    ) -> None:
         self._title = title
         self._pacer = Pacer() if pace else None
         self._folder = Path(folder)
+        self._notify = notify
         self._open = False
         self._closed = False
         self._paused = False
@@ -220,11 +231,11 @@ class Window:
         picture, index = self._shown
         path = self._folder / f"still-{datetime.now():%Y%m%d-%H%M%S}-{index}.png"
         try:
-            path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            write_whole(path, cv2.imencode(".png", picture)[1].tobytes())
         except OSError as error:
             log.warning("no still saved: %s", error)
         else:
-            log.info("saved %s", path.absolute())
+            self._notify(f"saved {path.absolute()}")
 
 
 def _first_size(width: int, height: int) -> tuple[int, int]:

@@ -1,0 +1,87 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from errors import SinkError
+from face_table import check_table, write_table
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ["file", "face"]
+ODD_NAME = os.fsdecode(b"f\xc3\xbcr \xff, x.jpg")  # not UTF-8, with a comma
+ROWS = [{"file": ODD_NAME, "face": 1, "score": 0.9}, {"file": "b.jpg", "face": 2, "score": 0.8}]
+
+CHILD = """
+import sys
+from errors import SinkError
+from face_table import check_table, write_table
+try:
+    check_table(None)
+    write_table(None, [{"file": sys.argv[1], "face": i} for i in range(9)], ["file", "face"])
+except SinkError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def run_child(shell: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run CHILD by a line of shell in which "$@" is its command."""
+    command = ["sh", "-c", shell, "sh", sys.executable, "-c", CHILD, ODD_NAME]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | environment)
+
+
+@pytest.mark.parametrize(
+    ("shell", "cause"),
+    [
+        ('{ sleep 1; "$@"; echo $? >&2; } | true', "Broken pipe"),
+        ('"$@" >/dev/full; echo $? >&2', "No space left on device"),
+        ('"$@" >&-; echo $? >&2', "is closed"),
+    ],
+)
+def test_a_standard_output_that_takes_nothing_is_one_line_and_no_noise_at_exit(shell, cause):
+    if "/dev/full" in shell and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    line, code = run_child(shell).stderr.decode().splitlines()
+    assert line.startswith("standard output")
+    assert cause in line
+    assert code == "2"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("ascii", rb"f\xfcr \udcff, x.jpg"), ("utf-8", b"f\xc3\xbcr \\udcff, x.jpg")],
+)
+def test_names_that_standard_output_cannot_say_are_escaped(encoding, name):
+    done = run_child('"$@"', PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.splitlines()[1] == b'"' + name + b'",0'
+
+
+def test_a_csv_file_holds_the_columns_asked_for_and_names_that_are_not_text(tmp_path):
+    path = tmp_path / "faces.csv"
+    write_table(str(path), ROWS, NAMES)
+    first, second = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    assert first == {"file": "für \\udcff, x.jpg", "face": "1"}
+    assert second == {"file": "b.jpg", "face": "2"}
+
+
+def test_a_json_file_gives_the_rows_back(tmp_path):
+    path = tmp_path / "faces.JSON"
+    write_table(str(path), ROWS, NAMES)
+    assert json.loads(path.read_text()) == [{k: row[k] for k in NAMES} for row in ROWS]
+
+
+def test_a_table_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "faces.csv").mkdir()
+    with pytest.raises(SinkError, match=r"faces\.csv: cannot be written"):
+        write_table(str(tmp_path / "faces.csv"), ROWS, NAMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.csv"]
+
+
+def test_a_table_of_another_ending_is_refused_beforehand(tmp_path):
+    with pytest.raises(SinkError, match=r"must end in \.csv, \.json"):
+        check_table(str(tmp_path / "faces.xlsx"))
