@@ -1,17 +1,15 @@
 """The table of faces that predict.py writes: its rows, its columns, CSV or JSON."""
 
-import contextlib
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from errors import SinkError
 from structures import ETHNICITIES, Detections, Estimates, Gender
-from video.outputs import check_writable, sink_error, write_whole
+from video.outputs import check_writable, let_go_of_stdout, sink_error, write_whole
 
 Row = dict[str, str | int | float]
 
@@ -95,8 +93,5 @@ def _print(text: str) -> None:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except OSError as error:
-        # What is left in the buffer would fail again when the program ends; this is the
-        # remedy that Python's own documentation of SIGPIPE gives.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_stdout()
         raise sink_error("standard output", error) from error

@@ -16,7 +16,6 @@ the line was written.
 import contextlib
 import json
 import math
-import os
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from typing import Any, TextIO
 
 from errors import SinkError
 from structures import ATTRIBUTES, ETHNICITIES, FrameResult, Image, Smoothed, Track
-from video.outputs import check_writable, sink_error
+from video.outputs import check_writable, let_go_of_stdout, sink_error
 
 SCHEMA = 1
 
@@ -91,10 +90,10 @@ class EventsWriter:
 
     def _abandon(self) -> None:
         """Let go of what could not be written, which would fail again when the program ends."""
-        with contextlib.suppress(OSError):
-            if self._to_stdout:  # the remedy that Python's own documentation of SIGPIPE gives
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            elif self._file is not None:
+        if self._to_stdout:
+            let_go_of_stdout()
+        elif self._file is not None:
+            with contextlib.suppress(OSError):
                 self._file.close()
         self._file = None
         self._closed = True

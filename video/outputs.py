@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,3 +84,13 @@ def sink_error(path: str | Path, error: Exception) -> SinkError:
     else:  # FFmpeg has numbers of its own
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return SinkError(f"{path}: cannot be written: {redact(cause)}")
+
+
+def let_go_of_stdout() -> None:
+    """Send what is left for standard output nowhere, after it could not be written.
+
+    It would fail again when the program ends; this is the remedy that Python's own
+    documentation of SIGPIPE gives.
+    """
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
