@@ -7,6 +7,8 @@
       EngineError               an engine that is unknown here, not installed or refuses a model
       SinkError                 an output that cannot be written
 
+`training.chips` adds ChipsError: a set of training chips unknown, missing or damaged.
+
 Every message is one line that names the cause and the remedy, without user
 names, passwords or tokens. Wrong arguments of functions are `ValueError`s.
 """

@@ -8,9 +8,8 @@ from typing import Any, NoReturn
 from detectors import DETECTORS
 from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
+from estimators.engines import ENGINES
 from structures import ATTRIBUTES
-
-ENGINE_CHOICES = ("auto", "openvino", "tensorflow")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -75,7 +74,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     describe.add_argument(
         "--engine",
-        choices=ENGINE_CHOICES,
+        choices=("auto", *ENGINES),
         default="auto",
         help="auto: TensorFlow where there is a GPU, else OpenVINO (default: %(default)s)",
     )

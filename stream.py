@@ -164,20 +164,19 @@ def open_files(options: argparse.Namespace, source: Source) -> list[Sink]:
 
 def open_window(
     options: argparse.Namespace, source: Source, probe: DisplayProbe, others: Sequence[Sink]
-) -> list[Sink]:
-    """The window, or nothing where there is no display but something else to do.
+) -> Window | None:
+    """The window, or None where there is no display but something else to do.
 
     Raises:
         SinkError: there is no display and nothing else to do.
     """
     problem = probe.problem()
     if problem is None:
-        window = Window(source.name, pace=not source.is_live, folder=options.stills, notify=_tell)
-        return [window]
+        return Window(source.name, pace=not source.is_live, folder=options.stills, notify=_tell)
     if not others:
         raise SinkError(problem)
     _tell(f"{problem}; going on without a window")
-    return []
+    return None
 
 
 def run(
@@ -245,10 +244,9 @@ def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> st
     for sink in sinks:
         stack.callback(sink.close)
     pipeline = build_pipeline(options)
-    if probe:
-        for window in open_window(options, source, probe, sinks):
-            stack.callback(window.close)
-            sinks.append(window)
+    if probe and (window := open_window(options, source, probe, sinks)):
+        stack.callback(window.close)
+        sinks.append(window)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
     return run(source, pipeline, sinks, Overlay(attributes=options.attributes), options.max_frames)
 

@@ -21,7 +21,7 @@ from estimators import Estimator, make_estimator
 from estimators.weights import read_manifest
 from predict import describe
 from structures import ETHNICITIES, Estimates
-from training.chips import Chips, load_chips, shrink
+from training.chips import Chips, load_chips, shrink, years_outside
 from video.pictures import load_picture
 
 AGE_BANDS = ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
@@ -43,15 +43,10 @@ def estimate_all(estimator: Estimator, chips: Chips) -> Estimates:
     )
 
 
-def outside_range(years: NDArray[np.float32], chips: Chips) -> NDArray[np.float32]:
-    """Years by which each age lies outside its label's range; for exact labels the error."""
-    return np.maximum(0, np.maximum(chips.age_low - years, years - chips.age_high))
-
-
 def show_chips(name: str, estimator: Estimator, chips: Chips, groups: bool) -> None:
     """Print one set's figures, overall and by group."""
     told = estimate_all(estimator, chips)
-    error = outside_range(told.age_years, chips)
+    error = years_outside(told.age_years, chips.age_low, chips.age_high)
     right = (told.female_prob > 0.5) == (chips.female > 0.5)
     exact = chips.age_low == chips.age_high
     measure = "age MAE" if exact.any() else "years outside the labelled range"

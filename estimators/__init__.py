@@ -8,11 +8,7 @@ from typing import Protocol
 
 from structures import Estimates, Image
 
-# Name -> module whose build() makes the Keras model; imported only where one is built.
-ARCHITECTURES: dict[str, str] = {
-    "mobilenetv2": "estimators.mobilenetv2",
-    "ssrnet": "estimators.ssrnet",
-}
+ARCHITECTURES = ("mobilenetv2", "ssrnet")  # each has a module here that builds it
 
 
 class Estimator(Protocol):
@@ -37,7 +33,7 @@ def make_estimator(
     """Build an estimator.
 
     Args:
-        name: a key of `ARCHITECTURES`.
+        name: one of `ARCHITECTURES`.
         weights: a name of weights/manifest.json or a file; None = the default ones.
         engine: "auto" or a key of `engines.ENGINES`.
         threads: of the engine, 0 = as many as there are cores.

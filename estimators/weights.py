@@ -23,7 +23,7 @@ class Weights:
 
     Attributes:
         name: as `--weights` takes it.
-        architecture: the key of `estimators.ARCHITECTURES` it belongs to.
+        architecture: which of `estimators.ARCHITECTURES` it belongs to.
         files: format ("onnx", "keras") -> path; at least one.
         sha256: format -> expected hash; empty for a user's own file.
         spread_scale: calibration of the age spread, see `age.decode_age`.

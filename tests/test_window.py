@@ -12,7 +12,7 @@ import pytest
 
 from structures import Frame, FrameResult
 from video.outputs import write_whole
-from video.window import Pacer, Window, display_problem
+from video.window import DisplayProbe, Pacer, Window
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform.startswith("linux")
@@ -64,14 +64,14 @@ def test_after_a_restart_the_next_frame_is_due_at_once():
 def test_a_missing_display_is_named_with_its_remedy(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    problem = display_problem()
+    problem = DisplayProbe().problem()
     assert "no display" in problem and "--no-window" in problem
 
 
 @pytest.mark.skipif(not LINUX, reason="other systems always have a display")
 def test_a_bad_display_is_found_out_without_ending_the_program(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":4711")
-    problem = display_problem()
+    problem = DisplayProbe().problem()
     assert "':4711'" in problem and "--no-window" in problem
 
 
@@ -231,7 +231,7 @@ def player(display, tmp_path):
 
 @pytest.mark.window
 def test_a_good_display_has_no_problem(display):
-    assert display_problem() is None
+    assert DisplayProbe().problem() is None
 
 
 @pytest.mark.window

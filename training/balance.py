@@ -30,7 +30,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from errors import StreamError, WeightsError
 from structures import AGE_BINS
-from training.chips import SETS, Chips, join, load_chips, shrink
+from training.chips import SETS, Chips, join, load_chips, shrink, years_outside
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
 BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over
@@ -60,8 +60,7 @@ def banded_error_years(probs: Float64, low: Float64, high: Float64) -> float:
         low: (N,) each label's youngest age, years.
         high: (N,) its oldest.
     """
-    years = probs @ np.arange(AGE_BINS)
-    error = np.maximum(0, np.maximum(low - years, years - high))
+    error = years_outside(probs @ np.arange(AGE_BINS), low, high)
     band = np.digitize((low + high) / 2, BAND_STARTS)
     return float(np.mean([error[band == b].mean() for b in np.unique(band)]))
 

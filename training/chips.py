@@ -124,6 +124,16 @@ def join(parts: Sequence[Chips]) -> Chips:
     return Chips(*(np.concatenate(c) for c in zip(*(p._columns() for p in parts), strict=True)))
 
 
+def years_outside(
+    years: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Years, `(N,)`, by which ages lie outside their ranges `low`..`high`; 0 within.
+
+    For an exact label, a range of no width, that is the absolute error.
+    """
+    return np.maximum(0, np.maximum(low - years, years - high))
+
+
 def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Resizes chips `(N, S, S, 3)` to `(N, size, size, 3)`, averaging pixels."""
     out = np.empty((len(images), size, size, 3), np.uint8)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.chips import Chips, shrink
+from training.chips import Chips, shrink, years_outside
 from training.ssrnet_targets import age_loss
 
 
@@ -111,7 +111,7 @@ def metrics(model: Any, chips: Chips) -> dict[str, float]:
         shrink(chips.images, model.input_shape[1]).astype(np.float32), 256, verbose=0
     )
     age, female = out["age"][:, 0], out["gender"][:, 1]
-    outside = np.maximum(0, np.maximum(chips.age_low - age, age - chips.age_high))
+    outside = years_outside(age, chips.age_low, chips.age_high)
     return {
         "age_mae_years": float(outside.mean()),
         "age_in_range": float((outside <= 0.5).mean()),

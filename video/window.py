@@ -75,11 +75,6 @@ class DisplayProbe:
         return self._problem
 
 
-def display_problem() -> str | None:
-    """Return why no window can be opened and what to do, or None where one can."""
-    return DisplayProbe().problem()
-
-
 class Pacer:
     """Says how long to wait so that a file plays at its true speed.
 
