@@ -43,12 +43,15 @@ class Frame:
             clock for live sources.
         epoch: grows when what follows has nothing to do with what came before (a
             reconnect, the next photograph): tracks must not cross it.
+        arrived_s: `time.monotonic()` when a live source's frame left the decoder; None
+            for stored media, which cannot be late.
     """
 
     image: Image
     index: int
     time_s: float
     epoch: int = 0
+    arrived_s: float | None = None
 
     def __post_init__(self) -> None:
         _check("Frame.image", self.image, (None, None, 3), np.uint8)
@@ -194,6 +197,33 @@ class Smoothed:
     ethnicity_probs: Float32 | None = None
 
 
+class SourceState(StrEnum):
+    """How a source is doing; stored media are always `LIVE`."""
+
+    CONNECTING = "connecting"  # no frame yet
+    LIVE = "live"
+    STALLED = "stalled"  # connected, but the newest frame is getting old
+    RECONNECTING = "reconnecting"  # broke off, being opened again
+    FAILED = (
+        "failed"  # refused for a reason that waiting hardly mends: wrong password, no such path
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """A source's state and why.
+
+    Attributes:
+        state: the state.
+        detail: one line for people, without secrets; empty while all is well.
+        reconnects: how often it has been opened again.
+    """
+
+    state: SourceState = SourceState.LIVE
+    detail: str = ""
+    reconnects: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """Everything known of one processed frame: what overlays draw and sinks write.
@@ -204,6 +234,9 @@ class FrameResult:
         people: track_id -> smoothed values, for the tracks that have any.
         fps: processed frames per second, running mean; 0 while unknown.
         dropped: frames of a live source never processed, so far.
+        status: how the source is doing.
+        load: what is being done less often to keep up, for people; empty = nothing.
+        camera: which source it is, without secrets, where there are several; else empty.
     """
 
     frame: Frame
@@ -211,3 +244,11 @@ class FrameResult:
     people: dict[int, Smoothed] = field(default_factory=dict)
     fps: float = 0.0
     dropped: int = 0
+    status: SourceStatus = SourceStatus()
+    load: str = ""
+    camera: str = ""
+
+    def latency_ms(self, now_s: float) -> float | None:
+        """The frame's age at `now_s` (`time.monotonic()`), None for stored media."""
+        arrived_s = self.frame.arrived_s
+        return None if arrived_s is None else 1e3 * (now_s - arrived_s)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 
-from structures import Detections, Estimates, Frame, Image
+from structures import Detections, Estimates, Frame, Image, SourceStatus
 
 FIVE_POINTS = np.array(
     [[0.32, 0.30], [0.67, 0.30], [0.49, 0.51], [0.33, 0.67], [0.65, 0.67]], np.float32
@@ -54,6 +54,11 @@ class ListSource:
         if self._error is not None:
             raise self._error
         raise StopIteration
+
+    status = SourceStatus()
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        return next(self)
 
     def close(self) -> None:
         self.closed = True

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import cv2  # noqa: F401  before PyAV, whose libxcb otherwise hangs OpenCV's windows
 
-from structures import Frame, FrameResult, Image
+from structures import Frame, FrameResult, Image, SourceStatus
 
 
 class Source(Protocol):
@@ -40,6 +40,23 @@ class Source(Protocol):
 
     @property
     def dropped(self) -> int: ...  # noqa: D102
+
+    @property
+    def status(self) -> SourceStatus:
+        """How the source is doing at this moment; cheap, never waits."""
+        ...
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        """Wait for the next frame, but no longer than `timeout_s`.
+
+        Returns:
+            The frame, or None where none came in time: try again.
+
+        Raises:
+            StopIteration: the medium came to its end, or `close()` was called.
+            errors.SourceLostError: it broke off for good.
+        """
+        ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -76,6 +93,18 @@ class Sink(Protocol):
 
         Raises:
             errors.SinkError: it cannot be written; nothing is dropped in silence.
+        """
+        ...
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Hear that no new frame has come: called about ten times a second while waiting.
+
+        Args:
+            picture: the last frame with the overlay drawn anew, as for `write`.
+            result: the last result with what has changed since, its `status` above all.
+
+        Raises:
+            errors.SinkError: as for `write`.
         """
         ...
 

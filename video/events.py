@@ -76,6 +76,9 @@ class EventsWriter:
             name = "standard output" if self._to_stdout else self._path
             raise sink_error(name, error) from error
 
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `video.Sink.refresh`."""
+
     def close(self) -> None:
         """Close the file, but not standard output; may be called again."""
         self._closed = True

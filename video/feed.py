@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from errors import SourceError, SourceLostError
-from structures import Frame
+from structures import Frame, SourceStatus
 from video.threads import Newest, ReadAhead
 
 NOMINAL_FPS = 25.0
@@ -81,10 +81,26 @@ class Feed:
         return self
 
     def __next__(self) -> Frame:
+        while True:
+            if (frame := self.take()) is not None:
+                return frame
+
+    @property
+    def status(self) -> SourceStatus:
+        """See `video.Source`."""
+        return SourceStatus()
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        """See `video.Source`."""
+        patience_s = self._patience_s
+        until_lost = patience_s is not None and (timeout_s is None or timeout_s >= patience_s)
         try:
-            return self._reader.take(self._patience_s)
+            frame = self._reader.take(patience_s if until_lost else timeout_s)
         except TimeoutError:
-            raise SourceLostError(lost(self.name)) from None
+            if until_lost:
+                raise SourceLostError(lost(self.name)) from None
+            return None
+        return frame
 
     def close(self) -> None:
         """Stop the reader; may be called again, and from another thread."""

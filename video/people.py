@@ -133,6 +133,9 @@ class PeopleWriter:
         if self._finished or time.monotonic() >= self._refresh_due:
             self._save()
 
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `video.Sink.refresh`."""
+
     def close(self) -> None:
         """Write the last rows and close the file; may be called again."""
         if self._closed:

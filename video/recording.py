@@ -95,6 +95,9 @@ class Recording:
         with _sink_errors(self._path):
             self._writer.submit((picture, result))
 
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `video.Sink.refresh`."""
+
     def close(self) -> None:
         """Write what is queued and finish the file; may be called again.
 

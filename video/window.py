@@ -154,6 +154,16 @@ class Window:
         except cv2.error as error:
             raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
 
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Show the last picture with its new status, and answer the keys."""
+        if picture is None or self._closed:
+            return
+        try:
+            self._show(picture, result.frame.index)
+            self._answer(0.0)
+        except cv2.error as error:
+            raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
+
     def hold(self) -> None:
         """Keep the last picture on the screen until the user closes the window."""
         self._answer(_FOR_EVER_S)
