@@ -20,7 +20,7 @@ from errors import StreamError
 from estimators import make_estimator
 from options import number
 from pipeline import Pipeline
-from structures import Detections, Image
+from structures import Detections, Float32, Image
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 from video.sources import open_source
@@ -36,13 +36,17 @@ class TimedDetector:
         self.calls_ms: list[float] = []
         self.faces = 0
 
-    def detect(self, image: Image) -> Detections:
+    def detect(self, image: Image, coarse: float = 1.0) -> Detections:
         """See `detectors.Detector`."""
         start = time.perf_counter()
-        found = self._detector.detect(image)
+        found = self._detector.detect(image, coarse)
         self.calls_ms.append(1e3 * (time.perf_counter() - start))
         self.faces += len(found)
         return found
+
+    def detect_near(self, image: Image, boxes: Float32) -> Detections:
+        """See `detectors.Detector`; not timed."""
+        return self._detector.detect_near(image, boxes)
 
 
 @dataclass

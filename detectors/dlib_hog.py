@@ -13,6 +13,8 @@ import cv2
 import dlib
 import numpy as np
 
+from detectors.checks import check_search
+from detectors.nms import nms
 from errors import WeightsError
 from structures import Detections, Float32, Image
 
@@ -21,6 +23,9 @@ from structures import Detections, Float32, Image
 LANDMARK_TEMPLATE = np.array(
     [(0.75, 0.305), (0.60, 0.313), (0.23, 0.304), (0.38, 0.313), (0.49, 0.585)], np.float32
 )
+
+_SURROUNDINGS = 0.5  # of a box's side, looked at on each of its sides: the detector wants room
+_SAME_FACE = 0.4  # overlap from which two boxes are one face, found from two places
 
 _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 
@@ -50,27 +55,64 @@ class DlibHogDetector:
         self._predict = dlib.shape_predictor(str(_predictor_file()))
         self._detector = dlib.get_frontal_face_detector()
 
-    def detect(self, image: Image) -> Detections:
+    def detect(self, image: Image, coarse: float = 1.0) -> Detections:
         """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
+
+        Raises:
+            ValueError: not such an image, or `coarse` below 1.
+        """
+        check_search(image, coarse)
+        small_wh = [max(1, round(side / coarse)) for side in image.shape[1::-1]]
+        if not image.size:
+            return Detections.empty()
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if coarse > 1:
+            grey = cv2.resize(grey, small_wh, interpolation=cv2.INTER_AREA)
+        boxes, scores, landmarks = self._search(grey)
+        zoom = np.divide(image.shape[1::-1], small_wh).astype(np.float32)
+        # Landmarks lie on pixel centres, half a pixel from the edges that boxes count from.
+        half = np.float32(0.5)
+        return Detections(boxes * np.tile(zoom, 2), scores, (landmarks + half) * zoom - half)
+
+    def detect_near(self, image: Image, boxes: Float32) -> Detections:
+        """Find the faces about `boxes`; see `detectors.Detector`.
 
         Raises:
             ValueError: not such an image.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"image: want (H, W, 3) uint8, got {image.shape} {image.dtype}")
-        if not image.size:
-            return Detections.empty()
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        check_search(image)
+        found = [(np.zeros((0, 4), "f4"), np.zeros(0, "f4"), np.zeros((0, 5, 2), "f4"))]
+        for x1, y1, x2, y2 in _surroundings(boxes, (image.shape[1], image.shape[0])):
+            grey = cv2.cvtColor(image[y1:y2, x1:x2], cv2.COLOR_BGR2GRAY)
+            corner = np.array((x1, y1), np.float32)
+            here, scores, landmarks = self._search(grey)
+            found.append((here + np.tile(corner, 2), scores, landmarks + corner))
+        all_boxes, all_scores, points = (
+            np.concatenate(parts) for parts in zip(*found, strict=True)
+        )
+        once = nms(all_boxes, all_scores, _SAME_FACE)
+        return Detections(all_boxes[once], all_scores[once], points[once])
+
+    def _search(self, grey: Image) -> tuple[Float32, Float32, Float32]:
+        """Return boxes (N, 4), scores (N,) and points (N, 5, 2) of a grey picture, (H, W) uint8."""
         found, margins, _ = self._detector.run(grey, self._upsample, 0.0)
         order = np.argsort(-np.array(margins, np.float32), kind="stable")
         shapes = [self._predict(grey, found[i]).parts() for i in order]
         # dlib's rectangles include their last pixel: its far edge is one further.
         boxes = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found]
-        return Detections(
+        return (
             np.array(boxes, np.float32).reshape(-1, 4)[order],
             np.array(margins, np.float32)[order],
             np.array([[(p.x, p.y) for p in s] for s in shapes], np.float32).reshape(-1, 5, 2),
         )
+
+
+def _surroundings(boxes: Float32, image_wh: tuple[int, int]) -> list[list[int]]:
+    """Return the parts of the picture about `boxes`, xyxy pixels; those with none are left out."""
+    margins = _SURROUNDINGS * (boxes[:, 2:] - boxes[:, :2])
+    areas = np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], 1)
+    areas = np.clip(np.rint(areas), 0, np.tile(image_wh, 2)).astype(int)
+    return [area.tolist() for area in areas if (area[2:] > area[:2]).all()]
 
 
 def _predictor_file() -> Path:

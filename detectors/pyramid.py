@@ -22,7 +22,7 @@ class Level(NamedTuple):
     height: int
 
 
-def level_sizes(width: int, height: int, min_face: int, factor: float) -> list[tuple[int, int]]:
+def level_sizes(width: int, height: int, min_face: float, factor: float) -> list[tuple[int, int]]:
     """Return the levels' widths and heights, largest first.
 
     A face of `min_face` pixels is one cell high in the first level; each further level is
@@ -75,7 +75,7 @@ class Pyramid:
         outside: (h, w) bool for each window of the canvas: not within one level.
     """
 
-    def __init__(self, size_wh: tuple[int, int], min_face: int, factor: float) -> None:
+    def __init__(self, size_wh: tuple[int, int], min_face: float, factor: float) -> None:
         sizes = level_sizes(*size_wh, min_face, factor)
         self.levels = place_levels(sizes) if sizes else []
         right = max((level.x + level.width for level in self.levels), default=CELL)

@@ -8,6 +8,7 @@ import pytest
 
 from detectors import dlib_hog
 from detectors.dlib_hog import DlibHogDetector
+from detectors.nms import overlaps
 from errors import WeightsError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,29 @@ def test_doubling_the_picture_finds_smaller_faces(detector, portrait):
     assert len(detector.detect(small)) == 0
     (box,) = DlibHogDetector(upsample=1).detect(small).boxes
     assert 30 <= box[2] - box[0] < 70
+
+
+def test_near_the_old_place_a_face_is_found_once_where_the_whole_picture_has_it(detector, portrait):
+    whole = detector.detect(portrait)
+    side = whole.boxes[0, 2] - whole.boxes[0, 0]
+    near = detector.detect_near(portrait, np.concatenate([whole.boxes + 0.2 * side] * 2))
+    assert near.boxes.shape == (1, 4)
+    assert overlaps(whole.boxes, near.boxes)[0, 0] > 0.7
+    eyes = np.linalg.norm(whole.landmarks[0, 0] - whole.landmarks[0, 2])
+    np.testing.assert_allclose(near.landmarks, whole.landmarks, atol=0.1 * eyes)
+
+
+def test_near_no_face_nothing_is_found(detector, portrait):
+    far = np.array([(0, 0, 60, 60), (-500, -500, -400, -400)], np.float32)
+    assert len(detector.detect_near(portrait, far)) == 0
+    assert len(detector.detect_near(portrait, np.zeros((0, 4), np.float32))) == 0
+
+
+def test_a_coarse_search_finds_the_large_face_in_the_same_place(detector, portrait):
+    whole, coarse = detector.detect(portrait), detector.detect(portrait, coarse=1.5)
+    assert overlaps(whole.boxes, coarse.boxes)[0, 0] > 0.7
+    eyes = np.linalg.norm(whole.landmarks[0, 0] - whole.landmarks[0, 2])
+    np.testing.assert_allclose(coarse.landmarks, whole.landmarks, atol=0.05 * eyes)
 
 
 def test_a_negative_doubling_is_refused():

@@ -105,6 +105,36 @@ def test_the_landmarks_of_the_mirrored_picture_are_the_mirrored_landmarks(detect
     np.testing.assert_allclose(mirrored, expected, atol=0.08 * eyes)
 
 
+@pytest.mark.parametrize("shift", [(0, 0), (0.2, 0), (-0.2, 0), (0, 0.2), (0, -0.2)])
+def test_near_the_old_place_a_search_finds_what_the_whole_picture_gives(detector, portrait, shift):
+    whole = detector.detect(portrait)
+    side = whole.boxes[0, 2] - whole.boxes[0, 0]
+    near = detector.detect_near(portrait, whole.boxes + side * np.tile(np.float32(shift), 2))
+    assert overlaps(whole.boxes, near.boxes).shape == (1, 1)
+    assert overlaps(whole.boxes, near.boxes)[0, 0] > 0.8
+    eyes = np.linalg.norm(whole.landmarks[0, 1] - whole.landmarks[0, 0])
+    np.testing.assert_allclose(near.landmarks, whole.landmarks, atol=0.1 * eyes)
+
+
+def test_near_no_face_nothing_is_found(detector, portrait):
+    far = np.array([(0, 300, 80, 380), (-500, -500, -400, -400)], np.float32)
+    assert len(detector.detect_near(portrait, far)) == 0
+    assert len(detector.detect_near(portrait, np.zeros((0, 4), np.float32))) == 0
+
+
+def test_a_coarse_search_passes_over_small_faces_only(detector, portrait):
+    small = cv2.resize(portrait, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+    assert len(detector.detect(small)) == 1
+    assert len(detector.detect(small, coarse=3)) == 0
+    whole, coarse = detector.detect(portrait), detector.detect(portrait, coarse=3)
+    assert overlaps(whole.boxes, coarse.boxes)[0, 0] > 0.8
+
+
+def test_a_coarseness_below_one_is_refused(detector, portrait):
+    with pytest.raises(ValueError, match=r"got 0\.5"):
+        detector.detect(portrait, coarse=0.5)
+
+
 def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(detector, portrait):
     box = detector.detect(portrait).boxes[0]
     left = int(box[0] + 0.08 * (box[2] - box[0]))
