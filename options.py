@@ -80,10 +80,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     describe.add_argument(
         "--threads",
-        type=number(int, 0, 1024),
-        default=0,
+        type=number(int, 1, 1024),
         metavar="N",
-        help="of the networks; 0 = one per core (default: %(default)s)",
+        help="processors to keep busy (default: all that there are)",
     )
     describe.add_argument(
         "--attributes",

@@ -2,10 +2,15 @@
 
 The stages come in through the constructor, so that tests and benchmarks can put in
 their own; the only state kept is the tracker's and the smoother's.
+
+`process` takes one frame through all of it. A program that has other things to do at the
+same time takes the steps apart: it asks `wants_search`, lets a thread search the picture,
+calls `follow` with what was found, and `describe` with the looks of several cameras at
+once, so that all their faces go through the network in one batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,15 +18,38 @@ from detectors import Detector
 from estimators import Estimator
 from estimators.crops import align, fit_misfit_and_size
 from estimators.evidence import evidence_weights
-from structures import Detections, Frame, Smoothed, Track, TrackState
+from load import Effort
+from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
 from tracking import Smoother, Tracker
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The faces of one frame, followed but not yet described.
+
+    Attributes:
+        frame: the frame.
+        tracks: all live tracks, tentative ones too.
+        faces: (N, 4) float32 xyxy, wherever a face was found in this frame.
+        due: ids of the B tracks to be estimated.
+        chips: (B, S, S, 3) uint8 RGB, theirs.
+        weights: (B,) float32, how far each chip can be trusted.
+    """
+
+    frame: Frame
+    tracks: Sequence[Track]
+    faces: Float32
+    due: Sequence[int]
+    chips: Image
+    weights: Float32
+
+
 class Pipeline:
-    """Finds, follows and describes the faces of successive frames.
+    """Finds, follows and describes the faces of one source's successive frames.
 
     Attributes:
         smoother: as given; it counts the estimates made and saved.
+        effort: how much to do for each frame; may be changed at any time.
     """
 
     def __init__(
@@ -30,7 +58,7 @@ class Pipeline:
         tracker: Tracker,
         estimator: Estimator,
         smoother: Smoother,
-        detect_every: int = 1,
+        detect_every: int | None = 1,
         ethnicity: bool = False,
     ) -> None:
         """Put the stages together.
@@ -40,19 +68,22 @@ class Pipeline:
             tracker: follows them.
             estimator: describes their chips.
             smoother: keeps the running answer of each track.
-            detect_every: detection runs on every Nth frame; tracks are predicted between.
+            detect_every: the whole picture is searched on every Nth frame, and near the
+                known faces on those between; None = as `effort` says.
             ethnicity: whether ethnicity is kept; where not, it goes no further than here.
 
         Raises:
             ValueError: `detect_every` below 1.
         """
-        if detect_every < 1:
+        if detect_every is not None and detect_every < 1:
             raise ValueError(f"detect_every must be at least 1, got {detect_every}")
-        self._detector, self._tracker = detector, tracker
-        self._estimator, self.smoother = estimator, smoother
+        self.smoother, self.effort = smoother, Effort()
+        self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
         self._epoch: int | None = None
-        self._until_detection = 0
+        # The last frame of which `wants_search` said yes, and how many frames ago that was.
+        self._searched: Frame | None = None
+        self._since_search = 0
 
     def process(self, frame: Frame) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
         """Take one frame through all stages.
@@ -60,36 +91,93 @@ class Pipeline:
         Returns:
             The confirmed tracks by id, and what is known of them so far.
         """
+        found = self.search(frame, self._detector) if self.wants_search(frame) else None
+        look = self.follow(frame, found)
+        describe(self._estimator, [(self, look)])
+        return self.result(look)
+
+    def wants_search(self, frame: Frame) -> bool:
+        """Whether the whole picture is to be searched; asked of each frame once, in order."""
+        self._since_search += 1
+        last = self._searched
+        if last is None or last.epoch != frame.epoch:
+            due = True
+        elif self._detect_every is not None:
+            due = self._since_search >= self._detect_every
+        else:  # five frames of 0.04 s may be a little less than 0.2 s
+            due = not 0 <= frame.time_s - last.time_s < self.effort.search_s - 1e-3
+        if due:
+            self._searched, self._since_search = frame, 0
+        return due
+
+    def search(self, frame: Frame, detector: Detector) -> Detections:
+        """Search the whole picture; may be called from any thread with a detector of its own."""
+        return detector.detect(frame.image, self.effort.coarse)
+
+    def follow(self, frame: Frame, found: Detections | None) -> Look:
+        """Follow the faces into `frame`.
+
+        Args:
+            frame: the next one.
+            found: what a search of the whole picture gave; None where there was none.
+
+        Returns:
+            The tracks, and the chips of those that are due for an estimate.
+        """
         if frame.epoch != self._epoch:
             self._tracker.reset()
-            self._epoch, self._until_detection = frame.epoch, 0
-        if self._until_detection == 0:
-            detections = self._detector.detect(frame.image)
-            tracks = self._tracker.update(detections)
-            self._describe(frame, detections, tracks)
-            self._until_detection = self._detect_every
-        else:
-            tracks = self._tracker.predict()
-        self._until_detection -= 1
+            self._epoch = frame.epoch
+        if found is None:
+            found = self._detector.detect_near(frame.image, self._tracker.foresee())
+        tracks = self._tracker.update(found)
         self.smoother.forget_except({track.track_id for track in tracks})
-        shown = tuple(track for track in tracks if track.state is TrackState.CONFIRMED)
+        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]
+        gap = self.effort.estimate_gap
+        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
+        chips, weights = self._chips(frame, found, [t.detection_index for t in due])
+        ids = [t.track_id for t in due][: len(chips)]
+        return Look(frame, tracks, found.boxes, ids, chips, weights)
+
+    def _chips(
+        self, frame: Frame, found: Detections, rows: Sequence[int | None]
+    ) -> tuple[Image, Float32]:
+        """Cut out the faces of `rows`; none where the detector gives no landmarks."""
+        size = self._estimator.input_size
+        if found.landmarks is None or not rows:
+            return np.empty((0, size, size, 3), np.uint8), np.empty(0, np.float32)
+        points, scores = found.landmarks[np.array(rows)], found.scores[np.array(rows)]
+        template = self._detector.landmark_template
+        chips = align(frame.image, points, template, size)
+        misfit, chip_px = fit_misfit_and_size(points, template)
+        sure = self._detector.confident_score
+        return chips, evidence_weights(scores, sure, chip_px, misfit, chips)
+
+    def learn(self, look: Look, estimates: Estimates) -> None:
+        """Smooth the estimates of a look's chips, row by row."""
+        if not self._ethnicity:
+            estimates = replace(estimates, ethnicity_probs=None)
+        self.smoother.update(look.due, estimates, look.weights, look.frame.index)
+
+    def result(self, look: Look) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
+        """Return the confirmed tracks of a look by id, and what is known of them so far."""
+        shown = tuple(t for t in look.tracks if t.state is TrackState.CONFIRMED)
         known = {track.track_id: self.smoother.current(track.track_id) for track in shown}
         return shown, {track_id: value for track_id, value in known.items() if value is not None}
 
-    def _describe(self, frame: Frame, detections: Detections, tracks: Sequence[Track]) -> None:
-        """Estimate the faces found in this frame that are due, in one batch, and smooth."""
-        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]
-        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index)]
-        if not due or detections.landmarks is None:
-            return
-        rows = np.array([t.detection_index for t in due])
-        points, template = detections.landmarks[rows], self._detector.landmark_template
-        chips = align(frame.image, points, template, self._estimator.input_size)
-        estimates = self._estimator.estimate(chips)
-        if not self._ethnicity:
-            estimates = replace(estimates, ethnicity_probs=None)
-        misfit, chip_px = fit_misfit_and_size(points, template)
-        scores = detections.scores[rows]
-        weights = evidence_weights(scores, self._detector.confident_score, chip_px, misfit, chips)
-        ids = [t.track_id for t in due]
-        self.smoother.update(ids, estimates, weights, frame.index)
+
+def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> None:
+    """Estimate the faces that are due, in one batch for all cameras, and take note.
+
+    Args:
+        estimator: the one that the pipelines were made with.
+        looks: each camera's pipeline and its newest look.
+    """
+    looks = [(pipeline, look) for pipeline, look in looks if look.due]
+    if not looks:
+        return
+    estimates = estimator.estimate(np.concatenate([look.chips for _, look in looks]))
+    start = 0
+    for pipeline, look in looks:
+        stop = start + len(look.due)
+        pipeline.learn(look, estimates[start:stop])
+        start = stop

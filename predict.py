@@ -78,7 +78,7 @@ def describe(
     image: Image, detector: Detector, estimator: Estimator
 ) -> tuple[Detections, Estimates]:
     """Find and describe the faces of one picture, (H, W, 3) uint8 BGR; row i is face i."""
-    detections = detector.detect(image)
+    detections = detector.detect(image).above(detector.starting_score)
     points = detections.landmarks
     if points is None:
         raise ValueError("detector must give landmarks, got none")
@@ -170,8 +170,9 @@ def encode(picture: Image, suffix: str) -> bytes | None:
 
 def load_models(options: argparse.Namespace) -> tuple[Detector, Estimator]:
     """The detector and the estimator that `options` name."""
-    detector = make_detector(options.detector, options.min_face, options.upsample, options.threads)
-    estimator = make_estimator(options.estimator, options.weights, options.engine, options.threads)
+    threads = options.threads or 0
+    detector = make_detector(options.detector, options.min_face, options.upsample, threads)
+    estimator = make_estimator(options.estimator, options.weights, options.engine, threads)
     check_ethnicity(options, estimator)
     return detector, estimator
 

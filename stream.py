@@ -1,13 +1,13 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: flags, wiring and the frame loop. What happens to one frame stands
-in `pipeline`, what the stages promise in their packages' `__init__` modules, the values
-between them in `structures`.
+This is the program: flags and wiring. The loop over frames stands in `loop`, what happens
+to one frame in `pipeline`, what the stages promise in their packages' `__init__` modules,
+the values between them in `structures`.
 """
 
 import argparse
 import contextlib
-import itertools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,9 +16,11 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from detectors import make_detector
+from detectors import Detector, make_detector
 from errors import SinkError, SourceError, StreamError
 from estimators import make_estimator
+from load import DEFAULT_MAX_LATENCY_MS, LoadControl
+from loop import Camera, Loop
 from options import (
     OneLineParser,
     add_model_options,
@@ -27,8 +29,6 @@ from options import (
     set_up_logging,
 )
 from pipeline import Pipeline
-from structures import FrameResult
-from tally import Tally
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 from video import Sink, Source
@@ -38,10 +38,13 @@ from video.overlay import Overlay
 from video.people import PeopleWriter
 from video.recording import Recording
 from video.sources import open_source
+from video.threads import Crew
 from video.window import DisplayProbe, Window
 
 SAMPLE = Path(__file__).resolve().parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
+
+MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds a picture
 
 EPILOG = """\
 in the window: q or Esc quits, space pauses, s saves a still, f is full screen.
@@ -92,14 +95,30 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def every(text: str) -> int | None:
+    """An argparse type: a number of frames from 1 on, or `auto`, which is None."""
+    if text == "auto":
+        return None
+    frames: int = number(int, 1)(text)
+    return frames
+
+
 def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
     follow = parser.add_argument_group("following faces")
     follow.add_argument(
         "--detect-every",
-        type=number(int, 1),
-        default=1,
-        metavar="N",
-        help="look for faces in every Nth frame and predict between (default: %(default)s)",
+        type=every,
+        default="auto",
+        metavar="N|auto",
+        help="search the whole picture in every Nth frame, and between only near the faces that "
+        "are known; auto: five times a second, less often under load (default: %(default)s)",
+    )
+    follow.add_argument(
+        "--max-latency",
+        type=number(float, 1),
+        default=DEFAULT_MAX_LATENCY_MS,
+        metavar="MS",
+        help="live sources: do less before frames get older than that (default: %(default)g)",
     )
     follow.add_argument(
         "--max-age",
@@ -117,13 +136,31 @@ def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def build_pipeline(options: argparse.Namespace) -> Pipeline:
+def build_loop(
+    options: argparse.Namespace, source: Source, sinks: Sequence[Sink], crew: Crew[Detector]
+) -> Loop:
     """Load what `options` name and put it together."""
-    detector = make_detector(options.detector, options.min_face, options.upsample, options.threads)
-    estimator = make_estimator(options.estimator, options.weights, options.engine, options.threads)
+    detector = detector_of(options)
+    threads = options.threads or 0
+    estimator = make_estimator(options.estimator, options.weights, options.engine, threads)
     ethnicity = check_ethnicity(options, estimator)
-    tracker = SortTracker(max_age=options.max_age, min_hits=options.min_hits)
-    return Pipeline(detector, tracker, estimator, TrackSmoother(), options.detect_every, ethnicity)
+    tracker = SortTracker(options.max_age, options.min_hits, start_score=detector.starting_score)
+    smoother, every = TrackSmoother(), options.detect_every
+    pipeline = Pipeline(detector, tracker, estimator, smoother, every, ethnicity)
+    camera = Camera(source, pipeline, max_frames=options.max_frames)
+    overlay, control = Overlay(attributes=options.attributes), LoadControl(options.max_latency)
+    return Loop([camera], crew, estimator, sinks, overlay, control)
+
+
+def detector_of(options: argparse.Namespace) -> Detector:
+    """A detector as `options` have it; on one thread, for others run beside it."""
+    return make_detector(options.detector, options.min_face, options.upsample, threads=1)
+
+
+def crew_of(options: argparse.Namespace) -> Crew[Detector]:
+    """The threads that search whole pictures: as many as there are processors to use."""
+    size = options.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
+    return Crew(lambda: detector_of(options), size)
 
 
 def address_of(options: argparse.Namespace) -> str:
@@ -179,35 +216,15 @@ def open_window(
     return None
 
 
-def run(
-    source: Source,
-    pipeline: Pipeline,
-    sinks: Sequence[Sink],
-    overlay: Overlay,
-    max_frames: int | None = None,
-) -> str:
-    """The frame loop: until the source ends, a window is closed or Ctrl-C; returns a summary."""
-    tally = Tally()
-    wants_picture = any(sink.wants_picture for sink in sinks)
-    windows = [sink for sink in sinks if isinstance(sink, Window)]
-    progress = tqdm(total=source.frame_count, unit="frame", disable=True if windows else None)
+def run(loop: Loop, source: Source, window: Window | None = None) -> str:
+    """Go on until the source ends, a window is closed or Ctrl-C; returns a summary."""
+    progress = tqdm(total=source.frame_count, unit="frame", disable=True if window else None)
     with progress, contextlib.suppress(KeyboardInterrupt):
-        for frame in itertools.islice(source, max_frames):
-            tracks, people = pipeline.process(frame)
-            tally.count(frame, tracks)
-            result = FrameResult(frame, tracks, people, tally.fps, source.dropped)
-            picture = overlay.draw(result) if wants_picture else None
-            for sink in sinks:
-                sink.write(picture, result)
+        for _ in loop.run():
             progress.update()
-            if any(sink.closed for sink in sinks):
-                break
-        else:
-            if not tally.is_film and tally.frames == source.frame_count:
-                for window in windows:  # the last photograph stays until it has been seen
-                    window.hold()
-    smoother = pipeline.smoother
-    return tally.summary(smoother.estimates_made, smoother.estimates_saved)
+        if window and loop.shows_photographs:
+            window.hold()  # the last one stays until it has been seen
+    return loop.summary()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,12 +260,15 @@ def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> st
     sinks = open_files(options, source)
     for sink in sinks:
         stack.callback(sink.close)
-    pipeline = build_pipeline(options)
-    if probe and (window := open_window(options, source, probe, sinks)):
+    crew = crew_of(options)
+    stack.callback(crew.close)
+    loop = build_loop(options, source, sinks, crew)
+    window = open_window(options, source, probe, sinks) if probe else None
+    if window:
         stack.callback(window.close)
         sinks.append(window)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(source, pipeline, sinks, Overlay(attributes=options.attributes), options.max_frames)
+    return run(loop, source, window)
 
 
 def _tell(text: str) -> None:

@@ -89,6 +89,12 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def above(self, score: float) -> "Detections":
+        """Return those that score at least `score`."""
+        rows = self.scores >= score
+        landmarks = None if self.landmarks is None else self.landmarks[rows]
+        return Detections(self.boxes[rows], self.scores[rows], landmarks)
+
     @classmethod
     def empty(cls, landmarks: bool = True) -> "Detections":
         """No faces: (0, 4) boxes, (0,) scores, (0, 5, 2) landmarks or None."""
@@ -154,6 +160,12 @@ class Estimates:
 
     def __len__(self) -> int:
         return len(self.age_years)
+
+    def __getitem__(self, rows: slice) -> "Estimates":
+        """Return the estimates of some rows; views of the same arrays."""
+        ethnicity = None if self.ethnicity_probs is None else self.ethnicity_probs[rows]
+        values = self.age_years[rows], self.age_spread_years[rows], self.female_prob[rows]
+        return Estimates(*values, ethnicity)
 
 
 class Gender(StrEnum):

@@ -32,6 +32,7 @@ class TimedDetector:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self.landmark_template = detector.landmark_template
+        self.starting_score = detector.starting_score
         self.confident_score = detector.confident_score
         self.calls_ms: list[float] = []
         self.faces = 0

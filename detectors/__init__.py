@@ -17,10 +17,13 @@ class Detector(Protocol):
     Attributes:
         landmark_template: (5, 2) float32, where the detector's five points lie in the
             canonical unit chip (x right, y down, 0..1); what alignment warps them to.
+        starting_score: the score from which a detection is taken for a face by itself; a
+            weaker one only where a face was a moment ago.
         confident_score: the score from which a detection is as good as certain.
     """
 
     landmark_template: Float32
+    starting_score: float
     confident_score: float
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:

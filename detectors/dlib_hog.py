@@ -46,6 +46,7 @@ class DlibHogDetector:
     """
 
     landmark_template: Float32 = LANDMARK_TEMPLATE
+    starting_score: float = 0.0
     confident_score: float = 1.0
 
     def __init__(self, upsample: int = 0) -> None:

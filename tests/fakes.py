@@ -78,6 +78,7 @@ class ScriptedDetector:
     """
 
     landmark_template = FIVE_POINTS
+    starting_score = 0.8
     confident_score = 0.9
 
     def __init__(self, boxes_per_frame: Iterable[Sequence[Sequence[float]]]):

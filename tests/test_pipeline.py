@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline import Pipeline
+from load import Effort
+from pipeline import Pipeline, describe
 from structures import Detections, Estimates, Frame, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
 from tracking.smoothing import TrackSmoother
@@ -49,12 +50,56 @@ def test_what_is_said_of_a_face_belongs_to_the_track_on_that_face():
         assert people[track.track_id].age_years == pytest.approx(want, abs=1)
 
 
-def test_between_detections_faces_stay_and_the_detector_rests():
-    detector = ScriptedDetector([[LEFT]] * 4)
+def test_between_searches_of_the_whole_picture_known_faces_are_looked_for_where_they_are():
+    detector = ScriptedDetector([[LEFT]] * 12)
     pipeline = pipeline_of(detector, detect_every=3)
-    shown = [len(pipeline.process(frame)[0]) for frame in film(12, SIZE)]
-    assert detector.calls == 4
-    assert shown == [1] * 12
+    shown = [pipeline.process(frame)[0] for frame in film(12, SIZE)]
+    assert (detector.calls, detector.near_calls) == (4, 8)
+    assert [[track.time_since_update for track in tracks] for tracks in shown] == [[0]] * 12
+
+
+def test_a_new_face_is_found_by_the_next_search_of_the_whole_picture():
+    script = [[LEFT]] * 4 + [[LEFT, RIGHT]] * 8
+    pipeline = pipeline_of(ScriptedDetector(script), detect_every=3)
+    seen = [len(pipeline.follow(f, g).tracks) for f, g in searched(pipeline, film(9, SIZE))]
+    assert seen == [1, 1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def searched(pipeline, frames):
+    """Each frame with what a search of its whole picture gave, where one was due."""
+    for frame in frames:
+        due = pipeline.wants_search(frame)
+        yield frame, pipeline.search(frame, pipeline._detector) if due else None
+
+
+@pytest.mark.parametrize(("fps", "search_s", "gap"), [(25, 0.2, 5), (10, 0.2, 2), (30, 0.4, 12)])
+def test_left_to_itself_the_whole_picture_is_searched_by_the_clock(fps, search_s, gap):
+    pipeline = pipeline_of(ScriptedDetector([]), detect_every=None)
+    pipeline.effort = Effort(search_s=search_s)
+    due = [pipeline.wants_search(frame) for frame in film(4 * gap, SIZE, fps)]
+    assert due == ([True] + [False] * (gap - 1)) * 4
+
+
+def test_the_faces_of_two_cameras_go_through_the_network_in_one_call():
+    estimator = ConstantEstimator()
+    one, two = (pipeline_of(ScriptedDetector([[LEFT, RIGHT]]), estimator) for _ in range(2))
+    frame = film(1, SIZE)[0]
+    looks = [(p, p.follow(frame, p.search(frame, p._detector))) for p in (one, two)]
+    describe(estimator, looks)
+    assert estimator.batches == [4]
+    for pipeline, look in looks:
+        assert len(pipeline.result(look)[1]) == 2
+
+
+def test_with_less_effort_faces_are_estimated_less_often():
+    made = []
+    for gap in (1, 8):
+        pipeline = pipeline_of(ScriptedDetector([[LEFT]] * 24))
+        pipeline.effort = Effort(estimate_gap=gap)
+        for frame in film(24, SIZE):
+            pipeline.process(frame)
+        made.append(pipeline.smoother.estimates_made)
+    assert made == [24, 3]
 
 
 def test_a_new_epoch_starts_with_a_detection_and_with_nobody_known():
@@ -119,8 +164,8 @@ def test_detecting_on_every_zeroth_frame_is_refused():
 
 def test_detections_without_landmarks_are_followed_but_not_described():
     class Blind(ScriptedDetector):
-        def detect(self, image):
-            found = super().detect(image)
+        def detect(self, image, coarse=1.0):
+            found = super().detect(image, coarse)
             return Detections(found.boxes, found.scores)
 
     tracks, people = pipeline_of(Blind([[LEFT]])).process(film(1, SIZE)[0])

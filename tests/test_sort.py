@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -232,3 +234,33 @@ def test_frames_without_faces_give_no_tracks():
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="got"):
         SortTracker(**options)
+
+
+def test_where_tracks_will_be_is_told_without_moving_them():
+    tracker = SortTracker()
+    for x in range(0, 100, 10):
+        tracker.update(found(face(x)))
+    before = tracker.foresee()
+    np.testing.assert_array_equal(before, tracker.foresee())
+    (track,) = tracker.predict()
+    np.testing.assert_allclose(before, [track.box], atol=1e-4)
+    assert SortTracker().foresee().shape == (0, 4)
+
+
+def test_a_weak_detection_carries_a_track_on_but_begins_none():
+    def scored(score):
+        boxes = found(face(100)).boxes
+        return Detections(boxes, np.full(len(boxes), score, np.float32))
+
+    tracker = SortTracker(start_score=0.9)
+    assert tracker.update(scored(0.7)) == []
+    (track,) = tracker.update(scored(0.95))
+    (again,) = tracker.update(scored(0.7))
+    assert (again.track_id, again.time_since_update) == (track.track_id, 0)
+
+
+def test_trackers_that_share_ids_use_none_twice():
+    ids = itertools.count(5)
+    one, two = SortTracker(ids=ids), SortTracker(ids=ids)
+    assert [t.track_id for t in one.update(found(face(10), face(300)))] == [5, 6]
+    assert [t.track_id for t in two.update(found(face(10)))] == [7]

@@ -36,7 +36,7 @@ def one_line(capsys) -> str:
 def quick_stages(monkeypatch):
     """Scripted stages in place of the networks: a face in every picture."""
     script = [[[10.0, 8.0, 40.0, 44.0]]] * 1000
-    monkeypatch.setattr(stream, "make_detector", lambda *_: ScriptedDetector(script))
+    monkeypatch.setattr(stream, "make_detector", lambda *_, **__: ScriptedDetector(script))
     monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
 
 
@@ -72,7 +72,8 @@ def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
         (["--src", "sample", "--weights", "{tmp}/text.onnx"], "text.onnx"),
         (["--src", "sample", "--weights", "{tmp}/model.keras"], "estimators.export"),
         (["--src", "sample", "--detect-every", "0"], "got '0'"),
-        (["--src", "sample", "--threads", "-1"], "got '-1'"),
+        (["--src", "sample", "--threads", "0"], "got '0'"),
+        (["--src", "sample", "--max-latency", "0"], "got '0'"),
         (["--src", "sample", "--threads", "99999999999"], "1024"),
         (["--src", "sample", "--max-frames", "9" * 30], "got '99"),
         (["rtsp://joe:s3cret@camera/live"], "unrecognized"),
@@ -137,13 +138,13 @@ def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
 
 
 def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_stages):
-    interrupted = ListSource(film(5), error=KeyboardInterrupt())
+    interrupted = ListSource(film(25), error=KeyboardInterrupt())
     monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
-    assert "5 frames" in capsys.readouterr().err
+    assert " frames in " in capsys.readouterr().err
     with av.open(str(video)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 5
+        assert sum(1 for _ in container.decode(video=0)) > 10
 
 
 def test_a_second_ctrl_c_does_not_cut_the_recording_short(
@@ -156,14 +157,14 @@ def test_a_second_ctrl_c_does_not_cut_the_recording_short(
             super().close()
 
     monkeypatch.setattr(stream, "Recording", Impatient)
-    interrupted = ListSource(film(5), error=KeyboardInterrupt())
+    interrupted = ListSource(film(25), error=KeyboardInterrupt())
     monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
     before = signal.getsignal(signal.SIGINT)
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
     assert signal.getsignal(signal.SIGINT) is before
     with av.open(str(video)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 5
+        assert sum(1 for _ in container.decode(video=0)) > 10
 
 
 @pytest.mark.slow

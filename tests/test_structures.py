@@ -66,3 +66,19 @@ def test_no_part_of_a_password_survives(address):
     assert "r/et" not in text
     assert "joe" not in text
     assert "camera" in text
+
+
+def test_detections_above_a_score_keep_their_landmarks():
+    boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
+    points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+    found = Detections(boxes, np.array([0.99, 0.9, 0.7], np.float32), points).above(0.9)
+    np.testing.assert_array_equal(found.boxes, boxes[:2])
+    np.testing.assert_array_equal(found.landmarks, points[:2])
+
+
+def test_a_slice_of_estimates_holds_those_rows():
+    values = [np.arange(4, dtype=np.float32) for _ in range(3)]
+    part = Estimates(*values, np.arange(20, dtype=np.float32).reshape(4, 5))[1:3]
+    assert len(part) == 2
+    np.testing.assert_array_equal(part.age_years, [1, 2])
+    np.testing.assert_array_equal(part.ethnicity_probs[:, 0], [5, 10])

@@ -50,13 +50,13 @@ def sample_events(tmp_path_factory):
     return events_of(tmp_path_factory.mktemp("sample"), "--src", "sample")
 
 
-@pytest.mark.parametrize("detect_every", [1, 2, 5])
+@pytest.mark.parametrize("detect_every", ["auto", "1", "2", "5"])
 def test_each_appearance_has_one_id_and_nobody_takes_anothers(
     detect_every, sample_events, tmp_path
 ):
     events = sample_events
-    if detect_every > 1:
-        events = events_of(tmp_path, "--src", "sample", "--detect-every", str(detect_every))
+    if detect_every != "auto":
+        events = events_of(tmp_path, "--src", "sample", "--detect-every", detect_every)
     ids, _ = owners(events)
     assert len(ids) == 6
     main_ids = []

@@ -26,6 +26,10 @@ class Tracker(Protocol):
         """Move the tracks on by one frame without detections; return the live tracks by id."""
         ...
 
+    def foresee(self) -> Float32:
+        """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
+        ...
+
     def reset(self) -> None:
         """Drop all tracks; ids are not used again."""
         ...
@@ -42,8 +46,11 @@ class Smoother(Protocol):
     estimates_made: int
     estimates_saved: int
 
-    def is_due(self, track_id: int, frame_index: int) -> bool:
-        """Whether an estimate of this track is worth making in this frame."""
+    def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
+        """Whether an estimate of this track is worth making in this frame.
+
+        With `least_gap` not before that many frames have passed since the last one.
+        """
         ...
 
     def update(

@@ -94,16 +94,17 @@ class TrackSmoother:
         self._every = every
         self._people: dict[int, _Person] = {}
 
-    def is_due(self, track_id: int, frame_index: int) -> bool:
+    def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
         """Whether an estimate is worth making; ask once per frame and visible track.
 
         A no is counted as an estimate saved. A frame index below the last one (a new
-        source) makes every track due.
+        source) makes every track due; `least_gap` see `tracking.Smoother`.
         """
         person = self._people.get(track_id)
-        if person is None or not person.answer.converged:
+        if person is None:
             return True
-        due = not 0 <= frame_index - person.last_frame < self._every
+        gap = max(least_gap, self._every if person.answer.converged else 1)
+        due = not 0 <= frame_index - person.last_frame < gap
         self.estimates_saved += not due
         return due
 

@@ -12,9 +12,15 @@ ICIP 2016, arXiv 1602.00763. Differs:
   faces (Yang, Odashima, Masui, Jiang, "Hard to Track Objects with Irregular Motions and
   Similar Appearances? Make It Easier by Buffering the Matching Space", WACV 2023). In a
   clip of a street with detection on every fifth frame, 9 ids instead of 22.
+- A track begins with a detection of at least `start_score`; weaker ones only carry on
+  tracks that there are (after Zhang et al., "ByteTrack: Multi-Object Tracking by
+  Associating Every Detection Box", ECCV 2022, which matches them in a second round).
 - Frames without detection are allowed for: `predict`.
 """
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,14 +106,19 @@ class SortTracker:
 
     One detection is one face: the tracker merges nothing (suppressing doubles is the
     detector's work), so two equal boxes are two tracks. Boxes without area are passed
-    over. Ids start at 1 and are never used twice by one instance.
+    over. Ids are never used twice by one instance.
     """
 
     MAX_AGE = 10
     MIN_HITS = 3
 
     def __init__(
-        self, max_age: int = MAX_AGE, min_hits: int = MIN_HITS, iou_threshold: float = 0.3
+        self,
+        max_age: int = MAX_AGE,
+        min_hits: int = MIN_HITS,
+        iou_threshold: float = 0.3,
+        start_score: float = -math.inf,
+        ids: Iterator[int] | None = None,
     ) -> None:
         """Start without tracks.
 
@@ -119,6 +130,9 @@ class SortTracker:
                 face by half a second looks wrong.
             min_hits: frames over which a new track must be seen, at least 1.
             iou_threshold: least overlap of predicted and detected box, in (0, 1].
+            start_score: least score of a detection that begins a track.
+            ids: where new tracks' ids come from; shared by trackers whose ids must differ.
+                None = 1, 2, 3 ...
 
         Raises:
             ValueError: an argument out of its range.
@@ -130,8 +144,9 @@ class SortTracker:
         if not 0 < iou_threshold <= 1:
             raise ValueError(f"iou_threshold must be in (0, 1], got {iou_threshold}")
         self._max_age, self._min_hits, self._iou_threshold = max_age, min_hits, iou_threshold
+        self._start_score = start_score
         self._live: list[_Live] = []
-        self._next_id = 1
+        self._ids = itertools.count(1) if ids is None else ids
         self._frames = 0
 
     def update(self, detections: Detections) -> list[Track]:
@@ -150,7 +165,8 @@ class SortTracker:
                 live.match(boxes[pairs[index]], pairs[index], self._min_hits)
             else:
                 live.missed_runs += 1
-        self._start(boxes, set(range(len(boxes))) - set(pairs.values()))
+        strong = set(np.flatnonzero(detections.scores >= self._start_score).tolist())
+        self._start(boxes, strong - set(pairs.values()))
         return self._survivors()
 
     def predict(self) -> list[Track]:
@@ -160,6 +176,11 @@ class SortTracker:
         """
         self._advance()
         return self._survivors()
+
+    def foresee(self) -> Float32:
+        """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
+        boxes = [live.motion.foreseen for live in self._live]
+        return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def reset(self) -> None:
         """Drop all tracks and begin anew, as after a cut; ids go on."""
@@ -201,8 +222,7 @@ class SortTracker:
             if (boxes[row, 2:] <= boxes[row, :2]).any():
                 continue
             at_once = self._frames <= self._min_hits or self._min_hits == 1
-            self._live.append(_Live(self._next_id, BoxFilter(boxes[row]), at_once, row))
-            self._next_id += 1
+            self._live.append(_Live(next(self._ids), BoxFilter(boxes[row]), at_once, row))
 
     def _survivors(self) -> list[Track]:
         self._live = [live for live in self._live if not live.is_over(self._max_age)]

@@ -3,6 +3,7 @@
     ReadAhead      stored media: every item once and in order, the producer waits
     Newest         live media: the newest item wins, those overwritten are counted
     WriterThread   outputs: items are written in order beside the frame loop
+    Crew         work that may be done ahead, in threads with a tool each
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
 
 Every queue is bounded, every wait ends when `close()` is called from any thread, and
@@ -15,10 +16,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 Producer = Callable[[threading.Event], Generator[T, None, None]]
 
 _DEPTH = 4  # items read ahead; a 4K picture takes 25 MB
@@ -237,6 +239,37 @@ class WriterThread(Generic[T]):
         self._thread.join()
         if not self._reported:
             self._raise_error()
+
+
+class Crew(Generic[T]):
+    """Runs calls in threads, each of which makes a tool for itself when it is first needed.
+
+    Args:
+        make_tool: makes what the calls need and cannot share: a detector, for one.
+        size: how many calls run at a time, at least 1.
+
+    Attributes:
+        size: as given.
+    """
+
+    def __init__(self, make_tool: Callable[[], T], size: int) -> None:
+        self.size = size
+        self._make_tool = make_tool
+        self._mine = threading.local()
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
+
+    def submit(self, call: Callable[[T], R]) -> Future[R]:
+        """Begin `call(tool)` as soon as a thread is free; the future has what came of it."""
+        return self._pool.submit(self._run, call)
+
+    def _run(self, call: Callable[[T], R]) -> R:
+        if not hasattr(self._mine, "tool"):
+            self._mine.tool = self._make_tool()
+        return call(self._mine.tool)
+
+    def close(self) -> None:
+        """Let the calls that run come to their end, and no other begin; may be called again."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 def call_with_deadline(
