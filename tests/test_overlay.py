@@ -4,9 +4,19 @@ import cv2
 import numpy as np
 import pytest
 
-from structures import Frame, FrameResult, Gender, Smoothed, Track, TrackState
-from video.labels import luminance, place_labels, plate, plate_size_wh, text_size
-from video.overlay import Overlay, draw_labels, label_lines, status_line, track_colour
+from structures import (
+    Frame,
+    FrameResult,
+    Gender,
+    Smoothed,
+    SourceState,
+    SourceStatus,
+    Track,
+    TrackState,
+)
+from video.labels import luminance, place_labels, plate, plate_size_wh, text_size, wrap
+from video.notices import headline
+from video.overlay import Overlay, draw_labels, label_lines, status_parts, track_colour
 
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
 FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)
@@ -65,19 +75,57 @@ def test_nothing_known_and_no_name_makes_no_label():
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"),
+    ("fields", "latency_ms", "text"),
     [
-        ({"time_s": 12.9}, "2 faces   0:12"),
-        ({"time_s": 3725.0, "fps": 24.96}, "25.0 fps   2 faces   1:02:05"),
-        ({"time_s": 60.0, "fps": 9.0, "dropped": 7}, "9.0 fps   2 faces   1:00   7 dropped"),
+        ({"time_s": 12.9}, None, "2 faces | 0:12"),
+        ({"time_s": 3725.0, "fps": 24.96}, None, "25.0 fps | 2 faces | 1:02:05"),
+        ({"time_s": 60.0, "dropped": 7}, None, "2 faces | 1:00 | 7 dropped"),
+        ({"camera": "garden", "fps": 9.0}, 84.4, "garden | 9.0 fps | 2 faces | 0:00 | 84 ms"),
+        (
+            {"load": "estimating less often"},
+            1260.0,
+            "2 faces | 0:00 | 1.3 s | estimating less often",
+        ),
     ],
 )
-def test_the_status_line_leaves_out_what_is_unknown_or_zero(fields, text):
-    assert status_line(result(**fields), 2) == text
+def test_the_status_line_leaves_out_what_is_unknown_or_zero(fields, latency_ms, text):
+    assert " | ".join(status_parts(result(**fields), 2, latency_ms)) == text
 
 
 def test_one_face_is_singular():
-    assert status_line(result(), 1) == "1 face   0:00"
+    assert status_parts(result(), 1) == ["1 face", "0:00"]
+
+
+def test_of_a_source_without_pictures_only_what_is_still_true_is_told():
+    lost = result(time_s=9, fps=25.0, camera="door", status=SourceStatus(SourceState.STALLED))
+    assert status_parts(lost, 2, 9999.0) == ["door", "0:09"]
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "text"),
+    [
+        (SourceState.CONNECTING, None, "connecting to door ..."),
+        (SourceState.STALLED, 1.6, "no picture for 2 s"),
+        (SourceState.STALLED, None, "no picture"),
+        (SourceState.RECONNECTING, 12.3, "no picture for 12 s: reconnecting"),
+        (SourceState.RECONNECTING, 600.0, "no picture for 10 min: reconnecting"),
+        (SourceState.FAILED, 7300.0, "no picture for 2 h: cannot connect"),
+        (SourceState.FAILED, None, "cannot connect to door"),
+    ],
+)
+def test_a_notice_says_what_is_the_matter_and_for_how_long(state, age_s, text):
+    assert headline(SourceStatus(state), age_s, "door") == text
+
+
+def test_lines_are_filled_as_far_as_they_fit_and_nothing_gets_lost():
+    parts = ["24.9 fps", "x" * 60, "2 faces", "0:12"]
+    lines = wrap(parts, 12, 150, "  ")
+    assert all(plate_size_wh([line], 12)[0] <= 150 for line in lines)
+    assert "".join("".join(lines).split()) == "".join("".join(parts).split())
+    width, _ = plate_size_wh(["2 faces  0:12"], 12)
+    assert wrap(parts[2:], 12, width, "  ") == ["2 faces  0:12"]
+    assert wrap(parts[2:], 12, width - 1, "  ") == ["2 faces", "0:12"]
+    assert wrap([], 12, 150) == []
 
 
 # plates
@@ -250,7 +298,7 @@ def test_long_labels_are_shortened_on_small_pictures():
 
 def test_a_status_line_too_wide_for_the_picture_is_broken_in_two():
     drawn = Overlay().draw(result(size_wh=(176, 144), fps=118.3, dropped=1234))
-    lines = ("118.3 fps   0 faces", "0:00   1234 dropped")
+    lines = ("118.3 fps   0 faces   0:00", "1234 dropped")
     expected = plate(lines, text_size((176, 144)), (40, 40, 40))
     assert np.array_equal(drawn[: expected.shape[0], : expected.shape[1]], expected)
 
@@ -260,3 +308,44 @@ def test_without_tracks_only_the_status_line_is_drawn():
     drawn = Overlay().draw(result())
     _, height = plate_size_wh(("0",), text_size((640, 360)))
     assert (drawn[:height] != 128).any() and (drawn[height:] == 128).all()
+
+
+# a source that gives no picture
+
+LOST = SourceStatus(SourceState.RECONNECTING, "it does not answer")
+
+
+@pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (640, 360), (1920, 1080)])
+def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle(size_wh):
+    drawn = Overlay(status=False).draw(result(size_wh=size_wh, grey=200, status=LOST))
+    assert drawn.shape[1::-1] == size_wh
+    assert (drawn[-1] < 100).all() or size_wh == (8, 8)
+    middle = drawn[size_wh[1] // 3 : 2 * size_wh[1] // 3]
+    assert (middle.max(axis=2) > 200).any()  # the plate
+
+
+def test_the_faces_of_a_lost_source_are_dimmed_with_it():
+    drawn = Overlay().draw(result([track(5, (20, 300, 80, 350))], status=LOST))
+    assert tuple(drawn[320, 20]) != track_colour(5)
+    assert (drawn[330] < 100).all()
+
+
+def test_a_notice_counts_the_age_of_the_last_picture():
+    def drawn(now_s):
+        frame = Frame(np.full((360, 640, 3), 9, np.uint8), 0, 0.0, arrived_s=100.0)
+        return Overlay(clock=lambda: now_s).draw(FrameResult(frame, status=LOST))
+
+    assert np.array_equal(drawn(112.1), drawn(112.2))
+    assert not np.array_equal(drawn(112.1), drawn(113.1))
+
+
+def test_before_the_first_picture_there_is_a_placeholder_with_the_name():
+    connecting = SourceStatus(SourceState.CONNECTING)
+    pictures = [Overlay().placeholder((320, 200), name, connecting) for name in ("door", "yard")]
+    assert all(picture.shape == (200, 320, 3) for picture in pictures)
+    assert not np.array_equal(*pictures)
+    assert (pictures[0][0] == pictures[0][0, 0]).all()  # nothing in the corner
+
+
+def test_a_live_picture_is_neither_dimmed_nor_covered():
+    assert (Overlay(status=False).draw(result(load="estimating less often")) == 128).all()

@@ -2,7 +2,7 @@
 
 OpenCV's Hershey fonts are strokes: drawn at their final size they come out thin and
 jagged. A plate is therefore drawn four times as large and shrunk (which is what
-smooths it), and kept, because the same label is needed frame after frame.
+smooths it). A face's label is kept, because it is needed frame after frame.
 """
 
 from collections.abc import Sequence
@@ -70,8 +70,36 @@ def plate_size_wh(lines: Sequence[str], size: int) -> tuple[int, int]:
     return widest + 2 * pad, len(lines) * size + 2 * (pad // 2)
 
 
+def wrap(parts: Sequence[str], size: int, width: int, space: str = " ") -> list[str]:
+    """Join `parts` by `space` into lines whose plates are no wider than `width` pixels.
+
+    A part that is too wide by itself is cut; no line is empty, and no part gives no line.
+    """
+    lines: list[str] = []
+    for part in parts:
+        longer = f"{lines[-1]}{space}{part}" if lines else part
+        if lines and plate_size_wh([longer], size)[0] <= width:
+            lines[-1] = longer
+            continue
+        rest = part
+        while rest:
+            fits = len(rest)
+            while fits > 1 and plate_size_wh([rest[:fits]], size)[0] > width:
+                fits -= 1
+            lines.append(rest[:fits])
+            rest = rest[fits:]
+    return lines
+
+
 @lru_cache(maxsize=512)
 def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
+    """Return `draw_plate`'s picture, read-only and kept: for labels, which come again."""
+    picture = draw_plate(lines, size, colour)
+    picture.flags.writeable = False
+    return picture
+
+
+def draw_plate(lines: Sequence[str], size: int, colour: Colour) -> Image:
     """Draw lines of text on a filled plate.
 
     Args:
@@ -80,7 +108,7 @@ def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
         colour: of the plate; the text is dark or white, whichever contrasts more.
 
     Returns:
-        (h, w, 3) uint8 BGR, read-only (shared between calls).
+        (h, w, 3) uint8 BGR.
     """
     width, height = plate_size_wh(lines, size)
     pad = max(2, size // 4)
@@ -91,9 +119,7 @@ def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
         coverage[top : top + size, pad : pad + mask.shape[1], 0] = mask / np.float32(255)
     ink = np.array(_DARK if luminance(colour) > 0.18 else _LIGHT, np.float32)
     ground = np.array(colour, np.float32)
-    picture = np.rint(ground + coverage * (ink - ground)).astype(np.uint8)
-    picture.flags.writeable = False
-    return picture
+    return np.rint(ground + coverage * (ink - ground)).astype(np.uint8)
 
 
 def luminance(colour: Colour) -> float:

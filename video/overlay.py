@@ -1,6 +1,7 @@
 """What is drawn over a frame: a box and a label for each face, and a status line."""
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
 import cv2
@@ -10,14 +11,27 @@ from structures import (
     ATTRIBUTES,
     ETHNICITIES,
     Float32,
+    Frame,
     FrameResult,
     Gender,
     Image,
     Smoothed,
+    SourceState,
+    SourceStatus,
     Track,
     TrackState,
 )
-from video.labels import Colour, paste, place_labels, plate, plate_size_wh, text_size
+from video.labels import (
+    Colour,
+    draw_plate,
+    paste,
+    place_labels,
+    plate,
+    plate_size_wh,
+    text_size,
+    wrap,
+)
+from video.notices import dim, draw_notice, headline
 
 # BGR; as far apart in CIELAB as twelve colours can be that are light enough for dark text
 # (L* 60..90), 43 units between the closest two.
@@ -28,6 +42,7 @@ _PALETTE: tuple[Colour, ...] = (
 )  # fmt: skip
 _HALO: Colour = (24, 24, 24)  # under every line: shows on white and on its own colour
 _STATUS: Colour = (40, 40, 40)
+_EMPTY: Colour = (110, 100, 95)  # before the first picture; is dimmed
 _SPACE = "   "  # between the parts of the status line
 
 
@@ -102,26 +117,22 @@ def draw_labels(
     for i in seen:
         draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
     told = [i for i in seen if texts[i]]
-    size = text_size((image.shape[1], image.shape[0]))
+    size_wh = image.shape[1], image.shape[0]
+    size = text_size(size_wh)
     plates = [plate(tuple(texts[i]), size, colours[i]) for i in told]
-    corner = plate(tuple(status), size, _STATUS) if status else None
-    _paste_plates(image, boxes[told], plates, corner)
-
-
-def _paste_plates(
-    image: Image, boxes: Float32, plates: Sequence[Image], status: Image | None
-) -> None:
-    """Paste the status line into its corner, and the N boxes' labels where there is room."""
-    height, width = image.shape[:2]
-    taken = []
-    if status is not None:
-        paste(image, status, 0, 0)
-        taken.append((0, 0, status.shape[1], status.shape[0]))
     sizes = [(label.shape[1], label.shape[0]) for label in plates]
-    gap = max(1, text_size((width, height)) // 7)
-    corners = place_labels(boxes, sizes, (width, height), taken, gap)
+    taken = [(0, 0, *plate_size_wh(status, size))] if status else []
+    corners = place_labels(boxes[told], sizes, size_wh, taken, max(1, size // 7))
     for label, (x, y) in zip(plates, corners, strict=True):
         paste(image, label, x, y)
+    _paste_status(image, status)
+
+
+def _paste_status(image: Image, lines: Sequence[str]) -> None:
+    """Paste the status line into its corner; no lines = nothing."""
+    if lines:  # not `plate`: it is another one in every frame
+        size = text_size((image.shape[1], image.shape[0]))
+        paste(image, draw_plate(lines, size, _STATUS), 0, 0)
 
 
 def label_lines(
@@ -161,15 +172,37 @@ def _gender_word(gender: Gender, short: bool) -> str:
     return gender.value[0].upper() if short else gender.value
 
 
-def status_line(result: FrameResult, people: int) -> str:
-    """E.g. "24.9 fps   2 faces   0:12   3 dropped"."""
-    minutes, seconds = divmod(int(max(result.frame.time_s, 0)), 60)
-    clock = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
-    words = [f"{result.fps:.1f} fps"] if result.fps > 0 else []
-    words += [f"{people} face{'s' * (people != 1)}", f"{clock}:{seconds:02}"]
+def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
+    """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
+
+    Of a source that gives no picture, what is still true: its name and the last picture's time.
+
+    Args:
+        result: of the frame shown.
+        people: faces shown.
+        latency_ms: the frame's age, None for stored media.
+    """
+    name = [result.camera] if result.camera else []
+    clock = _clock(result.frame.time_s)
+    match result.status.state:
+        case SourceState.CONNECTING:
+            return []
+        case SourceState.STALLED | SourceState.RECONNECTING | SourceState.FAILED:
+            return [*name, clock]
+    parts = [*name, f"{result.fps:.1f} fps"] if result.fps > 0 else name
+    parts += [f"{people} face{'s' * (people != 1)}", clock]
+    if latency_ms is not None:
+        parts.append(f"{latency_ms:.0f} ms" if latency_ms < 1000 else f"{latency_ms / 1e3:.1f} s")
     if result.dropped:
-        words.append(f"{result.dropped} dropped")
-    return _SPACE.join(words)
+        parts.append(f"{result.dropped} dropped")
+    return [*parts, result.load] if result.load else parts
+
+
+def _clock(time_s: float) -> str:
+    """E.g. "0:12", "1:02:05"."""
+    minutes, seconds = divmod(int(max(time_s, 0)), 60)
+    hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
+    return f"{hours}:{seconds:02}"
 
 
 class Overlay:
@@ -178,37 +211,58 @@ class Overlay:
     Args:
         status: whether to draw the status line too.
         attributes: which of `structures.ATTRIBUTES` to tell.
+        clock: what `Frame.arrived_s` was read from.
     """
 
-    def __init__(self, status: bool = True, attributes: Collection[str] = ATTRIBUTES) -> None:
+    def __init__(
+        self,
+        status: bool = True,
+        attributes: Collection[str] = ATTRIBUTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._status = status
         self._attributes = attributes
+        self._now_s = clock
 
     def draw(self, result: FrameResult) -> Image:
         """Return a new picture, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
         Confirmed tracks only; one that was not seen in this frame is dashed. Labels are
-        shortened where the long form would fill half of the picture's width.
+        shortened where the long form would fill half of the picture's width. Where the
+        source gives no picture, all that is dimmed and a notice says why.
         """
         image = result.frame.image.copy()
+        latency_ms = result.latency_ms(self._now_s())
         tracks = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
+        parts = status_parts(result, len(tracks), latency_ms) if self._status else []
+        size_wh = result.frame.size_wh
+        status = wrap(parts, text_size(size_wh), size_wh[0], _SPACE)
+        is_live = result.status.state is SourceState.LIVE
         draw_labels(
             image,
             np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
             [self._lines(t, result) for t in tracks],
             [track_colour(t.track_id) for t in tracks],
             [t.time_since_update > 0 for t in tracks],
-            self._status_lines(result, len(tracks)) if self._status else (),
+            status if is_live else (),
         )
+        if not is_live:
+            dim(image)
+            _paste_status(image, status)
+            age_s = None if latency_ms is None else latency_ms / 1e3
+            draw_notice(image, headline(result.status, age_s, result.camera), result.status)
         return image
 
-    def _status_lines(self, result: FrameResult, people: int) -> list[str]:
-        """Break the status line in two where it is wider than the picture."""
-        line, size_wh = status_line(result, people), result.frame.size_wh
-        if plate_size_wh([line], text_size(size_wh))[0] <= size_wh[0]:
-            return [line]
-        words = line.split(_SPACE)
-        return [_SPACE.join(words[:2]), _SPACE.join(words[2:])]
+    def placeholder(self, size_wh: tuple[int, int], camera: str, status: SourceStatus) -> Image:
+        """Return what is shown of a source before its first frame, (H, W, 3) uint8 BGR.
+
+        Args:
+            size_wh: width and height, pixels.
+            camera: which source it is; without secrets.
+            status: not `LIVE`.
+        """
+        blank = np.full((size_wh[1], size_wh[0], 3), _EMPTY, np.uint8)
+        return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
 
     def _lines(self, track: Track, result: FrameResult) -> list[str]:
         person, name = result.people.get(track.track_id), f"#{track.track_id}"
