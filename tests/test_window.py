@@ -124,6 +124,7 @@ import numpy as np
 from structures import Frame, FrameResult
 tell = lambda text: print(text, flush=True)
 window = Window("faces of a test", pace=True, folder=sys.argv[1], notify=tell)
+window.on_digit = lambda digit: tell(f"digit {digit}")
 for index in range(100_000):
     image = np.full((90, 160, 3), index % 200, np.uint8)
     window.write(image, FrameResult(Frame(image, index, index / 25)))
@@ -259,6 +260,16 @@ def test_a_pause_holds_the_picture_saves_it_and_still_closes(player, tmp_path):
     player.tool("key", "s")  # half a second on, it shows the same picture
     again = Path(player.read_until("saved").removeprefix("saved ").strip())
     assert int(again.stem.split("-")[-1]) == index
+    player.tool("key", "q")
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_a_digit_is_handed_on_and_the_window_stays(player):
+    for digit in "071":
+        player.tool("key", digit)
+        assert player.read_until("digit").split() == ["digit", digit]
+    player.read_until("frame")
     player.tool("key", "q")
     assert player.closes()
 

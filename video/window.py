@@ -106,6 +106,9 @@ class Window:
     Keys: q or Esc closes, space pauses and goes on, s saves a still, f switches full
     screen. It opens with the first picture. Ask `DisplayProbe` before.
 
+    Attributes:
+        on_digit: is told which of the keys 0 to 9 was pressed; does nothing at first.
+
     Args:
         title: holds no secrets.
         pace: True for files: each picture waits until it is due. False: shown at once.
@@ -127,6 +130,7 @@ class Window:
         self._pacer = Pacer() if pace else None
         self._folder = Path(folder)
         self._notify = notify
+        self.on_digit: Callable[[int], None] = lambda digit: None
         self._open = False
         self._closed = False
         self._paused = False
@@ -228,6 +232,8 @@ class Window:
             full = cv2.getWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN) > 0
             mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
             cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
+        elif ord("0") <= key <= ord("9"):
+            self.on_digit(key - ord("0"))
 
     def _save_still(self) -> None:
         """Write the picture shown to a PNG file; a failure is told but ends nothing."""
