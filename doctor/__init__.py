@@ -1,0 +1,134 @@
+"""What works here: every part the program needs is tried, with a remedy for each that fails.
+
+    machine   Python, packages, processors, memory, disk, clock   standard library only
+    media     display, codecs, cameras, files
+    models    weights, engines, GPU, one picture described
+    network   a camera's address, step by step
+
+`stream.py --doctor` shows it; `python -m doctor` does so even where stream.py cannot start.
+"""
+
+import argparse
+import functools
+import shutil
+import sys
+import time
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from doctor import machine
+from doctor.report import Check, Finding, bad, problem, tell, tell_json
+
+if TYPE_CHECKING:
+    from video.threads import ReadAhead
+
+LIMIT_S = 13.0  # for all that is tried; the packages' import comes on top
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
+_WITH_FACES = 50  # a picture of the sample that shows a face
+
+
+def main_report(options: argparse.Namespace, out: TextIO | None = None) -> int:
+    """Try everything and print what was found; return the exit code, 0 or 2.
+
+    Args:
+        options: those of stream.py, and `json`: whether to print JSON.
+        out: where to; None = standard output.
+    """
+    findings = examine(options)
+    out = out or sys.stdout
+    try:
+        if options.json:
+            return tell_json(findings, out)
+        return tell(findings, out, shutil.get_terminal_size((80, 24)).columns)
+    except BrokenPipeError:  # the reader has seen enough
+        from video.outputs import let_go_of_stdout
+
+        let_go_of_stdout()
+        return 2
+
+
+def examine(options: argparse.Namespace) -> Iterator[Finding]:
+    """Give the findings one by one; those on packages first, for the rest builds on them."""
+    yield from machine.python()
+    unneeded = ("mtcnn",) if options.detector == "dlib" else ("dlib-bin", "face_recognition_models")
+    yield from machine.packages(unneeded)
+    try:
+        checks = _checks(options)
+    except ImportError as error:
+        text = f"the rest needs the packages: {error}"
+        yield problem("packages", text, machine.INSTALL)
+        return
+    yield from run(checks, LIMIT_S)
+
+
+def _checks(options: argparse.Namespace) -> list[Check]:
+    """List what is to be tried for what `options` ask.
+
+    Raises:
+        ImportError: a package is missing or broken.
+    """
+    from doctor import media, models, network
+
+    src = str(SAMPLE) if options.src == "sample" else str(options.src).strip()
+    camera = int(src) if src.isdecimal() else None
+    named = [p for p in (options.output, options.events, options.people) if p and p != "-"]
+    folders = {Path(path).absolute().parent for path in named}
+    folders.add(Path(options.stills).absolute())
+    picture = functools.partial(media.picture_of, str(SAMPLE), _WITH_FACES)
+    checks = [
+        Check("processors", lambda: machine.processors(options.threads)),
+        Check("memory", machine.memory),
+        Check("disk", lambda: machine.disk(sorted(folders))),
+        Check("outputs", lambda: media.outputs(options, src)),
+        Check("clock", machine.clock),
+        Check("display", lambda: media.display(not options.no_window), needed=False),
+        Check("codecs", lambda: media.codecs(SAMPLE)),
+        Check("weights", lambda: models.weights(options)),
+        Check("detectors", lambda: models.package_files(options.detector)),
+        Check("engines", lambda: models.engines(options)),
+        Check("gpu", lambda: models.gpu(options), needed=False),
+        Check("faces", lambda: models.one_look(options, picture)),
+        Check("cameras", lambda: media.cameras(camera), needed=camera is not None),
+    ]
+    if "://" in src:
+        checks.append(Check("address", lambda: network.address(src)))
+    elif camera is None:
+        checks.append(Check("source", lambda: media.media_file(src)))
+    return checks
+
+
+def run(checks: Sequence[Check], limit_s: float) -> Iterator[Finding]:
+    """Run all checks beside each other and give their findings in order.
+
+    What has not answered `limit_s` after the start is said to hang and left to itself.
+    """
+    from video.threads import ReadAhead
+
+    def started(check: Check) -> "ReadAhead[Finding]":
+        def produce(stop: object) -> Generator[Finding, None, None]:
+            yield from check.find()
+
+        return ReadAhead(produce, name=check.item)
+
+    until_s = time.monotonic() + limit_s
+    for check, reader in [(check, started(check)) for check in checks]:
+        yield from _answers(check, reader, until_s)
+
+
+def _answers(check: Check, reader: "ReadAhead[Finding]", until_s: float) -> Iterator[Finding]:
+    while True:
+        try:
+            finding = reader.take(max(until_s - time.monotonic(), 0.0))
+        except StopIteration:
+            break
+        except TimeoutError:
+            remedy = "try again; if it stays so, look there first"
+            yield bad(check.item, check.needed, "no answer in time", remedy)
+            return  # not closed: that would wait for it
+        except Exception as error:  # a check that fails must not keep the others from being told
+            text = f"cannot be checked: {type(error).__name__}: {error}"
+            yield bad(check.item, check.needed, text, machine.INSTALL)
+            break
+        yield finding
+    reader.close()

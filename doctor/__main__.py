@@ -1,0 +1,23 @@
+"""The report without stream.py: `python -m doctor`, for when not even that starts."""
+
+import argparse
+import sys
+
+from doctor import main_report
+
+
+def main() -> int:
+    """Command line; returns the exit code, 0 or 2."""
+    parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
+    parser.add_argument("--src", default="0", help="as for stream.py (default: webcam 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(
+        output=None, events=None, people=None, stills=".", no_window=False, threads=0,
+        detector="mtcnn", min_face=40, upsample=0,
+        estimator="mobilenetv2", weights=None, engine="auto",
+    )  # fmt: skip
+    return main_report(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

