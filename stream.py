@@ -5,10 +5,14 @@ to one frame in `pipeline`, what the stages promise in their packages' `__init__
 the values between them in `structures`.
 """
 
+import signal
+
+if __name__ == "__main__":  # the imports take a second; Ctrl-C in them has nothing to finish
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +95,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     out.add_argument(
         "--stills", default=".", metavar="DIR", help="where s saves stills (default: here)"
     )
+    out.add_argument(
+        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+    )
+    out.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     out.add_argument("--verbose", action="store_true", help="tell what is going on")
     return parser.parse_args(arguments)
 
@@ -236,8 +244,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, _interrupt)
+    for each in handlers:
+        signal.signal(each, _interrupt)
     try:
+        if options.doctor:
+            from doctor import main_report
+
+            return main_report(options)
         with contextlib.ExitStack() as stack:
             summary = open_and_run(options, stack)
     except StreamError as error:
@@ -276,7 +289,7 @@ def _tell(text: str) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends the program as Ctrl-C does: recordings are finished."""
+    """Ctrl-C and SIGTERM end the program in good order: recordings are finished."""
     raise KeyboardInterrupt
 
 

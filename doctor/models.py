@@ -153,9 +153,9 @@ def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterato
     try:
         image = frame().image
         detector = make_detector(
-            options.detector, options.min_face, options.upsample, options.threads
+            options.detector, options.min_face, options.upsample, options.threads or 0
         )
-        estimator = make_estimator(options.estimator, options.weights, engine, options.threads)
+        estimator = make_estimator(options.estimator, options.weights, engine, options.threads or 0)
         start_s = time.perf_counter()
         found = detector.detect(image)
         found_ms, start_s = 1e3 * (time.perf_counter() - start_s), time.perf_counter()

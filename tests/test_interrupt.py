@@ -1,0 +1,49 @@
+"""Ctrl-C in the first seconds of the real program: it ends without a word."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENDED = (0, -signal.SIGINT)
+DEADLINE_S = 30
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs signals"),
+]
+
+
+def start(*python_options):
+    command = [sys.executable, *python_options, "stream.py", "--src", "sample", "--no-window"]
+    return subprocess.Popen(
+        [*command, "--events", os.devnull], cwd=ROOT, text=True, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.parametrize("module", ["argparse", "numpy", "cv2", "scipy.linalg", "av", "openvino"])
+def test_ctrl_c_after_the_import_of(module):
+    with start("-X", "importtime") as process:
+        for line in process.stderr:  # each import is a line as soon as it is done
+            if line.rstrip().endswith(f" {module}"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=DEADLINE_S)
+    assert "Traceback" not in error and "Error" not in error
+    assert process.returncode in ENDED
+
+
+@pytest.mark.parametrize("delay_s", [0.4, 0.6, 0.8, 1.0, 1.25, 1.5])
+def test_ctrl_c_after_a_while(delay_s):
+    with start() as process:
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=DEADLINE_S)
+    lines = error.splitlines()
+    assert lines == [] or (len(lines) == 1 and "frames in" in lines[0])
+    assert process.returncode in ENDED
