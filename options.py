@@ -10,6 +10,7 @@ from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
 from estimators.engines import ENGINES
 from structures import ATTRIBUTES
+from tracking import MAX_AGE, MIN_HITS
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -90,6 +91,41 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=("age", "gender"),
         metavar="LIST",
         help="what to tell, out of age,gender,ethnicity (default: age,gender)",
+    )
+
+
+def every(text: str) -> int | None:
+    """An argparse type: a number of frames from 1 on, or `auto`, which is None."""
+    if text == "auto":
+        return None
+    frames: int = number(int, 1)(text)
+    return frames
+
+
+def add_tracking_options(parser: argparse.ArgumentParser) -> None:
+    """Add how often faces are looked for and how long they are followed."""
+    follow = parser.add_argument_group("following faces")
+    follow.add_argument(
+        "--detect-every",
+        type=every,
+        default="auto",
+        metavar="N|auto",
+        help="search the whole picture in every Nth frame, and between only near the faces that "
+        "are known; auto: five times a second, less often under load (default: %(default)s)",
+    )
+    follow.add_argument(
+        "--max-age",
+        type=number(int, 0),
+        default=MAX_AGE,
+        metavar="N",
+        help="frames for which a face that is not found again is kept (default: %(default)s)",
+    )
+    follow.add_argument(
+        "--min-hits",
+        type=number(int, 1),
+        default=MIN_HITS,
+        metavar="N",
+        help="frames for which a face must be found before it is shown (default: %(default)s)",
     )
 
 

@@ -1,8 +1,9 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: flags and wiring. The loop over frames stands in `loop`, what happens
-to one frame in `pipeline`, what the stages promise in their packages' `__init__` modules,
-the values between them in `structures`.
+This is the program: what the flags of `stream_options` ask for is opened and put together.
+The loop over frames stands in `loop`, what happens to one frame in `pipeline`, what the
+stages promise in their packages' `__init__` modules, the values between them in
+`structures`.
 """
 
 import signal
@@ -12,8 +13,10 @@ if __name__ == "__main__":  # the imports take a second; Ctrl-C in them has noth
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,21 +25,16 @@ from tqdm import tqdm
 
 from detectors import Detector, make_detector
 from errors import SinkError, SourceError, StreamError
-from estimators import make_estimator
-from load import DEFAULT_MAX_LATENCY_MS, LoadControl
+from estimators import Estimator, make_estimator
+from load import LoadControl
 from loop import Camera, Loop
-from options import (
-    OneLineParser,
-    add_model_options,
-    check_ethnicity,
-    number,
-    set_up_logging,
-)
+from options import check_ethnicity, set_up_logging
 from pipeline import Pipeline
+from stream_options import parse_arguments
 from tracking.smoothing import TrackSmoother
-from tracking.sort import SortTracker
 from video import Sink, Source
 from video.events import EventsWriter
+from video.grid import GridSink
 from video.outputs import refuse_overwriting
 from video.overlay import Overlay
 from video.people import PeopleWriter
@@ -47,192 +45,7 @@ from video.window import DisplayProbe, Window
 
 SAMPLE = Path(__file__).resolve().parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
-
 MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds a picture
-
-EPILOG = """\
-in the window: q or Esc quits, space pauses, s saves a still, f is full screen.
-Ctrl-C ends a run without a window; recordings and tables are finished first.
-
-examples:
-  python stream.py --src 0                                     the first webcam
-  python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded
-  python stream.py --src rtsp://user:password@camera/stream --no-window \\
-                   --events events.jsonl --people people.csv   a camera, exported
-"""
-
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; bad values end the program with one line and exit code 2."""
-    parser = OneLineParser(
-        prog="stream.py",
-        description=__doc__.partition("\n")[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    source = parser.add_argument_group("source")
-    source.add_argument(
-        "--src",
-        default="0",
-        metavar="SOURCE",
-        help="webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
-        "test: (a generated pattern) or sample (the bundled clip); default: webcam 0",
-    )
-    source.add_argument("--width", type=number(int, 16), metavar="PX", help="ask a webcam for it")
-    source.add_argument("--height", type=number(int, 16), metavar="PX", help="ask a webcam for it")
-    source.add_argument(
-        "--max-frames", type=number(int, 1, sys.maxsize), metavar="N", help="stop after N frames"
-    )
-    add_model_options(parser)
-    _add_tracking_options(parser)
-    out = parser.add_argument_group("output")
-    out.add_argument("--no-window", action="store_true", help="show nothing on the screen")
-    out.add_argument("--output", metavar="FILE.mp4", help="record the annotated picture (H.264)")
-    out.add_argument(
-        "--events", metavar="FILE.jsonl", help="one JSON object a frame; - is standard output"
-    )
-    out.add_argument("--people", metavar="FILE.csv", help="one row a person")
-    out.add_argument(
-        "--stills", default=".", metavar="DIR", help="where s saves stills (default: here)"
-    )
-    out.add_argument(
-        "--doctor", action="store_true", help="try what works here, for --src too, and end"
-    )
-    out.add_argument("--json", action="store_true", help="with --doctor: as JSON")
-    out.add_argument("--verbose", action="store_true", help="tell what is going on")
-    return parser.parse_args(arguments)
-
-
-def every(text: str) -> int | None:
-    """An argparse type: a number of frames from 1 on, or `auto`, which is None."""
-    if text == "auto":
-        return None
-    frames: int = number(int, 1)(text)
-    return frames
-
-
-def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
-    follow = parser.add_argument_group("following faces")
-    follow.add_argument(
-        "--detect-every",
-        type=every,
-        default="auto",
-        metavar="N|auto",
-        help="search the whole picture in every Nth frame, and between only near the faces that "
-        "are known; auto: five times a second, less often under load (default: %(default)s)",
-    )
-    follow.add_argument(
-        "--max-latency",
-        type=number(float, 1),
-        default=DEFAULT_MAX_LATENCY_MS,
-        metavar="MS",
-        help="live sources: do less before frames get older than that (default: %(default)g)",
-    )
-    follow.add_argument(
-        "--max-age",
-        type=number(int, 0),
-        default=SortTracker.MAX_AGE,
-        metavar="N",
-        help="frames for which a face that is not found again is kept (default: %(default)s)",
-    )
-    follow.add_argument(
-        "--min-hits",
-        type=number(int, 1),
-        default=SortTracker.MIN_HITS,
-        metavar="N",
-        help="frames for which a face must be found before it is shown (default: %(default)s)",
-    )
-
-
-def build_loop(
-    options: argparse.Namespace, source: Source, sinks: Sequence[Sink], crew: Crew[Detector]
-) -> Loop:
-    """Load what `options` name and put it together."""
-    detector = detector_of(options)
-    threads = options.threads or 0
-    estimator = make_estimator(options.estimator, options.weights, options.engine, threads)
-    ethnicity = check_ethnicity(options, estimator)
-    tracker = SortTracker(options.max_age, options.min_hits, start_score=detector.starting_score)
-    smoother, every = TrackSmoother(), options.detect_every
-    pipeline = Pipeline(detector, tracker, estimator, smoother, every, ethnicity)
-    camera = Camera(source, pipeline, max_frames=options.max_frames)
-    overlay, control = Overlay(attributes=options.attributes), LoadControl(options.max_latency)
-    return Loop([camera], crew, estimator, sinks, overlay, control)
-
-
-def detector_of(options: argparse.Namespace) -> Detector:
-    """A detector as `options` have it; on one thread, for others run beside it."""
-    return make_detector(options.detector, options.min_face, options.upsample, threads=1)
-
-
-def crew_of(options: argparse.Namespace) -> Crew[Detector]:
-    """The threads that search whole pictures: as many as there are processors to use."""
-    size = options.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
-    return Crew(lambda: detector_of(options), size)
-
-
-def address_of(options: argparse.Namespace) -> str:
-    """What `--src` stands for."""
-    return str(SAMPLE) if options.src == "sample" else str(options.src)
-
-
-def open_the_source(options: argparse.Namespace) -> Source:
-    """Open `--src`; a missing camera is answered with the bundled sample's name."""
-    try:
-        return open_source(address_of(options), width=options.width, height=options.height)
-    except SourceError as error:
-        if options.src.isdecimal():
-            raise SourceError(f"{error}; {TRY_SAMPLE}") from error
-        raise
-
-
-def open_files(options: argparse.Namespace, source: Source) -> list[Sink]:
-    """Open the recording and the exports that were asked for; nothing is written yet.
-
-    Raises:
-        SinkError: one cannot be made where it was asked for, or two are the same file.
-    """
-    paths = [p for p in (options.output, options.events, options.people) if p]
-    if len({Path(path).absolute() for path in paths}) < len(paths):
-        raise SinkError("two outputs name the same file; give each its own")
-    for path in paths:
-        refuse_overwriting(path, str(Path(address_of(options)).expanduser()))
-    sinks: list[Sink] = []
-    if options.output:
-        sinks.append(Recording(options.output, source.fps, live=source.is_live))
-    if options.events:
-        sinks.append(EventsWriter(options.events, options.attributes))
-    if options.people:
-        sinks.append(PeopleWriter(options.people, options.attributes))
-    return sinks
-
-
-def open_window(
-    options: argparse.Namespace, source: Source, probe: DisplayProbe, others: Sequence[Sink]
-) -> Window | None:
-    """The window, or None where there is no display but something else to do.
-
-    Raises:
-        SinkError: there is no display and nothing else to do.
-    """
-    problem = probe.problem()
-    if problem is None:
-        return Window(source.name, pace=not source.is_live, folder=options.stills, notify=_tell)
-    if not others:
-        raise SinkError(problem)
-    _tell(f"{problem}; going on without a window")
-    return None
-
-
-def run(loop: Loop, source: Source, window: Window | None = None) -> str:
-    """Go on until the source ends, a window is closed or Ctrl-C; returns a summary."""
-    progress = tqdm(total=source.frame_count, unit="frame", disable=True if window else None)
-    with progress, contextlib.suppress(KeyboardInterrupt):
-        for _ in loop.run():
-            progress.update()
-        if window and loop.shows_photographs:
-            window.hold()  # the last one stays until it has been seen
-    return loop.summary()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -268,20 +81,159 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> str:
     """Open everything that `options` ask for and run; `stack` closes it. Returns a summary."""
     probe = None if options.no_window else DisplayProbe()
-    source = open_the_source(options)
-    stack.callback(source.close)
-    sinks = open_files(options, source)
-    for sink in sinks:
-        stack.callback(sink.close)
-    crew = crew_of(options)
+    crew = Crew(lambda: detector_of(options), crew_size(options))
     stack.callback(crew.close)
-    loop = build_loop(options, source, sinks, crew)
-    window = open_window(options, source, probe, sinks) if probe else None
+    loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
+    sources = open_sources(options, stack)
+    pictures, records = open_files(options, sources)
+    for sink in (*pictures, *records):
+        stack.callback(sink.close)
+    cameras = make_cameras(options, sources, loading.result())
+    overlay = Overlay(attributes=options.attributes)
+    window = open_window(options, sources, probe, [*pictures, *records]) if probe else None
     if window:
         stack.callback(window.close)
-        sinks.append(window)
+        pictures.append(window)
+    if len(cameras) > 1 and pictures:
+        grid = GridSink(pictures, [camera.name for camera in cameras], overlay)
+        pictures = [grid]
+        if window:
+            window.on_digit = grid.select
+    control = LoadControl(options.max_latency)
+    loop = Loop(cameras, crew, loading.result(), [*pictures, *records], overlay, control)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(loop, source, window)
+    return run(loop, sources, window)
+
+
+def run(loop: Loop, sources: Sequence[Source], window: Window | None) -> str:
+    """Go on until the sources end, a window is closed or Ctrl-C; returns a summary."""
+    total = sources[0].frame_count if len(sources) == 1 else None
+    progress = tqdm(total=total, unit="frame", disable=True if window else None)
+    with progress, contextlib.suppress(KeyboardInterrupt):
+        for _ in loop.run():
+            progress.update()
+        if window and loop.shows_photographs:
+            window.hold()  # the last one stays until it has been seen
+    return loop.summary()
+
+
+def detector_of(options: argparse.Namespace) -> Detector:
+    """A detector as `options` have it; on one thread, for others run beside it."""
+    return make_detector(options.detector, options.min_face, options.upsample, threads=1)
+
+
+def estimator_of(options: argparse.Namespace) -> Estimator:
+    """The estimator as `options` have it."""
+    threads = options.threads or 0
+    return make_estimator(options.estimator, options.weights, options.engine, threads)
+
+
+def crew_size(options: argparse.Namespace) -> int:
+    """How many whole pictures to search at a time."""
+    return options.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
+
+
+def make_cameras(
+    options: argparse.Namespace, sources: Sequence[Source], estimator: Estimator
+) -> list[Camera]:
+    """Give each source a tracker and a smoother; ids differ between cameras."""
+    from tracking.sort import SortTracker  # scipy's import takes longer than loading networks
+
+    detector = detector_of(options)
+    ethnicity = check_ethnicity(options, estimator)
+    ids = itertools.count(1)
+    cameras = []
+    for source, name in zip(sources, camera_names(sources), strict=True):
+        score = detector.starting_score
+        tracker = SortTracker(options.max_age, options.min_hits, start_score=score, ids=ids)
+        stages = detector, tracker, estimator, TrackSmoother()
+        pipeline = Pipeline(*stages, options.detect_every, ethnicity)
+        cameras.append(Camera(source, pipeline, name, options.max_frames))
+    return cameras
+
+
+def camera_names(sources: Sequence[Source]) -> list[str]:
+    """What to call each of several sources; one alone needs no name."""
+    if len(sources) == 1:
+        return [""]
+    seen: Counter[str] = Counter()
+    names = []
+    for source in sources:
+        seen[source.name] += 1
+        again = f" ({seen[source.name]})" if seen[source.name] > 1 else ""
+        names.append(source.name + again)
+    return names
+
+
+def open_sources(options: argparse.Namespace, stack: contextlib.ExitStack) -> list[Source]:
+    """Open every `--src`; a missing webcam is answered with the bundled sample's name."""
+    sources = []
+    for text in options.src:
+        try:
+            source = open_source(address_of(text), width=options.width, height=options.height)
+        except SourceError as error:
+            if text.isdecimal():
+                raise SourceError(f"{error}; {TRY_SAMPLE}") from error
+            raise
+        stack.callback(source.close)
+        sources.append(source)
+    return sources
+
+
+def address_of(text: str) -> str:
+    """What a `--src` stands for."""
+    return str(SAMPLE) if text == "sample" else text
+
+
+def open_files(
+    options: argparse.Namespace, sources: Sequence[Source]
+) -> tuple[list[Sink], list[Sink]]:
+    """Open what was asked for; nothing is written yet.
+
+    Returns:
+        The recording, which takes pictures, and the exports, which take results.
+
+    Raises:
+        SinkError: one cannot be made where it was asked for, or two are the same file.
+    """
+    paths = [p for p in (options.output, options.events, options.people) if p]
+    if len({Path(path).absolute() for path in paths}) < len(paths):
+        raise SinkError("two outputs name the same file; give each its own")
+    for path, text in itertools.product(paths, options.src):
+        refuse_overwriting(path, str(Path(address_of(text)).expanduser()))
+    pictures: list[Sink] = []
+    if options.output:
+        live = len(sources) > 1 or sources[0].is_live
+        pictures.append(Recording(options.output, sources[0].fps, live=live))
+    records: list[Sink] = []
+    if options.events:
+        records.append(EventsWriter(options.events, options.attributes))
+    if options.people:
+        records.append(PeopleWriter(options.people, options.attributes, len(sources) > 1))
+    return pictures, records
+
+
+def open_window(
+    options: argparse.Namespace,
+    sources: Sequence[Source],
+    probe: DisplayProbe,
+    others: Sequence[Sink],
+) -> Window | None:
+    """The window, or None where there is no display but something else to do.
+
+    Raises:
+        SinkError: there is no display and nothing else to do.
+    """
+    problem = probe.problem()
+    if problem is None:
+        one = sources[0] if len(sources) == 1 else None
+        title = one.name if one else f"{len(sources)} cameras"
+        pace = one is not None and not one.is_live
+        return Window(title, pace=pace, folder=options.stills, notify=_tell)
+    if not others:
+        raise SinkError(problem)
+    _tell(f"{problem}; going on without a window")
+    return None
 
 
 def _tell(text: str) -> None:

@@ -68,10 +68,9 @@ def _checks(options: argparse.Namespace) -> list[Check]:
     Raises:
         ImportError: a package is missing or broken.
     """
-    from doctor import media, models, network
+    from doctor import media, models
 
-    src = str(SAMPLE) if options.src == "sample" else str(options.src).strip()
-    camera = int(src) if src.isdecimal() else None
+    sources = [str(SAMPLE) if text == "sample" else text.strip() for text in options.src]
     named = [p for p in (options.output, options.events, options.people) if p and p != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())
@@ -80,7 +79,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
         Check("processors", lambda: machine.processors(options.threads)),
         Check("memory", machine.memory),
         Check("disk", lambda: machine.disk(sorted(folders))),
-        Check("outputs", lambda: media.outputs(options, src)),
+        Check("outputs", lambda: media.outputs(options, sources)),
         Check("clock", machine.clock),
         Check("display", lambda: media.display(not options.no_window), needed=False),
         Check("codecs", lambda: media.codecs(SAMPLE)),
@@ -89,13 +88,21 @@ def _checks(options: argparse.Namespace) -> list[Check]:
         Check("engines", lambda: models.engines(options)),
         Check("gpu", lambda: models.gpu(options), needed=False),
         Check("faces", lambda: models.one_look(options, picture)),
-        Check("cameras", lambda: media.cameras(camera), needed=camera is not None),
     ]
+    if not any(src.isdecimal() for src in sources):
+        checks.append(Check("cameras", lambda: media.cameras(None), needed=False))
+    return checks + [_source_check(src) for src in sources]
+
+
+def _source_check(src: str) -> Check:
+    """How to try one `--src`."""
+    from doctor import media, network
+
+    if src.isdecimal():
+        return Check("cameras", lambda: media.cameras(int(src)))
     if "://" in src:
-        checks.append(Check("address", lambda: network.address(src)))
-    elif camera is None:
-        checks.append(Check("source", lambda: media.media_file(src)))
-    return checks
+        return Check("address", lambda: network.address(src))
+    return Check("source", lambda: media.media_file(src))
 
 
 def run(checks: Sequence[Check], limit_s: float) -> Iterator[Finding]:

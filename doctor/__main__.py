@@ -9,14 +9,16 @@ from doctor import main_report
 def main() -> int:
     """Command line; returns the exit code, 0 or 2."""
     parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
-    parser.add_argument("--src", default="0", help="as for stream.py (default: webcam 0)")
+    parser.add_argument("--src", action="append", help="as for stream.py (default: webcam 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(
-        output=None, events=None, people=None, stills=".", no_window=False, threads=0,
+        output=None, events=None, people=None, stills=".", no_window=False, threads=None,
         detector="mtcnn", min_face=40, upsample=0,
         estimator="mobilenetv2", weights=None, engine="auto",
     )  # fmt: skip
-    return main_report(parser.parse_args())
+    options = parser.parse_args()
+    options.src = options.src or ["0"]
+    return main_report(options)
 
 
 if __name__ == "__main__":

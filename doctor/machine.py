@@ -99,11 +99,11 @@ def _remedy(failure: str) -> str:
     return f"pip install --force-reinstall -r {REQUIREMENTS.name}"
 
 
-def processors(threads: int = 0, root: Path = Path("/")) -> Iterator[Finding]:
+def processors(threads: int | None = None, root: Path = Path("/")) -> Iterator[Finding]:
     """How many cores this process may use, by affinity and by its control group.
 
     Args:
-        threads: asked for, 0 = one per core.
+        threads: asked for, None = one per core.
         root: of the file system.
     """
     if hasattr(os, "sched_getaffinity"):

@@ -6,7 +6,7 @@ import itertools
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -138,7 +138,7 @@ def media_file(path: str) -> Iterator[Finding]:
         yield of_error("source", True, error)
 
 
-def outputs(options: argparse.Namespace, source: str) -> Iterator[Finding]:
+def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Finding]:
     """Whether each output that was asked for can be made where it should go."""
     for name in ("output", "events", "people"):
         path = getattr(options, name, None)
@@ -146,7 +146,8 @@ def outputs(options: argparse.Namespace, source: str) -> Iterator[Finding]:
             continue
         try:
             check_writable(path)
-            refuse_overwriting(path, source)
+            for source in sources:
+                refuse_overwriting(path, source)
             yield ok("outputs", f"--{name} {path} can be written")
         except SinkError as error:
             yield problem("outputs", str(error), f"name another file for --{name}")

@@ -31,8 +31,8 @@ GIB_KB = 2**20
 
 def options(**changes):
     given = {
-        "src": "sample", "json": False, "no_window": True, "stills": ".",
-        "output": None, "events": None, "people": None, "threads": 0,
+        "src": ["sample"], "json": False, "no_window": True, "stills": ".",
+        "output": None, "events": None, "people": None, "threads": None,
         "detector": "mtcnn", "min_face": 40, "upsample": 0,
         "estimator": "mobilenetv2", "weights": None, "engine": "auto",
     } | changes  # fmt: skip
@@ -338,7 +338,7 @@ def test_a_file_is_tried():
 
 def test_outputs_are_tried_where_they_would_go(tmp_path):
     asked = options(output=str(tmp_path / "a.mp4"), people=str(tmp_path / "no/b.csv"), events="-")
-    found = list(media.outputs(asked, "0"))
+    found = list(media.outputs(asked, ["0"]))
     assert [f.level for f in found] == ["ok", "problem"]
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -331,3 +332,15 @@ def test_what_was_not_asked_for_is_in_no_file(tmp_path):
     for word in ("female", "Asian", "ethnicity", "gender"):
         assert word not in events.read_text()
         assert word not in people.read_text()
+
+
+def test_of_several_cameras_each_row_names_its_own_and_a_cut_ends_only_its_people(tmp_path):
+    path = tmp_path / "people.csv"
+    door, yard = (replace(result(0, [track(i)]), camera=c) for i, c in ((1, "door"), (2, "yard")))
+    cut = replace(door, frame=replace(door.frame, epoch=1, index=1), tracks=(track(3),))
+    write_all(PeopleWriter(path, several=True), [door, yard, cut, yard])
+    assert [(row["camera"], row["id"]) for row in rows(path)] == [
+        ("door", "1"),
+        ("yard", "2"),
+        ("door", "3"),
+    ]

@@ -34,7 +34,7 @@ class Keeper:
 
 def grid_of(*cameras, size_wh=(404, 204), clock=lambda: 0.0):
     keeper = Keeper()
-    return keeper, GridSink(keeper, cameras, Overlay(status=False), size_wh, clock)
+    return keeper, GridSink([keeper], cameras, Overlay(status=False), size_wh, clock)
 
 
 def shot(camera, level, size_wh=(160, 80), **fields):
@@ -162,7 +162,7 @@ def test_only_what_changed_is_drawn_anew():
             return super().draw(result)
 
     overlay = Counting()
-    grid = GridSink(Keeper(), ["a", "b"], overlay, (404, 204))
+    grid = GridSink([Keeper()], ["a", "b"], overlay, (404, 204))
     for _ in range(5):
         grid.write(None, shot("a", 60))
     assert overlay.drawn == 4 + 1  # and one placeholder

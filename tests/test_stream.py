@@ -203,3 +203,17 @@ def test_help_names_every_way_to_look_and_to_leave(capsys):
     text = capsys.readouterr().out
     for word in ("webcam", "rtsp://", "sample", "q or Esc", "Ctrl-C", "--people"):
         assert word in text
+
+
+def test_several_sources_are_recorded_in_one_picture_and_told_apart(tmp_path, quick_stages):
+    video, events, people = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.csv"))
+    sources = ["--src", "test:64x48@10,duration=1", "--src", "test:96x48@10,duration=1"]
+    outputs = ["--output", str(video), "--events", str(events), "--people", str(people)]
+    assert run_main(*sources, "--no-window", *outputs) == 0
+    with av.open(str(video)) as container:
+        assert container.streams.video[0].width == 1920
+        assert sum(1 for _ in container.decode(video=0)) >= 10
+    assert len(events.read_text().splitlines()) == 20
+    rows = list(csv.DictReader(people.read_text().splitlines()))
+    assert {row["camera"] for row in rows} == {source for source in sources if ":" in source}
+    assert len({row["id"] for row in rows}) == len(rows) == 2

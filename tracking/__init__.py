@@ -10,6 +10,8 @@ from typing import Protocol
 
 from structures import Detections, Estimates, Float32, Smoothed, Track
 
+MAX_AGE, MIN_HITS = 10, 3  # frames; the tracker's defaults, see `sort.SortTracker`
+
 
 class Tracker(Protocol):
     """Gives the faces of successive frames lasting ids.

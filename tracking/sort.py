@@ -27,6 +27,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from structures import Detections, Float32, Track, TrackState
+from tracking import MAX_AGE, MIN_HITS
 from tracking.boxes import Float64, grow, iou_matrix
 from tracking.kalman import BoxFilter
 
@@ -108,9 +109,6 @@ class SortTracker:
     detector's work), so two equal boxes are two tracks. Boxes without area are passed
     over. Ids are never used twice by one instance.
     """
-
-    MAX_AGE = 10
-    MIN_HITS = 3
 
     def __init__(
         self,

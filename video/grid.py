@@ -1,5 +1,6 @@
-"""Several cameras on one screen: a sink that puts their pictures together for another."""
+"""Several cameras on one screen: a sink that puts their pictures together for others."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -62,16 +63,16 @@ class _Cell:
 
 
 class GridSink:
-    """Hands one picture of all cameras to another sink, in place of one a camera.
+    """Hands one picture of all cameras to other sinks, in place of one a camera.
 
     Results are told apart by `FrameResult.camera`. They are drawn here and not before,
     at the size they are shown in: text is then readable whatever the cameras' sizes,
     and only what changed is drawn. The picture is handed on once a round, which ends
     when all that gave a frame in the round before have been heard of, or one is heard
-    of for the second time. A round without a new frame refreshes the other sink.
+    of for the second time. A round without a new frame refreshes the other sinks.
 
     Args:
-        inner: takes the pictures; it is closed with this sink.
+        inners: take the pictures; they are closed with this sink.
         cameras: names, in the order shown, row by row.
         overlay: draws the results.
         size_wh: of the pictures, pixels.
@@ -82,7 +83,7 @@ class GridSink:
 
     def __init__(
         self,
-        inner: Sink,
+        inners: Sequence[Sink],
         cameras: Sequence[str],
         overlay: Overlay,
         size_wh: tuple[int, int] = (1920, 1080),
@@ -90,7 +91,7 @@ class GridSink:
     ) -> None:
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError(f"want cameras with names of their own, got {list(cameras)}")
-        self._inner, self._overlay = inner, overlay
+        self._inners, self._overlay = inners, overlay
         self._cells = {camera: _Cell(camera) for camera in cameras}
         self._canvas = np.empty((size_wh[1], size_wh[0], 3), np.uint8)
         self._clock, self._start_s = clock, clock()
@@ -102,8 +103,8 @@ class GridSink:
 
     @property
     def closed(self) -> bool:
-        """Whether the inner sink is closed."""
-        return self._inner.closed
+        """Whether one of the inner sinks is closed."""
+        return any(inner.closed for inner in self._inners)
 
     def select(self, number: int) -> None:
         """Show camera `number` alone, from 1, or all with 0; one that there is not is ignored."""
@@ -128,8 +129,10 @@ class GridSink:
         self._hear(result)
 
     def close(self) -> None:
-        """Close the inner sink; may be called again."""
-        self._inner.close()
+        """Close the inner sinks; may be called again."""
+        with contextlib.ExitStack() as stack:  # each, even where another raises
+            for inner in self._inners:
+                stack.callback(inner.close)
 
     def _hear(self, result: FrameResult) -> None:
         cell = self._cells.get(result.camera)
@@ -147,12 +150,17 @@ class GridSink:
             if cell.changed and cell.rect is not None:
                 self._draw(cell, cell.rect)
                 cell.changed = False
-        take = self._inner.write if self._fresh else self._inner.refresh
+        is_new = bool(self._fresh)
         self._index += bool(self._fresh)
         self._expected = self._fresh or self._heard
         self._heard, self._fresh = set(), set()
         picture = self._canvas.copy()  # a recording may still hold the one before
-        take(picture, FrameResult(Frame(picture, self._index, self._clock() - self._start_s)))
+        result = FrameResult(Frame(picture, self._index, self._clock() - self._start_s))
+        for inner in self._inners:
+            if is_new:
+                inner.write(picture, result)
+            else:
+                inner.refresh(picture, result)
 
     def _draw(self, cell: _Cell, rect: Rect) -> None:
         """Draw a camera's newest result into the middle of its place."""

@@ -29,10 +29,11 @@ _GONE_AFTER_S = 10.0  # media time; a tracker gives up on a face long before
 _REFRESH_S = 10.0  # wall time: a killed process loses no more than that
 
 
-def columns(attributes: Collection[str]) -> list[str]:
-    """The table's header for a choice of `structures.ATTRIBUTES`."""
+def columns(attributes: Collection[str], several: bool = False) -> list[str]:
+    """The table's header for a choice of `structures.ATTRIBUTES` and one or several cameras."""
     told = (name for name in ATTRIBUTES if name in attributes)
-    return [*_ALWAYS, *itertools.chain.from_iterable(_BY_ATTRIBUTE[name] for name in told)]
+    camera = ["camera"] if several else []
+    return [*camera, *_ALWAYS, *itertools.chain.from_iterable(_BY_ATTRIBUTE[name] for name in told)]
 
 
 @dataclass(slots=True)
@@ -43,12 +44,14 @@ class _Row:
     last_s: float
     first_utc: str
     last_utc: str
+    camera: str
     frames: int = 0
     person: Smoothed | None = None
 
     def cells(self, track_id: int) -> dict[str, object]:
         """All columns that there can be; what is not known is left out."""
         cells: dict[str, object] = {
+            "camera": self.camera,
             "id": track_id,
             "first_seen_s": f"{self.first_s:.3f}",
             "last_seen_s": f"{self.last_s:.3f}",
@@ -89,6 +92,8 @@ class PeopleWriter:
     Args:
         path: of the CSV file.
         attributes: which of `structures.ATTRIBUTES` to tell.
+        several: whether there are several cameras, each row then names its own. Ids must
+            differ between cameras.
 
     Raises:
         SinkError: the file cannot be made there, or is standard output, which cannot be
@@ -97,16 +102,18 @@ class PeopleWriter:
 
     wants_picture = False
 
-    def __init__(self, path: str | Path, attributes: Collection[str] = ATTRIBUTES) -> None:
+    def __init__(
+        self, path: str | Path, attributes: Collection[str] = ATTRIBUTES, several: bool = False
+    ) -> None:
         if str(path) == "-":
             raise SinkError("the table of people cannot go to standard output; name a file")
-        self._columns = columns(attributes)
+        self._columns = columns(attributes, several)
         self._path = check_writable(path)
         self._file: BinaryIO | None = None
         self._final_bytes = 0  # where the rows of the people gone end
         self._finished: list[tuple[int, _Row]] = []  # of people gone, not yet in the file
         self._rows: dict[int, _Row] = {}
-        self._epoch = 0
+        self._epochs: dict[str, int] = {}
         self._refresh_due = 0.0
         self._closed = False
 
@@ -121,10 +128,10 @@ class PeopleWriter:
             raise ValueError("write() after close(), got a frame")
         frame = result.frame
         self._finish_rows(result)
-        self._epoch = frame.epoch
+        self._epochs[result.camera] = frame.epoch
         now = datetime.now(UTC).isoformat(timespec="seconds")
         for track in result.tracks:
-            new = _Row(frame.time_s, frame.time_s, now, now)
+            new = _Row(frame.time_s, frame.time_s, now, now, result.camera)
             row = self._rows.setdefault(track.track_id, new)
             if track.time_since_update == 0:
                 row.last_s, row.last_utc = frame.time_s, now
@@ -149,11 +156,12 @@ class PeopleWriter:
         """Set aside the rows of the people who cannot come back under their ids."""
         now_s = result.frame.time_s
         here = {track.track_id for track in result.tracks}
-        cut = result.frame.epoch != self._epoch
+        cut = result.frame.epoch != self._epochs.get(result.camera)
         gone = {
             i: row
             for i, row in self._rows.items()
-            if cut or (i not in here and now_s - row.last_s > _GONE_AFTER_S)
+            if row.camera == result.camera
+            and (cut or (i not in here and now_s - row.last_s > _GONE_AFTER_S))
         }
         if gone:  # both at once: Ctrl-C in between would lose or double them
             rest = {i: row for i, row in self._rows.items() if i not in gone}

@@ -1,0 +1,90 @@
+"""The command line of stream.py."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from load import DEFAULT_MAX_LATENCY_MS
+from options import OneLineParser, add_model_options, add_tracking_options, number
+
+DESCRIPTION = "Live age and gender on faces in video: find, follow, describe, smooth, show."
+
+EPILOG = """\
+in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
+several cameras 1 to 9 show one of them, 0 shows all.
+Ctrl-C ends a run without a window; recordings and tables are finished first.
+
+examples:
+  python stream.py --src 0                                     the first webcam
+  python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded
+  python stream.py --src rtsp://user:password@camera/stream --no-window \\
+                   --events events.jsonl --people people.csv   a camera, exported
+  python stream.py --src 0 --src rtsp://door/stream            two cameras
+  python stream.py --doctor                                    what works here?
+"""
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; bad values end the program with one line and exit code 2."""
+    parser = OneLineParser(
+        prog="stream.py",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_source_options(parser)
+    add_model_options(parser)
+    add_tracking_options(parser)
+    _add_output_options(parser)
+    _add_other_options(parser)
+    options = parser.parse_args(arguments)
+    options.src = options.src or ["0"]
+    return options
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_argument_group("source")
+    source.add_argument(
+        "--src",
+        action="append",
+        metavar="SOURCE",
+        help="webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
+        "test: (a generated pattern) or sample (the bundled clip); several --src are shown "
+        "together; default: webcam 0",
+    )
+    source.add_argument("--width", type=number(int, 16), metavar="PX", help="ask a webcam for it")
+    source.add_argument("--height", type=number(int, 16), metavar="PX", help="ask a webcam for it")
+    source.add_argument(
+        "--max-frames",
+        type=number(int, 1, sys.maxsize),
+        metavar="N",
+        help="stop after N frames of each source",
+    )
+    source.add_argument(
+        "--max-latency",
+        type=number(float, 1),
+        default=DEFAULT_MAX_LATENCY_MS,
+        metavar="MS",
+        help="live sources: do less before frames get older than that (default: %(default)g)",
+    )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    out = parser.add_argument_group("output")
+    out.add_argument("--no-window", action="store_true", help="show nothing on the screen")
+    out.add_argument("--output", metavar="FILE.mp4", help="record the annotated picture (H.264)")
+    out.add_argument(
+        "--events", metavar="FILE.jsonl", help="one JSON object a frame; - is standard output"
+    )
+    out.add_argument("--people", metavar="FILE.csv", help="one row a person")
+    out.add_argument(
+        "--stills", default=".", metavar="DIR", help="where s saves stills (default: here)"
+    )
+
+
+def _add_other_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+    )
+    parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
+    parser.add_argument("--verbose", action="store_true", help="tell what is going on")
