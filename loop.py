@@ -6,10 +6,11 @@ faces of this one are described. Everything else happens here, in order. A camer
 without a new frame is passed over and never waited for while another has one.
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -198,8 +199,10 @@ class Loop:
     def _round(self) -> Iterator[FrameResult]:
         """Go on with every camera whose next frame is ready; wait a tick where none is."""
         searches = [camera.pending for camera in self._cameras if not camera.waits]
-        if searches and None not in searches:
-            wait([s for s in searches if s], TICK_S, FIRST_COMPLETED)
+        if searches and searches[0] and None not in searches:
+            # Not `concurrent.futures.wait`: Ctrl-C in the middle of it leaves locks behind.
+            with contextlib.suppress(TimeoutError):
+                searches[0].exception(TICK_S)
         looks = [(camera, camera.next_look()) for camera in self._cameras]
         ready = [(camera, look) for camera, look in looks if look is not None]
         for camera, _ in ready:  # their next searches run while these faces are described

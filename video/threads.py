@@ -5,6 +5,7 @@
     WriterThread   outputs: items are written in order beside the frame loop
     Crew         work that may be done ahead, in threads with a tool each
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
+    end_with_parent      a worker process does not outlive the program that started it
 
 Every queue is bounded, every wait ends when `close()` is called from any thread, and
 what a worker raises is raised again where its items are taken or submitted. Workers are
@@ -13,6 +14,8 @@ daemons, joined by `close()`; one stuck in a system call stops as soon as that r
 
 import contextlib
 import logging
+import multiprocessing
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -304,3 +307,20 @@ def call_with_deadline(
     if too_late:
         raise TimeoutError(f"no answer within {timeout_s:g} s")
     return future.result()
+
+
+def end_with_parent() -> None:
+    """Have this process end at once when the one that started it has ended.
+
+    Killed, a program cannot tell its worker processes; they would wait for ever. Without
+    effect in a process that `multiprocessing` did not start.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

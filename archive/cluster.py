@@ -1,0 +1,160 @@
+"""Workers through Ray: of a cluster, or of this machine.
+
+Ray is imported here only, and only when asked for.
+"""
+
+import importlib
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any
+
+from archive.jobs import Outcome, Stopped, run_job
+from errors import EngineError
+
+LOCAL = "local"
+_ROOT = Path(__file__).resolve().parent.parent
+_ANSWER_S = 5.0
+_TELL_S = 0.5  # between two messages of a job to the board
+_PATIENCE_S = 20.0
+_REMEDY = "start one with: ray start --head, or use --ray local"
+
+
+class _Board:
+    """Where jobs on all machines count their frames; one actor of the cluster."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._stopped = False
+
+    def count(self, frames: int) -> bool:
+        """Add; returns whether the run was broken off."""
+        self._frames += frames
+        return self._stopped
+
+    def frames(self) -> int:
+        """All that were counted."""
+        return self._frames
+
+    def stop(self) -> None:
+        """Break off the run."""
+        self._stopped = True
+
+
+class _Told:
+    """The progress of a job on some machine. See `jobs.Progress`."""
+
+    def __init__(self, ray: Any, board: Any) -> None:
+        self._ray, self._board = ray, board
+        self._frames = 0
+        self._told_s = 0.0
+
+    def count(self, frames: int = 1) -> None:
+        """Tell the board twice a second."""
+        self._frames += frames
+        if time.monotonic() - self._told_s > _TELL_S and self._tell():
+            raise Stopped
+
+    def _tell(self) -> bool:
+        frames, self._frames = self._frames, 0
+        self._told_s = time.monotonic()
+        return bool(self._ray.get(self._board.count.remote(frames)))
+
+    def flush(self) -> None:
+        """Tell the rest."""
+        self._tell()
+
+
+def _run(board: Any, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+    return run_job(_Told(_import_ray(), board), job, arguments)
+
+
+class RayWorkers:
+    """The processors that Ray has. See `workers.Workers`.
+
+    A job whose worker or machine is lost is tried once more elsewhere.
+
+    Args:
+        address: of a running cluster, host:port or ray://host:port, or "local": Ray is
+            started here and ends with the program.
+        count: workers of "local"; a cluster knows by itself.
+        threads: processors that one job takes.
+
+    Raises:
+        EngineError: Ray is not installed, or nothing answers there.
+    """
+
+    def __init__(self, address: str, count: int, threads: int) -> None:
+        self._ray = ray = _import_ray()
+        quiet = {"logging_level": "ERROR", "log_to_driver": False}
+        where: dict[str, Any] = {"address": address}
+        if address == LOCAL:
+            where |= {"num_cpus": count * threads, "include_dashboard": False}
+        else:
+            _knock(address)
+        environment = {"env_vars": {"PYTHONPATH": str(_ROOT)}}
+        try:
+            ray.init(**where, **quiet, runtime_env=environment)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise EngineError(f"Ray at {address} does not take us: {reason}; {_REMEDY}") from error
+        self.count = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+        self._board = ray.remote(num_cpus=0)(_Board).remote()
+        self._task = ray.remote(num_cpus=threads, max_retries=1)(_run)
+        self._running: set[Future[Outcome]] = set()
+
+        self._refs: dict[Future[Outcome], Any] = {}
+
+    def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Outcome]":
+        """See `workers.Workers`."""
+        ref = self._task.remote(self._board, job, arguments)
+        future: Future[Outcome] = ref.future()
+        self._refs[future] = ref
+        future.add_done_callback(lambda done: self._refs.pop(done, None))
+        return future
+
+    def cancel(self, future: "Future[Outcome]") -> None:
+        """See `workers.Workers`."""
+        if (ref := self._refs.get(future)) is not None:
+            self._ray.cancel(ref, force=False)
+
+    def frames(self) -> int:
+        """See `workers.Workers`."""
+        return int(self._ray.get(self._board.frames.remote()))
+
+    def stop(self) -> None:
+        """See `workers.Workers`."""
+        self._ray.get(self._board.stop.remote())
+        futures = set(self._refs)
+        wait(futures, _PATIENCE_S)
+        self.close()
+
+    def close(self) -> None:
+        """See `workers.Workers`."""
+        self._ray.shutdown()
+
+
+def _import_ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ModuleNotFoundError:
+        raise EngineError(
+            "--ray needs the package ray; install it with: pip install -r requirements-batch.txt"
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """Find out soon whether anything is there: Ray itself tries for half a minute.
+
+    Raises:
+        EngineError: nothing answers.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        raise EngineError(f"--ray {address}: want host:port, ray://host:port or local")
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_S).close()
+    except (OSError, OverflowError):
+        raise EngineError(f"no Ray cluster answers at {address}; {_REMEDY}") from None

@@ -1,0 +1,260 @@
+"""Which films there are, what their outputs are called, and what was finished before.
+
+For every film that was begun a small JSON file in `DIR/.batch/` tells where it came
+from, how it was to be annotated, and, once it is finished, what was found. It is
+written last, when the outputs stand under their names.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from errors import SinkError, SourceError
+from video.outputs import check_writable, sink_error, write_whole
+from video.pictures import natural_key
+
+FILM_SUFFIXES = frozenset(
+    {
+        ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
+        ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf",
+    }
+)  # fmt: skip
+VIDEO, EVENTS, PEOPLE = "video.mp4", "events.jsonl", "people.csv"  # in a film's work folder
+_SUFFIXES = {EVENTS: ".jsonl", PEOPLE: ".csv", VIDEO: ".mp4"}
+_NOTES = ".batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a film: frames, people seen, seconds from beginning to end, warnings."""
+
+    frames: int
+    people: int
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One film and where its outputs go.
+
+    Attributes:
+        path: of the film, absolute.
+        folder: of the outputs, absolute.
+        name: of the outputs, without suffix; no other film of the folder has it.
+        made_from: what the outputs depend on; where it differs they are made anew.
+        slice_s: length of the slices when it was begun, None before that.
+        report: what came of it, None while it is not finished.
+    """
+
+    path: Path
+    folder: Path
+    name: str
+    made_from: dict[str, Any]
+    slice_s: float | None = None
+    report: Report | None = None
+
+    @property
+    def work(self) -> Path:
+        """The folder for what is not whole yet."""
+        return self.folder / _NOTES / self.name
+
+    def output(self, kind: str) -> Path:
+        """Where `video.mp4`, `events.jsonl` ... of the work folder will go."""
+        return self.folder / (self.name + _SUFFIXES[kind])
+
+
+def find_films(inputs: Iterable[str], folder: Path) -> list[Path]:
+    """The films that `inputs` name, each once, absolute, in natural order.
+
+    Args:
+        inputs: films, folders, which are searched with those in them, and patterns such
+            as `archive/**/*.mp4`. Hidden files of a folder are left out.
+        folder: of the outputs; what lies in it is left out of searches.
+
+    Raises:
+        SourceError: nothing is there, or a folder or pattern holds no film.
+        SinkError: a film was named that lies where outputs go.
+    """
+    found: dict[Path, None] = {}
+    for text in inputs:
+        films = _named_by(text)
+        if not films:
+            raise SourceError(f"{text}: no films there; give a film, a folder of films or '*.mp4'")
+        elsewhere = [film for film in films if folder not in film.parents]
+        if not elsewhere:
+            raise SinkError(f"--out {folder} holds the films of {text}; choose another folder")
+        found.update(dict.fromkeys(elsewhere))
+    return list(found)
+
+
+def _named_by(text: str) -> list[Path]:
+    """The films that one argument names.
+
+    Raises:
+        SourceError: nothing is there.
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _films_in(path)
+    if path.exists():
+        return [_absolute(path)]
+    if glob.has_magic(text):
+        # Path.glob wants a folder to begin at, and patterns may name it or leave it out.
+        matches = (Path(p) for p in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        return [_absolute(each) for each in matches if each.is_file()]
+    raise SourceError(f"{text}: no such file or folder; check the path")
+
+
+def _absolute(path: Path) -> Path:
+    """Links within the path are followed, so that a film has one path; the last is its name."""
+    return path.parent.resolve() / path.name
+
+
+def _films_in(folder: Path) -> list[Path]:
+    films = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (_absolute(Path(root, name)) for name in names if not name.startswith("."))
+        films += sorted((p for p in paths if p.suffix.lower() in FILM_SUFFIXES), key=natural_key)
+    return films
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the outputs, and make sure that it can be written to.
+
+    Raises:
+        SinkError: it cannot.
+    """
+    try:
+        (folder / _NOTES).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sink_error(folder, error) from error
+    check_writable(folder / _NOTES / "lock")
+
+
+@contextlib.contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Keep a second run out of the folder, where the system has locks on files.
+
+    Raises:
+        SinkError: another run is writing into it.
+    """
+    with (folder / _NOTES / "lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SinkError(
+                f"another run writes into {folder}; wait for its end or choose another --out"
+            ) from None
+        except (ImportError, OSError):
+            pass  # a system or a share without such locks
+        yield
+
+
+def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) -> list[Film]:
+    """Give every film the name of its outputs: the one it had before, or a free one.
+
+    Args:
+        paths: of the films.
+        folder: of the outputs.
+        settings: what else the outputs depend on, ready for JSON.
+    """
+    known = _read_notes(folder)
+    taken = {note["name"].casefold() for note in known.values()}
+    films = []
+    for path in paths:
+        stat = path.stat()
+        made_from = {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, **settings}
+        note = known.get(str(path))
+        name = note["name"] if note else _free_name(path.stem, folder, taken)
+        taken.add(name.casefold())
+        film = Film(path, folder, name, made_from)
+        if note and note["made_from"] == made_from:
+            film = replace(film, slice_s=note["slice_s"], report=_report(film, note))
+        else:
+            shutil.rmtree(film.work, ignore_errors=True)
+        films.append(film)
+    return films
+
+
+def _free_name(stem: str, folder: Path, taken: set[str]) -> str:
+    """`stem`, or with a number behind it, so that nothing is overwritten."""
+    name, number = stem, 1
+    while name.casefold() in taken or any(
+        (folder / (name + suffix)).exists() for suffix in _SUFFIXES.values()
+    ):
+        number += 1
+        name = f"{stem}_{number}"
+    return name
+
+
+def _read_notes(folder: Path) -> dict[str, dict[str, Any]]:
+    """Path of a film -> what is noted of it; what cannot be read was never finished."""
+    notes = {}
+    for path in sorted((folder / _NOTES).glob("*.json")):
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            note = json.loads(path.read_text(encoding="utf-8"))
+            notes[note["source"]] = {
+                "name": path.stem,
+                **{key: note[key] for key in ("made_from", "slice_s", "report")},
+            }
+    return notes
+
+
+def _report(film: Film, note: dict[str, Any]) -> Report | None:
+    """What was found before, if the outputs still are where they were put."""
+    kinds = [kind for kind in _SUFFIXES if kind != VIDEO or film.made_from.get("video")]
+    if note["report"] is None or not all(film.output(kind).is_file() for kind in kinds):
+        return None
+    return Report(**note["report"] | {"notes": tuple(note["report"]["notes"])})
+
+
+def keep(film: Film) -> None:
+    """Note how far a film is.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    note = {
+        "source": str(film.path),
+        "made_from": film.made_from,
+        "slice_s": film.slice_s,
+        "report": film.report and asdict(film.report),
+    }
+    path = film.folder / _NOTES / f"{film.name}.json"
+    try:
+        write_whole(path, json.dumps(note, indent=1).encode())
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def publish(film: Film) -> None:
+    """Move what the work folder holds to its final names; each is there whole or not at all.
+
+    Raises:
+        SinkError: it cannot be moved.
+    """
+    for part in sorted(film.work.iterdir()):
+        with _naming(part):
+            if part.name in _SUFFIXES:
+                part.replace(film.output(part.name))
+            elif part.name.startswith(Path(VIDEO).stem + "-"):  # the picture's size changed
+                number = part.stem.rpartition("-")[2]
+                part.replace(film.folder / f"{film.name}.part{number}{part.suffix}")
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise sink_error(path, error) from error

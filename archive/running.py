@@ -1,0 +1,144 @@
+"""Which jobs a film needs, and doing those of all films.
+
+A film's jobs stand in a generator: it yields jobs that can be done at the same time and
+is sent what came of them. Which worker does what and when is the executor's business.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from archive.films import Film, Report, keep
+from archive.jobs import Look, Outcome, Settings, annotate
+from archive.slices import Slice, analyse, cut, draw, finish, index_film, join
+from archive.workers import WORKER_DIED, Workers
+
+SHORTEST_S, LONGEST_S = 60.0, 600.0  # of slices; the overlap costs 3 % of the shortest
+SLICES_PER_WORKER = 3  # the last ones end at different times; more of them even that out
+_LOOK_S = 0.25  # between two looks at the progress
+
+
+class Job(NamedTuple):
+    """A function of this package and its arguments, the progress left out."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+Jobs = Generator[list[Job], list[Any], Report]
+
+
+class FilmFailedError(Exception):
+    """A job of a film failed; `str()` of it is one line on why."""
+
+
+def choose_slice_s(seconds: Iterable[float], workers: int) -> float:
+    """The length of slices that keeps all workers busy to the end; 0 = no slices.
+
+    Where films are many, a share of all of them is longer than each, and none is cut.
+    A single worker gains nothing by slices: they are read twice, to find and to draw.
+    """
+    if workers == 1:
+        return 0.0
+    share = sum(seconds) / (workers * SLICES_PER_WORKER)
+    return min(max(share, SHORTEST_S), LONGEST_S)
+
+
+def jobs_of(film: Film, settings: Settings, look: Look, expect: Callable[[int], None]) -> Jobs:
+    """The jobs of one film, cut into slices where that was decided and is possible.
+
+    Args:
+        film: with `slice_s`, 0 = whole.
+        settings: what is wanted.
+        look: what it said of itself.
+        expect: is told how many frames will be counted beside those of `look`.
+    """
+    parts: list[Slice] = []
+    if film.slice_s and look.seconds > film.slice_s:
+        (frames,) = yield [Job(index_film, (film,))]
+        parts = cut(frames, look.fps, film.slice_s, settings) if frames else []
+    if len(parts) < 2:
+        (report,) = yield [Job(annotate, (film, settings))]
+        return report
+    analysed = sum(part.stop - part.first for part in parts)
+    drawn = parts[-1].stop if settings.video else 0
+    expect(analysed + drawn - look.frames)
+    yield [Job(analyse, (film, settings, part)) for part in parts]
+    ((report, one_size),) = yield [Job(join, (film, settings, parts))]
+    stretches: list[list[Slice]] = []
+    if settings.video:  # a picture whose size changes goes into parts, which one recording counts
+        stretches = [[part] for part in parts] if one_size else [parts]
+        yield [Job(draw, (film, settings, stretch)) for stretch in stretches]
+    (report,) = yield [Job(finish, (film, report, stretches))]
+    return report
+
+
+@dataclass(slots=True)
+class _Running:
+    """One film on its way."""
+
+    film: Film
+    jobs: Jobs
+    futures: list[Future[Outcome]]
+    done: list[Outcome]
+
+
+def run_films(
+    films: Iterable[tuple[Film, Jobs]], workers: Workers, look: Callable[[], None]
+) -> Iterator[tuple[Film, Report | FilmFailedError]]:
+    """Do the jobs of all films; films come in the order in which they are finished.
+
+    Args:
+        films: those that should be begun first come first.
+        workers: who does it.
+        look: called several times a second, to show the progress.
+    """
+    running = [_Running(film, jobs, [], []) for film, jobs in films]
+    for each in running:
+        each.futures = [workers.submit(job.function, *job.arguments) for job in next(each.jobs)]
+    while running:
+        wait([f for each in running for f in each.futures], _LOOK_S, FIRST_COMPLETED)
+        look()
+        for each in list(running):
+            if (end := _advance(each, workers)) is not None:
+                running.remove(each)
+                yield each.film, end
+
+
+def _advance(each: _Running, workers: Workers) -> Report | FilmFailedError | None:
+    """Submit a film's next jobs if it is ready for them; returns what came of it at its end."""
+    outcomes = [outcome_of(future) for future in each.futures if future.done()]
+    if error := next((outcome.error for outcome in outcomes if outcome.error), ""):
+        for future in each.futures:
+            workers.cancel(future)
+        each.jobs.close()
+        return FilmFailedError(error)
+    if len(outcomes) < len(each.futures):
+        return None
+    each.done += outcomes
+    try:
+        jobs = each.jobs.send([outcome.value for outcome in outcomes])
+    except StopIteration as end:
+        return _finished(each, end.value)
+    each.futures = [workers.submit(job.function, *job.arguments) for job in jobs]
+    return None
+
+
+def _finished(each: _Running, report: Report) -> Report:
+    """Complete and note the report of a film that is done."""
+    seconds = max(o.ended_s for o in each.done) - min(o.began_s for o in each.done)
+    notes = dict.fromkeys(note for outcome in each.done for note in outcome.notes)
+    whole = replace(report, seconds=round(seconds, 2), notes=tuple(notes))
+    keep(replace(each.film, report=whole))
+    return whole
+
+
+def outcome_of(future: Future[Outcome]) -> Outcome:
+    """The outcome of a future that is done, also where its worker was lost."""
+    try:
+        return future.result()
+    except CancelledError:
+        return Outcome(error="stopped")
+    except Exception as error:  # Ray's are many
+        return Outcome(error=f"{WORKER_DIED} ({type(error).__name__})")

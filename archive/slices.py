@@ -1,0 +1,323 @@
+"""Slices of a long film: how it is cut, and what a worker does to one of them.
+
+A film is first indexed: the times of all its frames, read without decoding. Any frame
+can then be found by seeking, and has the index that it has when the whole film is read.
+"""
+
+import contextlib
+import itertools
+import math
+import pickle
+import shutil
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from archive.films import VIDEO, Film, Report, publish
+from archive.jobs import Progress, Settings, new_pipeline, open_tables
+from archive.joining import concatenate
+from archive.seams import Looks, Replay, Seen, join_slices
+from load import Effort
+from structures import Estimates, Float32, Frame, FrameResult
+from tracking.boxes import Float64
+from tracking.smoothing import TrackSmoother
+from video.decoding import Video, decode, open_video
+from video.feed import Feed
+from video.outputs import sink_error, write_whole
+from video.overlay import Overlay
+from video.recording import Recording
+from video.threads import ReadAhead
+
+OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
+_SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others find times by guessing, and miss
+_MARGIN_S = 1.0  # seeking goes by decoding times, which run ahead of those shown
+_TIMES = "times.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stretch of a film, in frames.
+
+    Attributes:
+        number: from 0.
+        first: the first frame to be analysed; before `own` it is the earlier slice that
+            counts.
+        own: the first frame of which the slice has the say.
+        stop: one behind the last frame.
+    """
+
+    number: int
+    first: int
+    own: int
+    stop: int
+
+    @property
+    def seen(self) -> str:
+        """Name of the file with what was found."""
+        return f"seen-{self.number:05}.pickle"
+
+    @property
+    def joined(self) -> str:
+        """Name of the file with what is to be drawn."""
+        return f"joined-{self.number:05}.pickle"
+
+    @property
+    def drawn(self) -> str:
+        """Name of its recording."""
+        return f"drawn-{self.number:05}.mp4"
+
+
+def cut(frames: int, fps: float, slice_s: float, settings: Settings) -> list[Slice]:
+    """Cut a film into slices of about equal length that overlap.
+
+    Slices begin where the whole picture would be searched if the film were read whole (where
+    its frames come evenly).
+
+    Args:
+        frames: of the film.
+        fps: frames per second.
+        slice_s: length wished for, seconds; one slice where the film is hardly longer.
+        settings: rule the overlap, which outlasts `max_age`, and where detection runs.
+    """
+    every = settings.detect_every or max(1, math.ceil(Effort().search_s * fps - 1e-3))
+    overlap = max(math.ceil(OVERLAP_S * fps), 2 * (settings.max_age + settings.min_hits * every))
+    wanted = round(frames / max(slice_s * fps, 2 * overlap))
+    bounds = [round(frames * i / max(wanted, 1) / every) * every for i in range(max(wanted, 1))]
+    stops = [min(first + overlap, frames) for first in bounds[1:]] + [frames]
+    owns = [0, *stops[:-1]]
+    return [Slice(i, *each) for i, each in enumerate(zip(bounds, owns, stops, strict=True))]
+
+
+def index_film(progress: Progress, film: Film) -> int:
+    """A job: note the times of all frames.
+
+    Returns:
+        How many there are; 0 for a film that cannot be read from the middle.
+    """
+    film.work.mkdir(parents=True, exist_ok=True)
+    if (film.work / _TIMES).exists():
+        return len(_times(film))
+    with contextlib.closing(_open(film)) as video:
+        times = _packet_times(video)
+    if times is not None:
+        partial = film.work / "times.partial.npy"
+        np.save(partial, times)
+        partial.replace(film.work / _TIMES)
+    return 0 if times is None else len(times)
+
+
+def _packet_times(video: Video) -> Float64 | None:
+    """Times of all frames as `video.media_clock` gives them, (N,); None where in doubt."""
+    if not _SEEKABLE & set(video.container.format.name.split(",")):
+        return None
+    start = Fraction(video.container.start_time or 0, av.time_base)  # as `media_clock` has it
+    ticks = []
+    try:
+        for packet in video.container.demux(video.stream):
+            if packet.size and not packet.is_discard:
+                if packet.pts is None or packet.time_base is None:
+                    return None
+                ticks.append(packet.pts * packet.time_base)
+    except av.FFmpegError:  # damaged: what can be read of it is found out by reading it whole
+        return None
+    times = np.array(sorted(float(tick - start) for tick in ticks))
+    return times if len(times) and (np.diff(times) > 0).all() else None
+
+
+def _times(film: Film) -> Float64:
+    times: Float64 = np.load(film.work / _TIMES)
+    return times
+
+
+def _open(film: Film) -> Video:
+    video = open_video(str(film.path), film.path.name)
+    video.stream.thread_type = "AUTO"
+    return video
+
+
+def read_frames(film: Film, first: int, stop: int) -> Feed:
+    """Open a stretch of an indexed film as a source; to be closed.
+
+    Args:
+        film: has been through `index_film`.
+        first: its first frame.
+        stop: one behind the last.
+
+    Raises:
+        SourceError: none of them can be decoded.
+    """
+    times = _times(film)
+
+    def produce(ended: threading.Event) -> Generator[Frame, None, None]:
+        with contextlib.closing(_decode_from(film, float(times[first]), ended)) as frames:
+            for frame in frames:
+                index = int(np.searchsorted(times, frame.time_s))
+                if index >= stop:
+                    return
+                if index >= first:
+                    yield replace(frame, index=index)
+
+    reader = ReadAhead(produce, name="slice-reader")
+    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 25.0
+    return Feed(reader, name=film.path.name, fps=float(fps), frame_count=stop - first)
+
+
+def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator[Frame, None, None]:
+    """Decode from a frame at or before `time_s`: by seeking, or from the beginning."""
+    for seek in (True, False):
+        video = _open(film)
+        if seek and video.stream.time_base:
+            start = Fraction(video.container.start_time or 0, av.time_base)
+            ticks = (Fraction(time_s - _MARGIN_S) + start) / video.stream.time_base
+            video.container.seek(math.floor(ticks), stream=video.stream)
+        with contextlib.closing(decode(video, ended, video.media_clock())) as frames:
+            head = next(frames, None)
+            if head is not None and (head.time_s <= time_s or not seek):
+                yield from itertools.chain([head], frames)
+                return
+
+
+class _NotingSmoother(TrackSmoother):
+    """A smoother that keeps the last estimates it took in, to be smoothed again later."""
+
+    looks: Looks | None = None
+
+    def update(
+        self, track_ids: Sequence[int], estimates: Estimates, weights: Float32, frame_index: int
+    ) -> None:
+        """See `tracking.Smoother`."""
+        super().update(track_ids, estimates, weights, frame_index)
+        self.looks = Looks(tuple(track_ids), estimates, weights)
+
+
+def analyse(progress: Progress, film: Film, settings: Settings, part: Slice) -> None:
+    """A job: find, follow and describe the faces of a slice, into the film's work folder.
+
+    Raises:
+        StreamError: it cannot be read, or the result not be written.
+    """
+    path = film.work / part.seen
+    if path.exists():
+        progress.count(part.stop - part.first)
+        return
+    smoother = _NotingSmoother()
+    pipeline = new_pipeline(settings, smoother)
+    seen = []
+    with contextlib.closing(read_frames(film, part.first, part.stop)) as source:
+        for frame in source:
+            smoother.looks = None
+            tracks, _ = pipeline.process(frame)
+            seen.append(Seen(frame.index, frame.time_s, frame.epoch, tracks, smoother.looks))
+            progress.count()
+    _save(path, seen)
+
+
+def join(
+    progress: Progress, film: Film, settings: Settings, parts: Sequence[Slice]
+) -> tuple[Report, bool]:
+    """A job: make one film of the slices: events, people, and what is to be drawn.
+
+    Returns:
+        What was found, and whether the pictures all have one size.
+
+    Raises:
+        SinkError: the result cannot be written.
+    """
+    frames, people, epochs, replay = 0, set[int](), set[int](), Replay()
+    with contextlib.ExitStack() as stack:
+        sinks = open_tables(film, settings)
+        for sink in sinks:
+            stack.callback(sink.close)
+        slices = (_load(film.work / part.seen) for part in parts)
+        for part, seen in zip(parts, join_slices(slices), strict=True):
+            results = [_result(each, replay) for each in seen]
+            for result in results:
+                for sink in sinks:
+                    sink.write(None, result)
+                people |= {track.track_id for track in result.tracks}
+                epochs.add(result.frame.epoch)
+            frames += len(results)
+            progress.count(0)
+            if settings.video:
+                _save(film.work / part.joined, results)
+    return Report(frames, len(people)), len(epochs) == 1
+
+
+def _result(seen: Seen, replay: Replay) -> FrameResult:
+    """What sinks write of a frame; in place of its picture there is one black pixel."""
+    frame = Frame(np.zeros((1, 1, 3), np.uint8), seen.index, seen.time_s, seen.epoch)
+    return FrameResult(frame, seen.tracks, replay.people(seen))
+
+
+def draw(progress: Progress, film: Film, settings: Settings, parts: Sequence[Slice]) -> None:
+    """A job: record the annotated pictures of slices that follow one another.
+
+    Raises:
+        StreamError: the film cannot be read, or the recording not be written.
+    """
+    path = film.work / parts[0].drawn
+    stretch = range(parts[0].own, parts[-1].stop)
+    if path.exists():
+        progress.count(len(stretch))
+        return
+    partial = film.work / f"partial-{parts[0].number:05}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    results = {r.frame.index: r for part in parts for r in _load(film.work / part.joined)}
+    overlay = Overlay(attributes=settings.attributes)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(
+            contextlib.closing(read_frames(film, stretch.start, stretch.stop))
+        )
+        recording = Recording(partial / path.name, source.fps)
+        stack.callback(recording.close)
+        for frame in source:
+            result = results[frame.index]
+            whole = replace(result, frame=replace(frame, epoch=result.frame.epoch))
+            recording.write(overlay.draw(whole), whole)
+            progress.count()
+    for each in sorted(partial.iterdir(), reverse=True):  # the first one says that all are there
+        each.replace(film.work / each.name)
+    partial.rmdir()
+
+
+def finish(
+    progress: Progress, film: Film, report: Report, drawn: Sequence[Sequence[Slice]]
+) -> Report:
+    """A job: make one recording of those of the slices and put all outputs in their place.
+
+    Args:
+        progress: hears nothing.
+        film: whose jobs are all done.
+        report: what `join` found.
+        drawn: the slices of each `draw`; none where no recording is wanted.
+
+    Raises:
+        SinkError: the outputs cannot be written.
+    """
+    paths = [film.work / parts[0].drawn for parts in drawn]
+    if len(paths) > 1:
+        concatenate(paths, film.work / VIDEO)
+    elif paths:
+        for path in film.work.glob(f"{paths[0].stem}*.mp4"):
+            path.rename(path.with_name(path.name.replace(paths[0].stem, Path(VIDEO).stem)))
+    publish(film)
+    shutil.rmtree(film.work, ignore_errors=True)
+    return report
+
+
+def _save(path: Path, values: Any) -> None:
+    try:
+        write_whole(path, pickle.dumps(values, pickle.HIGHEST_PROTOCOL))
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def _load(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())

@@ -1,0 +1,161 @@
+"""Worker processes of this machine.
+
+Each is a pool of one process, so that one that dies takes its own job with it and no
+other; a pool of threads hands out the jobs.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from archive.jobs import Outcome, Progress, Stopped, run_job
+from video.threads import end_with_parent
+
+WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
+_PATIENCE_S = 20.0  # for jobs to notice that the run was broken off
+_SPAWN = multiprocessing.get_context("spawn")  # forked, OpenVINO's threads would be missing
+
+
+class Workers(Protocol):
+    """Whatever does jobs.
+
+    Attributes:
+        count: how many at a time.
+    """
+
+    count: int
+
+    def submit(self, job: Callable[..., Any], *arguments: Any) -> Future[Outcome]:
+        """Have `run_job` called with a job."""
+        ...
+
+    def cancel(self, future: Future[Outcome]) -> None:
+        """A job is not wanted any more; it is not begun where it was not yet."""
+        ...
+
+    def frames(self) -> int:
+        """How many frames have been counted so far."""
+        ...
+
+    def stop(self) -> None:
+        """Break off what is running and wait until nothing half-done is left."""
+        ...
+
+    def close(self) -> None:
+        """Release the workers."""
+        ...
+
+
+class _Counted:
+    """The progress of a job in a worker process: a counter and a flag shared by all."""
+
+    def __init__(self, counter: Any, stopped: Any) -> None:
+        self._counter, self._stopped = counter, stopped
+
+    def count(self, frames: int = 1) -> None:
+        """See `jobs.Progress`."""
+        if self._stopped.is_set():
+            raise Stopped
+        with self._counter.get_lock():
+            self._counter.value += frames
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+_progress: Progress  # of this process, if it is a worker
+
+
+def _start(counter: Any, stopped: Any) -> None:
+    """Prepare a worker process."""
+    global _progress
+    _progress = _Counted(counter, stopped)
+    end_with_parent()
+
+
+def _run(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+    return run_job(_progress, job, arguments)
+
+
+class LocalWorkers:
+    """A number of processes on this machine. See `Workers`.
+
+    Args:
+        count: of the processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._counter = _SPAWN.Value("q", 0)
+        self._stopped = _SPAWN.Event()
+        self._pools: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
+        for _ in range(count):
+            self._pools.put(self._new_pool())
+        self._running: set[Future[Outcome]] = set()
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="worker")
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, _SPAWN, _start, (self._counter, self._stopped))
+
+    def submit(self, job: Callable[..., Any], *arguments: Any) -> Future[Outcome]:
+        """See `Workers`."""
+        future = self._threads.submit(self._hand_over, job, arguments)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return future
+
+    def _hand_over(self, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+        """Run a job in whichever process is free; replace one that dies."""
+        pool = self._pools.get()
+        try:
+            with _deaf_to_ctrl_c():  # which is for the program, not for its workers
+                running = pool.submit(_run, job, arguments)
+            return running.result()
+        except BrokenProcessPool:
+            pool.shutdown()
+            pool = self._new_pool()
+            return Outcome(error=WORKER_DIED)
+        finally:
+            self._pools.put(pool)
+
+    def cancel(self, future: Future[Outcome]) -> None:
+        """See `Workers`."""
+        future.cancel()
+
+    def frames(self) -> int:
+        """See `Workers`."""
+        return int(self._counter.value)
+
+    def stop(self) -> None:
+        """See `Workers`; a worker that does not listen is killed after a while."""
+        self._stopped.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        wait(self._running, _PATIENCE_S)
+        for process in multiprocessing.active_children():
+            process.kill()
+        self.close()
+
+    def close(self) -> None:
+        """See `Workers`."""
+        self._threads.shutdown()
+        while not self._pools.empty():
+            self._pools.get().shutdown()
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started within, and only they, never hear of Ctrl-C."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

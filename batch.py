@@ -1,0 +1,321 @@
+"""Age and gender of the faces in an archive of films: annotated with all cores, or a cluster.
+
+Finished films are skipped, and what an interrupted run left is used, when the same
+command is given again.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from tqdm import tqdm
+
+from archive.films import Film, Report, find_films, keep, make_folder, plan_outputs, sole_user
+from archive.jobs import Look, Settings, check_models, look_at
+from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of, run_films
+from archive.workers import LocalWorkers, Workers
+from errors import StreamError
+from options import OneLineParser, add_model_options, add_tracking_options, number, set_up_logging
+
+EPILOG = """\
+For each film DIR gets NAME.mp4, NAME.jsonl and NAME.csv. Ctrl-C stops; the same command goes on.
+
+examples:
+  python batch.py films/ --out annotated/                  all films of a folder
+  python batch.py 'tapes/**/*.mkv' --out out/ --no-video   tables only
+  python batch.py films/ --out out/ --ray head:6379        on a Ray cluster
+"""
+_INTERRUPTED = 130
+_TICK_S = 0.25  # so soon Ctrl-C is answered
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; bad values end the program with one line and exit code 2."""
+    parser = OneLineParser(
+        prog="batch.py",
+        description=__doc__.partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "films", nargs="+", metavar="FILM", help="films, folders of films, patterns such as '*.mp4'"
+    )
+    out = parser.add_argument_group("output")
+    out.add_argument("--out", required=True, metavar="DIR", help="where everything goes; is made")
+    out.add_argument("--no-video", action="store_true", help="events and people only")
+    out.add_argument("--verbose", action="store_true", help="tell what is going on")
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--workers",
+        type=number(int, 1, 1024),
+        metavar="N",
+        help="processes at a time (default: one per core)",
+    )
+    work.add_argument(
+        "--slice",
+        type=number(float, 0),
+        metavar="SECONDS",
+        help="cut longer films into slices of that length, done at the same time; 0 = never "
+        "(default: what keeps all workers busy)",
+    )
+    work.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="have the work done by the Ray cluster at host:port, or by a Ray of this machine "
+        "(local); all machines must see the films, DIR and this program under the same paths",
+    )
+    add_model_options(parser)
+    add_tracking_options(parser)
+    options = parser.parse_args(arguments)
+    if options.ray and options.ray != "local" and options.workers:
+        parser.error("a cluster has its own number of workers; leave --workers out")
+    return options
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def settings_of(options: argparse.Namespace, workers: int) -> Settings:
+    """What the workers must know; the networks' threads are shared out among them."""
+    weights = options.weights
+    if weights and Path(weights).is_file():  # workers elsewhere have another current folder
+        weights = str(Path(weights).absolute())
+    return Settings(
+        detector=options.detector,
+        min_face=options.min_face,
+        upsample=options.upsample,
+        estimator=options.estimator,
+        weights=weights,
+        engine=options.engine,
+        threads=options.threads or (1 if options.ray else max(1, cores() // workers)),
+        attributes=options.attributes,
+        detect_every=options.detect_every,
+        max_age=options.max_age,
+        min_hits=options.min_hits,
+        video=not options.no_video,
+    )
+
+
+def open_workers(options: argparse.Namespace, count: int, threads: int) -> Workers:
+    """The processes, or Ray.
+
+    Raises:
+        EngineError: Ray is not installed or does not answer.
+    """
+    if not options.ray:
+        return LocalWorkers(count)
+    from archive.cluster import RayWorkers
+
+    return RayWorkers(options.ray, count, threads)
+
+
+class CtrlC:
+    """Hears Ctrl-C and SIGTERM, and answers them where that is safe.
+
+    A `KeyboardInterrupt` out of the middle of `concurrent.futures.wait` would leave locks
+    behind that stop the workers for ever. Pressed again, it is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def hear(self, _signal: int, _frame: FrameType | None) -> None:
+        """The signals' handler."""
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it has been pressed."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+
+@dataclass
+class Run:
+    """What has come of the films so far.
+
+    Attributes:
+        ctrl_c: asked now and then.
+        films: all, in the order of the command line.
+        reports: of the finished ones, by name.
+        failures: why others failed, by name.
+        before: names of those finished by an earlier run.
+    """
+
+    ctrl_c: CtrlC
+    films: list[Film]
+    reports: dict[str, Report] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    before: set[str] = field(default_factory=set)
+
+    def lines(self) -> Iterator[str]:
+        """One line for each film that is done or failed."""
+        width = max(len(film.name) for film in self.films)
+        for film in self.films:
+            name = film.name.ljust(width)
+            if report := self.reports.get(film.name):
+                fps = report.frames / max(report.seconds, 1e-9)
+                told = [f"{report.frames} frames", f"{fps:.1f} frames/s", f"{report.people} people"]
+                told += ["done before"] * (film.name in self.before) + list(report.notes)
+                if film.name != film.path.stem:  # two films have one name
+                    told.append(f"from {film.path}")
+                yield f"{name}  {', '.join(told)}"
+            elif problem := self.failures.get(film.name):
+                yield f"{name}  failed: {problem}"
+
+
+def look_at_all(run: Run, workers: Workers, settings: Settings) -> dict[str, Look]:
+    """Look at the films that are to be done, and load the engines meanwhile.
+
+    Returns:
+        By name, what those that can be opened say of themselves.
+
+    Raises:
+        StreamError: the engines cannot be had.
+    """
+    check = workers.submit(check_models, settings)
+    films = [film for film in run.films if film.name not in run.before]
+    looks = {film.name: workers.submit(look_at, film) for film in films}
+    while wait([check, *looks.values()], _TICK_S).not_done:
+        run.ctrl_c.check()
+    if problem := outcome_of(check).error:
+        raise StreamError(problem)
+    outcomes = {name: outcome_of(future) for name, future in looks.items()}
+    run.failures |= {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
+    return {name: outcome.value for name, outcome in outcomes.items() if not outcome.error}
+
+
+def annotate_all(run: Run, workers: Workers, settings: Settings, slice_s: float | None) -> None:
+    """Do all films that are not done yet.
+
+    Args:
+        run: is told what comes of them.
+        workers: do it.
+        settings: what is wanted.
+        slice_s: length of slices, 0 = none, None = as it seems best.
+    """
+    looks = look_at_all(run, workers, settings)
+    if slice_s is None:
+        slice_s = choose_slice_s((look.seconds for look in looks.values()), workers.count)
+    films = [film for film in run.films if film.name in looks]
+    films.sort(key=lambda film: -looks[film.name].frames)
+    seen = workers.frames()
+    with tqdm(total=sum(look.frames for look in looks.values()), unit="frame", disable=None) as bar:
+
+        def expect(frames: int) -> None:
+            bar.total += frames
+
+        def show() -> None:
+            run.ctrl_c.check()
+            bar.update(workers.frames() - seen - bar.n)
+
+        begun = []
+        for film in films:
+            film = replace(film, slice_s=slice_s if film.slice_s is None else film.slice_s)
+            keep(film)
+            begun.append((film, jobs_of(film, settings, looks[film.name], expect)))
+        for film, end in run_films(begun, workers, show):
+            if isinstance(end, FilmFailedError):
+                run.failures[film.name] = str(end)
+            else:
+                run.reports[film.name] = end
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Returns:
+        The exit code: 0, 1 where a film failed, 2 after one line on what is wrong, 130
+        after Ctrl-C.
+    """
+    options = parse_arguments(arguments)
+    set_up_logging(options.verbose)
+    ctrl_c = CtrlC()
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in handlers:
+        signal.signal(each, ctrl_c.hear)
+    try:
+        return open_and_run(options, ctrl_c)
+    except StreamError as error:
+        _tell(str(error))
+        return 2
+    except KeyboardInterrupt:  # while things were still being opened
+        _tell("stopped; nothing was begun")
+        return _INTERRUPTED
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+
+def open_and_run(options: argparse.Namespace, ctrl_c: CtrlC) -> int:
+    """Do what `options` ask for; returns the exit code."""
+    folder = Path(options.out).expanduser().resolve()
+    paths = find_films(options.films, folder)
+    make_folder(folder)
+    count = options.workers or cores()
+    settings = settings_of(options, count)
+    with sole_user(folder):
+        run = Run(ctrl_c, plan_outputs(paths, folder, _made_by(settings)))
+        run.reports = {film.name: film.report for film in run.films if film.report}
+        run.before = set(run.reports)
+        if len(run.before) < len(run.films):
+            workers = open_workers(options, count, settings.threads)
+            try:
+                annotate_all(run, workers, settings, options.slice)
+            except BaseException as error:
+                _break_off(workers)
+                if isinstance(error, KeyboardInterrupt):
+                    return _summary(run, stopped=True)
+                raise
+            workers.close()
+    return _summary(run)
+
+
+def _made_by(settings: Settings) -> dict[str, object]:
+    """What of the settings the outputs depend on, as JSON gives it back."""
+    told = asdict(settings)
+    del told["threads"]
+    return json.loads(json.dumps(told))
+
+
+def _break_off(workers: Workers) -> None:
+    """Stop the workers; Ctrl-C is not heard meanwhile, so that nothing half-done is left."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in handlers:
+        signal.signal(each, signal.SIG_IGN)
+    try:
+        workers.stop()
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+
+def _summary(run: Run, stopped: bool = False) -> int:
+    """Print one line a film; returns the exit code."""
+    for line in run.lines():
+        print(line)
+    if stopped:
+        done = f"{len(run.reports)} of {len(run.films)} films are done"
+        _tell(f"stopped; {done}; give the same command again to go on")
+        return _INTERRUPTED
+    return 1 if run.failures else 0
+
+
+def _tell(text: str) -> None:
+    print(f"batch.py: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+import contextlib
+import itertools
+
+import av
+import numpy as np
+import pytest
+
+from archive.films import Film
+from archive.jobs import Settings
+from archive.joining import concatenate
+from archive.slices import cut, index_film, read_frames
+from structures import Frame, FrameResult
+from tests.clips import numbered, write_clip
+from tests.fakes import grey
+from video.recording import Recording
+from video.sources import open_source
+
+
+class Unheard:
+    """Progress that nobody listens to."""
+
+    def count(self, frames: int = 1) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+def film_at(path, folder) -> Film:
+    return Film(path, folder, path.stem, {})
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("frames", "slice_s"), [(1000, 5), (1001, 10), (100, 60), (7, 1), (0, 1)])
+def test_slices_have_the_say_over_every_frame_exactly_once(frames, slice_s, every):
+    settings = Settings(detect_every=every)
+    parts = cut(frames, 25.0, slice_s, settings)
+    assert [i for part in parts for i in range(part.own, part.stop)] == list(range(frames))
+    for part, following in itertools.pairwise(parts):
+        assert part.own <= following.first < following.own == part.stop
+        assert following.first % every == 0
+        assert following.own - following.first >= 2 * settings.max_age
+
+
+def test_the_overlap_outlasts_a_long_max_age():
+    first, second, *_ = cut(2000, 25.0, 20, Settings(max_age=100))
+    assert first.stop - second.first >= 200
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "irregular.mp4", "film.mkv", "short_gops.mp4"])
+def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name, tmp_path):
+    times = [40 * i + (13 * i) % 29 for i in range(60)] if "irregular" in name else None
+    settings = {"g": "7"} if "short" in name else {"bf": "3"}
+    clip = write_clip(tmp_path / name, numbered(60), times_ms=times, settings=settings)
+    with contextlib.closing(open_source(str(clip))) as source:
+        whole = list(source)
+    film = film_at(clip, tmp_path)
+    assert index_film(Unheard(), film) == len(whole) == 60
+    for first, stop in [(0, 60), (1, 5), (6, 8), (25, 60), (59, 60)]:
+        with contextlib.closing(read_frames(film, first, stop)) as source:
+            part = list(source)
+        assert [(f.index, f.time_s) for f in part] == [
+            (f.index, f.time_s) for f in whole[first:stop]
+        ]
+        for frame, same in zip(part, whole[first:stop], strict=True):
+            assert np.array_equal(frame.image, same.image)
+
+
+def test_a_film_whose_times_cannot_be_trusted_is_not_cut(tmp_path):
+    clip = write_clip(tmp_path / "film.ts", numbered(20))
+    assert index_film(Unheard(), film_at(clip, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_joined_recordings_play_every_picture_once_at_its_own_time(uneven, tmp_path):
+    pictures = [grey(4 * i + 10) for i in range(60)]
+    times = [0.04 * i + (0.03 * ((i * 7) % 10) / 10 if uneven else 0) for i in range(60)]
+    paths = []
+    for first, stop in [(0, 20), (20, 41), (41, 42), (42, 60)]:
+        paths.append(tmp_path / f"part-{first}.mp4")
+        recording = Recording(paths[-1], 25.0, crf=1)
+        for i in range(first, stop):
+            recording.write(pictures[i], FrameResult(Frame(pictures[i], i, times[i])))
+        recording.close()
+    concatenate(paths, tmp_path / "whole.mp4")
+    with av.open(str(tmp_path / "whole.mp4")) as container:
+        shown = [(f.time, f.to_ndarray(format="bgr24")) for f in container.decode(video=0)]
+        assert container.streams.video[0].frames == 60
+    assert [round((image.mean() - 8) / 4) for _, image in shown] == list(range(60))
+    assert np.allclose([time_s for time_s, _ in shown], times, atol=2e-5)
+    with av.open(str(tmp_path / "whole.mp4")) as container:
+        container.seek(int(1.5 * av.time_base))
+        assert 0.4 < next(container.decode(video=0)).time <= 1.5
