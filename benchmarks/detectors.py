@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.faces import SAME_FACE
 from detectors import Detector
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
@@ -29,7 +30,6 @@ from structures import Detections, Float32, Image
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid goes wrong and it finds nothing
-SAME_FACE = 0.4  # overlap from which two boxes are taken for the same face
 
 
 class PackageDetector:

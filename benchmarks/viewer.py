@@ -1,0 +1,31 @@
+"""Watch a live view as a browser does, and throw the pictures away.
+
+    python -m benchmarks.viewer http://127.0.0.1:8080/stream.mjpeg
+
+Tries until somebody answers, then reads until the other side ends.
+"""
+
+import sys
+import time
+import urllib.error
+import urllib.request
+
+_PATIENCE_S, _PAUSE_S = 30.0, 0.1
+
+
+def main() -> int:
+    """Command line; returns the exit code: 0 where pictures came."""
+    give_up_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < give_up_s:
+        try:
+            with urllib.request.urlopen(sys.argv[1]) as answer:
+                while answer.read(1 << 16):
+                    pass
+            return 0
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(_PAUSE_S)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+from collections import Counter
+
+from benchmarks.flame import own_samples, table
+
+
+def test_samples_count_for_the_innermost_function_only():
+    own = own_samples(["main;loop;infer 6", "main;loop;resize 3", "main;loop 1", ""])
+    assert own == Counter(infer=6, resize=3, loop=1)
+    assert table(own).splitlines() == [" 60.0 %  infer", " 30.0 %  resize", " 10.0 %  loop"]

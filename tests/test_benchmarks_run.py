@@ -1,0 +1,164 @@
+"""Measuring programs from outside, and what is made of the figures."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import report, run
+from benchmarks.alternatives import setup
+from benchmarks.faces import Found, Reference
+from benchmarks.measure import BenchmarkError, Run, boxes_of, measure
+from benchmarks.systems import System, stream_command
+
+FAKE = """
+import json, sys, time
+print("noise", file=sys.stderr)
+for index in range(4):
+    tracks = [{"box": [index, 0, 10, 10]}] * index
+    print(json.dumps({"type": "frame", "tracks": tracks}), flush=True)
+    print(json.dumps({"type": "person", "id": 1}), flush=True)
+sys.exit(%d)
+"""
+
+
+def fake(code=0):
+    return [sys.executable, "-c", FAKE % code]
+
+
+def a_run(frames=3, seconds=1.0, box=(0, 0, 10, 10)):
+    return Run(0.5, seconds, 0.1, 200.0, [np.array([box], np.float32)] * frames)
+
+
+def a_system(name, runs, ours=False, lines=None):
+    script = iter(runs)
+    return System(name, name.title(), ours, 600, lambda clip: next(script), lines)
+
+
+def test_a_program_is_measured_by_the_lines_it_prints_about_frames():
+    measured = measure(fake())
+    assert [len(frame) for frame in measured.boxes] == [0, 1, 2, 3]
+    assert measured.boxes[2].tolist() == [[2, 0, 10, 10]] * 2
+    assert measured.start_s > 0
+    assert measured.seconds > 0
+    assert measured.cpu_s >= 0
+    assert measured.peak_mb > 1
+    assert measured.fps == pytest.approx(3 / measured.seconds)
+
+
+def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said():
+    with pytest.raises(BenchmarkError, match=r"exit code 3 \(noise\)"):
+        measure(fake(3))
+    with pytest.raises(BenchmarkError, match="0 frames"):
+        measure([sys.executable, "-c", ""])
+    with pytest.raises(BenchmarkError, match="check the command"):
+        measure(["/no/such/program"])
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"{}\n", b"[1]\n", b'{"tracks": [{"box": [1]}]}'])
+def test_a_line_that_is_not_about_a_frame_is_shown(line):
+    with pytest.raises(BenchmarkError, match="not a line about a frame"):
+        boxes_of(line)
+
+
+def test_systems_take_turns_round_by_round():
+    order = []
+
+    def playing(name):
+        return lambda clip: order.append((clip.stem, name)) or a_run()
+
+    systems = [System(name, name, False, 9, playing(name)) for name in "ab"]
+    runs = run.compare([Path("x"), Path("y")], systems, 2)
+    assert order == [("x", "a"), ("x", "b"), ("y", "a"), ("y", "b")] * 2
+    assert len(runs[Path("y")]["b"]) == 2
+
+
+def results():
+    reference = Reference((1000, 360), [[np.array([[0, 0, 10, 10]], np.float32)]] * 3)
+    systems = [
+        a_system("ours", [a_run(3, 1.0), a_run(3, 0.5)], ours=True),
+        a_system("twice", [a_run(3, 1.0, (0, 0, 20, 20))], lines=720),
+        a_system("blind", [a_run(2, 4.0, (90, 90, 99, 99))]),
+    ]
+    runs = {s.name: [s.run(Path("c")) for _ in range(2 - (not s.ours))] for s in systems}
+    return [run.summarize(Path("crowd.mp4"), systems, runs, reference)]
+
+
+def test_faces_are_compared_on_the_frames_that_all_have_and_in_pixels_of_the_clip():
+    ours, twice, blind = results()[0].rows
+    assert ours.common == Found(2, 2, 0, 2)
+    assert ours.whole == Found(3, 3, 0, 3)
+    assert ours.fps == [2, 4]
+    assert twice.common == ours.common
+    assert blind.common == Found(0, 2, 2, 2)
+
+
+def test_the_table_has_a_row_for_each_system_with_medians_and_spreads():
+    made = results()
+    made[0].stages_ms = {"decode": 1.5}
+    table = report.markdown(made)
+    assert "**crowd**, 1000x360: 2 faces in the first 2 frames" in table
+    assert "| **Ours** | 3 | 3.0 (2.0-4.0) | 50 | 200 | 0.5 | 100 % | 0 | 100 % |" in table
+    assert "| Blind | 2 | 0.25 (0.25-0.25) | 100 | 200 | 0.5 | 0 % | 2 | 0 % |" in table
+    assert "| crowd | 1.5 |" in table
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows[:5]}) == 1
+
+
+def test_a_line_of_history_holds_everything_that_the_table_needs(tmp_path):
+    path = tmp_path / "new" / "history.jsonl"
+    for _ in range(2):
+        report.append(path, report.record(results(), {"repeat": 2, "load": (0.1, 0.2, 0.3)}))
+    first, last = map(json.loads, path.read_text().splitlines())
+    assert first.keys() == last.keys() >= {"utc", "commit", "cpu", "cores", "versions", "options"}
+    assert last["versions"]["mtcnn_keras"]
+    assert report.markdown(report.from_record(last)) == report.markdown(results())
+    assert report.markdown(run.last_results(path)) == report.markdown(results())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_the_plot_starts_at_nought_and_is_written(tmp_path, suffix):
+    path = tmp_path / f"plot{suffix}"
+    report.plot(results(), path, ["ours", "blind"])
+    assert path.stat().st_size > 3000
+
+
+def test_bad_input_is_one_line_with_the_remedy(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for arguments, cause in (
+        (["nowhere.mp4"], "no such clip; check the path"),
+        (["--alternatives", "facenet"], "run: python -m benchmarks.alternatives.setup"),
+        (["--again", "--out", str(tmp_path)], "run without --again"),
+    ):
+        assert run.main(arguments) == 2
+        said = capsys.readouterr().err
+        assert cause in said
+        assert said.count("\n") == 1
+    assert setup.main(["facenet"]) == 2
+    assert "known: age_gender_dlib" in capsys.readouterr().err
+
+
+def test_an_environment_is_ready_only_while_its_requirements_are_those_of_today(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = setup.NAMES[0]
+    folder = tmp_path / "faces-benchmarks" / "environments" / name
+    with pytest.raises(setup.AlternativeError, match="is not made"):
+        setup.interpreter(name)
+    folder.mkdir(parents=True)
+    marker = folder / "requirements.txt"
+    marker.write_bytes(setup.requirements(name).read_bytes())
+    assert setup.interpreter(name) == folder / "bin" / "python"
+    marker.write_text("numpy==1.0")
+    with pytest.raises(setup.AlternativeError, match=f"setup {name}"):
+        setup.interpreter(name)
+
+
+@pytest.mark.slow
+def test_this_program_is_measured_on_the_bundled_clip():
+    measured = measure(stream_command(run.SAMPLE, 60))
+    assert len(measured.boxes) == 60
+    assert sum(map(len, measured.boxes)) > 20
