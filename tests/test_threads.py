@@ -268,6 +268,26 @@ def test_a_stuck_writer_is_reported_by_submit_and_close():
     writer.close()
 
 
+def test_offering_never_waits_and_says_whether_there_was_room():
+    began, go, written = threading.Event(), threading.Event(), []
+
+    def write(item):
+        began.set()
+        go.wait(SAFETY_S)
+        written.append(item)
+
+    writer = WriterThread(write, depth=2)
+    assert writer.offer(0)
+    assert began.wait(SAFETY_S)
+    assert [writer.offer(item) for item in (1, 2, 3, 4)] == [True, True, False, False]
+    assert writer.waiting == 2
+    go.set()
+    writer.close()
+    assert written == [0, 1, 2]
+    with pytest.raises(ValueError, match="offer"):
+        writer.offer(5)
+
+
 def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has():
     begun, go, written = threading.Event(), threading.Event(), []
 

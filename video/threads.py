@@ -146,9 +146,9 @@ class Newest(_Reader[T]):
 class WriterThread(Generic[T]):
     """Calls `write(item)` in a thread of its own, in the order of submission.
 
-    Nothing is dropped: `submit` waits while the queue is full, so that a live source
-    drops frames where it counts them. `write` is not called again once it raised, nor
-    after `close()`: what it writes to can be finished in the caller's thread.
+    `submit` waits while the queue is full and drops nothing; `offer` never waits. `write`
+    is not called again once it raised, nor after `close()`: what it writes to can be
+    finished in the caller's thread.
 
     Args:
         write: called in the worker with one item at a time.
@@ -218,6 +218,23 @@ class WriterThread(Generic[T]):
                 raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
             self._queue.append(item)
             self._change.notify_all()
+
+    def offer(self, item: T) -> bool:
+        """Queue `item` if there is room now; returns whether there was. Raises as `submit`."""
+        with self._change:
+            self._raise_error()
+            if self._closing:
+                raise ValueError(f"want offer() before close(), got {type(item).__name__} after")
+            if len(self._queue) >= self._depth:
+                return False
+            self._queue.append(item)
+            self._change.notify_all()
+            return True
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued."""
+        return len(self._queue)
 
     def _raise_error(self) -> None:
         if self._error is not None:
