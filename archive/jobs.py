@@ -204,8 +204,9 @@ def annotate(progress: Progress, film: Film, settings: Settings) -> Report:
             source = stack.enter_context(contextlib.closing(open_source(str(film.path))))
             pipeline = new_pipeline(settings, TrackSmoother())
             sinks = open_tables(film, settings)
-            if settings.video:
-                sinks.append(Recording(film.work / VIDEO, source.fps))
+            recording = Recording(film.work / VIDEO, source.fps) if settings.video else None
+            if recording:
+                sinks.append(recording)
             for sink in sinks:
                 stack.callback(sink.close)
             overlay = Overlay(attributes=settings.attributes)
@@ -218,6 +219,8 @@ def annotate(progress: Progress, film: Film, settings: Settings) -> Report:
                 frames += 1
                 people |= {track.track_id for track in tracks}
                 progress.count()
+        if recording and recording.failed:  # it lets all else go on, even on a full disk
+            raise recording.failed
         publish(film)
     finally:
         shutil.rmtree(film.work, ignore_errors=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import av
 
-from video.h264 import ERRORS, TICKS_PER_S
+from video.encoding import TICKS_PER_S
 from video.outputs import sink_error
+from video.rewriting import ERRORS
 
 
 def concatenate(paths: Sequence[Path], target: Path) -> None:

@@ -282,6 +282,8 @@ def draw(progress: Progress, film: Film, settings: Settings, parts: Sequence[Sli
             whole = replace(result, frame=replace(frame, epoch=result.frame.epoch))
             recording.write(overlay.draw(whole), whole)
             progress.count()
+    if recording.failed:
+        raise recording.failed
     for each in sorted(partial.iterdir(), reverse=True):  # the first one says that all are there
         each.replace(film.work / each.name)
     partial.rmdir()

@@ -16,8 +16,10 @@ from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, StreamError
 from structures import Frame
 from video.camera import Capture, open_capture
-from video.h264 import ERRORS, H264File
+from video.encoding import USUAL_CRF, Encoding
+from video.h264 import H264File
 from video.outputs import check_writable, refuse_overwriting
+from video.rewriting import ERRORS
 from video.sources import open_source
 from video.window import DisplayProbe
 
@@ -60,7 +62,8 @@ def codecs(sample: Path) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             size_wh = image.shape[1], image.shape[0]
-            file = H264File(Path(folder) / "probe.mp4", size_wh, 25.0, 0.0, {"preset": "ultrafast"})
+            encoding = Encoding("ultrafast", USUAL_CRF, 25.0)
+            file = H264File(Path(folder) / "probe.mp4", size_wh, encoding, 0.0)
             file.write(image, 0.0, 0)
             file.finish()
     except (*ERRORS, ValueError) as error:  # ValueError: no such encoder

@@ -277,6 +277,18 @@ def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(here, t
         assert [e["epoch"] for e in events_of(out / "film.jsonl")] == [0] * 60 + [1] * 60
 
 
+@pytest.mark.parametrize("seconds", ["0", "1"])
+def test_a_film_that_cannot_be_recorded_is_told_and_nothing_of_it_is_published(
+    seconds, here, tmp_path, capsys
+):
+    wide = [np.zeros((16, 16400, 3), np.uint8)] * 120  # more than H.264 can hold
+    film = write_clip(tmp_path / "wide.mkv", wide, codec="mjpeg", pixels="yuvj420p")
+    assert run_main(film, "--out", tmp_path / "out", "--slice", seconds) == 1
+    told = capsys.readouterr().out
+    assert "cannot be written" in told and "Traceback" not in told
+    assert visible(tmp_path / "out") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

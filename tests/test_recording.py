@@ -1,7 +1,4 @@
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -10,52 +7,9 @@ import pytest
 
 from errors import SinkError
 from structures import Frame, FrameResult
+from tests.recordings import grey, level, names, read, record, shot, times_of, uneven_times
 from video.outputs import check_writable, refuse_overwriting, sink_error
 from video.recording import Recording
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def grey(index):
-    """The level that tells a frame's index, further from its neighbours' than coding errs."""
-    return 20 + 7 * (index % 30)
-
-
-def shot(index, time_s, size_wh=(160, 90), epoch=0):
-    image = np.full((size_wh[1], size_wh[0], 3), grey(index), np.uint8)
-    return image, FrameResult(Frame(image, index, time_s, epoch))
-
-
-def record(path, times, fps=25.0, size_wh=(160, 90), **options):
-    recording = Recording(path, fps, **options)
-    for index, time_s in enumerate(times):
-        recording.write(*shot(index, time_s, size_wh))
-    recording.close()
-
-
-def read(path):
-    """The frames of a file up to where it breaks off."""
-    frames = []
-    with av.open(str(path)) as file:
-        try:
-            frames.extend(file.decode(video=0))
-        except av.FFmpegError:
-            assert frames
-    return frames
-
-
-def times_of(path):
-    return np.array([frame.time for frame in read(path)])
-
-
-def level(frame):
-    return round(float(frame.to_ndarray(format="bgr24").mean()))
-
-
-def uneven_times(count, seed=0):
-    """Times of frames of which some were dropped, beginning at 0."""
-    times = np.cumsum(np.random.default_rng(seed).uniform(0.001, 0.12, count))
-    return times - times[0]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -66,7 +20,7 @@ def test_every_frame_comes_back_in_order_at_its_time(tmp_path, suffix):
     frames = read(path)
     assert np.abs(np.array([f.time for f in frames]) - times).max() < 0.001
     assert [level(f) for f in frames] == pytest.approx([grey(i) for i in range(80)], abs=3)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert names(tmp_path) == [path.name]
 
 
 def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path):
@@ -80,6 +34,7 @@ def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path):
         assert (context.color_range, context.colorspace) == (1, 1)  # limited, BT.709
         assert float(file.duration / av.time_base) == pytest.approx(times[-1], abs=0.15)
         keys = [p.pts * stream.time_base for p in file.demux(video=0) if p.is_keyframe]
+    assert np.diff(np.array(keys, float)).min() >= 1.0
     assert np.diff(np.array(keys, float)).max() < 1.0 + 0.12
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
@@ -142,119 +97,16 @@ def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path):
     assert parts[1][0].time == 0
 
 
-KILLED = """
-import sys, time
-sys.path.insert(0, "tests")
-from test_recording import Recording, shot
-recording = Recording(sys.argv[1], 25)
-for index in range(75):
-    recording.write(*shot(index, index / 25))
-    time.sleep(0.01)
-print("written", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_killed_process_leaves_a_file_that_lacks_less_than_a_second(tmp_path, suffix):
-    path = tmp_path / f"out{suffix}"
-    command = [sys.executable, "-c", KILLED, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
-        assert child.stdout.readline() == "written\n"
-        child.send_signal(signal.SIGKILL)
-    frames = read(path)
-    assert len(frames) > 75 - 25
-    expected = [grey(i) for i in range(len(frames))]
-    assert [level(f) for f in frames] == pytest.approx(expected, abs=3)
-    assert frames[-1].time == pytest.approx((len(frames) - 1) / 25, abs=0.001)
-
-
-INTERRUPTED = """
-import signal, sys, threading
-sys.path.insert(0, "tests")
-from test_recording import Recording, shot
-import numpy as np
-recording = Recording(sys.argv[1], 25, preset="placebo", crf=0)
-noise = np.random.default_rng(0).integers(0, 256, (540, 960, 3), np.uint8)
-for index in range(16):
-    recording.write(np.roll(noise, 7 * index), shot(index, index / 25)[1])
-main = threading.main_thread().ident
-threading.Timer(0.03, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-try:
-    recording.close()
-except KeyboardInterrupt:
-    print("interrupted")
-recording.close()
-"""
-
-
-def test_ctrl_c_while_it_is_closed_leaves_the_file_as_it_is_and_the_process_ends(tmp_path):
-    path = tmp_path / "out.mp4"
-    command = [sys.executable, "-c", INTERRUPTED, str(path)]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
-    assert len(read(path)) > 3 and b"moof" in path.read_bytes()  # in fragments: not finished
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
 def test_a_name_with_a_colon_is_a_file_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record(Path("2026-01-31T12:30.mp4"), [0.0, 0.04])
     assert len(read(tmp_path / "2026-01-31T12:30.mp4")) == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["2026-01-31T12:30.mp4"]
+    assert names(tmp_path) == ["2026-01-31T12:30.mp4"]
 
 
 def test_what_ffmpeg_cannot_write_is_told_in_its_words_only():
     error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
     assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
-
-
-DISK_FULL = """
-import resource, sys
-sys.path.insert(0, "tests")
-from test_recording import FrameResult, Recording, SinkError, shot
-import numpy as np
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-recording = Recording(sys.argv[1], 25)
-noise = np.random.default_rng(0).integers(0, 256, (8, 90, 160, 3), np.uint8)
-try:
-    for index in range(500):
-        recording.write(noise[index % 8], shot(index, index / 25)[1])
-except SinkError as error:
-    print(error)
-recording.close()
-print("closed")
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_when_no_more_can_be_written_there_is_one_error_and_what_was_written_plays(
-    tmp_path, suffix
-):
-    path = tmp_path / f"out{suffix}"
-    command = [sys.executable, "-c", DISK_FULL, str(path)]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    message, closed = done.stdout.splitlines()
-    assert message == f"{path}: cannot be written: File too large"
-    assert closed == "closed"
-    assert len(read(path)) > 5
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
-def test_a_file_that_cannot_be_rewritten_stays_as_it_was_recorded(tmp_path, caplog):
-    path = tmp_path / "out.mp4"
-    recording = Recording(path, 25)
-    for index in range(30):
-        recording.write(*shot(index, index / 25))
-    rewritten = tmp_path / f".out.mp4.{os.getpid()}.mp4"
-    rewritten.mkdir()  # in the way
-    (rewritten / "kept").touch()
-    recording.close()
-    assert len(read(path)) == 30
-    assert "out.mp4 stays fragmented" in caplog.text
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path):
@@ -268,7 +120,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_pa
     ]:
         with pytest.raises(SinkError, match=why):
             Recording(path, 25)
-    assert [p.name for p in tmp_path.iterdir()] == ["folder.mp4"]
+    assert names(tmp_path) == ["folder.mp4"]
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
@@ -277,6 +129,24 @@ def test_a_folder_without_permission_is_refused(tmp_path):
     with pytest.raises(SinkError, match="Permission denied"):
         check_writable(tmp_path / "out.mp4")
     tmp_path.chmod(0o700)
+
+
+def test_a_live_recording_leaves_pictures_out_and_counts_them(tmp_path, caplog):
+    noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    recording = Recording(tmp_path / "out.mp4", 25, live=True, preset="placebo", crf=0)
+    for index in range(40):
+        recording.write(np.roll(noise, index), shot(index, index / 25)[1])
+    recording.close()
+    assert recording.dropped > 0 and recording.failed is None
+    assert len(read(tmp_path / "out.mp4")) == 40 - recording.dropped
+    assert "the encoder is behind" in caplog.text
+    assert f"out.mp4: {recording.dropped} pictures were left out" in caplog.text
+
+
+def test_a_film_leaves_none_out(tmp_path):
+    recording = record(tmp_path / "out.mp4", np.arange(60) / 25, size_wh=(640, 360))
+    assert recording.dropped == 0
+    assert len(read(tmp_path / "out.mp4")) == 60
 
 
 def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_path):
@@ -288,7 +158,7 @@ def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_p
         recording.close()
         assert recording.closed
     assert old.read_text() == "precious"
-    assert [p.name for p in tmp_path.iterdir()] == ["old.mp4"]
+    assert names(tmp_path) == ["old.mp4"]
 
 
 def test_an_existing_file_is_replaced(tmp_path):
@@ -316,6 +186,7 @@ def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path):
         ({"fps": float("nan")}, "got nan"),
         ({"fps": 25, "preset": "quick"}, "preset must be one of ultrafast.*got 'quick'"),
         ({"fps": 25, "crf": 52}, "crf must be 0..51, got 52"),
+        ({"fps": 25, "segment_s": 0}, "segment_s must be positive, got 0"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, options, message):

@@ -1,31 +1,23 @@
 """The sink that records the annotated pictures."""
 
-import contextlib
+import logging
 import math
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
-from structures import FrameResult, Image
-from video.h264 import ERRORS, H264File
+from errors import SinkError
+from structures import Frame, FrameResult, Image
+from video.encoding import PRESETS, USUAL_CRF, USUAL_PRESET, Encoding, PresetChoice
 from video.outputs import check_writable, sink_error
+from video.parts import Parts
 from video.threads import WriterThread
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast",
-    "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
 _QUEUE_DEPTH = 2  # pictures; a 4K one takes 25 MB, and 0.1 s to encode when closing
-_PATIENCE_S = 60.0  # a long part that ends is copied once before the next can begin
+_LIVE_QUEUE_DEPTH = 8  # outlasts a disk that is busy for a third of a second
+_PATIENCE_S = 60.0  # for a disk that hangs
 
-
-@contextlib.contextmanager
-def _sink_errors(path: Path) -> Iterator[None]:
-    """Turn what FFmpeg and the disk raise into a SinkError that names `path`."""
-    try:
-        yield
-    except ERRORS as error:
-        raise sink_error(path, error) from error
+log = logging.getLogger(__name__)
 
 
 class Recording:
@@ -38,16 +30,31 @@ class Recording:
     begun: out.mp4, out-2.mp4 ... Odd sizes get their last column or row doubled, which
     H.264's half-size colour needs.
 
+    With `segment_s` a new file is begun so often: out-001.mp4, out-002.mp4 ..., or of a
+    live source out-20260131-120000.mp4, the time of its first picture in UTC. The one
+    before is finished in another thread.
+
+    Where a file cannot be written, one warning is logged and `failed` is set; what there
+    is of it can be played. The next file is tried again when its time comes.
+
     Args:
         path: ends in .mp4, .mov or .mkv.
-        fps: roughly; rules the encoder's look-ahead, not the timing.
-        live: times are relative to the first frame, not to the start of the medium.
-        preset: of x264: ultrafast .. placebo, quick and large to slow and small.
+        fps: roughly; a hint, the timing is the frames' own.
+        live: pictures are left out, and counted, rather than waited for; times are
+            relative to the first frame, not to the start of the medium.
+        preset: of x264: ultrafast .. placebo, quick and large to slow and small. None
+            chooses: by the load where `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
+        segment_s: seconds of recording after which a new file is begun; None = never.
+        sound_from: the source where it is a film on disk: its sound is kept, and it is not
+            overwritten. A killed recording has no sound: that is added at the end.
+
+    Attributes:
+        dropped: pictures left out so far because the encoder was behind.
 
     Raises:
         SinkError: the file cannot be made there.
-        ValueError: fps is not positive, x264 has no such preset or crf.
+        ValueError: fps or segment_s is not positive, x264 has no such preset or crf.
     """
 
     wants_picture = True
@@ -58,24 +65,31 @@ class Recording:
         fps: float,
         *,
         live: bool = False,
-        preset: str = "veryfast",
-        crf: int = 23,
+        preset: str | None = None,
+        crf: int = USUAL_CRF,
+        segment_s: float | None = None,
+        sound_from: Path | None = None,
     ) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps must be positive, got {fps}")
-        if preset not in PRESETS:
+        if preset is not None and preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
         if not 0 <= crf <= 51:
             raise ValueError(f"crf must be 0..51, got {crf}")
+        if segment_s is not None and not segment_s > 0:
+            raise ValueError(f"segment_s must be positive, got {segment_s}")
         self._path = check_writable(path, SUFFIXES)
-        self._fps = fps
+        self.dropped = 0
         self._live = live
-        self._options = {"preset": preset, "crf": str(crf)}
-        self._part: H264File | None = None
-        self._parts = 0
+        self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
+        encoding = Encoding(self._choice.preset, crf, fps)
+        self._parts = Parts(self._path, encoding, live=live, segment_s=segment_s, film=sound_from)
         self._closed = False
-        self._writer: WriterThread[tuple[Image, FrameResult]] = WriterThread(
-            self._encode, _QUEUE_DEPTH, patience_s=_PATIENCE_S, name="recording"
+        self._hung: SinkError | None = None
+        self._dropped_before = 0
+        depth = _LIVE_QUEUE_DEPTH if live else _QUEUE_DEPTH
+        self._writer: WriterThread[tuple[Image, Frame]] = WriterThread(
+            self._encode, depth, patience_s=_PATIENCE_S, name="recording"
         )
 
     @property
@@ -83,8 +97,15 @@ class Recording:
         """Whether `close` was called."""
         return self._closed
 
+    @property
+    def failed(self) -> SinkError | None:
+        """Why the last file that could not be written could not; None = all could."""
+        return self._hung or self._parts.failed
+
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Queue one picture; waits while the encoder is behind. See `video.Sink.write`.
+        """Queue one picture. See `video.Sink.write`; here it raises no SinkError.
+
+        A live recording never waits. Else it waits while the encoder is behind.
 
         Args:
             picture: (H, W, 3) uint8 BGR; must not be changed afterwards.
@@ -92,8 +113,18 @@ class Recording:
         """
         if picture is None:
             raise ValueError("a recording needs pictures, got None")
-        with _sink_errors(self._path):
-            self._writer.submit((picture, result))
+        if self._hung:
+            return
+        item = picture, result.frame
+        if not self._live:
+            try:
+                self._writer.submit(item)
+            except TimeoutError as error:
+                self._give_up(error)
+        elif not self._writer.offer(item):
+            self.dropped += 1
+            if self.dropped == 1:
+                log.warning("%s: the encoder is behind, pictures are left out", self._path.name)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
         """Nothing to do. See `video.Sink.refresh`."""
@@ -107,28 +138,26 @@ class Recording:
         if self._closed:
             return
         self._closed = True
-        with _sink_errors(self._path):
-            try:
-                self._writer.close()
-            finally:
-                if self._part is not None and self._writer.stopped:
-                    self._part.finish()
+        try:
+            self._writer.close()
+        except TimeoutError as error:
+            self._give_up(error)
+        finally:
+            if self._writer.stopped:
+                self._parts.close()
+        if self.dropped:
+            log.warning("%s: %d pictures were left out", self._path.name, self.dropped)
 
-    def _encode(self, item: tuple[Image, FrameResult]) -> None:
+    def _give_up(self, error: TimeoutError) -> None:
+        if self._hung is None:
+            self._hung = sink_error(self._path, error)
+            log.warning("%s; the recording stops there, all else goes on", self._hung)
+
+    def _encode(self, item: tuple[Image, Frame]) -> None:
         """Encode one picture; runs in the writer's thread."""
-        picture, result = item
-        with _sink_errors(self._path):
-            self._part_for(picture, result).write(picture, result.frame.time_s, result.frame.epoch)
-
-    def _part_for(self, picture: Image, result: FrameResult) -> H264File:
-        """Return the part that takes `picture`: the one begun, or a new one."""
-        size_wh = picture.shape[1], picture.shape[0]
-        if self._part is None or self._part.size_wh != size_wh:
-            if self._part is not None:
-                self._part.finish()
-            self._parts += 1
-            name = self._path.stem + (f"-{self._parts}" if self._parts > 1 else "")
-            path = check_writable(self._path.with_name(name + self._path.suffix))
-            start_s = result.frame.time_s if self._live or self._parts > 1 else 0.0
-            self._part = H264File(path, size_wh, self._fps, start_s, self._options)
-        return self._part
+        began_s = time.monotonic()
+        self._parts.write(*item, self._choice.preset)
+        if self._live:
+            dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
+            crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
+            self._choice.note(began_s, time.monotonic(), crowded)
