@@ -37,6 +37,18 @@ def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str]
     return parse
 
 
+def duration(text: str) -> float:
+    """An argparse type: seconds, from a number with s, m or h such as `10m`; at least 1."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 1.0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"want a time such as 30s, 10m or 1h, got {text!r}")
+    return seconds
+
+
 def attribute_list(text: str) -> tuple[str, ...]:
     """An argparse type: a comma-separated choice of `ATTRIBUTES`."""
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())

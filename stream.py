@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
 
     Returns:
-        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong.
+        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong; a
+        recording that failed while all else went on counts, too.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return main_report(options)
         with contextlib.ExitStack() as stack:
-            summary = open_and_run(options, stack)
+            summary, recordings = open_and_run(options, stack)
     except StreamError as error:
         _tell(str(error))
         return 2
@@ -75,17 +76,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each, handler in handlers.items():
             signal.signal(each, handler)
     print(summary, file=sys.stderr)
-    return 0
+    return 2 if any(recording.failed for recording in recordings) else 0
 
 
-def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> str:
-    """Open everything that `options` ask for and run; `stack` closes it. Returns a summary."""
+def open_and_run(
+    options: argparse.Namespace, stack: contextlib.ExitStack
+) -> tuple[str, list[Recording]]:
+    """Open everything that `options` ask for and run; `stack` closes it.
+
+    Returns:
+        A summary, and the recordings: they may fail until they are closed.
+    """
     probe = None if options.no_window else DisplayProbe()
     crew = Crew(lambda: detector_of(options), crew_size(options))
     stack.callback(crew.close)
     loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
     sources = open_sources(options, stack)
-    pictures, records = open_files(options, sources)
+    recordings, records = open_files(options, sources)
+    pictures: list[Sink] = [*recordings]
     for sink in (*pictures, *records):
         stack.callback(sink.close)
     cameras = make_cameras(options, sources, loading.result())
@@ -102,7 +110,7 @@ def open_and_run(options: argparse.Namespace, stack: contextlib.ExitStack) -> st
     control = LoadControl(options.max_latency)
     loop = Loop(cameras, crew, loading.result(), [*pictures, *records], overlay, control)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(loop, sources, window)
+    return run(loop, sources, window), recordings
 
 
 def run(loop: Loop, sources: Sequence[Source], window: Window | None) -> str:
@@ -187,7 +195,7 @@ def address_of(text: str) -> str:
 
 def open_files(
     options: argparse.Namespace, sources: Sequence[Source]
-) -> tuple[list[Sink], list[Sink]]:
+) -> tuple[list[Recording], list[Sink]]:
     """Open what was asked for; nothing is written yet.
 
     Returns:
@@ -201,16 +209,27 @@ def open_files(
         raise SinkError("two outputs name the same file; give each its own")
     for path, text in itertools.product(paths, options.src):
         refuse_overwriting(path, str(Path(address_of(text)).expanduser()))
-    pictures: list[Sink] = []
+    recordings = []
     if options.output:
-        live = len(sources) > 1 or sources[0].is_live
-        pictures.append(Recording(options.output, sources[0].fps, live=live))
+        live = any(source.is_live for source in sources)
+        alone = len(sources) == 1 and not live
+        film = Path(address_of(options.src[0])).expanduser() if alone else None
+        recordings.append(
+            Recording(
+                options.output,
+                sources[0].fps,
+                live=live,
+                preset=options.preset,
+                segment_s=options.segment,
+                sound_from=film,
+            )
+        )
     records: list[Sink] = []
     if options.events:
         records.append(EventsWriter(options.events, options.attributes))
     if options.people:
         records.append(PeopleWriter(options.people, options.attributes, len(sources) > 1))
-    return pictures, records
+    return recordings, records
 
 
 def open_window(

@@ -5,7 +5,14 @@ import sys
 from collections.abc import Sequence
 
 from load import DEFAULT_MAX_LATENCY_MS
-from options import OneLineParser, add_model_options, add_tracking_options, number
+from options import (
+    OneLineParser,
+    add_model_options,
+    add_tracking_options,
+    duration,
+    number,
+)
+from video.encoding import PRESETS
 
 DESCRIPTION = "Live age and gender on faces in video: find, follow, describe, smooth, show."
 
@@ -39,6 +46,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_other_options(parser)
     options = parser.parse_args(arguments)
     options.src = options.src or ["0"]
+    if not options.output and (options.segment or options.preset):
+        parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     return options
 
 
@@ -73,6 +82,19 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
     out.add_argument("--no-window", action="store_true", help="show nothing on the screen")
     out.add_argument("--output", metavar="FILE.mp4", help="record the annotated picture (H.264)")
+    out.add_argument(
+        "--segment",
+        type=duration,
+        metavar="TIME",
+        help="begin a new recording so often, such as 30s, 10m or 1h; the parts are numbered, or "
+        "called after the time they begin (UTC) where the source is live",
+    )
+    out.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="how hard the recording's encoder tries: quick and large to slow and small "
+        "(default: superfast; live sources by the load: veryfast or superfast)",
+    )
     out.add_argument(
         "--events", metavar="FILE.jsonl", help="one JSON object a frame; - is standard output"
     )

@@ -217,3 +217,16 @@ def test_several_sources_are_recorded_in_one_picture_and_told_apart(tmp_path, qu
     rows = list(csv.DictReader(people.read_text().splitlines()))
     assert {row["camera"] for row in rows} == {source for source in sources if ":" in source}
     assert len({row["id"] for row in rows}) == len(rows) == 2
+
+
+def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path, quick_stages):
+    video, events = tmp_path / "o.mp4", tmp_path / "o.jsonl"
+    outputs = ["--output", str(video), "--events", str(events)]
+
+    class Full(stream.Recording):
+        failed = stream.SinkError("disk full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "Recording", Full)
+        assert run_main("--src", "test:64x48,duration=1", "--no-window", *outputs) == 2
+    assert len(events.read_text().splitlines()) == 25
