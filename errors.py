@@ -2,6 +2,8 @@
 
     StreamError                 the root: the programs catch this and nothing else
       SourceError               a source that cannot be opened: missing, not a video, no camera
+        RefusedError            a server that says no: it has nothing at this path
+          PasswordError         or does not accept the user name or password
       SourceLostError           a source that was running and broke off
       WeightsError              weights missing, corrupt or of another architecture
       EngineError               an engine that is unknown here, not installed or refuses a model
@@ -22,6 +24,14 @@ class StreamError(Exception):
 
 class SourceError(StreamError):
     """A source cannot be opened or holds nothing that can be shown."""
+
+
+class RefusedError(SourceError):
+    """A server answers, but has nothing at this path."""
+
+
+class PasswordError(RefusedError):
+    """A server does not accept the user name or password."""
 
 
 class SourceLostError(StreamError):

@@ -7,6 +7,7 @@ without a new frame is passed over and never waited for while another has one.
 """
 
 import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -62,17 +63,16 @@ class Camera:
         self._error: StreamError | None = None
         self._told_s = time.monotonic()
 
-    def fetch(self, crew: Crew[Detector], timeout_s: float) -> None:
+    def fetch(self, crew: Crew[Detector]) -> None:
         """Take the frames that there is room for, and begin the searches that are due.
 
-        A live source is asked for its newest frame and waited for only where nothing else
-        is left to do; of a film as many are read ahead as the crew can search.
+        A live source is asked for its newest frame and not waited for; of a film as many
+        are read ahead as the crew can search.
         """
         room = 2 if self.source.is_live else 2 + crew.size
         while not self.ended and len(self._ahead) < room:
-            patience_s = 0.0 if self.source.is_live and self._ahead else timeout_s
             try:
-                frame = self.source.take(patience_s)
+                frame = self.source.take(0.0 if self.source.is_live else TICK_S)
             except StopIteration:
                 self.ended = True
                 return
@@ -154,6 +154,7 @@ class Loop:
         sinks: where results go.
         overlay: draws them.
         control: chooses the effort for live sources; None = always full.
+        arrived: set by live sources whenever they have a frame, see `LiveOptions`.
     """
 
     def __init__(
@@ -164,7 +165,9 @@ class Loop:
         sinks: Sequence[Sink],
         overlay: Overlay,
         control: LoadControl | None = None,
+        arrived: threading.Event | None = None,
     ) -> None:
+        self._arrived = arrived or threading.Event()
         self._cameras, self._crew, self._estimator = cameras, crew, estimator
         self._sinks, self._overlay, self._control = sinks, overlay, control
 
@@ -186,11 +189,13 @@ class Loop:
     def run(self) -> Iterator[FrameResult]:
         """Yield each result once it has been written, until all sources end or a sink closes."""
         while not any(sink.closed for sink in self._sinks):
-            busy = any(not camera.waits for camera in self._cameras)
+            self._arrived.clear()
             for camera in self._cameras:
-                camera.fetch(self._crew, 0.0 if busy else TICK_S / len(self._cameras))
-            if all(camera.ended and camera.waits for camera in self._cameras):
-                return
+                camera.fetch(self._crew)
+            if all(camera.waits for camera in self._cameras):
+                if all(camera.ended for camera in self._cameras):
+                    return
+                self._arrived.wait(TICK_S)
             yield from self._round()
             for camera in self._cameras:
                 if (result := camera.overdue()) is not None:
@@ -206,7 +211,7 @@ class Loop:
         looks = [(camera, camera.next_look()) for camera in self._cameras]
         ready = [(camera, look) for camera, look in looks if look is not None]
         for camera, _ in ready:  # their next searches run while these faces are described
-            camera.fetch(self._crew, 0.0 if camera.source.is_live else TICK_S)
+            camera.fetch(self._crew)
         describe(self._estimator, [(camera.pipeline, look) for camera, look in ready])
         for camera, look in ready:
             result = camera.finish(look)

@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from tracking.smoothing import TrackSmoother
 from video import Sink, Source
 from video.events import EventsWriter
 from video.grid import GridSink
+from video.live_feed import LiveOptions
 from video.outputs import refuse_overwriting
 from video.overlay import Overlay
 from video.people import PeopleWriter
@@ -91,7 +93,8 @@ def open_and_run(
     crew = Crew(lambda: detector_of(options), crew_size(options))
     stack.callback(crew.close)
     loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
-    sources = open_sources(options, stack)
+    arrived = threading.Event()
+    sources = open_sources(options, stack, arrived)
     recordings, records = open_files(options, sources)
     pictures: list[Sink] = [*recordings]
     for sink in (*pictures, *records):
@@ -108,7 +111,8 @@ def open_and_run(
         if window:
             window.on_digit = grid.select
     control = LoadControl(options.max_latency)
-    loop = Loop(cameras, crew, loading.result(), [*pictures, *records], overlay, control)
+    sinks = [*pictures, *records]
+    loop = Loop(cameras, crew, loading.result(), sinks, overlay, control, arrived)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
     return run(loop, sources, window), recordings
 
@@ -173,12 +177,23 @@ def camera_names(sources: Sequence[Source]) -> list[str]:
     return names
 
 
-def open_sources(options: argparse.Namespace, stack: contextlib.ExitStack) -> list[Source]:
-    """Open every `--src`; a missing webcam is answered with the bundled sample's name."""
+def open_sources(
+    options: argparse.Namespace, stack: contextlib.ExitStack, arrived: threading.Event
+) -> list[Source]:
+    """Open every `--src`; a missing webcam is answered with the bundled sample's name.
+
+    Of several cameras one that is not there must not keep the others from being shown.
+    """
     sources = []
+    live = LiveOptions(
+        keep_trying=options.keep_trying or len(options.src) > 1,
+        max_latency_s=options.max_latency / 1e3,
+        arrived=arrived,
+    )
+    size = {"width": options.width, "height": options.height}
     for text in options.src:
         try:
-            source = open_source(address_of(text), width=options.width, height=options.height)
+            source = open_source(address_of(text), **size, live=live)
         except SourceError as error:
             if text.isdecimal():
                 raise SourceError(f"{error}; {TRY_SAMPLE}") from error

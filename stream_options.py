@@ -58,8 +58,8 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="SOURCE",
         help="webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
-        "test: (a generated pattern) or sample (the bundled clip); several --src are shown "
-        "together; default: webcam 0",
+        "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
+        "film played as a bad camera); several --src are shown together; default: webcam 0",
     )
     source.add_argument("--width", type=number(int, 16), metavar="PX", help="ask a webcam for it")
     source.add_argument("--height", type=number(int, 16), metavar="PX", help="ask a webcam for it")
@@ -74,7 +74,14 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         type=number(float, 1),
         default=DEFAULT_MAX_LATENCY_MS,
         metavar="MS",
-        help="live sources: do less before frames get older than that (default: %(default)g)",
+        help="live sources: do less before frames get older than that, drop those that are "
+        "(default: %(default)g)",
+    )
+    source.add_argument(
+        "--keep-trying",
+        action="store_true",
+        help="wait for a camera that is not there at the start, too; one that breaks off later "
+        "is opened again in any case",
     )
 
 

@@ -92,9 +92,14 @@ def problem_of(what, **options) -> str:
     return message
 
 
-def endless(pictures):
-    """The pictures, then the last of them again and again, at a camera's pace."""
+def paced(pictures):
+    """The pictures, at a quick camera's pace."""
     pace = threading.Event()
-    for picture in itertools.chain(pictures, itertools.repeat(pictures[-1])):
+    for picture in pictures:
         pace.wait(0.002)
         yield picture
+
+
+def endless(pictures):
+    """The pictures, then the last of them again and again, at a camera's pace."""
+    return paced(itertools.chain(pictures, itertools.repeat(pictures[-1])))

@@ -1,12 +1,23 @@
 """Small scripted stand-ins for the stages, for tests of what lies between them."""
 
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from detectors.nms import overlaps
-from structures import Detections, Estimates, Float32, Frame, Image, SourceStatus
+from structures import (
+    Detections,
+    Estimates,
+    Float32,
+    Frame,
+    Image,
+    SourceState,
+    SourceStatus,
+)
+from video.reconnecting import Connection, Patience, Picture
 
 FIVE_POINTS = np.array(
     [[0.32, 0.30], [0.67, 0.30], [0.49, 0.51], [0.33, 0.67], [0.65, 0.67]], np.float32
@@ -147,3 +158,65 @@ class ScriptedCamera:
 
     def release(self) -> None:
         self.released = True
+
+
+HASTY = Patience(
+    open_s=2,
+    first_picture_s=0.1,
+    stale_s=0.05,
+    silence_s=0.1,
+    retry_s=0.001,
+    retry_soon_s=0.01,
+    retry_late_s=0.02,
+)
+
+
+class ScriptedConnections:
+    """Connects as the script says: an exception fails, a list is what a camera gives.
+
+    A list holds pictures, `pause(seconds)` and exceptions; at its end the camera breaks
+    off. After the last one nothing comes any more, but the connection stands.
+    """
+
+    def __init__(self, *script: Exception | list, fps: float = 100.0):
+        self.attempts = 0
+        self.closed = 0
+        self._script = iter(script)
+        self._fps = fps
+
+    def connect(self, stop: threading.Event) -> Connection:
+        self.attempts += 1
+        step = next(self._script, [pause(3600)])
+        if isinstance(step, Exception):
+            raise step
+        return Connection(self._fps, self._pictures(step, stop))
+
+    def _pictures(self, items: list, stop: threading.Event) -> Iterator[Picture]:
+        try:
+            for item in items:
+                if isinstance(item, Exception):
+                    raise item
+                if isinstance(item, float):
+                    stop.wait(item)
+                if stop.is_set():
+                    return
+                if isinstance(item, np.ndarray):
+                    item = Picture(item, time.monotonic())
+                if isinstance(item, Picture):
+                    yield item
+        finally:
+            self.closed += 1
+
+
+def pause(seconds: float) -> float:
+    """In a script: nothing comes for so long."""
+    return float(seconds)
+
+
+def wait_for(source, state: SourceState) -> SourceStatus:
+    """Take frames until the source is in `state`; its status then."""
+    end_s = time.monotonic() + 10  # only ever reached by a test that fails
+    while (status := source.status).state is not state:
+        assert time.monotonic() < end_s, f"still {status}"
+        source.take(0.002)
+    return status

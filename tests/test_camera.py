@@ -3,14 +3,18 @@
 import itertools
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
 
 from errors import SourceLostError
-from tests.clips import endless, number_of, numbered, opening, problem_of
-from tests.fakes import ScriptedCamera, grey
+from structures import SourceState
+from tests.clips import endless, number_of, numbered, opening, paced, problem_of
+from tests.fakes import HASTY, ScriptedCamera, grey, wait_for
+from video.live_feed import LiveOptions
+from video.sources import open_source
 
 opened = pytest.fixture(opening)
 
@@ -64,7 +68,7 @@ def test_a_camera_that_is_slow_to_start_is_waited_for(opened):
 def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
     monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
     camera = ScriptedCamera(numbered(5))
-    source = opened(0, open_camera=lambda index: camera)
+    source = opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False))
     with pytest.raises(SourceLostError, match="camera 0 stopped sending; check its power"):
         list(source)
     assert camera.released
@@ -77,8 +81,63 @@ def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
         yield grey(0)
         raise cv2.error("select timeout")
 
+    camera = ScriptedCamera(script())
     with pytest.raises(SourceLostError, match="camera 0 stopped sending"):
-        list(opened(0, open_camera=lambda index: ScriptedCamera(script())))
+        list(opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False)))
+
+
+def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(monkeypatch, opened):
+    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+    plugs = [
+        ScriptedCamera(paced(numbered(5))),
+        ScriptedCamera([], opens=False),
+        ScriptedCamera([], opens=False),
+        ScriptedCamera(endless(numbered(9))),
+    ]
+    left = iter(plugs)
+    source = opened(0, open_camera=lambda index: next(left), live=LiveOptions(patience=HASTY))
+    seen = [next(source)]
+    seen += itertools.takewhile(lambda frame: frame.epoch == 0, source)
+    later = next(source)
+    assert {frame.epoch for frame in seen} == {0}
+    assert later.epoch == 1
+    assert later.index > seen[-1].index
+    assert later.time_s > seen[-1].time_s
+    assert wait_for(source, SourceState.LIVE).reconnects == 1
+    assert all(camera.released for camera in plugs[:3])
+
+
+def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time():
+    hung = threading.Event()
+
+    def open_camera(index):
+        hung.wait(10)
+        return ScriptedCamera([], opens=False)
+
+    live = LiveOptions(patience=replace(HASTY, open_s=0.05))
+    assert "camera 0 did not answer" in problem_of(0, open_camera=open_camera, live=live)
+    hung.set()
+
+
+def test_a_read_that_hangs_blocks_neither_the_consumer_nor_the_status_nor_close():
+    hung = threading.Event()
+
+    def script():
+        yield grey(0)
+        hung.wait(10)
+
+    live = LiveOptions(patience=HASTY)
+    source = open_source(0, open_camera=lambda index: ScriptedCamera(script()), live=live)
+    assert next(source).index == 0
+    assert source.take(0.01) is None
+    assert wait_for(source, SourceState.STALLED).detail.startswith("no picture for")
+    threads = threading.active_count()
+    source.close()
+    with pytest.raises(StopIteration):
+        source.take(0.01)
+    hung.set()
+    while threading.active_count() == threads:
+        hung.wait(0.001)
 
 
 def test_a_busy_camera_is_an_error_with_a_remedy():

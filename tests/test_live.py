@@ -1,10 +1,7 @@
-"""Network streams: live or film, named failures, and cameras that die or freeze."""
+"""Network streams: live or film, and failures that are named."""
 
 import http.server
 import itertools
-import signal
-import socket
-import subprocess
 import threading
 
 import cv2
@@ -14,6 +11,7 @@ import pytest
 from errors import SourceLostError
 from tests.clips import number_of, numbered, opening, problem_of, write_clip
 from video.addresses import escape_user
+from video.live_feed import LiveOptions
 from video.sources import open_source
 
 opened = pytest.fixture(opening)
@@ -108,7 +106,7 @@ def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path, web, op
 
 def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web):
     address, stop = web
-    source = open_source(f"{address}/live")
+    source = open_source(f"{address}/live", live=LiveOptions(reconnect=False))
     assert source.is_live
     frames = list(itertools.islice(source, 10))
     indices = [frame.index for frame in frames]
@@ -134,80 +132,3 @@ def test_what_is_wrong_with_an_address_is_named_without_its_secrets(web, capfd):
         for secret in ("bob", "p@ss", "w/rd", "hush"):
             assert secret not in message
     assert capfd.readouterr() == ("", "")
-
-
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that sees Debian's GStreamer
-USER = "bob:p@ss"
-
-
-@pytest.fixture
-def camera(data_dir, tmp_path):
-    """A real RTSP server in a process of its own: (process, host and port)."""
-    script = data_dir.parent / "reference" / "rtsp_server.py"
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    if not script.is_file():
-        pytest.skip(f"no {script.name}")
-    if subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True).returncode:
-        pytest.skip(f"{SYSTEM_PYTHON} has no GStreamer RTSP server")
-    params = {"x264-params": "aud=1:keyint=5:bframes=0"}
-    clip = write_clip(
-        tmp_path / "cam.h264", numbered(50, (320, 180)), pixels="yuv420p", settings=params
-    )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [SYSTEM_PYTHON, str(script), "--port", str(port), "--h264", f"/cam={clip}@25"]
-    command += ["--user", "bob", "--password", "p@ss"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert "ready" in process.stdout.readline()
-        yield process, f"127.0.0.1:{port}"
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-
-
-@pytest.mark.rtsp
-def test_a_slow_consumer_of_a_real_camera_gets_its_newest_frame(camera, opened):
-    source = opened(f"rtsp://{USER}@{camera[1]}/cam")
-    assert (source.is_live, source.size_wh, source.fps) == (True, (320, 180), 25.0)
-    assert "p@ss" not in source.name
-    first = next(source)
-    threading.Event().wait(0.5)
-    second, third = next(source), next(source)
-    assert source.dropped == third.index - first.index - 2 > 5
-    assert third.time_s - second.time_s < 0.2, "the second was new, not the next in a queue"
-
-
-@pytest.mark.slow
-@pytest.mark.rtsp
-def test_what_is_wrong_with_a_real_camera_is_named(camera):
-    process, host = camera
-    assert "refuses the user name or password" in problem_of(f"rtsp://bob:wrong@{host}/cam")
-    assert "refuses the user name or password" in problem_of(f"rtsp://{host}/cam")
-    assert "has nothing at this path" in problem_of(f"rtsp://{USER}@{host}/other")
-    process.send_signal(signal.SIGSTOP)
-    assert "did not answer in time" in problem_of(f"rtsp://{USER}@{host}/cam")
-
-
-@pytest.mark.slow
-@pytest.mark.rtsp
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_real_camera_that_dies_or_freezes_is_lost(camera, opened, fault):
-    process, host = camera
-    source = opened(f"rtsp://{USER}@{host}/cam")
-    next(source)
-    process.send_signal(fault)
-    with pytest.raises(SourceLostError, match="stopped sending"):
-        for _ in source:
-            pass
-
-
-@pytest.mark.slow
-@pytest.mark.rtsp
-def test_a_frozen_camera_can_be_closed(camera):
-    threads, process = threading.active_count(), camera[0]
-    source = open_source(f"rtsp://{USER}@{camera[1]}/cam")
-    process.send_signal(signal.SIGSTOP)
-    threading.Event().wait(0.5)
-    source.close()
-    process.send_signal(signal.SIGCONT)
-    assert list(source) == []
-    assert threading.active_count() <= threads + 1, "a worker inside its last read, at most"

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import cv2
 
-from errors import SourceError, SourceLostError
-from structures import Frame
-from video.feed import NOMINAL_FPS, Feed, lost
+from errors import SourceError
+from structures import Image
+from video.feed import NOMINAL_FPS
+from video.live_feed import LiveFeed, LiveOptions
 from video.quiet import silent_opencv
-from video.threads import Newest, call_with_deadline
+from video.reconnecting import Connection, Picture
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,18 @@ def open_capture(index: int) -> Capture:
 
 def open_webcam(
     index: int,
+    options: LiveOptions,
     *,
     width: int | None = None,
     height: int | None = None,
     fps: float | None = None,
     open_camera: Callable[[int], Capture] = open_capture,
-) -> Feed:
+) -> LiveFeed:
     """Open a camera of this machine; the newest frame only.
 
     Args:
         index: 0 is the first camera.
+        options: what becomes of it when all is not well.
         width: wish, pixels; a camera that has no such size gives another.
         height: wish, pixels.
         fps: wish.
@@ -69,51 +72,50 @@ def open_webcam(
         cv2.CAP_PROP_FRAME_HEIGHT: height,
         cv2.CAP_PROP_FPS: fps,
     }
-    capture = _opened(index, name, open_camera)
-    for prop, value in wishes.items():
-        if value is not None:
-            capture.set(prop, value)
-    granted = capture.get(cv2.CAP_PROP_FPS)
-    feed = Feed(
-        Newest(lambda stop: _frames(capture, name, stop), name="camera-reader"),
-        name=name,
-        fps=granted if 0 < granted <= 1000 else fps or NOMINAL_FPS,
-        first_s=OPEN_S,
-        patience_s=SILENCE_S + 1.5,
-    )
-    if (width or feed.size_wh[0], height or feed.size_wh[1]) != feed.size_wh:
-        log.warning("%s gives %dx%d, not the size asked for", name, *feed.size_wh)
-    return feed
+
+    def connect(stop: threading.Event) -> Connection:
+        capture = open_camera(index)
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(_why(index))
+        for prop, value in wishes.items():
+            if value is not None:
+                capture.set(prop, value)
+        granted = capture.get(cv2.CAP_PROP_FPS)
+        return Connection(
+            granted if 0 < granted <= 1000 else fps or NOMINAL_FPS,
+            _pictures(capture, name, (width, height), stop),
+        )
+
+    return LiveFeed(connect, name, options)
 
 
-def _opened(index: int, name: str, open_camera: Callable[[int], Capture]) -> Capture:
-    try:
-        capture = call_with_deadline(lambda: open_camera(index), OPEN_S, Capture.release)
-    except TimeoutError:
-        raise SourceError(f"{name} does not answer; unplug it and plug it in again") from None
-    if not capture.isOpened():
-        capture.release()
-        raise SourceError(_why(index))
-    return capture
-
-
-def _frames(capture: Capture, name: str, stop: threading.Event) -> Generator[Frame, None, None]:
-    """Read until stopped; some cameras give nothing at first, and a lost one for ever."""
-    started = time.monotonic()
-    index, limit_s, latest = 0, OPEN_S, started
+def _pictures(
+    capture: Capture, name: str, wish_wh: tuple[int | None, int | None], stop: threading.Event
+) -> Generator[Picture, None, None]:
+    """Read until it breaks off; some cameras give nothing at first, a lost one for ever."""
+    limit_s, latest_s, is_first = OPEN_S, time.monotonic(), True
     try:
         while not stop.is_set():
             arrived, image = _read(capture)
-            now = time.monotonic()
+            now_s = time.monotonic()
             if arrived and image is not None:
-                yield Frame(image, index, now - started)
-                index, limit_s, latest = index + 1, SILENCE_S, now
-            elif now - latest > limit_s:
-                raise SourceLostError(lost(name))
+                if is_first:
+                    _compare(wish_wh, image, name)
+                yield Picture(image, now_s)
+                limit_s, latest_s, is_first = SILENCE_S, now_s, False
+            elif now_s - latest_s > limit_s:
+                return
             else:
                 stop.wait(RETRY_S)
     finally:
         capture.release()
+
+
+def _compare(wish_wh: tuple[int | None, int | None], image: Image, name: str) -> None:
+    height, width = image.shape[:2]
+    if (wish_wh[0] or width, wish_wh[1] or height) != (width, height):
+        log.warning("%s gives %dx%d, not the size asked for", name, width, height)
 
 
 def _read(capture: Capture) -> tuple[bool, Any]:

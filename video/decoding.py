@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import cast
 
@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from errors import SourceError
+from errors import PasswordError, RefusedError, SourceError
 from structures import Frame, Image
 from video.addresses import host_is_known
 from video.feed import NOMINAL_FPS
@@ -45,15 +45,9 @@ def open_video(
     Raises:
         SourceError: it cannot be opened, or is not a video.
     """
-    started = time.monotonic()
-    try:
-        container = av.open(address, format=file_format, options=options, timeout=timeout_s)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        # FFmpeg has several errors for no answer, "invalid data" among them.
-        slow = timeout_s is not None and time.monotonic() - started > 0.9 * timeout_s[0]
-        problem = no_answer(name) if slow else _why(error, address, name)
-        # The cause is cut off: FFmpeg's messages carry the address, password included.
-        raise SourceError(problem) from None
+    container = _open(address, name, file_format, options, timeout_s)
+    if isinstance(container, SourceError):
+        raise container  # here, where FFmpeg's error, address and password in it, is gone
     for stream in container.streams.video:
         if stream.codec_context.name in _TEXT_ART:
             container.close()
@@ -65,6 +59,24 @@ def open_video(
     raise SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
 
 
+def _open(
+    address: str,
+    name: str,
+    file_format: str | None,
+    options: dict[str, str] | None,
+    timeout_s: tuple[float, float] | None,
+) -> InputContainer | SourceError:
+    """Open a container, or return what is wrong."""
+    started = time.monotonic()
+    try:
+        return av.open(address, format=file_format, options=options, timeout=timeout_s)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        # FFmpeg has several errors for no answer, "invalid data" among them.
+        if timeout_s is not None and time.monotonic() - started > 0.9 * timeout_s[0]:
+            return SourceError(no_answer(name))
+        return _refusal(error, name) or SourceError(_why(error, address, name))
+
+
 def not_a_video(name: str) -> str:
     """Return what a user reads when a file is something else."""
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
@@ -72,15 +84,22 @@ def not_a_video(name: str) -> str:
 
 def no_answer(name: str) -> str:
     """Return what a user reads when nothing came back from an address in time."""
-    return f"{name} did not answer in time; check the address and the network"
+    return f"{name} did not answer in time; check address, cable and network"
+
+
+def _refusal(error: Exception, name: str) -> RefusedError | None:
+    """Return what to raise where a server said no."""
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return PasswordError(f"{name} refuses the user name or password; check both in the address")
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return RefusedError(
+            f"{name}: the server has nothing at this path; check the end of the address"
+        )
+    return None
 
 
 def _why(error: Exception, address: str, name: str) -> str:
     """Name cause and remedy of a failed open."""
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        return f"{name} refuses the user name or password; check both in the address"
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return f"{name}: the server has nothing at this path; check the end of the address"
     if isinstance(error, ConnectionRefusedError):
         return (
             f"{name}: nothing listens at this host and port; is it switched on, is the port right?"
@@ -107,7 +126,7 @@ class Video:
         name: what to call it in messages.
     """
 
-    container: InputContainer
+    container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
     name: str
 
@@ -169,15 +188,15 @@ def decode(
     """
     epoch, shape = 0, None
     with contextlib.closing(video):
-        for index, picture in enumerate(_pictures(video, stop)):
-            pixels = picture.to_ndarray(format="bgr24")
-            image = upright(cast("Image", pixels), picture.rotation)
+        for index, picture in enumerate(pictures_of(video, stop)):
+            image = to_image(picture)
             epoch += shape not in (None, image.shape)
             shape = image.shape
             yield Frame(image, index, time_of(picture, index), epoch)
 
 
-def _pictures(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
+def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
+    """Decode an opened video to its end and leave it open; `decode` says the rest."""
     skipped = 0
     try:
         for packet in video.container.demux(video.stream):
@@ -194,6 +213,12 @@ def _pictures(video: Video, stop: threading.Event) -> Generator[VideoFrame, None
     finally:
         if skipped:
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
+
+
+def to_image(picture: VideoFrame) -> Image:
+    """Return a decoded picture as (H, W, 3) uint8 BGR, upright."""
+    pixels = picture.to_ndarray(format="bgr24")
+    return upright(cast("Image", pixels), picture.rotation)
 
 
 def upright(image: Image, rotation_degrees: float) -> Image:

@@ -24,6 +24,32 @@ _TEST_PATTERN = re.compile(
 )
 
 
+def find_path(text: str, name: str) -> Path:
+    """Return the path of the file or folder that `text` names.
+
+    Raises:
+        SourceError: there is none, it is empty, or neither file nor folder.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise SourceError(f"{name}: {user} is nobody's home folder here; check the path") from None
+    try:
+        if path.is_dir():
+            return path
+        if not path.exists():
+            raise SourceError(f"{name}: no such file or folder; check the path")
+        if not path.is_file():
+            raise SourceError(f"{name} is neither a file nor a folder; give a video or a picture")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{name} is empty (0 bytes); copy it again")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"{name} cannot be opened ({reason}); check the path") from None
+    return path
+
+
 def open_file(path: Path, name: str) -> Feed:
     """Open a video file: every frame once and in order, at its own time.
 

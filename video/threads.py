@@ -39,6 +39,12 @@ class _Reader(Generic[T]):
     opened is released by the thread that used it. It looks at the stop event wherever
     it can loop for long without yielding.
 
+    Args:
+        produce: gives the items; runs in the thread.
+        name: of the thread, for debuggers.
+        arrived: set whenever an item or the end has come; several readers may share one,
+            so that a single wait is enough for all of them.
+
     Attributes:
         dropped: items overwritten by newer ones since the first `take` (what arrives
             while the models still load is not a loss).
@@ -46,10 +52,16 @@ class _Reader(Generic[T]):
 
     _keeps_all: bool
 
-    def __init__(self, produce: Producer[T], name: str = "reader") -> None:
+    def __init__(
+        self,
+        produce: Producer[T],
+        name: str = "reader",
+        arrived: threading.Event | None = None,
+    ) -> None:
         self.dropped = 0
         self._taken = False
         self._produce = produce
+        self._arrived = arrived
         self._slots: deque[T] = deque()
         self._change = threading.Condition()
         self._stop = threading.Event()
@@ -68,7 +80,13 @@ class _Reader(Generic[T]):
             self._error = error
         with self._change:
             self._finished = True
-            self._change.notify_all()
+            self._announce()
+
+    def _announce(self) -> None:
+        """Wake those who wait; the condition is held."""
+        self._change.notify_all()
+        if self._arrived is not None:
+            self._arrived.set()
 
     def _offer(self, item: T) -> bool:
         """Put `item` into a slot; False once the reader was closed."""
@@ -81,7 +99,7 @@ class _Reader(Generic[T]):
             if self._stop.is_set():
                 return False
             self._slots.append(item)
-            self._change.notify_all()
+            self._announce()
             return True
 
     def _await_item(self, timeout_s: float | None) -> None:
@@ -119,14 +137,19 @@ class _Reader(Generic[T]):
             self._change.notify_all()
             return self._slots.popleft()
 
-    def close(self) -> None:
-        """Stop the worker and join it; may be called again, and from any thread."""
+    def close(self, join_s: float | None = None) -> None:
+        """Stop the worker and join it; may be called again, and from any thread.
+
+        Args:
+            join_s: how long to wait for a worker inside a read, None = 1.5; it stops by
+                itself after that read.
+        """
         self._stop.set()
         with self._change:
             self._slots.clear()
             self._change.notify_all()
         if self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_S)
+            self._thread.join(_JOIN_S if join_s is None else join_s)
             if self._thread.is_alive():
                 log.debug("%s is still inside a read and will stop after it", self._thread.name)
 

@@ -1,0 +1,81 @@
+"""A real RTSP server on this machine that can be killed, frozen and started again."""
+
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+SERVER = Path(__file__).with_name("rtsp_server.py")
+PYTHON = "/usr/bin/python3"  # GStreamer's bindings are Debian's, for Debian's Python
+_PROBE = "import gi; gi.require_version('GstRtspServer', '1.0')"
+
+
+def missing() -> str:
+    """Why there can be no such server here; empty if there can."""
+    if not shutil.which(PYTHON):
+        return f"no {PYTHON}"
+    done = subprocess.run([PYTHON, "-c", _PROBE], capture_output=True, check=False)
+    return "gir1.2-gst-rtsp-server-1.0 is not installed" if done.returncode else ""
+
+
+class RtspCamera:
+    """The server as a process; its `/clock` shows the time, see `frame_age_s`.
+
+    Args:
+        user: asked for, with `password`; none = open to all.
+        password: may hold any character.
+    """
+
+    def __init__(self, user: str = "", password: str = "") -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._user, self._password = user, password
+        self._process: subprocess.Popen[str] | None = None
+        self.start()
+
+    def address(self, path: str = "/clock", password: str | None = None) -> str:
+        """The address, as a user would type it; with another password if that is given."""
+        who = f"{self._user}:{self._password if password is None else password}@"
+        return f"rtsp://{who if self._user else ''}127.0.0.1:{self.port}{path}"
+
+    def start(self) -> None:
+        """Start, and return once it serves."""
+        command = [PYTHON, str(SERVER), "--port", str(self.port), "--clock", "/clock"]
+        if self._user:
+            command += ["--user", self._user, "--password", self._password]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        ready = self._process.stdout.readline()
+        if not ready.startswith("ready"):
+            raise RuntimeError(f"the server did not start, said {ready!r}")
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does; may be called again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+        self._process = None
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+
+def shown_ms(image: np.ndarray) -> int:
+    """The time that a picture of `/clock` shows, `time.monotonic()` in ms, 32 bits."""
+    blocks = image[8:24].reshape(16, 32, -1, 3).mean(axis=(0, 2, 3)) > 128
+    return int("".join("01"[int(bit)] for bit in blocks), 2)
+
+
+def frame_age_s(image: np.ndarray, now_s: float) -> float:
+    """How old a picture of `/clock` is at `now_s` (`time.monotonic()`)."""
+    return ((int(1000 * now_s) - shown_ms(image)) & 0xFFFFFFFF) / 1000

@@ -1,0 +1,127 @@
+"""What a live source says of itself, and which pictures count as late; no clock runs here."""
+
+import pytest
+
+from structures import SourceState
+from tests.fakes import HASTY
+from video.health import Health
+from video.lateness import Lateness
+from video.reconnecting import Backoff, Patience
+
+
+def state(health, now_s):
+    return health.status(now_s).state
+
+
+def live_health() -> Health:
+    health = Health(stale_s=1.0)
+    health.opened(0.0, fps=25)
+    health.picture(0.0)
+    return health
+
+
+def test_a_source_is_connecting_until_its_first_picture_and_then_live():
+    health = Health(stale_s=1.0)
+    assert state(health, 0) is SourceState.CONNECTING
+    health.broke_off("nothing listens")
+    assert health.status(1).detail == "nothing listens"
+    health.opened(2.0, fps=25)
+    assert state(health, 9.0) is SourceState.CONNECTING
+    health.picture(9.0)
+    assert (state(health, 9.9), health.reconnects) == (SourceState.LIVE, 0)
+
+
+def test_a_source_is_stalled_when_its_newest_picture_is_a_second_old():
+    health = live_health()
+    assert state(health, 1.0) is SourceState.LIVE
+    assert state(health, 1.1) is SourceState.STALLED
+    assert health.status(5.0).detail == "no picture for 5 s"
+
+
+def test_three_fresh_pictures_after_a_gap_make_it_live_again():
+    health = live_health()
+    for now_s in (2.0, 2.01, 2.02):  # the first was under way when the gap began
+        health.picture(now_s)
+        assert state(health, now_s) is SourceState.STALLED
+    health.picture(2.03)
+    assert state(health, 2.03) is SourceState.LIVE
+
+
+def test_late_pictures_are_not_fresh_but_do_not_stall_a_source_that_is_live():
+    health = live_health()
+    health.picture(0.3, is_late=True)
+    assert state(health, 0.3) is SourceState.LIVE
+    for now_s in (2.0, 2.01, 2.02, 2.03, 2.04):
+        health.picture(now_s, is_late=True)
+    assert state(health, 2.04) is SourceState.STALLED
+
+
+def test_three_pictures_after_a_reconnect_make_it_live_again():
+    health = live_health()
+    health.broke_off("stopped sending")
+    assert state(health, 0.1) is SourceState.RECONNECTING
+    health.opened(1.0, fps=25)
+    for now_s in (1.1, 1.2):
+        health.picture(now_s)
+        assert state(health, now_s) is SourceState.RECONNECTING
+    health.picture(1.3)
+    assert (state(health, 1.3), health.reconnects) == (SourceState.LIVE, 1)
+
+
+def test_a_refusal_is_a_failure_until_a_connection_stands():
+    health = live_health()
+    health.broke_off("wrong password", refused=True)
+    assert health.status(0.1).detail == "wrong password"
+    assert state(health, 9.0) is SourceState.FAILED
+    health.opened(10.0, fps=25)
+    assert state(health, 10.0) is SourceState.RECONNECTING
+
+
+def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them():
+    health = Health(stale_s=1.0)
+    health.opened(0.0, fps=1)
+    health.picture(0.0)
+    assert state(health, 2.9) is SourceState.LIVE
+    assert state(health, 3.1) is SourceState.STALLED
+
+
+def lateness_of(pairs) -> list[float]:
+    lateness = Lateness()
+    return [round(lateness.of(media_s, arrived_s), 3) for media_s, arrived_s in pairs]
+
+
+def test_pictures_held_up_and_delivered_in_a_burst_are_late_by_as_much():
+    before = [(i / 25, 100 + i / 25) for i in range(50)]
+    burst = [(2 + i / 25, 103.5 + i / 1000) for i in range(38)]  # 1.5 s, and decoding
+    after = [(3.52 + i / 25, 103.54 + i / 25) for i in range(10)]
+    late = lateness_of([*before, *burst, *after])
+    assert late[:50] == [0] * 50
+    expected = [103.5 + i / 1000 - (102 + i / 25) for i in range(38)]
+    assert late[50:88] == pytest.approx([s if s > 0.2 else 0 for s in expected], abs=0.002)
+    assert late[88:] == [0] * 10
+
+
+def test_unsteady_networks_and_drifting_clocks_make_nothing_late():
+    jitter = [(i / 25, i / 25 + 0.1 * (i % 3) / 2) for i in range(500)]
+    drift = [(i / 25, i / 25 * 1.001) for i in range(25 * 3600)]
+    assert set(lateness_of(jitter)) == set(lateness_of(drift)) == {0}
+
+
+def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long():
+    leap_back = [(i / 25 if i < 50 else (i - 50) / 25, i / 25) for i in range(100)]
+    assert set(lateness_of(leap_back)) == {0}
+    skipped = [(i / 25 if i < 50 else i / 25 - 1, i / 25) for i in range(300)]
+    assert set(lateness_of(skipped)[50 + 25 * 5 + 26 :]) == {0}
+    assert lateness_of([(None, 1.0), (None, 9.0)]) == [0, 0]
+
+
+def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures():
+    backoff = Backoff(Patience())
+    waits = [backoff.next_s() for _ in range(80)]
+    assert 0.375 <= waits[0] <= 0.5
+    assert 1.5 <= min(waits[5:60]) < max(waits[5:60]) <= 2.0
+    assert len(set(waits[10:60])) > 40, "no two programs ask in the same rhythm"
+    assert 22 <= min(waits[70:]) <= max(waits[70:]) <= 30
+    backoff.reset()
+    assert backoff.next_s() <= 0.5
+    assert Backoff(HASTY).next_s() <= HASTY.retry_s

@@ -1,0 +1,118 @@
+"""Live sources against a real RTSP server, which is killed, frozen and locked."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from errors import SourceError
+from structures import SourceState
+from tests.rtsp_camera import RtspCamera, frame_age_s, missing
+from video.live_feed import LiveOptions
+from video.sources import open_source
+
+SECRET = "p@ss:w/rd"
+SAFETY_S = 20.0  # only ever reached by a test that fails
+
+pytestmark = [
+    pytest.mark.rtsp,
+    pytest.mark.skipif(bool(why := missing()), reason=why),
+]
+
+
+@pytest.fixture
+def camera():
+    server = RtspCamera("joe", SECRET)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def opened():
+    sources = []
+
+    def open_it(address, **options):
+        sources.append(open_source(address, live=LiveOptions(**options)))
+        return sources[-1]
+
+    yield open_it
+    for source in sources:
+        source.close()
+
+
+def wait_for(source, state):
+    """Take frames until the source is in that state; returns the last frame."""
+    frame, end_s = None, time.monotonic() + SAFETY_S
+    while time.monotonic() < end_s:
+        frame = source.take(0.05) or frame
+        if source.status.state is state:
+            return frame
+    raise AssertionError(f"{state} never came; it is {source.status}")
+
+
+def test_frames_are_fresh_and_say_when_they_arrived(camera, opened):
+    source = opened(camera.address())
+    ages = []
+    for _ in range(25):
+        frame = source.take(2.0)
+        ages.append(frame_age_s(frame.image, frame.arrived_s))
+    assert source.size_wh == (640, 360)
+    assert sorted(ages)[12] < 1.0
+
+
+def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened):
+    source = opened(camera.address())
+    first = wait_for(source, SourceState.LIVE)
+    camera.kill()
+    wait_for(source, SourceState.RECONNECTING)
+    camera.start()
+    again = wait_for(source, SourceState.LIVE)
+    assert again.epoch > first.epoch
+    assert again.index > first.index
+    assert source.status.reconnects >= 1
+
+
+def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened):
+    source = opened(camera.address())
+    wait_for(source, SourceState.LIVE)
+    camera.freeze()
+    wait_for(source, SourceState.STALLED)
+    assert source.take(0.05) is None
+    camera.thaw()
+    wait_for(source, SourceState.LIVE)
+    camera.freeze()
+    wait_for(source, SourceState.STALLED)
+    closing = threading.Thread(target=source.close)
+    closing.start()
+    closing.join(SAFETY_S)
+    assert not closing.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("path", "password", "words"),
+    [("/clock", "wr@ng:o/ne", "password"), ("/nowhere", SECRET, "nothing at this path")],
+)
+def test_a_refusal_is_named_without_the_password(camera, caplog, path, password, words):
+    with caplog.at_level(logging.DEBUG), pytest.raises(SourceError, match=words) as caught:
+        open_source(camera.address(path, password))
+    told = caplog.text + repr(caught.value) + repr(caught.value.__cause__)
+    assert password not in told
+    assert "joe" not in told
+
+
+def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened):
+    camera.kill()
+    with pytest.raises(SourceError, match="nothing listens"):
+        open_source(camera.address())
+    source = opened(camera.address(), keep_trying=True)
+    assert source.status.state is SourceState.CONNECTING
+    camera.start()
+    wait_for(source, SourceState.LIVE)
+
+
+def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(camera, opened, caplog):
+    source = opened(camera.address(password="wr@ng:o/ne"), keep_trying=True)
+    wait_for(source, SourceState.FAILED)
+    assert "password" in source.status.detail
+    assert "wr@ng" not in source.status.detail + caplog.text
