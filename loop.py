@@ -27,6 +27,7 @@ from structures import Detections, Frame, FrameResult, Image
 from tally import Tally
 from video import Sink, Source
 from video.overlay import Overlay
+from video.privacy import hide_faces
 from video.threads import Crew
 
 TICK_S = 0.1  # the longest wait for anything: so soon a status shows and Ctrl-C is heard
@@ -51,10 +52,20 @@ class Camera:
         pipeline: Pipeline,
         name: str = "",
         max_frames: int | None = None,
+        hide: str = "",
     ) -> None:
-        """Put a source and its pipeline together; `max_frames` ends it early."""
+        """Put a source and its pipeline together.
+
+        Args:
+            source: frames come from here.
+            pipeline: its own; with `FacePlaces` where faces are to be hidden.
+            name: where there are several cameras.
+            max_frames: ends it early.
+            hide: a way of `video.privacy.HIDING`; empty = faces are shown.
+        """
         self.source, self.pipeline, self.name = source, pipeline, name
         self.tally = Tally()
+        self._hide = hide
         blank = Frame(np.zeros((*_BLANK_HW, 3), np.uint8), 0, 0.0)
         self.latest = FrameResult(blank, status=source.status, camera=name)
         self.ended = False
@@ -116,8 +127,11 @@ class Camera:
         """Count a look that has been described and put together what is known."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, tracks)
+        frame = look.frame
+        if self._hide:  # before anything else sees the picture
+            frame = hide_faces(frame, look.places, self._hide)
         self.latest = FrameResult(
-            look.frame,
+            frame,
             tracks,
             people,
             self.tally.fps,

@@ -21,6 +21,7 @@ from estimators.evidence import evidence_weights
 from load import Effort
 from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
 from tracking import Smoother, Tracker
+from tracking.places import NOWHERE, FacePlaces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,8 @@ class Look:
     Attributes:
         frame: the frame.
         tracks: all live tracks, tentative ones too.
-        faces: (N, 4) float32 xyxy, wherever a face was found in this frame.
+        places: (N, 4) float32 xyxy, wherever a face is or may be, those of no confirmed track
+            included: what to hide. Empty where nobody asked for it.
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs.
         weights: (B,) float32, how far each chip can be trusted.
@@ -38,7 +40,7 @@ class Look:
 
     frame: Frame
     tracks: Sequence[Track]
-    faces: Float32
+    places: Float32
     due: Sequence[int]
     chips: Image
     weights: Float32
@@ -60,6 +62,7 @@ class Pipeline:
         smoother: Smoother,
         detect_every: int | None = 1,
         ethnicity: bool = False,
+        places: FacePlaces | None = None,
     ) -> None:
         """Put the stages together.
 
@@ -71,6 +74,7 @@ class Pipeline:
             detect_every: the whole picture is searched on every Nth frame, and near the
                 known faces on those between; None = as `effort` says.
             ethnicity: whether ethnicity is kept; where not, it goes no further than here.
+            places: remembers where faces have to be hidden; None where they need not be.
 
         Raises:
             ValueError: `detect_every` below 1.
@@ -80,6 +84,7 @@ class Pipeline:
         self.smoother, self.effort = smoother, Effort()
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
+        self._places = places
         self._epoch: int | None = None
         # The last frame of which `wants_search` said yes, and how many frames ago that was.
         self._searched: Frame | None = None
@@ -126,6 +131,8 @@ class Pipeline:
         """
         if frame.epoch != self._epoch:
             self._tracker.reset()
+            if self._places:
+                self._places.reset()
             self._epoch = frame.epoch
         if found is None:
             found = self._detector.detect_near(frame.image, self._tracker.foresee())
@@ -136,7 +143,8 @@ class Pipeline:
         due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
         chips, weights = self._chips(frame, found, [t.detection_index for t in due])
         ids = [t.track_id for t in due][: len(chips)]
-        return Look(frame, tracks, found.boxes, ids, chips, weights)
+        places = self._places.update(found.boxes, tracks, frame.time_s) if self._places else NOWHERE
+        return Look(frame, tracks, places, ids, chips, weights)
 
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]

@@ -32,17 +32,21 @@ from loop import Camera, Loop
 from options import check_ethnicity, set_up_logging
 from pipeline import Pipeline
 from stream_options import parse_arguments
+from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from video import Sink, Source
 from video.events import EventsWriter
 from video.grid import GridSink
 from video.live_feed import LiveOptions
+from video.mqtt import MqttPublisher
 from video.outputs import refuse_overwriting
 from video.overlay import Overlay
 from video.people import PeopleWriter
 from video.recording import Recording
+from video.records import Recorder, new_run
 from video.sources import open_source
 from video.threads import Crew
+from video.webhook import Webhook
 from video.window import DisplayProbe, Window
 
 SAMPLE = Path(__file__).resolve().parent / "samples" / "sample.mp4"
@@ -100,7 +104,7 @@ def open_and_run(
     for sink in (*pictures, *records):
         stack.callback(sink.close)
     cameras = make_cameras(options, sources, loading.result())
-    overlay = Overlay(attributes=options.attributes)
+    overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
     window = open_window(options, sources, probe, [*pictures, *records]) if probe else None
     if window:
         stack.callback(window.close)
@@ -130,8 +134,12 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None) -> str:
 
 
 def detector_of(options: argparse.Namespace) -> Detector:
-    """A detector as `options` have it; on one thread, for others run beside it."""
-    return make_detector(options.detector, options.min_face, options.upsample, threads=1)
+    """A detector as `options` have it; on one thread, for others run beside it.
+
+    What is only perhaps a face is to be hidden, too, though not followed.
+    """
+    keen = bool(options.blur)
+    return make_detector(options.detector, options.min_face, options.upsample, 1, keen)
 
 
 def estimator_of(options: argparse.Namespace) -> Estimator:
@@ -159,8 +167,9 @@ def make_cameras(
         score = detector.starting_score
         tracker = SortTracker(options.max_age, options.min_hits, start_score=score, ids=ids)
         stages = detector, tracker, estimator, TrackSmoother()
-        pipeline = Pipeline(*stages, options.detect_every, ethnicity)
-        cameras.append(Camera(source, pipeline, name, options.max_frames))
+        places = FacePlaces() if options.blur else None
+        pipeline = Pipeline(*stages, options.detect_every, ethnicity, places)
+        cameras.append(Camera(source, pipeline, name, options.max_frames, options.blur))
     return cameras
 
 
@@ -239,12 +248,33 @@ def open_files(
                 sound_from=film,
             )
         )
-    records: list[Sink] = []
-    if options.events:
-        records.append(EventsWriter(options.events, options.attributes))
+    records = open_deliveries(options)
     if options.people:
         records.append(PeopleWriter(options.people, options.attributes, len(sources) > 1))
     return recordings, records
+
+
+def open_deliveries(options: argparse.Namespace) -> list[Sink]:
+    """Open what the records of docs/events.md go to; nothing is sent yet.
+
+    Raises:
+        SinkError: a file cannot be made, or an address not be used.
+    """
+    run = new_run()
+
+    def recorder() -> Recorder:
+        return Recorder(options.attributes, run=run, anonymous=options.anonymous)
+
+    sinks: list[Sink] = []
+    if options.events:
+        sinks.append(EventsWriter(options.events, recorder()))
+    if options.mqtt:
+        password = os.environ.get("MQTT_PASSWORD", "")
+        sinks.append(MqttPublisher(options.mqtt, recorder(), options.mqtt_qos, password))
+    if options.webhook:
+        secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
+        sinks.append(Webhook(options.webhook, recorder(), secret))
+    return sinks
 
 
 def open_window(
@@ -263,7 +293,8 @@ def open_window(
         one = sources[0] if len(sources) == 1 else None
         title = one.name if one else f"{len(sources)} cameras"
         pace = one is not None and not one.is_live
-        return Window(title, pace=pace, folder=options.stills, notify=_tell)
+        folder = None if options.anonymous else options.stills
+        return Window(title, pace=pace, folder=folder, notify=_tell)
     if not others:
         raise SinkError(problem)
     _tell(f"{problem}; going on without a window")

@@ -13,6 +13,7 @@ from options import (
     number,
 )
 from video.encoding import PRESETS
+from video.privacy import HIDING
 
 DESCRIPTION = "Live age and gender on faces in video: find, follow, describe, smooth, show."
 
@@ -43,11 +44,17 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_model_options(parser)
     add_tracking_options(parser)
     _add_output_options(parser)
+    _add_privacy_options(parser)
     _add_other_options(parser)
     options = parser.parse_args(arguments)
     options.src = options.src or ["0"]
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    if options.anonymous and options.people:
+        parser.error("--people tells of each person, which --anonymous forbids; leave one out")
+    options.blur = options.blur or ("pixelate" if options.anonymous else "")
+    if options.blur and options.detect_every is None:
+        options.detect_every = 1  # or else a new face would be seen until the next search
     return options
 
 
@@ -106,8 +113,49 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--events", metavar="FILE.jsonl", help="one JSON object a frame; - is standard output"
     )
     out.add_argument("--people", metavar="FILE.csv", help="one row a person")
+    _add_delivery_options(out)
     out.add_argument(
         "--stills", default=".", metavar="DIR", help="where s saves stills (default: here)"
+    )
+
+
+def _add_delivery_options(group: argparse._ArgumentGroup) -> None:
+    """Add where records go over the network."""
+    group.add_argument(
+        "--mqtt",
+        metavar="ADDRESS",
+        help="publish states, people and numbers: mqtt[s]://[user[:password]@]host[:port]/prefix; "
+        "the password may stand in MQTT_PASSWORD instead",
+    )
+    group.add_argument(
+        "--mqtt-qos", type=int, choices=(0, 1, 2), default=1, help="default: %(default)s"
+    )
+    group.add_argument(
+        "--webhook", metavar="URL", help="POST what happens to people and the source as JSON"
+    )
+    group.add_argument(
+        "--webhook-secret",
+        metavar="TEXT",
+        help="sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
+    )
+
+
+def _add_privacy_options(parser: argparse.ArgumentParser) -> None:
+    """Add what hides faces and people."""
+    hide = parser.add_argument_group("privacy")
+    hide.add_argument(
+        "--blur",
+        nargs="?",
+        const="pixelate",
+        default="",
+        choices=HIDING,
+        help="hide faces in every output (pixelate or blur; default: pixelate); the whole "
+        "picture is then searched in every frame unless --detect-every says otherwise",
+    )
+    hide.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="tell only of groups of five and more: no boxes, no stills, faces hidden",
     )
 
 

@@ -32,6 +32,7 @@ from video.events import EventsWriter
 from video.overlay import Overlay
 from video.people import PeopleWriter
 from video.recording import Recording
+from video.records import Recorder, new_run
 from video.sources import open_source
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def look_at(progress: Progress, film: Film) -> Look:
 def open_tables(film: Film, settings: Settings) -> list[Sink]:
     """The sinks for events and people, in the film's work folder."""
     return [
-        EventsWriter(film.work / EVENTS, settings.attributes),
+        EventsWriter(film.work / EVENTS, Recorder(settings.attributes, run=new_run())),
         PeopleWriter(film.work / PEOPLE, settings.attributes),
     ]
 

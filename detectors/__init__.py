@@ -45,22 +45,26 @@ class Detector(Protocol):
         ...
 
 
-def _mtcnn(min_face: int, upsample: int, threads: int) -> Detector:
+def _mtcnn(min_face: int, upsample: int, threads: int, keen: bool) -> Detector:
     from detectors.mtcnn_cascade import MtcnnDetector
 
+    if keen:
+        return MtcnnDetector(min_face=min_face, threads=threads, thresholds=(0.5, 0.6, 0.7))
     return MtcnnDetector(min_face=min_face, threads=threads)
 
 
-def _dlib(min_face: int, upsample: int, threads: int) -> Detector:
+def _dlib(min_face: int, upsample: int, threads: int, keen: bool) -> Detector:
     from detectors.dlib_hog import DlibHogDetector
 
     return DlibHogDetector(upsample=upsample)
 
 
-DETECTORS: dict[str, Callable[[int, int, int], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
+DETECTORS: dict[str, Callable[[int, int, int, bool], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
 
 
-def make_detector(name: str, min_face: int = 40, upsample: int = 0, threads: int = 0) -> Detector:
+def make_detector(
+    name: str, min_face: int = 40, upsample: int = 0, threads: int = 0, keen: bool = False
+) -> Detector:
     """Build the detector called `name`; nothing that it does not need is imported.
 
     Args:
@@ -68,13 +72,14 @@ def make_detector(name: str, min_face: int = 40, upsample: int = 0, threads: int
         min_face: smallest face side to look for, pixels (mtcnn).
         upsample: times the picture is doubled before the search (dlib).
         threads: threads of the inference engine, 0 = as many as there are cores.
+        keen: give what is only perhaps a face too, with a lower score (mtcnn).
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
     """
     if name not in DETECTORS:
         raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
-    return DETECTORS[name](min_face, upsample, threads)
+    return DETECTORS[name](min_face, upsample, threads, keen)
 
 
 __all__ = ["DETECTORS", "Detector", "make_detector"]

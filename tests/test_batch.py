@@ -138,9 +138,10 @@ def run_main(*arguments: object) -> int:
 
 
 def events_of(path: Path) -> list[dict]:
-    events = [json.loads(line) for line in path.read_text().splitlines()]
+    records = (json.loads(line) for line in path.read_text().splitlines())
+    events = [record for record in records if record["type"] == "frame"]
     for event in events:
-        del event["utc"]
+        del event["utc"], event["run"]
     return events
 
 

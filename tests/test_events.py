@@ -12,38 +12,29 @@ import numpy as np
 import pytest
 
 from errors import SinkError
-from structures import (
-    ATTRIBUTES,
-    ETHNICITIES,
-    Frame,
-    FrameResult,
-    Gender,
-    Smoothed,
-    Track,
-    TrackState,
-)
+from structures import ATTRIBUTES, ETHNICITIES, Gender
+from tests.results import person, result, track
 from video import people
-from video.events import EventsWriter, frame_record
+from video.events import EventsWriter
 from video.people import PeopleWriter, columns
+from video.records import Recorder, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN = "0123456789abcdef"
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
 
 
-def person(age=34.25, gender=Gender.FEMALE, shares=None):
-    return Smoothed(age, 3.9, 0.93, gender, 12, True, shares)
+def recorder(attributes=ATTRIBUTES, **options):
+    return Recorder(attributes, run=RUN, **options)
 
 
-def track(track_id, misses=0, box=(10.25, 20, 80.5, 101)):
-    state = TrackState.CONFIRMED
-    row = None if misses else 0
-    return Track(track_id, np.array(box, np.float32), state, misses, row, 9)
+def events_writer(path, attributes=ATTRIBUTES):
+    return EventsWriter(path, recorder(attributes))
 
 
-def result(index=0, tracks=(), people=None, epoch=0, time_s=None, fps=24.9):
-    time_s = index / 25 if time_s is None else time_s
-    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, time_s, epoch)
-    return FrameResult(frame, tuple(tracks), people or {}, fps, 3)
+def records_of(path, kind="frame"):
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [record for record in records if record["type"] == kind]
 
 
 def rows(path):
@@ -64,12 +55,14 @@ def test_every_frame_becomes_one_line_that_says_what_the_result_said(tmp_path):
     path = tmp_path / "events.jsonl"
     first = result(0)
     second = result(7, [track(3), track(4, misses=2)], {3: person(shares=SHARES)}, epoch=1)
-    write_all(EventsWriter(path), [first, second])
-    empty, full = (json.loads(line) for line in path.read_text().splitlines())
+    write_all(events_writer(path), [first, second])
+    empty, full = records_of(path)
     written = datetime.fromisoformat(empty.pop("utc"))
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
     assert empty == {
-        "schema": 1, "index": 0, "time_s": 0.0, "epoch": 0, "fps": 24.9, "dropped": 3, "tracks": [],
+        "schema": 2, "type": "frame", "run": RUN, "camera": "", "index": 0, "time_s": 0.0,
+        "epoch": 0, "latency_ms": None, "fps": 24.9, "dropped": 3, "load": "", "tracks": [],
+        "source": {"state": "live", "detail": "", "reconnects": 0},
     }  # fmt: skip
     assert (full["index"], full["time_s"], full["epoch"]) == (7, 0.28, 1)
     seen, coasting = full["tracks"]
@@ -86,15 +79,16 @@ def test_every_frame_becomes_one_line_that_says_what_the_result_said(tmp_path):
 
 def test_lines_stay_valid_json_when_a_number_is_not_finite():
     broken = result(0, [track(1, box=(np.nan, 0, np.inf, 5))], {1: person(age=float("nan"))})
-    text = json.dumps(frame_record(broken), allow_nan=False)
+    text = to_json(recorder().frame(broken))
     assert json.loads(text)["tracks"][0]["box"] == [None, 0.0, None, 5.0]
     assert json.loads(text)["tracks"][0]["age_years"] is None
 
 
 def test_a_dash_means_standard_output(capsys):
-    sink = EventsWriter("-")
+    sink = events_writer("-")
     write_all(sink, [result(0), result(1)])
-    assert [json.loads(x)["index"] for x in capsys.readouterr().out.splitlines()] == [0, 1]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["index"] for line in lines if line["type"] == "frame"] == [0, 1]
     print("still open")
     assert capsys.readouterr().out == "still open\n"
 
@@ -102,7 +96,7 @@ def test_a_dash_means_standard_output(capsys):
 def test_a_standard_output_that_is_closed_is_a_sink_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)  # what Python makes of `>&-`
     with pytest.raises(SinkError, match=r"standard output is closed; .* name a file"):
-        EventsWriter("-")
+        events_writer("-")
 
 
 def run_child(code, *args, **kwargs):
@@ -119,8 +113,8 @@ def run_child(code, *args, **kwargs):
 WRITE_AND_WAIT = """
 import sys
 sys.path.insert(0, "tests")
-from test_events import EventsWriter, PeopleWriter, person, result, track
-events, people = EventsWriter(sys.argv[1]), PeopleWriter(sys.argv[2])
+from test_events import PeopleWriter, events_writer, person, result, track
+events, people = events_writer(sys.argv[1]), PeopleWriter(sys.argv[2])
 for i in range(5):
     events.write(None, result(i, [track(1)]))
     people.write(None, result(i, [track(1)], {1: person()}))
@@ -134,15 +128,15 @@ def test_a_killed_process_leaves_all_its_lines_and_a_sound_table(tmp_path):
     with run_child(WRITE_AND_WAIT, str(events), str(table), stdin=subprocess.PIPE) as child:
         assert child.stdout.readline() == "written\n"
         child.send_signal(signal.SIGKILL)
-    assert [json.loads(x)["index"] for x in events.read_text().splitlines()] == list(range(5))
+    assert [record["index"] for record in records_of(events)] == list(range(5))
     assert [row["id"] for row in rows(table)] == ["1"]
 
 
 BROKEN_PIPE = """
 import os, sys
 sys.path.insert(0, "tests")
-from test_events import EventsWriter, SinkError, result
-sink = EventsWriter("-")
+from test_events import SinkError, events_writer, result
+sink = events_writer("-")
 sys.stdin.read()
 try:
     for i in range(10000):
@@ -162,7 +156,7 @@ def test_a_reader_that_goes_away_is_one_sink_error_and_no_noise_at_exit():
     assert message == "standard output: cannot be written: Broken pipe"
 
 
-@pytest.mark.parametrize("writer", [EventsWriter, PeopleWriter])
+@pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
 def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(writer, tmp_path):
     with pytest.raises(SinkError, match="is a folder"):
         writer(tmp_path)
@@ -175,7 +169,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(writer
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("writer", [EventsWriter, PeopleWriter])
+@pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
 def test_without_frames_an_existing_file_is_left_alone_and_none_is_made(writer, tmp_path):
     old = tmp_path / "old"
     old.write_text("precious")
@@ -188,7 +182,7 @@ def test_without_frames_an_existing_file_is_left_alone_and_none_is_made(writer, 
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
 
 
-@pytest.mark.parametrize("writer", [EventsWriter, PeopleWriter])
+@pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
 def test_a_full_disk_is_a_sink_error_once(writer):
     full = Path("/dev/full")
     if not full.exists():
@@ -326,7 +320,7 @@ def test_values_are_quoted_as_csv_wants_it(tmp_path):
 def test_what_was_not_asked_for_is_in_no_file(tmp_path):
     events, people = tmp_path / "events.jsonl", tmp_path / "people.csv"
     one = result(0, [track(1)], {1: person(shares=SHARES)})
-    write_all(EventsWriter(events, ["age"]), [one])
+    write_all(events_writer(events, ["age"]), [one])
     write_all(PeopleWriter(people, ["age"]), [one])
     assert "age_years" in events.read_text() and "age_years" in people.read_text()
     for word in ("female", "Asian", "ethnicity", "gender"):

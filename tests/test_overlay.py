@@ -349,3 +349,11 @@ def test_before_the_first_picture_there_is_a_placeholder_with_the_name():
 
 def test_a_live_picture_is_neither_dimmed_nor_covered():
     assert (Overlay(status=False).draw(result(load="estimating less often")) == 128).all()
+
+
+def test_anonymous_neither_boxes_nor_labels_are_drawn_but_faces_are_counted():
+    some = result([track(1, (200, 100, 300, 220))], {1: FEMALE})
+    assert (Overlay(status=False, anonymous=True).draw(some) == some.frame.image).all()
+    shown, want = Overlay(anonymous=True).draw(some), Overlay().draw(some)
+    corner = slice(0, 40), slice(0, 180)
+    assert (shown[corner] == want[corner]).all() and (shown[corner] != 128).any()

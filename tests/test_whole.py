@@ -21,7 +21,8 @@ SEEN_TOO_YOUNG = "Eileen Collins"
 def events_of(folder, *arguments: str) -> list[dict]:
     path = folder / "events.jsonl"
     assert stream.main([*arguments, "--no-window", "--events", str(path)]) == 0
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    records = (json.loads(line) for line in path.read_text().splitlines())
+    return [record for record in records if record["type"] == "frame"]
 
 
 def owners(events: list[dict]) -> tuple[dict, dict]:

@@ -211,6 +211,7 @@ class Overlay:
     Args:
         status: whether to draw the status line too.
         attributes: which of `structures.ATTRIBUTES` to tell.
+        anonymous: draw neither boxes nor labels.
         clock: what `Frame.arrived_s` was read from.
     """
 
@@ -218,10 +219,13 @@ class Overlay:
         self,
         status: bool = True,
         attributes: Collection[str] = ATTRIBUTES,
+        *,
+        anonymous: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._status = status
         self._attributes = attributes
+        self._anonymous = anonymous
         self._now_s = clock
 
     def draw(self, result: FrameResult) -> Image:
@@ -233,8 +237,9 @@ class Overlay:
         """
         image = result.frame.image.copy()
         latency_ms = result.latency_ms(self._now_s())
-        tracks = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
-        parts = status_parts(result, len(tracks), latency_ms) if self._status else []
+        confirmed = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
+        tracks = [] if self._anonymous else confirmed
+        parts = status_parts(result, len(confirmed), latency_ms) if self._status else []
         size_wh = result.frame.size_wh
         status = wrap(parts, text_size(size_wh), size_wh[0], _SPACE)
         is_live = result.status.state is SourceState.LIVE

@@ -4,6 +4,7 @@
     Newest         live media: the newest item wins, those overwritten are counted
     WriterThread   outputs: items are written in order beside the frame loop
     Crew         work that may be done ahead, in threads with a tool each
+    Outbox         outputs that may be gone for long: never waits, the oldest items are dropped
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
     end_with_parent      a worker process does not outlive the program that started it
 
@@ -18,7 +19,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
@@ -313,6 +314,92 @@ class Crew(Generic[T]):
     def close(self) -> None:
         """Let the calls that run come to their end, and no other begin; may be called again."""
         self._pool.shutdown(cancel_futures=True)
+
+
+class Outbox(Generic[T]):
+    """Hands items to a worker that may be stuck for long: `put` never waits.
+
+    Where the queue is full its oldest item is dropped, counted, and the first such loss
+    logged. The worker is one call of `serve`, which takes items until `closing` is set and
+    nothing is left, or nothing more can be done.
+
+    Attributes:
+        dropped: items lost so far because the queue was full.
+
+    Args:
+        serve: called once, in the worker, with this object.
+        depth: how many items may wait.
+        name: of the thread; named in the log too.
+    """
+
+    def __init__(self, serve: Callable[["Outbox[T]"], None], depth: int, name: str) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.dropped = 0
+        self._serve = serve
+        self._depth = depth
+        self._queue: deque[T] = deque()
+        self._change = threading.Condition()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._serve(self)
+        except BaseException as error:  # whatever it was, the next `put` must tell it
+            self._error = error
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called: deliver what is left, and return."""
+        return self._closing
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, items: Iterable[T]) -> None:
+        """Queue `items`.
+
+        Raises:
+            BaseException: what the worker raised, once; items are passed over from then on.
+        """
+        self.check()
+        with self._change:
+            self._queue.extend(items)
+            lost = max(len(self._queue) - self._depth, 0)
+            if lost and not self.dropped:
+                log.warning("%s: too many are waiting; the oldest are dropped", self._thread.name)
+            self.dropped += lost
+            for _ in range(lost):
+                self._queue.popleft()
+            self._change.notify_all()
+
+    def check(self) -> None:
+        """Raise what the worker raised, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def take(self, most: int, timeout_s: float) -> list[T]:
+        """For the worker: wait for an item, then return up to `most`; none in time is []."""
+        with self._change:
+            self._change.wait_for(lambda: self._queue or self._closing, timeout_s)
+            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    def pause(self, seconds: float) -> None:
+        """For the worker: wait so long, or until `close` is called."""
+        with self._change:
+            self._change.wait_for(lambda: self._closing, seconds)
+
+    def close(self, patience_s: float) -> bool:
+        """Let the worker finish; returns whether it did so in time. May be called again."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
 
 
 def call_with_deadline(

@@ -112,7 +112,7 @@ class Window:
     Args:
         title: holds no secrets.
         pace: True for files: each picture waits until it is due. False: shown at once.
-        folder: where stills go.
+        folder: where stills go; None = none are taken.
         notify: is told in one line where a still went.
     """
 
@@ -123,12 +123,12 @@ class Window:
         title: str,
         *,
         pace: bool = False,
-        folder: str | Path = ".",
+        folder: str | Path | None = ".",
         notify: Callable[[str], None] = log.info,
     ) -> None:
         self._title = title
         self._pacer = Pacer() if pace else None
-        self._folder = Path(folder)
+        self._folder = None if folder is None else Path(folder)
         self._notify = notify
         self.on_digit: Callable[[int], None] = lambda digit: None
         self._open = False
@@ -237,6 +237,9 @@ class Window:
 
     def _save_still(self) -> None:
         """Write the picture shown to a PNG file; a failure is told but ends nothing."""
+        if self._folder is None:
+            self._notify("no stills are taken")
+            return
         if self._shown is None:
             return
         picture, index = self._shown

@@ -1,0 +1,58 @@
+import numpy as np
+
+from structures import Track, TrackState
+from tracking.places import FacePlaces
+
+NONE = np.zeros((0, 4), np.float32)
+
+
+def boxes(*corners, side=20):
+    return np.array([(x, y, x + side, y + side) for x, y in corners], np.float32).reshape(-1, 4)
+
+
+def track(box, state=TrackState.TENTATIVE, misses=0):
+    return Track(1, box, state, misses, None, 1)
+
+
+def test_every_detection_and_every_track_is_a_place():
+    found, coasting = boxes((0, 0), (50, 0)), boxes((100, 0), (200, 0))
+    tracks = [track(coasting[0]), track(coasting[1], TrackState.CONFIRMED, misses=4)]
+    places = FacePlaces().update(found, tracks, 0.0)
+    assert places.dtype == np.float32
+    assert places.tolist() == [*found.tolist(), *coasting.tolist()]
+    assert FacePlaces().update(NONE, [], 0.0).shape == (0, 4)
+
+
+def test_where_a_face_was_lost_stays_a_place_for_a_second():
+    places = FacePlaces(keep_s=1.0)
+    places.update(boxes((10, 10)), [], 0.0)
+    shown = [len(places.update(NONE, [], i / 10)) for i in range(1, 15)]
+    assert shown == [1] * 10 + [0] * 4
+
+
+def test_a_face_that_moves_on_leaves_no_places_behind():
+    places = FacePlaces()
+    for i in range(30):
+        assert len(places.update(boxes((5 * i, 0)), [], i / 25)) == 1
+
+
+def test_a_face_that_jumps_is_hidden_in_both_places():
+    places = FacePlaces()
+    places.update(boxes((0, 0)), [], 0.0)
+    assert len(places.update(boxes((100, 0)), [], 0.04)) == 2
+
+
+def test_one_of_two_faces_is_lost():
+    places = FacePlaces()
+    places.update(boxes((0, 0), (100, 0)), [], 0.0)
+    shown = places.update(boxes((2, 0)), [], 0.04)
+    assert shown.tolist() == [*boxes((2, 0)).tolist(), *boxes((100, 0)).tolist()]
+
+
+def test_after_a_reset_there_is_none():
+    places = FacePlaces()
+    places.update(boxes((0, 0)), [], 0.0)
+    places.update(NONE, [], 0.1)
+    places.update(boxes((50, 50)), [], 0.2)
+    places.reset()
+    assert len(places.update(NONE, [], 0.3)) == 0

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from structures import Frame
+from video.privacy import CELLS, HIDING, MARGIN, hide, hide_faces
+
+
+def noise(width=200, height=120):
+    return np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def box(*sides):
+    return np.array([sides], np.float32)
+
+
+@pytest.mark.parametrize("kind", HIDING)
+def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind):
+    before, image = noise(), noise()
+    hide(image, box(80, 40, 120, 80), kind)
+    changed = (image != before).any(axis=2)
+    margin = round(40 * MARGIN)
+    y, x = np.nonzero(changed)
+    assert (x.min(), x.max()) == (80 - margin, 119 + margin)
+    assert (y.min(), y.max()) == (40 - margin, 79 + margin)
+    assert changed[40:80, 80:120].mean() > 0.95
+
+
+def test_of_a_pixelated_face_a_few_mean_colours_are_left():
+    image = noise()
+    hide(image, box(80, 40, 120, 80), "pixelate")
+    colours = np.unique(image[30:90, 70:130].reshape(-1, 3), axis=0)
+    assert len(colours) <= CELLS**2
+
+
+def test_a_blurred_face_says_no_more_than_a_pixelated_one():
+    # Two pictures with the same mean colours in the cells are the same when blurred.
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    checked = flat.copy()
+    checked[::2, ::2], checked[1::2, 1::2], checked[::2, 1::2], checked[1::2, ::2] = (
+        64,
+        64,
+        192,
+        192,
+    )
+    for image in (flat, checked):
+        hide(image, box(16, 16, 48, 48), "blur")
+    assert np.abs(flat[8:56, 8:56].astype(int) - checked[8:56, 8:56]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", HIDING)
+@pytest.mark.parametrize(
+    "sides",
+    [(-50, -50, 20, 20), (190, 110, 400, 400), (500, 500, 600, 600), (-900, -900, -800, -800),
+     (60, 60, 60, 60), (60, 60, 61, 61), (80, 80, 20, 20), (np.nan, 0, np.inf, 5),
+     (-1e9, -1e9, 1e9, 1e9)],
+)  # fmt: skip
+def test_a_box_may_lie_anywhere(kind, sides):
+    image = noise()
+    hide(image, box(*sides), kind)
+    assert image.shape == (120, 200, 3)
+
+
+def test_a_frame_is_hidden_in_a_new_picture():
+    frame = Frame(noise(), 7, 0.3, 2, arrived_s=1.0)
+    hidden = hide_faces(frame, box(80, 40, 120, 80), "pixelate")
+    assert (frame.image == noise()).all()
+    assert (hidden.image != noise()).any()
+    assert (hidden.index, hidden.time_s, hidden.epoch, hidden.arrived_s) == (7, 0.3, 2, 1.0)

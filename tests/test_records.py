@@ -1,0 +1,135 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from structures import ATTRIBUTES, Frame, FrameResult
+from tests.results import PICTURE, passers_by, person, result, track, with_state
+from video.records import Recorder, new_run, to_json
+
+SCHEMA = json.loads(
+    (Path(__file__).resolve().parent.parent / "docs" / "events.schema.json").read_text()
+)
+SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
+
+
+def check(record):
+    """Raise unless a record, after its way through JSON, is what the schema says."""
+    validator = jsonschema.Draft202012Validator(
+        SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    validator.validate(json.loads(to_json(record)))
+    return record
+
+
+def a_run(recorder):
+    """All records of a run in which somebody comes and goes and the source breaks off."""
+    records = []
+    seen = [track(1), track(2, misses=1)]
+    frames = [
+        result(0, seen),
+        result(1, seen, {1: person(converged=False)}),
+        result(2, seen, {1: person(shares=SHARES), 2: person(float("nan"))}),
+        result(3, []),
+        result(4, [track(3)], {3: person()}, epoch=1),
+    ]
+    for one in frames:
+        records += [recorder.frame(one), *recorder.news(one)]
+    for state in ("stalled", "reconnecting", "reconnecting", "live"):
+        records += recorder.news(with_state(frames[-1], state, "no answer", int(state == "live")))
+    return records + recorder.last_news()
+
+
+@pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_every_record_is_what_the_schema_says(attributes, anonymous):
+    clock = iter(range(0, 10**6, 40))
+    recorder = Recorder(
+        attributes, run=new_run(), anonymous=anonymous, clock=lambda: float(next(clock))
+    )
+    records = a_run(recorder)
+    for record in records:
+        check(record)
+    kinds = {record["type"] for record in records}
+    assert kinds == {"frame", "source", "aggregate"} | ({"person"} if not anonymous else set())
+
+
+def test_the_schema_refuses_what_is_not_in_it():
+    record = Recorder(run=new_run()).frame(result(0, [track(1)]))
+    for change in ({"schema": 1}, {"type": "people"}, {"run": "me"}, {"password": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            check(record | change)
+
+
+def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones():
+    people = [r for r in a_run(Recorder(run=new_run())) if r["type"] == "person"]
+    told = [(r["event"], r["id"], r["settled"]) for r in people]
+    assert told == [
+        ("appeared", 1, True),
+        ("appeared", 2, True),
+        ("left", 1, True),
+        ("left", 2, True),
+        ("appeared", 3, True),
+        ("left", 3, True),
+    ]
+    appeared, left = people[0], people[2]
+    assert (appeared["age_years"], appeared["gender"], appeared["samples"]) == (34.25, "female", 12)
+    assert (left["first_seen_s"], left["last_seen_s"], left["seconds"]) == (0.0, 0.08, 0.08)
+    assert left["frames"] == 3
+
+
+def test_a_source_is_told_of_first_and_when_its_state_changes():
+    sources = [r["source"] for r in a_run(Recorder(run=new_run())) if r["type"] == "source"]
+    assert [s["state"] for s in sources] == ["live", "stalled", "reconnecting", "live"]
+    assert sources[-1]["reconnects"] == 1 and sources[1]["detail"] == "no answer"
+
+
+def test_a_state_holds_no_secret_even_if_its_detail_does():
+    leaking = with_state(result(0), "failed", "rtsp://joe:s3cret@camera refused")
+    (record,) = Recorder(run=new_run()).news(leaking)
+    assert "s3cret" not in to_json(record) and "joe" not in to_json(record)
+
+
+def test_aggregates_come_once_a_minute():
+    now_s = 0.0
+    recorder = Recorder(run=new_run(), clock=lambda: now_s)
+    told = []
+    for second in range(200):
+        now_s = float(second)
+        told += [second for r in recorder.news(result(second)) if r["type"] == "aggregate"]
+    assert told == [60, 120, 180]
+
+
+def test_anonymous_nothing_is_told_of_any_one_person():
+    recorder = Recorder(run=new_run(), anonymous=True)
+    records = [r for one in passers_by(4) for r in recorder.news(one)] + recorder.last_news()
+    assert {r["type"] for r in records} == {"source", "aggregate"}
+    assert records[-1]["people"] == 0 and records[-1]["groups"] == []
+    assert '"id"' not in "".join(map(to_json, records))
+
+
+def test_cameras_are_kept_apart():
+    recorder = Recorder(run=new_run())
+    for i in range(3):
+        for camera in ("door", "yard"):
+            recorder.news(result(i, [track(1)], {1: person()}, camera=camera))
+    recorder.news(result(3, [], camera="door"))
+    last = recorder.last_news()
+    assert [(r["type"], r["camera"]) for r in last] == [
+        ("aggregate", "door"),
+        ("person", "yard"),
+        ("aggregate", "yard"),
+    ]
+    assert [r["people"] for r in last if r["type"] == "aggregate"] == [1, 1]
+
+
+def test_a_live_frame_tells_how_old_it_is():
+    live = FrameResult(Frame(PICTURE, 0, 0.0, arrived_s=0.0))
+    record = check(Recorder(run=new_run()).frame(live))
+    assert record["latency_ms"] > 0
+
+
+def test_runs_have_names_of_their_own():
+    assert len({new_run() for _ in range(100)}) == 100

@@ -1,0 +1,244 @@
+import hashlib
+import hmac
+import json
+import logging
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from errors import SinkError
+from tests.results import passers_by, person, result, track
+from tests.test_records import check
+from video import webhook
+from video.records import Recorder, new_run
+from video.webhook import Webhook
+
+
+class Server:
+    """Takes POSTs; answers with the scripted codes, then with 200. None: says nothing."""
+
+    def __init__(self, codes=(), port=0):
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.change = threading.Condition()
+        self.released = threading.Event()
+        script = iter(codes)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                code = next(script, 200)
+                with outer.change:
+                    outer.requests.append((self.path, dict(self.headers), body))
+                    outer.change.notify_all()
+                if code is None:
+                    outer.released.wait(30)
+                    return
+                self.send_response(code)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.http.server_port
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def records(self):
+        return [r for _, _, body in self.requests for r in json.loads(body)["records"]]
+
+    def wait_for(self, count):
+        with self.change:
+            assert self.change.wait_for(lambda: len(self.requests) >= count, 20)
+
+    def close(self):
+        self.released.set()
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*codes, port=0):
+        servers.append(Server(codes, port))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(webhook, "_GATHER_S", 0.0)
+
+
+def hook(port, path="/hook", user="", **options):
+    recorder = Recorder(run=options.pop("run", new_run()))
+    address = f"http://{user}127.0.0.1:{port}{path}"
+    return Webhook(address, recorder, first_wait_s=0.01, **options)
+
+
+def visit(sink, first_id=1):
+    for one in passers_by(1, first_id=first_id):
+        sink.write(None, one)
+
+
+def told(records):
+    return [(r["type"], r.get("event"), r.get("id")) for r in records]
+
+
+VISIT = [("source", None, None), ("person", "appeared", 1), ("person", "left", 1)]
+
+
+def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve):
+    server = serve()
+    sink = hook(server.port, "/hook?a=1")
+    visit(sink)
+    sink.close()
+    sink.close()
+    assert sink.closed
+    assert told(server.records()) == [*VISIT, ("aggregate", None, None)]
+    for path, headers, body in server.requests:
+        check(json.loads(body))
+        assert path == "/hook?a=1"
+        assert headers["Content-Type"] == "application/json"
+        assert headers["Idempotency-Key"] == json.loads(body)["key"]
+        assert "X-Signature-256" not in headers
+
+
+def test_records_that_wait_go_out_together(serve, monkeypatch):
+    monkeypatch.setattr(webhook, "_GATHER_S", 60.0)  # cut short by close()
+    server = serve()
+    sink = hook(server.port)
+    for i in range(1, 41):
+        visit(sink, 2 * i)
+    sink.close()
+    sizes = [len(json.loads(body)["records"]) for _, _, body in server.requests]
+    assert sizes == [50, 32]
+
+
+def test_a_batch_is_tried_again_with_its_key_until_it_arrives(serve, caplog):
+    server = serve(500, 503, 429)
+    sink = hook(server.port)
+    visit(sink)
+    server.wait_for(4)
+    sink.close()
+    bodies = [body for _, _, body in server.requests[:4]]
+    assert len(set(bodies)) == 1
+    assert len({headers["Idempotency-Key"] for _, headers, _ in server.requests[:4]}) == 1
+    keys = [json.loads(body)["key"] for _, _, body in server.requests[3:]]
+    assert len(set(keys)) == len(keys)
+    trouble, well = [r.getMessage() for r in caplog.records]
+    assert "answers 500; trying again" in trouble and "works again" in well
+
+
+def test_what_a_server_missed_while_down_arrives_when_it_is_back():
+    first = Server()
+    port = first.port
+    sink = hook(port)
+    visit(sink)
+    first.wait_for(1)
+    first.close()
+    visit(sink, 11)
+    time.sleep(0.1)
+    back = Server(port=port)
+    try:
+        back.wait_for(1)
+        sink.close()
+        assert ("person", "left", 11) in told(back.records())
+    finally:
+        back.close()
+
+
+def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(serve, monkeypatch, caplog):
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
+    server = serve(*[None] * 100)
+    sink = hook(server.port)
+    visit(sink)
+    server.wait_for(1)
+    for i in range(1000):
+        visit(sink, 2 * i + 11)
+    sink.close()
+    assert len(sink._outbox) <= webhook.QUEUE_DEPTH
+    lines = [r.getMessage() for r in caplog.records]
+    assert sum("the oldest are dropped" in line for line in lines) == 1
+    assert "records were not delivered" in lines[-1]
+
+
+def test_of_too_many_records_the_newest_are_kept(monkeypatch):
+    monkeypatch.setattr(webhook, "QUEUE_DEPTH", 10)
+    monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
+    sink = hook(9)  # nothing listens there
+    for i in range(50):
+        visit(sink, 2 * i + 1)
+    waiting = told(sink._outbox._queue)
+    assert len(waiting) == 10 and waiting[-1] == ("person", "left", 99)
+    assert sink._outbox.dropped >= 80
+    sink.close()
+
+
+@pytest.mark.parametrize("code", [301, 400, 401, 404, 410])
+def test_what_a_server_refuses_is_given_up_and_told_once(code, serve, caplog):
+    server = serve(code, code)
+    sink = hook(server.port)
+    visit(sink)
+    server.wait_for(1)
+    visit(sink, 11)
+    server.wait_for(2)
+    sink.close()
+    keys = [headers["Idempotency-Key"] for _, headers, _ in server.requests]
+    assert len(set(keys)) == len(keys)
+    assert [f"answers {code}" in r.getMessage() for r in caplog.records].count(True) == 1
+
+
+def test_the_body_is_signed(serve):
+    server = serve()
+    sink = hook(server.port, secret="hush")
+    visit(sink)
+    sink.close()
+    for _, headers, body in server.requests:
+        want = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
+        assert headers["X-Signature-256"] == f"sha256={want}"
+
+
+def test_secrets_stand_in_no_message(serve, caplog):
+    caplog.set_level(logging.DEBUG)
+    server = serve(500, 401)
+    sink = hook(server.port, "/path-s3cret?token=s3cret", "joe:s3cr@et@", secret="s3cret-key")
+    visit(sink)
+    server.wait_for(2)
+    sink.close()
+    assert server.requests[0][1]["Authorization"] == "Basic am9lOnMzY3JAZXQ="  # joe:s3cr@et
+    shown = caplog.text + repr(sink) + sink.name + repr(threading.enumerate())
+    assert "s3cr" not in shown and "joe" not in shown
+    assert b"s3cr" not in b"".join(body for _, _, body in server.requests)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "hook", "ftp://host/s3cret", "http://", "https://joe:s3cret@/x", "http://h:99999/s3cret"],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_being_told(address):
+    with pytest.raises(SinkError, match="https://host/path") as caught:
+        Webhook(address, Recorder(run=new_run()))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_end_of_a_run_sends_those_who_were_still_there(serve):
+    server = serve()
+    sink = hook(server.port)
+    sink.write(None, result(0, [track(3)], {3: person()}))
+    sink.close()
+    assert ("person", "left", 3) in told(server.records())
+    with pytest.raises(ValueError, match="after close"):
+        sink.write(None, result(1))

@@ -1,0 +1,50 @@
+"""Where faces are or have just been: what has to be hidden when faces must not be seen."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from structures import Float32, Track
+from tracking.boxes import iou_matrix
+
+KEEP_S = 1.0
+NOWHERE: Float32 = np.zeros((0, 4), np.float32)
+_GOES_ON = 0.3  # overlap from which a box is the one of the frame before
+
+
+class FacePlaces:
+    """Remembers the places of one source's faces.
+
+    A place is what was detected, or where a track of any state lies. One that no place of
+    the next frame overlaps was lost: the face may still be there, unfound, so that it
+    remains a place for `keep_s` more.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S) -> None:
+        """Start with none; `keep_s` is in seconds of `Frame.time_s`."""
+        self._keep_s = keep_s
+        self._now = NOWHERE
+        self._lost: list[tuple[Float32, float]] = []
+
+    def update(self, found: Float32, tracks: Collection[Track], time_s: float) -> Float32:
+        """Take in one frame.
+
+        Args:
+            found: (N, 4) float32 xyxy, all detections, in whatever part was searched.
+            tracks: all live ones.
+            time_s: of the frame.
+
+        Returns:
+            (M, 4) float32 xyxy, every place in this frame; boxes may overlap.
+        """
+        before, self._now = self._now, np.concatenate([found, *(t.box[None] for t in tracks)])
+        overlap = iou_matrix(before, self._now).max(axis=1, initial=0.0)
+        until_s = time_s + self._keep_s
+        self._lost = [place for place in self._lost if place[1] > time_s]
+        self._lost += [(box, until_s) for box in before[overlap < _GOES_ON]]
+        return np.concatenate([self._now, *(box[None] for box, _ in self._lost)])
+
+    def reset(self) -> None:
+        """Forget all, as after a cut."""
+        self._now = NOWHERE
+        self._lost.clear()

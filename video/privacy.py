@@ -1,0 +1,44 @@
+"""Hides faces in frames, before anything else sees the picture."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from structures import Float32, Frame, Image
+from tracking.boxes import grow
+
+# How each kind enlarges what little it leaves of a face.
+HIDING = {"pixelate": cv2.INTER_NEAREST, "blur": cv2.INTER_CUBIC}
+MARGIN = 0.25  # of the box's extent, on every side: hair and ears, and a box that lags behind
+CELLS = 8  # across the grown box, so five or six across the face
+
+
+def hide_faces(frame: Frame, boxes: Float32, kind: str) -> Frame:
+    """Return the frame with its faces hidden in a new picture; see `hide`."""
+    image = frame.image.copy()
+    hide(image, boxes, kind)
+    return replace(frame, image=image)
+
+
+def hide(image: Image, boxes: Float32, kind: str) -> None:
+    """Hide what lies in `boxes` and around them; `image` is changed in place.
+
+    Of each grown box `CELLS` x `CELLS` mean colours are left, whatever its size.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, writable.
+        boxes: (N, 4) float32 xyxy pixels; may leave the picture. One that is not finite is
+            left out.
+        kind: out of `HIDING`.
+    """
+    height, width = image.shape[:2]
+    grown = grow(boxes[np.isfinite(boxes).all(axis=1)], MARGIN)
+    low = np.clip(np.floor(grown[:, :2]), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(grown[:, 2:]), 0, (width, height)).astype(int)
+    for (x1, y1), (x2, y2) in zip(low, high, strict=True):
+        region = image[y1:y2, x1:x2]
+        if region.size:
+            cells = min(CELLS, x2 - x1), min(CELLS, y2 - y1)
+            few = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
+            cv2.resize(few, (x2 - x1, y2 - y1), dst=region, interpolation=HIDING[kind])
