@@ -193,6 +193,18 @@ class Loop:
             for camera in self._cameras
         )
 
+    @property
+    def ended(self) -> bool:
+        """Whether all sources came to their end."""
+        return all(camera.ended for camera in self._cameras)
+
+    def linger(self) -> None:
+        """Keep the last results before the sinks' eyes, for ever or until one is closed."""
+        while not any(sink.closed for sink in self._sinks):
+            for camera in self._cameras:
+                self._refresh(camera.latest)
+            time.sleep(TICK_S)
+
     def summary(self) -> str:
         """One line for the end of the run; for each camera, where there are several."""
         return "\n".join(

@@ -28,6 +28,7 @@ examples:
   python stream.py --src rtsp://user:password@camera/stream --no-window \\
                    --events events.jsonl --people people.csv   a camera, exported
   python stream.py --src 0 --src rtsp://door/stream            two cameras
+  python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
 
@@ -113,6 +114,17 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--events", metavar="FILE.jsonl", help="one JSON object a frame; - is standard output"
     )
     out.add_argument("--people", metavar="FILE.csv", help="one row a person")
+    out.add_argument(
+        "--serve",
+        metavar="[HOST:]PORT",
+        help="show everything on a page in the browser, to this machine only unless HOST says "
+        "otherwise; films then play at their own speed",
+    )
+    out.add_argument(
+        "--token",
+        metavar="SECRET",
+        help="what the page asks for; needed where others reach it; can be FACES_TOKEN instead",
+    )
     _add_delivery_options(out)
     out.add_argument(
         "--stills", default=".", metavar="DIR", help="where s saves stills (default: here)"

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import stream
+import stream_sources
 from tests.fakes import ConstantEstimator, ScriptedDetector
 from tests.test_mqtt import Broker, Listener
 from tests.test_webhook import Server
@@ -30,7 +31,7 @@ def camera():
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            data = stream.SAMPLE.read_bytes()
+            data = stream_sources.SAMPLE.read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

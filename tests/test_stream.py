@@ -11,6 +11,9 @@ import av
 import pytest
 
 import stream
+import stream_sinks
+import stream_sources
+from errors import SinkError, SourceError
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,17 +104,17 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, ca
 
 def test_the_source_is_never_overwritten(tmp_path, capsys):
     film_path = tmp_path / "film.mp4"
-    film_path.write_bytes(stream.SAMPLE.read_bytes())
+    film_path.write_bytes(stream_sources.SAMPLE.read_bytes())
     assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
     assert "source" in one_line(capsys)
-    assert film_path.read_bytes() == stream.SAMPLE.read_bytes()
+    assert film_path.read_bytes() == stream_sources.SAMPLE.read_bytes()
 
 
 def test_the_bundled_sample_is_never_overwritten(capsys):
-    before = stream.SAMPLE.read_bytes()
-    assert run_main("--src", "sample", "--no-window", "--output", str(stream.SAMPLE)) == 2
+    before = stream_sources.SAMPLE.read_bytes()
+    assert run_main("--src", "sample", "--no-window", "--output", str(stream_sources.SAMPLE)) == 2
     assert "source" in one_line(capsys)
-    assert stream.SAMPLE.read_bytes() == before
+    assert stream_sources.SAMPLE.read_bytes() == before
 
 
 def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch, quick_stages):
@@ -129,8 +132,8 @@ def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch
 def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
     tmp_path, capsys, monkeypatch, quick_stages
 ):
-    lost = stream.SourceError("camera lost")
-    monkeypatch.setattr(stream, "open_source", lambda *_, **__: failing_source(5, lost))
+    lost = SourceError("camera lost")
+    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: failing_source(5, lost))
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 2
     assert "camera lost" in one_line(capsys)
@@ -140,7 +143,7 @@ def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
 
 def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_stages):
     interrupted = ListSource(film(25), error=KeyboardInterrupt())
-    monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
+    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: interrupted)
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
     assert " frames in " in capsys.readouterr().err
@@ -151,15 +154,15 @@ def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_
 def test_a_second_ctrl_c_does_not_cut_the_recording_short(
     tmp_path, capsys, monkeypatch, quick_stages
 ):
-    class Impatient(stream.Recording):
+    class Impatient(stream_sinks.Recording):
         def close(self):
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             super().close()
 
-    monkeypatch.setattr(stream, "Recording", Impatient)
+    monkeypatch.setattr(stream_sinks, "Recording", Impatient)
     interrupted = ListSource(film(25), error=KeyboardInterrupt())
-    monkeypatch.setattr(stream, "open_source", lambda *_, **__: interrupted)
+    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: interrupted)
     before = signal.getsignal(signal.SIGINT)
     video = tmp_path / "out.mp4"
     assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
@@ -224,10 +227,10 @@ def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path, q
     video, events = tmp_path / "o.mp4", tmp_path / "o.jsonl"
     outputs = ["--output", str(video), "--events", str(events)]
 
-    class Full(stream.Recording):
-        failed = stream.SinkError("disk full")
+    class Full(stream_sinks.Recording):
+        failed = SinkError("disk full")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "Recording", Full)
+        patch.setattr(stream_sinks, "Recording", Full)
         assert run_main("--src", "test:64x48,duration=1", "--no-window", *outputs) == 2
     assert events.read_text().count('"type":"frame"') == 25

@@ -1,12 +1,12 @@
 """The hand-offs between threads: order, newest-wins, errors, and closing at any moment."""
 
+import asyncio
 import signal
 import threading
 
 import pytest
 
-from video import threads
-from video.threads import Newest, ReadAhead, WriterThread, call_with_deadline
+from video.threads import LoopThread, Newest, ReadAhead, WriterThread, call_with_deadline, readers
 
 SAFETY_S = 10.0  # only ever reached by a test that fails
 
@@ -82,7 +82,7 @@ def test_read_ahead_is_never_more_than_its_slots_and_one_item_ahead():
     reader = ReadAhead(produce)
     for taken in range(20):
         assert reader.take(SAFETY_S) == taken
-        assert len(produced) <= taken + 1 + threads._DEPTH + 1
+        assert len(produced) <= taken + 1 + readers._DEPTH + 1
     reader.close()
 
 
@@ -166,7 +166,7 @@ def test_close_ends_a_consumer_that_waits_in_another_thread(kind):
 
 
 def test_close_returns_although_the_worker_is_stuck_in_a_read(monkeypatch):
-    monkeypatch.setattr(threads, "_JOIN_S", 0.01)
+    monkeypatch.setattr(readers, "_JOIN_S", 0.01)
     unblock, left = threading.Event(), threading.Event()
 
     def produce(stop):
@@ -377,3 +377,61 @@ def test_a_result_that_comes_too_late_is_discarded():
     unblock.set()
     assert discarded.wait(SAFETY_S)
     assert late == ["late"]
+
+
+# a loop beside
+
+
+def test_a_loop_thread_returns_what_its_work_gives_and_raises_what_it_raises():
+    loop = LoopThread()
+
+    async def double(number):
+        await asyncio.sleep(0)
+        return 2 * number
+
+    async def fail():
+        raise OSError("broken")
+
+    assert loop.call(double(21), SAFETY_S) == 42
+    with pytest.raises(OSError, match="broken"):
+        loop.call(fail(), SAFETY_S)
+    loop.close()
+
+
+def test_work_that_takes_too_long_is_cancelled():
+    loop = LoopThread()
+    cancelled = threading.Event()
+
+    async def hang():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(TimeoutError):
+        loop.call(hang(), 0.01)
+    assert cancelled.wait(SAFETY_S)
+    loop.close()
+
+
+def test_closing_a_loop_thread_ends_its_work_and_its_thread():
+    threads_before = threading.active_count()
+    loop = LoopThread()
+    begun, ended = threading.Event(), threading.Event()
+    tasks = []
+
+    async def hang():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    loop.soon(lambda: tasks.append(asyncio.ensure_future(hang())))
+    assert begun.wait(SAFETY_S)
+    loop.close()
+    loop.close()
+    assert ended.is_set()
+    assert threading.active_count() == threads_before
+    loop.soon(begun.clear)
+    assert begun.is_set(), "nothing is called after close()"

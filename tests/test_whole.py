@@ -8,11 +8,13 @@ import psutil
 import pytest
 
 import stream
+import stream_sinks
+import stream_sources
 from tracking.boxes import iou_matrix
 
 pytestmark = pytest.mark.slow
 
-TRUTH = json.loads(stream.SAMPLE.with_suffix(".json").read_text())
+TRUTH = json.loads(stream_sources.SAMPLE.with_suffix(".json").read_text())
 # The default model sees this portrait of a woman of 41 as 29; the research weights do, too.
 AGE_TOLERANCE_YEARS = 8
 SEEN_TOO_YOUNG = "Eileen Collins"
@@ -110,12 +112,12 @@ def test_people_who_cross_keep_their_ids(data_dir, tmp_path):
 def test_memory_stays_flat_over_a_long_film(data_dir, tmp_path, monkeypatch):
     resident_mb = []
 
-    class Watched(stream.EventsWriter):
+    class Watched(stream_sinks.EventsWriter):
         def write(self, picture, result):
             super().write(picture, result)
             if result.frame.index in (200, 4799):
                 resident_mb.append(psutil.Process().memory_info().rss / 2**20)
 
-    monkeypatch.setattr(stream, "EventsWriter", Watched)
+    monkeypatch.setattr(stream_sinks, "EventsWriter", Watched)
     events_of(tmp_path, "--src", str(data_dir / "clips" / "talking_head_long.mp4"))
     assert resident_mb[1] - resident_mb[0] < 30

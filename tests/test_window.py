@@ -12,7 +12,8 @@ import pytest
 
 from structures import Frame, FrameResult
 from video.outputs import write_whole
-from video.window import DisplayProbe, Pacer, Window
+from video.pacing import Pacer
+from video.window import DisplayProbe, Window
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform.startswith("linux")

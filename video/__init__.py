@@ -75,10 +75,12 @@ class Sink(Protocol):
 
     Attributes:
         closed: the user closed it (a window) or `close()` was called.
-        wants_picture: whether `write` uses its picture; where no sink does, none is drawn.
+        wants_picture: whether `write` uses its picture, asked before each frame; where no
+            sink does, none is drawn.
     """
 
-    wants_picture: bool
+    @property
+    def wants_picture(self) -> bool: ...  # noqa: D102
 
     @property
     def closed(self) -> bool: ...  # noqa: D102

@@ -15,11 +15,11 @@ import cv2
 from errors import SinkError
 from structures import FrameResult, Image
 from video.outputs import write_whole
+from video.pacing import Pacer
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
 _FOR_EVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
-_LATE_S = 0.25  # further behind than that is given up, not made up for
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
 _SMALLEST_HEIGHT = 360
 
@@ -73,31 +73,6 @@ class DisplayProbe:
             display = os.environ.get("DISPLAY", "")
             self._problem = f"no window can be opened on the display {display!r}: {_REMEDY}"
         return self._problem
-
-
-class Pacer:
-    """Says how long to wait so that a file plays at its true speed.
-
-    A short delay is made up for; after a long one, a pause or a jump, play goes on from
-    where it is.
-    """
-
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-        self._last_s = 0.0
-
-    def wait_s(self, time_s: float, now_s: float) -> float:
-        """Return the seconds until the frame of media time `time_s` is due, 0 if it is late."""
-        late_s = 0.0 if self._offset_s is None else now_s - time_s - self._offset_s
-        if self._offset_s is None or late_s > _LATE_S or time_s < self._last_s:
-            self._offset_s = now_s - time_s
-            late_s = 0.0
-        self._last_s = time_s
-        return max(0.0, -late_s)
-
-    def restart(self) -> None:
-        """Let the next frame be due at once."""
-        self._offset_s = None
 
 
 class Window:

@@ -1,0 +1,150 @@
+"""Threads that read: a producer's items are handed over through a bounded slot."""
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Producer = Callable[[threading.Event], Generator[T, None, None]]
+
+_DEPTH = 4  # items read ahead; a 4K picture takes 25 MB
+_JOIN_S = 1.5
+
+log = logging.getLogger(__name__)
+
+
+class _Reader(Generic[T]):
+    """Runs a producer in a thread and hands its items over through a bounded slot.
+
+    The producer's generator is advanced and closed in the worker only, so that what it
+    opened is released by the thread that used it. It looks at the stop event wherever
+    it can loop for long without yielding.
+
+    Args:
+        produce: gives the items; runs in the thread.
+        name: of the thread, for debuggers.
+        arrived: set whenever an item or the end has come; several readers may share one,
+            so that a single wait is enough for all of them.
+
+    Attributes:
+        dropped: items overwritten by newer ones since the first `take` (what arrives
+            while the models still load is not a loss).
+    """
+
+    _keeps_all: bool
+
+    def __init__(
+        self,
+        produce: Producer[T],
+        name: str = "reader",
+        arrived: threading.Event | None = None,
+    ) -> None:
+        self.dropped = 0
+        self._taken = False
+        self._produce = produce
+        self._arrived = arrived
+        self._slots: deque[T] = deque()
+        self._change = threading.Condition()
+        self._stop = threading.Event()
+        self._finished = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with contextlib.closing(self._produce(self._stop)) as items:
+                for item in items:
+                    if not self._offer(item):
+                        break
+        except BaseException as error:  # whatever it was, the consumer must hear of it
+            self._error = error
+        with self._change:
+            self._finished = True
+            self._announce()
+
+    def _announce(self) -> None:
+        """Wake those who wait; the condition is held."""
+        self._change.notify_all()
+        if self._arrived is not None:
+            self._arrived.set()
+
+    def _offer(self, item: T) -> bool:
+        """Put `item` into a slot; False once the reader was closed."""
+        with self._change:
+            if self._keeps_all:
+                self._change.wait_for(lambda: len(self._slots) < _DEPTH or self._stop.is_set())
+            else:
+                self.dropped += len(self._slots) if self._taken else 0
+                self._slots.clear()
+            if self._stop.is_set():
+                return False
+            self._slots.append(item)
+            self._announce()
+            return True
+
+    def _await_item(self, timeout_s: float | None) -> None:
+        """Return when an item is there; raise as `take` does. The condition is held."""
+        arrived = self._change.wait_for(
+            lambda: self._slots or self._finished or self._stop.is_set(), timeout_s
+        )
+        if self._stop.is_set():
+            raise StopIteration
+        if not arrived:
+            raise TimeoutError(f"nothing arrived for {timeout_s:g} s")
+        if not self._slots:
+            raise self._error or StopIteration
+
+    def peek(self, timeout_s: float | None = None) -> T:
+        """Return what `take` would return now, and leave it there. Raises as `take` does."""
+        with self._change:
+            self._await_item(timeout_s)
+            return self._slots[0]
+
+    def take(self, timeout_s: float | None = None) -> T:
+        """Wait for the next item and return it.
+
+        Args:
+            timeout_s: how long to wait; None waits until there is one or none will come.
+
+        Raises:
+            TimeoutError: nothing arrived in time; it may be tried again.
+            StopIteration: the producer came to its end, or the reader was closed.
+            BaseException: what the producer raised, after the items it gave before.
+        """
+        with self._change:
+            self._await_item(timeout_s)
+            self._taken = True
+            self._change.notify_all()
+            return self._slots.popleft()
+
+    def close(self, join_s: float | None = None) -> None:
+        """Stop the worker and join it; may be called again, and from any thread.
+
+        Args:
+            join_s: how long to wait for a worker inside a read, None = 1.5; it stops by
+                itself after that read.
+        """
+        self._stop.set()
+        with self._change:
+            self._slots.clear()
+            self._change.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_S if join_s is None else join_s)
+            if self._thread.is_alive():
+                log.debug("%s is still inside a read and will stop after it", self._thread.name)
+
+
+class ReadAhead(_Reader[T]):
+    """Reads a few items ahead; none is lost, the producer waits for room."""
+
+    _keeps_all = True
+
+
+class Newest(_Reader[T]):
+    """Keeps the newest item only, so that a slow consumer never falls behind."""
+
+    _keeps_all = False

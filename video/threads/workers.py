@@ -1,0 +1,145 @@
+"""Threads that work for somebody: searches, one call that may hang, an asyncio loop."""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+_JOIN_S = 1.5
+
+
+class Crew(Generic[T]):
+    """Runs calls in threads, each of which makes a tool for itself when it is first needed.
+
+    Args:
+        make_tool: makes what the calls need and cannot share: a detector, for one.
+        size: how many calls run at a time, at least 1.
+
+    Attributes:
+        size: as given.
+    """
+
+    def __init__(self, make_tool: Callable[[], T], size: int) -> None:
+        self.size = size
+        self._make_tool = make_tool
+        self._mine = threading.local()
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
+
+    def submit(self, call: Callable[[T], R]) -> Future[R]:
+        """Begin `call(tool)` as soon as a thread is free; the future has what came of it."""
+        return self._pool.submit(self._run, call)
+
+    def _run(self, call: Callable[[T], R]) -> R:
+        if not hasattr(self._mine, "tool"):
+            self._mine.tool = self._make_tool()
+        return call(self._mine.tool)
+
+    def close(self) -> None:
+        """Let the calls that run come to their end, and no other begin; may be called again."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class LoopThread:
+    """An asyncio loop in a thread of its own.
+
+    Args:
+        name: of the thread, for debuggers.
+    """
+
+    def __init__(self, name: str = "loop") -> None:
+        import asyncio  # takes a tenth of a second, and only a web page needs it
+
+        self._asyncio = asyncio
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """Run `work` in the loop and return its result, or raise what it raises.
+
+        Raises:
+            TimeoutError: it took longer than `timeout_s`; it has been cancelled.
+        """
+        future = self._asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_s)
+        finally:
+            future.cancel()
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Let the loop call `function`; never waits, does nothing after `close()`."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
+
+    def close(self) -> None:
+        """Cancel what still runs, stop the loop and join its thread; may be called again."""
+        if self._loop.is_closed():
+            return
+        with contextlib.suppress(TimeoutError):
+            self.call(self._cancel_all(), _JOIN_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_JOIN_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        others = self._asyncio.all_tasks() - {self._asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await self._asyncio.gather(*others, return_exceptions=True)
+
+
+def call_with_deadline(
+    function: Callable[[], T], timeout_s: float, discard: Callable[[T], None]
+) -> T:
+    """Return `function()`, run in a thread of its own, or raise what it raises.
+
+    Ctrl-C is heard meanwhile. `discard` is called with a result that comes too late.
+
+    Raises:
+        TimeoutError: it has not returned within `timeout_s`.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = function()
+        except BaseException as error:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            return
+        if future.set_running_or_notify_cancel():
+            future.set_result(result)
+        else:
+            discard(result)
+
+    threading.Thread(target=run, name="deadline", daemon=True).start()
+    try:
+        wait([future], timeout_s)
+    finally:
+        too_late = future.cancel()
+    if too_late:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    return future.result()
+
+
+def end_with_parent() -> None:
+    """Have this process end at once when the one that started it has ended.
+
+    Killed, a program cannot tell its worker processes; they would wait for ever. Without
+    effect in a process that `multiprocessing` did not start.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

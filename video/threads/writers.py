@@ -1,0 +1,216 @@
+"""Threads that write: items are taken from a bounded queue, waiting or dropping."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_JOIN_S = 1.5
+
+log = logging.getLogger(__name__)
+
+
+class WriterThread(Generic[T]):
+    """Calls `write(item)` in a thread of its own, in the order of submission.
+
+    `submit` waits while the queue is full and drops nothing; `offer` never waits. `write`
+    is not called again once it raised, nor after `close()`: what it writes to can be
+    finished in the caller's thread.
+
+    Args:
+        write: called in the worker with one item at a time.
+        depth: how many items may wait.
+        patience_s: how long `submit` and `close` wait for a writer that is stuck.
+        name: of the thread, for debuggers.
+    """
+
+    def __init__(
+        self, write: Callable[[T], None], depth: int = 8, patience_s: float = 10.0, name: str = ""
+    ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._write = write
+        self._depth = depth
+        self._patience_s = patience_s
+        self._queue: deque[T] = deque()
+        self._change = threading.Condition()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._reported = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=name or "writer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._change:
+                    self._change.wait_for(lambda: self._queue or self._closing)
+                    if not self._queue:
+                        return
+                    item = self._queue.popleft()
+                    self._change.notify_all()
+                self._write(item)
+        except BaseException as error:  # whatever it was, the submitter must hear of it
+            with self._change:
+                self._error = error
+                self._queue.clear()
+        finally:
+            with self._change:
+                self._stopped = True
+                self._change.notify_all()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `write` has returned for the last time."""
+        return self._stopped
+
+    def submit(self, item: T) -> None:
+        """Queue `item`, waiting for room.
+
+        Raises:
+            ValueError: after `close()`.
+            TimeoutError: the queue stayed full for `patience_s`.
+            BaseException: what `write` raised for an earlier item.
+        """
+        with self._change:
+            has_room = self._change.wait_for(
+                lambda: len(self._queue) < self._depth or self._closing or self._error,
+                self._patience_s,
+            )
+            self._raise_error()
+            if self._closing:
+                raise ValueError(f"want submit() before close(), got {type(item).__name__} after")
+            if not has_room:
+                raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+            self._queue.append(item)
+            self._change.notify_all()
+
+    def offer(self, item: T) -> bool:
+        """Queue `item` if there is room now; returns whether there was. Raises as `submit`."""
+        with self._change:
+            self._raise_error()
+            if self._closing:
+                raise ValueError(f"want offer() before close(), got {type(item).__name__} after")
+            if len(self._queue) >= self._depth:
+                return False
+            self._queue.append(item)
+            self._change.notify_all()
+            return True
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued."""
+        return len(self._queue)
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self._reported = True
+            raise self._error
+
+    def close(self) -> None:
+        """Write what is queued, stop the worker and join it; may be called again.
+
+        Where Ctrl-C interrupts it the worker goes on: see `stopped`.
+
+        Raises:
+            TimeoutError: the worker is stuck in `write`.
+            BaseException: what `write` raised, unless it was raised already.
+        """
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+            # Not by join() and is_alive(): after Ctrl-C in the one the other is wrong.
+            if not self._change.wait_for(lambda: self._stopped, self._patience_s):
+                raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
+        self._thread.join()
+        if not self._reported:
+            self._raise_error()
+
+
+class Outbox(Generic[T]):
+    """Hands items to a worker that may be stuck for long: `put` never waits.
+
+    Where the queue is full its oldest item is dropped, counted, and the first such loss
+    logged. The worker is one call of `serve`, which takes items until `closing` is set and
+    nothing is left, or nothing more can be done.
+
+    Attributes:
+        dropped: items lost so far because the queue was full.
+
+    Args:
+        serve: called once, in the worker, with this object.
+        depth: how many items may wait.
+        name: of the thread; named in the log too.
+    """
+
+    def __init__(self, serve: Callable[["Outbox[T]"], None], depth: int, name: str) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.dropped = 0
+        self._serve = serve
+        self._depth = depth
+        self._queue: deque[T] = deque()
+        self._change = threading.Condition()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._serve(self)
+        except BaseException as error:  # whatever it was, the next `put` must tell it
+            self._error = error
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called: deliver what is left, and return."""
+        return self._closing
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, items: Iterable[T]) -> None:
+        """Queue `items`.
+
+        Raises:
+            BaseException: what the worker raised, once; items are passed over from then on.
+        """
+        self.check()
+        with self._change:
+            self._queue.extend(items)
+            lost = max(len(self._queue) - self._depth, 0)
+            if lost and not self.dropped:
+                log.warning("%s: too many are waiting; the oldest are dropped", self._thread.name)
+            self.dropped += lost
+            for _ in range(lost):
+                self._queue.popleft()
+            self._change.notify_all()
+
+    def check(self) -> None:
+        """Raise what the worker raised, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def take(self, most: int, timeout_s: float) -> list[T]:
+        """For the worker: wait for an item, then return up to `most`; none in time is []."""
+        with self._change:
+            self._change.wait_for(lambda: self._queue or self._closing, timeout_s)
+            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    def pause(self, seconds: float) -> None:
+        """For the worker: wait so long, or until `close` is called."""
+        with self._change:
+            self._change.wait_for(lambda: self._closing, seconds)
+
+    def close(self, patience_s: float) -> bool:
+        """Let the worker finish; returns whether it did so in time. May be called again."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()

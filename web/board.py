@@ -1,0 +1,141 @@
+"""What the frame loop leaves and the server takes: the newest of everything, under one lock."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structures import FrameResult, Image, SourceState
+from web.census import Census, Summary
+
+_PICTURES_WHILE_WAITING_S = 0.5  # how often a picture without a new frame is passed on
+_LINGER_S = 3.0  # pictures are drawn for so long after a still, in case another is asked for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posted:
+    """The newest of one camera.
+
+    Attributes:
+        result: what is known of its newest frame.
+        version: grows with every result that differs.
+        picture: (H, W, 3) uint8 BGR, the newest that was drawn; None while nobody watches.
+        picture_result: the result that the picture shows.
+        picture_version: grows with every picture.
+        frames: how many there have been.
+    """
+
+    result: FrameResult
+    version: int = 0
+    picture: Image | None = None
+    picture_result: FrameResult | None = None
+    picture_version: int = 0
+    frames: int = 0
+
+
+class Board:
+    """Hands over from the frame loop to the server's loop; neither waits for the other.
+
+    Args:
+        soon: lets the server's loop call a function.
+    """
+
+    def __init__(self, soon: Callable[[Callable[[], object]], None]) -> None:
+        self._soon = soon
+        self._lock = threading.Lock()
+        self._census = Census()
+        self._posted: dict[str, Posted] = {}
+        self._pictured_s: dict[str, float] = {}
+        self._event = asyncio.Event()
+        self._rung = False
+        self._viewers = 0
+        self._linger_until_s = 0.0
+        self._heard_s: float | None = None
+
+    # Of the frame loop
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody wants pictures."""
+        return self._viewers > 0 or time.monotonic() < self._linger_until_s
+
+    def post(self, picture: Image | None, result: FrameResult, *, new_frame: bool) -> None:
+        """Leave the newest result, and its picture where one was drawn.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR or None; must not be changed afterwards.
+            result: everything known of the frame.
+            new_frame: False where only the status can have changed.
+        """
+        now_s = time.monotonic()
+        with self._lock:
+            self._heard_s = now_s
+            before = self._posted.get(result.camera, Posted(result))
+            changed = new_frame or result.status != before.result.status or not before.version
+            if new_frame:
+                self._census.note(result, time.time())
+            if result.status.state is not SourceState.LIVE:
+                self._census.pause(result.camera)
+            if picture is not None and not changed:
+                waited_s = now_s - self._pictured_s.get(result.camera, 0.0)
+                if before.picture is not None and waited_s < _PICTURES_WHILE_WAITING_S:
+                    picture = None
+            shown, shows, number = before.picture, before.picture_result, before.picture_version
+            if picture is not None:
+                shown, shows, number = picture, result, number + 1
+                self._pictured_s[result.camera] = now_s
+            elif not self.is_watched:
+                shown = None
+            version, frames = before.version + changed, before.frames + new_frame
+            self._posted[result.camera] = Posted(result, version, shown, shows, number, frames)
+        if changed or picture is not None:
+            self._ring()
+
+    def _ring(self) -> None:
+        if not self._rung:
+            self._rung = True
+            self._soon(self._announce)
+
+    # Of the server's loop
+
+    def _announce(self) -> None:
+        self._rung = False
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+    async def news(self) -> None:
+        """Wait until something was posted."""
+        await self._event.wait()
+
+    def watch(self) -> None:
+        """Ask for pictures, until `unwatch` is called as often."""
+        self._viewers += 1
+
+    def unwatch(self, linger: bool = False) -> None:
+        """Ask for pictures no longer; `linger` keeps them for a few seconds more."""
+        self._viewers -= 1
+        if linger:
+            self._linger_until_s = time.monotonic() + _LINGER_S
+
+    @property
+    def viewers(self) -> int:
+        """How many watch at this moment."""
+        return self._viewers
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds since the frame loop was heard of; None before its first word."""
+        return None if self._heard_s is None else time.monotonic() - self._heard_s
+
+    def newest(self, camera: str | None) -> Posted | None:
+        """Return the newest of a camera, None = the first one; None where there is none yet."""
+        with self._lock:
+            if camera is None:
+                return next(iter(self._posted.values()), None)
+            return self._posted.get(camera)
+
+    def everything(self) -> tuple[dict[str, Posted], Summary]:
+        """Return the newest of all cameras, in the order of their first frames, and the census."""
+        with self._lock:
+            return dict(self._posted), self._census.summary(time.time())
