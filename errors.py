@@ -6,7 +6,7 @@
           PasswordError         or does not accept the user name or password
       SourceLostError           a source that was running and broke off
       WeightsError              weights missing, corrupt or of another architecture
-      EngineError               an engine that is unknown here, not installed or refuses a model
+      EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
 
 `training.chips` adds ChipsError: a set of training chips unknown, missing or damaged.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from detectors import DETECTORS
+from devices import ENGINES
 from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
-from estimators.engines import ENGINES
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
 

@@ -1,15 +1,14 @@
-"""Which engine runs the networks fastest here: OpenVINO, ONNX Runtime, TensorFlow.
+"""Which engine runs the networks fastest on this CPU: OpenVINO, ONNX Runtime, TensorFlow.
 
     python -m benchmarks.engines [--weights NAME ...] [--repeat N]
 
 Prints median milliseconds a call at several batch sizes, the engines taking turns call
 by call because machines drift, and the seconds from nothing to the first answer, each in
-a process of its own. Engines that are not installed are left out; ONNX Runtime is no
-engine of the program and is measured for comparison (pip install onnxruntime).
+a process of its own. Engines that are not installed are left out, and int8 where the
+weights have no such file. For GPUs see benchmarks.gpu.
 """
 
 import argparse
-import importlib.util
 import statistics
 import subprocess
 import sys
@@ -18,8 +17,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from devices import installed
 from errors import StreamError
-from estimators.engines import OpenVinoEngine, TensorFlowEngine
+from estimators.engines import make_engine
 from estimators.weights import Weights, find_weights, read_manifest
 from options import number
 from structures import Image
@@ -29,29 +29,30 @@ INPUT_SIZES = {"mobilenetv2": 96, "ssrnet": 64}
 Call = Callable[[Image], object]
 
 
-def _onnx_runtime(weights: Weights) -> Call:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Spinning threads take the core from whoever runs beside them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(
-        weights.path("onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-    return lambda chips: session.run(None, {name: chips.astype(np.float32)})
-
-
-ENGINES: dict[str, tuple[str, Callable[[Weights], Call]]] = {
-    "OpenVINO": ("openvino", OpenVinoEngine),
-    "ONNX Runtime": ("onnxruntime", _onnx_runtime),
-    "TensorFlow": ("tensorflow", TensorFlowEngine),
+ENGINES = {
+    "OpenVINO": ("openvino", "float32"),
+    "OpenVINO int8": ("openvino", "int8"),
+    "ONNX Runtime": ("onnxruntime", "float32"),
+    "ONNX Runtime int8": ("onnxruntime", "int8"),
+    "TensorFlow": ("tensorflow", "float32"),
 }
 
 
-def available() -> list[str]:
-    """The engines whose packages are installed."""
-    return [name for name, (package, _) in ENGINES.items() if importlib.util.find_spec(package)]
+def available(weights: Weights) -> list[str]:
+    """The engines whose packages and files there are."""
+    kinds = {"float32": "onnx", "int8": "onnx_int8"}
+    return [
+        label
+        for label, (engine, precision) in ENGINES.items()
+        if installed(engine) and kinds[precision] in weights.files
+    ]
+
+
+def make_call(label: str, weights: Weights) -> Call:
+    """The engine of that label as a function of chips."""
+    name, precision = ENGINES[label]
+    engine = make_engine(name, weights, device="cpu", precision=precision)
+    return lambda chips: engine.submit(chips)()
 
 
 def call_ms(calls: dict[str, Call], chips: Image, repeat: int) -> dict[str, float]:
@@ -86,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.weights:
             architecture = read_manifest()["models"][name]["architecture"]
             weights, size = find_weights(name, architecture), INPUT_SIZES[architecture]
-            engines = [options.once] if options.once else available()
-            calls = {engine: ENGINES[engine][1](weights) for engine in engines}
+            engines = [options.once] if options.once else available(weights)
+            calls = {engine: make_call(engine, weights) for engine in engines}
             if options.once:
                 calls[options.once](np.zeros((1, size, size, 3), np.uint8))
                 continue

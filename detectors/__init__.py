@@ -6,8 +6,10 @@ caller who decides when to search the whole picture again.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from devices import DEVICES, PRECISIONS, Way, first_that_works
+from errors import EngineError
 from structures import Detections, Float32, Image
 
 
@@ -45,25 +47,54 @@ class Detector(Protocol):
         ...
 
 
-def _mtcnn(min_face: int, upsample: int, threads: int, keen: bool) -> Detector:
-    from detectors.mtcnn_cascade import MtcnnDetector
+class _Settings(NamedTuple):
+    """The arguments of `make_detector`."""
 
-    if keen:
-        return MtcnnDetector(min_face=min_face, threads=threads, thresholds=(0.5, 0.6, 0.7))
-    return MtcnnDetector(min_face=min_face, threads=threads)
+    min_face: int
+    upsample: int
+    threads: int
+    keen: bool
+    device: str
+    precision: str
 
 
-def _dlib(min_face: int, upsample: int, threads: int, keen: bool) -> Detector:
+def _mtcnn(settings: _Settings) -> Detector:
+    from detectors.mtcnn_cascade import THRESHOLDS, MtcnnDetector
+    from detectors.mtcnn_nets import net_ways
+
+    def build(way: Way) -> Detector:
+        return MtcnnDetector(
+            settings.min_face,
+            thresholds=(0.5, 0.6, 0.7) if settings.keen else THRESHOLDS,
+            threads=settings.threads,
+            way=way,
+            exact=settings.precision == "float32",
+        )
+
+    return first_that_works(net_ways(device=settings.device), build)
+
+
+def _dlib(settings: _Settings) -> Detector:
     from detectors.dlib_hog import DlibHogDetector
 
-    return DlibHogDetector(upsample=upsample)
+    if settings.device == "gpu":
+        raise EngineError(
+            "detector dlib runs on the CPU only; use --detector mtcnn or --device auto"
+        )
+    return DlibHogDetector(upsample=settings.upsample)
 
 
-DETECTORS: dict[str, Callable[[int, int, int, bool], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
+DETECTORS: dict[str, Callable[[_Settings], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
 
 
 def make_detector(
-    name: str, min_face: int = 40, upsample: int = 0, threads: int = 0, keen: bool = False
+    name: str,
+    min_face: int = 40,
+    upsample: int = 0,
+    threads: int = 0,
+    keen: bool = False,
+    device: str = "cpu",
+    precision: str = "auto",
 ) -> Detector:
     """Build the detector called `name`; nothing that it does not need is imported.
 
@@ -71,15 +102,23 @@ def make_detector(
         name: a key of `DETECTORS`.
         min_face: smallest face side to look for, pixels (mtcnn).
         upsample: times the picture is doubled before the search (dlib).
-        threads: threads of the inference engine, 0 = as many as there are cores.
+        threads: of the inference engine on the CPU, 0 = as many as there are cores.
         keen: give what is only perhaps a face too, with a lower score (mtcnn).
+        device: one of `devices.DEVICES` (mtcnn).
+        precision: one of `devices.PRECISIONS`; all but "float32" let mtcnn's first net, which
+            only proposes, compute in bfloat16 on CPUs that have it.
 
     Raises:
-        ValueError: unknown name; the message lists the known ones.
+        ValueError: unknown name, device or precision; the message lists the known ones.
+        EngineError: a GPU is asked for and cannot be used.
     """
     if name not in DETECTORS:
         raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
-    return DETECTORS[name](min_face, upsample, threads, keen)
+    if device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return DETECTORS[name](_Settings(min_face, upsample, threads, keen, device, precision))
 
 
 __all__ = ["DETECTORS", "Detector", "make_detector"]

@@ -1,145 +1,121 @@
-"""P-, R- and O-Net of MTCNN as OpenVINO models, with the published weights.
+"""P-, R- and O-Net of MTCNN ready to run: one chain of layers, built for each engine.
 
-All three are chains of convolution, PReLU and max-pooling; a fully connected layer
-is a convolution as large as its input. What can be done once is done to the
-weights: pixels are scaled by the first kernel, the two class scores become their
-difference (the logit of the softmax), and the heads become one convolution.
-
-Reference:
-    Zhang, Zhang, Li, Qiao, "Joint Face Detection and Alignment using Multitask
-    Cascaded Convolutional Networks", 2016, figure 2.
+A runner takes (B, H, W, 3) uint8 BGR, B >= 1, and gives (B, channels, h, w) float32.
 """
 
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import joblib
 import numpy as np
-import openvino as ov
-import openvino.opset13 as ops
 
-from errors import WeightsError
-from inference import compile_for_cpu
+from detectors.mtcnn_layers import GEOMETRY, Layer, NetName, layers_of, read_weights
+from detectors.pyramid import CELL, STRIDE
+from devices import ON_CPU, Way, installed, require, ways
+from errors import EngineError
+from inference import compile_for_cpu, open_session, pieces, start_tensorflow, try_gpu
 from structures import Float32, Image
 
-NetName = Literal["pnet", "rnet", "onet"]
-
-_REMEDY = "run `pip install -r requirements-live.txt`"
-
-
-class Geometry(NamedTuple):
-    """What the weights do not say of a net.
-
-    Attributes:
-        side: the input's height and width in pixels; P-Net slides, its input may be larger.
-        pools: pooling window behind each of the first layers, stride 2; 0 for none.
-        heads: how many heads: box and class, and landmarks for O-Net.
-    """
-
-    side: int
-    pools: tuple[int, ...]
-    heads: int
+Runner = Callable[[Image], Float32]
+Shape = tuple[int | None, int | None, int | None, int]  # None = any
+_STRIP = 88  # rows of windows; measured: fewer cost more calls, more leave the cache
 
 
-GEOMETRY: dict[NetName, Geometry] = {
-    "pnet": Geometry(12, (2, 0, 0), 2),
-    "rnet": Geometry(24, (3, 3, 0, 0), 2),
-    "onet": Geometry(48, (3, 3, 2, 0, 0), 3),
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layer:
-    """One convolution (valid, stride 1), its PReLU and the max-pooling behind.
-
-    Attributes:
-        kernel: (out, in, height, width) float32.
-        bias: (out,) float32.
-        slope: (out,) float32 factor of negative values, or None for a linear layer.
-        pool: side of the pooling window (stride 2, partial windows count), 0 for none.
-    """
-
-    kernel: Float32
-    bias: Float32
-    slope: Float32 | None = None
-    pool: int = 0
-
-
-def read_weights(name: NetName) -> list[Float32]:
-    """Read a net's arrays from the installed package `mtcnn`, which is not imported.
-
-    Importing it would import TensorFlow.
-
-    Raises:
-        WeightsError: the package or its file is missing or unreadable.
-    """
-    spec = find_spec("mtcnn")
-    if spec is None or spec.origin is None:
-        raise WeightsError(f"MTCNN's weights: the package mtcnn is not installed; {_REMEDY}")
-    path = Path(spec.origin).parent / "assets" / "weights" / f"{name}.lz4"
-    try:
-        arrays = joblib.load(path)
-    except Exception as error:  # joblib raises whatever unpickling and lz4 raise
-        raise WeightsError(f"MTCNN's weights: cannot read {path.name}; {_REMEDY}") from error
-    return [np.asarray(array, np.float32) for array in arrays]
-
-
-def layers_of(name: NetName, arrays: list[Float32]) -> list[Layer]:
-    """Arrange a net's published arrays as layers for BGR pixels 0..255.
+class Net:
+    """One of the three nets, ready to run; not thread-safe.
 
     Args:
         name: which net.
-        arrays: kernel (height, width, in, out) or matrix (in, out), bias and slope of each
-            layer; then kernel and bias of the heads: box, landmarks (O-Net), classes.
-
-    Returns:
-        The layers; the last gives the channels `logit, 4 box offsets, (10 landmarks)`.
+        threads: on the CPU, 0 = as many as there are cores.
+        way: the engine and the device, see `net_ways`.
+        pad: whether batches are filled up, see `inference.pieces`; None = on GPUs.
+        bfloat16: compute in bfloat16; on OpenVINO, where `inference.has_bfloat16`.
 
     Raises:
-        WeightsError: not the arrays of such a net.
+        EngineError: the engine is not installed, or cannot use the GPU.
+        WeightsError: see `mtcnn_layers.read_weights`.
     """
-    geometry = GEOMETRY[name]
-    depth = len(geometry.pools)
-    if len(arrays) != 3 * depth + 2 * geometry.heads:
-        raise WeightsError(f"MTCNN's weights: {name} has {len(arrays)} arrays, not as published")
-    layers: list[Layer] = []
-    for i, pool in enumerate(geometry.pools):
-        kernel, bias, slope = arrays[3 * i : 3 * i + 3]
-        layers.append(Layer(_as_kernel(kernel, layers), bias, slope.ravel(), pool))
-    layers[0] = _fold_pixel_scaling(layers[0])
-    return [*layers, _join_heads(arrays[3 * depth :])]
+
+    def __init__(
+        self,
+        name: NetName,
+        threads: int = 0,
+        way: Way = ON_CPU,
+        pad: bool | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        require(way)
+        side = GEOMETRY[name].side
+        slides = name == "pnet"
+        shape: Shape = (1, None, None, 3) if slides else (None, side, side, 3)
+        layers = layers_of(name, read_weights(name))
+        if way.engine == "openvino":
+            run = _on_openvino(layers, shape, threads, bfloat16)
+            self._run = _by_strips(run) if slides else run
+        elif way.engine == "onnxruntime":
+            self._run = _on_onnxruntime(layers, shape, threads, way.device)
+        else:
+            self._run = _on_tensorflow(layers, shape, threads, way.device)
+        self._pad = not slides and (way.device == "gpu" if pad is None else pad)
+        if way.device == "gpu":
+            try_gpu(way.engine, lambda: self(np.zeros((1, side, side, 3), np.uint8)))
+
+    def __call__(self, images: Image) -> Float32:
+        """Run on (B, H, W, 3) uint8 BGR, B >= 1; return (B, channels, h, w) float32.
+
+        P-Net takes B = 1, and an even H: strips of it leave no half window at the end. The
+        result is a view that the next call overwrites.
+        """
+        if not self._pad:
+            return self._run(images)
+        return np.concatenate([self._run(piece)[:rows] for piece, rows in pieces(images)])
 
 
-def _as_kernel(weights: Float32, before: list[Layer]) -> Float32:
-    """Return (out, in, height, width); a matrix saw its input flattened as (width, height, in)."""
-    if weights.ndim == 2:
-        channels = len(before[-1].bias)
-        side = round((len(weights) / channels) ** 0.5)
-        return weights.reshape(side, side, channels, -1).transpose(3, 2, 1, 0)
-    return weights.transpose(3, 2, 0, 1)
+def net_ways(engine: str = "auto", device: str = "auto") -> list[Way]:
+    """How the nets can be run, best first: on a GPU as the estimator is, else on OpenVINO.
+
+    See `devices.ways` for the arguments and what is raised.
+    """
+    on_gpu = [way for way in ways(engine, device) if way.device == "gpu"]
+    return on_gpu if device == "gpu" else [*on_gpu, *ways("auto", "cpu")]
 
 
-def _fold_pixel_scaling(first: Layer) -> Layer:
-    """Let the layer take BGR pixels 0..255 in place of (RGB - 127.5) / 128."""
-    offset: Float32 = np.float32(127.5 / 128) * first.kernel.sum((1, 2, 3))
-    kernel = first.kernel[:, ::-1] / np.float32(128)
-    return replace(first, kernel=kernel, bias=first.bias - offset)
+def _on_openvino(layers: Sequence[Layer], shape: Shape, threads: int, bfloat16: bool) -> Runner:
+    """The result is a view that the next call overwrites."""
+    network = compile_for_cpu(openvino_model(layers, shape), threads, bfloat16)
+    request = network.create_infer_request()
+
+    def run(images: Image) -> Float32:
+        return request.infer([images], share_inputs=True, share_outputs=True)[0]
+
+    return run
 
 
-def _join_heads(arrays: list[Float32]) -> Layer:
-    """Return one linear 1x1 layer; softmax over two classes is the sigmoid of their difference."""
-    kernels = [array.reshape(-1, array.shape[-1]) for array in arrays[::2]]  # (in, out) each
-    biases = arrays[1::2]
-    kernel = np.concatenate([np.diff(kernels[-1], axis=1), *kernels[:-1]], axis=1)
-    bias = np.concatenate([np.diff(biases[-1]), *biases[:-1]])
-    return Layer(kernel.T[:, :, None, None], bias)
+def _by_strips(run: Runner) -> Runner:
+    """Run P-Net on strips of the picture, whose maps stay in the processor's cache.
+
+    All are equally high, for a new height costs time: the last one overlaps more.
+    """
+
+    def run_all(images: Image) -> Float32:
+        windows = (images.shape[1] - CELL) // STRIDE + 1
+        count = -(-windows // _STRIP)
+        each = -(-windows // count)
+        starts = [min(i * each, windows - each) for i in range(count)]
+        height = STRIDE * (each - 1) + CELL
+        strips = [run(images[:, STRIDE * y : STRIDE * y + height]).copy() for y in starts[:-1]]
+        last = run(images[:, STRIDE * starts[-1] : STRIDE * starts[-1] + height])
+        rest = windows - each * (count - 1)
+        return np.concatenate([*strips, last[:, :, each - rest :]], 2) if strips else last
+
+    return run_all
 
 
-def build_model(layers: list[Layer], shape: tuple[int, ...]) -> ov.Model:
-    """Build a model (B, H, W, 3) uint8 BGR -> (B, channels, h, w) float32 out of `layers`."""
-    pixels = ops.parameter(shape, np.uint8)
+def openvino_model(layers: Sequence[Layer], shape: Shape) -> Any:
+    """Build an `openvino.Model` out of `layers`."""
+    import openvino as ov
+    import openvino.opset13 as ops
+
+    pixels = ops.parameter([-1 if side is None else side for side in shape], np.uint8)
     x = ops.transpose(ops.convert(pixels, "f32"), [0, 3, 1, 2])
     for layer in layers:
         kernel = ops.constant(np.ascontiguousarray(layer.kernel, np.float32))
@@ -153,28 +129,68 @@ def build_model(layers: list[Layer], shape: tuple[int, ...]) -> ov.Model:
     return ov.Model([x], [pixels], "mtcnn")
 
 
-class Net:
-    """One of the three nets, compiled for the CPU and ready to run; not thread-safe.
+def _on_onnxruntime(layers: Sequence[Layer], shape: Shape, threads: int, device: str) -> Runner:
+    if not installed("onnx"):
+        raise EngineError("engine onnxruntime: MTCNN needs the package onnx; pip install onnx")
+    session = open_session(onnx_model(layers, shape), threads, device)
+    return lambda images: session.run(None, {"bgr": images})[0]
 
-    Args:
-        name: which net.
-        threads: threads of the engine, 0 = as many as there are cores.
 
-    Raises:
-        WeightsError: see `read_weights`.
-    """
+def onnx_model(layers: Sequence[Layer], shape: Shape) -> bytes:
+    """Build what would stand in an .onnx file out of `layers`."""
+    from onnx import TensorProto, helper, numpy_helper
 
-    def __init__(self, name: NetName, threads: int = 0) -> None:
-        side = GEOMETRY[name].side
-        shape = (1, -1, -1, 3) if name == "pnet" else (-1, side, side, 3)
-        model = build_model(layers_of(name, read_weights(name)), shape)
-        self._request = compile_for_cpu(model, threads).create_infer_request()
+    nodes = [
+        helper.make_node("Cast", ["bgr"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["numbers"], ["x0"], perm=[0, 3, 1, 2]),
+    ]
+    constants = []
+    last = "x0"
 
-    def __call__(self, images: Image) -> Float32:
-        """Run on (B, H, W, 3) uint8 BGR, B >= 1; return (B, channels, h, w) float32.
+    def add(kind: str, arrays: dict[str, Float32], **attributes: Any) -> None:
+        nonlocal last
+        names = [f"{name}{len(nodes)}" for name in arrays]
+        for name, array in zip(names, arrays.values(), strict=True):
+            constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        output = f"x{len(nodes)}"
+        nodes.append(helper.make_node(kind, [last, *names], [output], **attributes))
+        last = output
 
-        The result is a view that the next call overwrites.
-        """
-        outputs = self._request.infer([images], share_inputs=True, share_outputs=True)
-        result: Float32 = outputs[0]
-        return result
+    for layer in layers:
+        add("Conv", {"kernel": layer.kernel, "bias": layer.bias})
+        if layer.slope is not None:
+            add("PRelu", {"slope": layer.slope.reshape(-1, 1, 1)})
+        if layer.pool:
+            add("MaxPool", {}, kernel_shape=[layer.pool] * 2, strides=[2, 2], ceil_mode=1)
+    pixels = helper.make_tensor_value_info("bgr", TensorProto.UINT8, shape)
+    maps = helper.make_tensor_value_info(last, TensorProto.FLOAT, [None] * 4)
+    graph = helper.make_graph(nodes, "mtcnn", [pixels], [maps], constants)
+    versions = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
+
+
+def _on_tensorflow(layers: Sequence[Layer], shape: Shape, threads: int, device: str) -> Runner:
+    tf, place = start_tensorflow(threads, device), f"/{device}:0"
+    with tf.device(place):
+        kernels = [tf.constant(layer.kernel.transpose(2, 3, 1, 0)) for layer in layers]
+
+    def forward(images: Any) -> Any:
+        x = tf.cast(images, tf.float32)
+        for layer, kernel in zip(layers, kernels, strict=True):
+            x = tf.nn.conv2d(x, kernel, 1, "VALID") + layer.bias
+            if layer.slope is not None:
+                x = tf.maximum(x, 0.0) + layer.slope * tf.minimum(x, 0.0)
+            if layer.pool:
+                # Partial windows count: make room for them with what no maximum takes.
+                ends = [(0, (tf.shape(x)[axis] - layer.pool) % 2) for axis in (1, 2)]
+                x = tf.pad(x, [(0, 0), *ends, (0, 0)], constant_values=x.dtype.min)
+                x = tf.nn.max_pool2d(x, layer.pool, 2, "VALID")
+        return tf.transpose(x, [0, 3, 1, 2])
+
+    compiled = tf.function(forward, [tf.TensorSpec(shape, tf.uint8)])
+
+    def run(images: Image) -> Float32:
+        with tf.device(place):
+            return np.asarray(compiled(images))
+
+    return run

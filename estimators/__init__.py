@@ -28,20 +28,27 @@ class Estimator(Protocol):
 
 
 def make_estimator(
-    name: str, weights: str | None = None, engine: str = "auto", threads: int = 0
+    name: str,
+    weights: str | None = None,
+    engine: str = "auto",
+    threads: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
 ) -> Estimator:
     """Build an estimator.
 
     Args:
         name: one of `ARCHITECTURES`.
         weights: a name of weights/manifest.json or a file; None = the default ones.
-        engine: "auto" or a key of `engines.ENGINES`.
-        threads: of the engine, 0 = as many as there are cores.
+        engine: "auto" or one of `devices.ENGINES`.
+        threads: of the engine on the CPU, 0 = as many as there are cores.
+        device: one of `devices.DEVICES`.
+        precision: one of `devices.PRECISIONS`.
 
     Raises:
-        ValueError: unknown architecture or engine.
+        ValueError: unknown architecture, engine, device or precision.
         WeightsError: weights missing, damaged or of another architecture.
-        EngineError: engine not installed.
+        EngineError: engine not installed, or without the device or precision.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
@@ -50,4 +57,5 @@ def make_estimator(
     from estimators.weights import find_weights
 
     chosen = find_weights(weights, name)
-    return ChipEstimator(make_engine(engine, chosen, threads), chosen.spread_scale)
+    runs = make_engine(engine, chosen, threads, device, precision)
+    return ChipEstimator(runs, chosen.spread_scale)

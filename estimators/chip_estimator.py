@@ -1,10 +1,12 @@
 """Any network with age and gender heads, behind the `Estimator` contract."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from errors import WeightsError
 from estimators.age import decode_age
-from estimators.engines import Engine
+from estimators.engines import Engine, Outputs
 from structures import AGE_BINS, ETHNICITIES, Estimates, Image
 
 _HEAD_WIDTHS = {"age": (1, AGE_BINS), "gender": (2,), "race": (len(ETHNICITIES),)}
@@ -27,8 +29,9 @@ class ChipEstimator:
         self.input_size = engine.input_size
         self._engine = engine
         self._spread_scale = spread_scale
+        grey = np.full((1, self.input_size, self.input_size, 3), 128, np.uint8)
         try:
-            outputs = engine(np.full((1, self.input_size, self.input_size, 3), 128, np.uint8))
+            outputs = engine.submit(grey)()
         except RuntimeError as error:
             raise WeightsError(
                 f"the engine {engine.name} cannot run these weights; choose others with --weights"
@@ -54,14 +57,33 @@ class ChipEstimator:
         Raises:
             ValueError: chips of another shape or dtype.
         """
+        return self.submit(chips)()
+
+    def submit(self, chips: Image) -> Callable[[], Estimates]:
+        """Start `estimate` and return what waits for its answer.
+
+        A GPU works meanwhile: submit the next chips before collecting these.
+
+        Args:
+            chips: as for `estimate`; to be left alone until the answer is there.
+
+        Raises:
+            ValueError: chips of another shape or dtype.
+        """
         want = (self.input_size, self.input_size, 3)
         if chips.ndim != 4 or chips.shape[1:] != want or chips.dtype != np.uint8:
             raise ValueError(f"chips: want (B, {want}) uint8, got {chips.shape} {chips.dtype}")
         if len(chips) == 0:
-            none = np.zeros(0, np.float32)
-            ethnicity = np.zeros((0, len(ETHNICITIES)), np.float32) if self.has_ethnicity else None
-            return Estimates(none, none, none, ethnicity)
-        outputs = self._engine(chips)
+            return self._nothing
+        collect = self._engine.submit(chips)
+        return lambda: self._decode(collect())
+
+    def _nothing(self) -> Estimates:
+        none = np.zeros(0, np.float32)
+        ethnicity = np.zeros((0, len(ETHNICITIES)), np.float32) if self.has_ethnicity else None
+        return Estimates(none, none, none, ethnicity)
+
+    def _decode(self, outputs: Outputs) -> Estimates:
         years, spread = decode_age(outputs["age"], self._spread_scale)
         female = outputs["gender"][:, 1].astype(np.float32)
         return Estimates(years, spread, female, outputs.get("race"))

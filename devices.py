@@ -1,0 +1,137 @@
+"""Which engine runs a network here, and on what; asks for files and packages, imports no engine.
+
+OpenVINO is the quickest on CPUs. TensorFlow and ONNX Runtime use an NVIDIA GPU where
+their CUDA libraries are installed; TensorFlow comes first, it computes in half precision.
+"""
+
+import importlib.util
+import logging
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from errors import EngineError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ENGINES = ("openvino", "onnxruntime", "tensorflow")
+DEVICES = ("auto", "cpu", "gpu")
+PRECISIONS = ("auto", "float32", "float16", "int8")
+_CPU_ENGINES = ("openvino", "onnxruntime")  # TensorFlow is slow there, and slow to start
+_GPU_FORMATS = {"tensorflow": "keras", "onnxruntime": "onnx"}  # engine -> what it reads
+_ON_CPU = {
+    "openvino": "-r requirements-live.txt",
+    "onnxruntime": "onnxruntime",
+    "tensorflow": "-r requirements.txt",
+}
+_ON_GPU = {
+    "tensorflow": "-r requirements-gpu.txt",
+    "onnxruntime": "-r requirements-gpu-onnxruntime.txt",
+}
+
+
+class Way(NamedTuple):
+    """How a network is run.
+
+    Attributes:
+        engine: one of `ENGINES`.
+        device: "cpu" or "gpu".
+    """
+
+    engine: str
+    device: str
+
+
+ON_CPU = Way("openvino", "cpu")  # the default wherever one may be left out
+
+
+def ways(engine: str, device: str, formats: Collection[str] = ("keras", "onnx")) -> list[Way]:
+    """How a network can be run here, best first; see `first_that_works`.
+
+    Args:
+        engine: "auto" or one of `ENGINES`.
+        device: one of `DEVICES`; "auto" is a GPU where it can be used, with the CPU to fall
+            back on.
+        formats: of the files that there are; an engine of "auto" is one that reads them.
+
+    Returns:
+        One or more.
+
+    Raises:
+        ValueError: unknown engine or device.
+        EngineError: a GPU is asked for and cannot be used.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise ValueError(f"engine must be one of auto, {', '.join(ENGINES)}, got {engine!r}")
+    if device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    on_gpu = []
+    if device != "cpu" and has_gpu():
+        fitting = [e for e, kind in _GPU_FORMATS.items() if engine == e or kind in formats]
+        on_gpu = [Way(e, "gpu") for e in fitting if engine in ("auto", e) and _can_use_gpu(e)]
+    if device == "gpu":
+        return on_gpu or _refuse_gpu(engine)
+    if engine == "auto":
+        return [*on_gpu, Way(next(filter(installed, _CPU_ENGINES), "openvino"), "cpu")]
+    return [*on_gpu, Way(engine, "cpu")]
+
+
+def first_that_works(choices: Sequence[Way], build: Callable[[Way], T]) -> T:
+    """Build with the first choice that does not raise `EngineError`; the last one may.
+
+    A driver may be there and a library of CUDA's not: that shows only when it is tried.
+    """
+    for way in choices[:-1]:
+        try:
+            return build(way)
+        except EngineError as error:
+            log.warning("%s; trying the next engine", error)
+    return build(choices[-1])
+
+
+def require(way: Way) -> None:
+    """Raise `EngineError` with the remedy unless the engine's package is installed."""
+    if not installed(way.engine):
+        raise EngineError(f"engine {way.engine} is not installed; install it with: {remedy(way)}")
+
+
+def remedy(way: Way) -> str:
+    """The command that installs the engine."""
+    return f"pip install {(_ON_GPU if way.device == 'gpu' else _ON_CPU)[way.engine]}"
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver is there; asks no library."""
+    return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+
+
+def installed(package: str) -> bool:
+    """Whether a package, or one within a package, can be imported; does not import it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
+
+
+def _can_use_gpu(engine: str) -> bool:
+    """Whether the variant with CUDA is installed: for both there is one without."""
+    if engine == "tensorflow":
+        return installed("tensorflow") and installed("nvidia.cudnn")
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None or spec.origin is None:
+        return False
+    return any((Path(spec.origin).parent / "capi").glob("*onnxruntime_providers_cuda.*"))
+
+
+def _refuse_gpu(engine: str) -> list[Way]:
+    if engine == "openvino":
+        raise EngineError("engine openvino runs on the CPU only; use --engine auto or --device cpu")
+    if not has_gpu():
+        raise EngineError("no NVIDIA GPU was found; install NVIDIA's driver, or use --device cpu")
+    fitting = Way("tensorflow" if engine == "auto" else engine, "gpu")
+    raise EngineError(
+        "nothing that is installed can use the GPU with these weights; "
+        f"install one that can with: {remedy(fitting)}, or use --device cpu"
+    )
