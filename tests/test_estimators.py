@@ -100,6 +100,14 @@ def test_openvino_and_tensorflow_agree_on_every_shipped_model(name):
     assert_same_outputs(engines.OpenVinoEngine(chosen), tensorflow_engine(chosen), 1e-4)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_int8_moves_probabilities_by_little(engine):
+    pytest.importorskip(engine)
+    chosen = weights.find_weights(None, "mobilenetv2")
+    exact = engines.make_engine(engine, chosen, 0, "cpu", "float32")
+    assert_same_outputs(engines.make_engine(engine, chosen, 0, "cpu", "int8"), exact, 0.15)
+
+
 def test_padded_pieces_give_what_the_whole_batch_gives():
     pytest.importorskip("onnxruntime")
     chosen = weights.find_weights(None, "mobilenetv2")
