@@ -9,6 +9,7 @@ where either is missing, its rows are left out and a line says so.
 
 import argparse
 import csv
+import math
 import os
 import time
 from collections.abc import Callable
@@ -73,17 +74,18 @@ def _read(path: Path) -> Image:
     return image
 
 
-def five_faces(size_wh: tuple[int, int]) -> Image:
-    """Return a picture of that size made of the portraits, five faces in it."""
+def picture_of_faces(size_wh: tuple[int, int], count: int) -> Image:
+    """Return a picture of that size made of the portraits, `count` faces in it."""
     width, height = size_wh
+    columns = math.ceil(math.sqrt(count * width / height))
+    wide, high = width // columns, height // math.ceil(count / columns)
     picture = np.full((height, width, 3), 90, np.uint8)
     names = sorted((ROOT / "samples" / "portraits").iterdir())
-    for i in range(5):
+    for i in range(count):
         portrait = _read(names[i % len(names)])
         side = min(portrait.shape[:2])
-        tile = cv2.resize(portrait[:side, :side], (width // 3, height // 2))
-        y, x = i // 3 * (height // 2), i % 3 * (width // 3)
-        picture[y : y + height // 2, x : x + width // 3] = tile
+        y, x = i // columns * high, i % columns * wide
+        picture[y : y + high, x : x + wide] = cv2.resize(portrait[:side, :side], (wide, high))
     return picture
 
 
@@ -169,7 +171,7 @@ def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> N
             PACKAGE_MIN_FACE, threads=threads
         ).detect
         calls["package mtcnn"] = package.detect
-    tables = [medians_ms(calls, five_faces(size), repeat) for size in SIZES]
+    tables = [medians_ms(calls, picture_of_faces(size, 5), repeat) for size in SIZES]
     print(f"{'median ms, five faces':24}" + "".join(f"{w}x{h}".rjust(12) for w, h in SIZES))
     for name in calls:
         print(f"{name:24}" + "".join(f"{table[name]:12.1f}" for table in tables))

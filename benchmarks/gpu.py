@@ -1,0 +1,136 @@
+"""How many faces and frames a second a GPU manages; runs on the CPU, too, for comparison.
+
+    python -m benchmarks.gpu [--device auto|cpu|gpu] [--seconds S] [--weights NAME]
+
+First the estimator alone, in every engine that is installed: faces a second at batches
+from 1 to 512, two batches under way at a time. Then whole frames, 1920x1080 with 1, 8 and
+64 faces in them: searched, followed, described, smoothed, nothing decoded or drawn.
+Engines take turns; compare lines of one run only. On hardware with a GPU it was not run yet.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.detectors import picture_of_faces
+from detectors import make_detector
+from devices import DEVICES, ENGINES, Way, installed, ways
+from errors import EngineError, StreamError
+from estimators import make_estimator
+from estimators.engines import Engine, make_engine
+from estimators.weights import Weights, find_weights
+from options import number
+from pipeline import Pipeline
+from structures import Frame, Image
+from tracking.smoothing import TrackSmoother
+from tracking.sort import SortTracker
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+FACES = (1, 8, 64)
+SIZE_WH = (1920, 1080)
+_ROUNDS = 3
+
+
+def engines_on(device: str, weights: Weights) -> dict[str, Engine]:
+    """Every engine that works here on the device, by a label."""
+    made: dict[str, Engine] = {}
+    chosen = [way for name in ENGINES if installed(name) for way in _ways(name, device, weights)]
+    for way in chosen:
+        try:
+            engine = make_engine(way.engine, weights, device=way.device)
+        except StreamError as error:
+            print(f"left out: {error}")
+            continue
+        made[f"{way.engine}, {way.device}, {engine.precision}"] = engine
+    return made
+
+
+def _ways(engine: str, device: str, weights: Weights) -> list[Way]:
+    try:
+        return ways(engine, device, weights.files)
+    except EngineError:
+        return []
+
+
+def faces_a_second(engine: Engine, chips: Image, seconds: float) -> float:
+    """The rate over `seconds`, with the next batch sent before the last is collected."""
+    engine.submit(chips)()
+    done, start = 0, time.perf_counter()
+    pending = engine.submit(chips)
+    while time.perf_counter() - start < seconds:
+        following = engine.submit(chips)
+        pending()
+        done, pending = done + len(chips), following
+    pending()
+    return (done + len(chips)) / (time.perf_counter() - start)
+
+
+def frames_a_second(pipeline: Pipeline, image: Image, seconds: float) -> tuple[float, int]:
+    """The rate over `seconds`, and how many faces were followed in the end."""
+    pipeline.process(Frame(image, 0, 0.0))
+    index, start = 1, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        tracks, _ = pipeline.process(Frame(image, index, index / 25))
+        index += 1
+    return (index - 1) / (time.perf_counter() - start), len(tracks)
+
+
+def show_faces(weights: Weights, device: str, seconds: float) -> None:
+    """Print the estimator's faces a second."""
+    made = engines_on(device, weights)
+    if not made:
+        raise EngineError(
+            f"no engine here runs on --device {device}; see python stream.py --doctor"
+        )
+    print(f"\n{weights.name}, faces/s at batch" + "".join(f"{n:>8}" for n in BATCHES))
+    rates: dict[str, list[float]] = {label: [] for label in made}
+    rng = np.random.default_rng(0)
+    for batch in BATCHES:
+        for label, engine in made.items():
+            side = engine.input_size
+            chips = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
+            rounds = [faces_a_second(engine, chips, seconds) for _ in range(_ROUNDS)]
+            rates[label].append(statistics.median(rounds))
+    for label, values in rates.items():
+        print(f"{label:{len(weights.name) + 18}}" + "".join(f"{value:8.0f}" for value in values))
+
+
+def show_frames(options: argparse.Namespace) -> None:
+    """Print whole frames a second; faces that have settled are estimated less often."""
+    detector = make_detector("mtcnn", device=options.device)
+    estimator = make_estimator("mobilenetv2", options.weights, device=options.device)
+    print(f"\n{SIZE_WH[0]}x{SIZE_WH[1]}, frames/s, every one searched")
+    for count in FACES:
+        image = picture_of_faces(SIZE_WH, count)
+        pipeline = Pipeline(detector, SortTracker(), estimator, TrackSmoother())
+        rate, followed = frames_a_second(pipeline, image, _ROUNDS * options.seconds)
+        made = pipeline.smoother.estimates_made
+        saved = pipeline.smoother.estimates_saved
+        print(
+            f"{count:4} faces, {followed:3} followed: {rate:7.1f}   "
+            f"({100 * saved / max(made + saved, 1):.0f} % of the estimates saved)"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--seconds", type=number(float, 0.01), default=1.0)
+    parser.add_argument("--weights", metavar="NAME", help="of mobilenetv2; default: the shipped")
+    options = parser.parse_args(arguments)
+    try:
+        show_faces(find_weights(options.weights, "mobilenetv2"), options.device, options.seconds)
+        show_frames(options)
+    except StreamError as error:
+        print(f"gpu: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
