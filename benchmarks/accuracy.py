@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import DETECTORS, Detector, make_detector
+from devices import ENGINES, PRECISIONS
 from errors import StreamError
 from estimators import Estimator, make_estimator
 from estimators.weights import read_manifest
@@ -113,6 +114,8 @@ def main() -> int:
     parser.add_argument(
         "--groups", action="store_true", help="by gender, ethnicity and age band too"
     )
+    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     options = parser.parse_args()
     models = read_manifest()["models"]
     try:
@@ -122,7 +125,9 @@ def main() -> int:
         }
         for name in options.weights or models:
             print(f"\n{name}")
-            estimator = make_estimator(models[name]["architecture"], name)
+            estimator = make_estimator(
+                models[name]["architecture"], name, options.engine, precision=options.precision
+            )
             for label, chips in sets.items():
                 show_chips(label, estimator, chips, options.groups)
             show_fgnet(options.data / "raw" / "fgnet" / "images", estimator)
