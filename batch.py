@@ -98,6 +98,8 @@ def settings_of(options: argparse.Namespace, workers: int) -> Settings:
         estimator=options.estimator,
         weights=weights,
         engine=options.engine,
+        device=options.device,
+        precision=options.precision,
         threads=options.threads or (1 if options.ray else max(1, cores() // workers)),
         attributes=options.attributes,
         detect_every=options.detect_every,

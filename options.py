@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from detectors import DETECTORS
-from devices import ENGINES
+from devices import DEVICES, ENGINES, PRECISIONS
 from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
 from structures import ATTRIBUTES
@@ -89,7 +89,23 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("auto", *ENGINES),
         default="auto",
-        help="auto: TensorFlow where there is a GPU, else OpenVINO (default: %(default)s)",
+        help="what runs the networks; auto: TensorFlow or ONNX Runtime where they can use a GPU, "
+        "else OpenVINO (default: %(default)s)",
+    )
+    describe.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where mtcnn and the estimator run; auto: an NVIDIA GPU where one can be used, "
+        "else the processor (default: %(default)s)",
+    )
+    describe.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the networks' numbers; auto: the quickest that changes no accuracy; float32: "
+        "as exact as can be, in mtcnn too; int8: a fifth quicker on processors, for the default "
+        "weights (default: %(default)s)",
     )
     describe.add_argument(
         "--threads",

@@ -171,8 +171,11 @@ def encode(picture: Image, suffix: str) -> bytes | None:
 def load_models(options: argparse.Namespace) -> tuple[Detector, Estimator]:
     """The detector and the estimator that `options` name."""
     threads = options.threads or 0
-    detector = make_detector(options.detector, options.min_face, options.upsample, threads)
-    estimator = make_estimator(options.estimator, options.weights, options.engine, threads)
+    where = options.device, options.precision
+    detector = make_detector(
+        options.detector, options.min_face, options.upsample, threads, False, *where
+    )
+    estimator = make_estimator(options.estimator, options.weights, options.engine, threads, *where)
     check_ethnicity(options, estimator)
     return detector, estimator
 

@@ -133,13 +133,14 @@ def detector_of(options: argparse.Namespace) -> Detector:
     What is only perhaps a face is to be hidden, too, though not followed.
     """
     keen = bool(options.blur)
-    return make_detector(options.detector, options.min_face, options.upsample, 1, keen)
+    where = options.device, options.precision
+    return make_detector(options.detector, options.min_face, options.upsample, 1, keen, *where)
 
 
 def estimator_of(options: argparse.Namespace) -> Estimator:
     """The estimator as `options` have it."""
-    threads = options.threads or 0
-    return make_estimator(options.estimator, options.weights, options.engine, threads)
+    where = options.threads or 0, options.device, options.precision
+    return make_estimator(options.estimator, options.weights, options.engine, *where)
 
 
 def crew_size(options: argparse.Namespace) -> int:

@@ -52,6 +52,8 @@ class Settings:
     estimator: str = "mobilenetv2"
     weights: str | None = None
     engine: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
     threads: int = 1
     attributes: tuple[str, ...] = ("age", "gender")
     detect_every: int | None = None
@@ -147,11 +149,12 @@ def load_models(settings: Settings) -> tuple[Detector, Estimator]:
         EngineError: engine not installed.
     """
     cv2.setNumThreads(settings.threads)
+    where = settings.device, settings.precision
     detector = make_detector(
-        settings.detector, settings.min_face, settings.upsample, settings.threads
+        settings.detector, settings.min_face, settings.upsample, settings.threads, False, *where
     )
     estimator = make_estimator(
-        settings.estimator, settings.weights, settings.engine, settings.threads
+        settings.estimator, settings.weights, settings.engine, settings.threads, *where
     )
     asked = argparse.Namespace(attributes=settings.attributes, estimator=settings.estimator)
     check_ethnicity(asked, estimator)

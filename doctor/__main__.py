@@ -14,7 +14,7 @@ def main() -> int:
     parser.set_defaults(
         output=None, events=None, people=None, stills=".", no_window=False, threads=None,
         detector="mtcnn", min_face=40, upsample=0,
-        estimator="mobilenetv2", weights=None, engine="auto",
+        estimator="mobilenetv2", weights=None, engine="auto", device="auto",
     )  # fmt: skip
     options = parser.parse_args()
     options.src = options.src or ["0"]

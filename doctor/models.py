@@ -146,16 +146,19 @@ def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterato
     """Whether detector and estimator describe the faces of a picture that has some.
 
     Args:
-        options: which; "auto" is OpenVINO here, which loads quickly.
+        options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
         frame: gives the picture.
     """
-    engine = "openvino" if options.engine == "auto" else options.engine
+    engine, device = options.engine, "cpu" if options.device == "auto" else options.device
+    if engine == "auto" and device == "cpu":
+        engine = "openvino"
+    threads = options.threads or 0
     try:
         image = frame().image
         detector = make_detector(
-            options.detector, options.min_face, options.upsample, options.threads or 0
+            options.detector, options.min_face, options.upsample, threads, device=device
         )
-        estimator = make_estimator(options.estimator, options.weights, engine, options.threads or 0)
+        estimator = make_estimator(options.estimator, options.weights, engine, threads, device)
         start_s = time.perf_counter()
         found = detector.detect(image)
         found_ms, start_s = 1e3 * (time.perf_counter() - start_s), time.perf_counter()

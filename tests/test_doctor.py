@@ -35,7 +35,7 @@ def options(**changes):
         "src": ["sample"], "json": False, "no_window": True, "stills": ".",
         "output": None, "events": None, "people": None, "threads": None,
         "detector": "mtcnn", "min_face": 40, "upsample": 0,
-        "estimator": "mobilenetv2", "weights": None, "engine": "auto",
+        "estimator": "mobilenetv2", "weights": None, "engine": "auto", "device": "auto",
     } | changes  # fmt: skip
     return argparse.Namespace(**given)
 
