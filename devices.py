@@ -2,6 +2,8 @@
 
 OpenVINO is the quickest on CPUs. TensorFlow and ONNX Runtime use an NVIDIA GPU where
 their CUDA libraries are installed; TensorFlow comes first, it computes in half precision.
+What is special about GPUs (filled-up batches, half precision, refusals, falling back) is
+tested on the CPU; none of it was run on hardware with a GPU yet.
 """
 
 import importlib.util
