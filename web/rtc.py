@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import sys
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,12 @@ _PATIENCE_S = 10.0  # a call that has not come about by then is given up
 log = logging.getLogger(__name__)
 
 
-def is_installed() -> bool:
-    """Whether WebRTC can be had; imports nothing."""
-    return importlib.util.find_spec("aiortc") is not None
+def can_be_had() -> bool:
+    """Whether WebRTC can be had; imports nothing.
+
+    Not in one process with TensorFlow: aiortc's SRTP library crashes on its symbols.
+    """
+    return "tensorflow" not in sys.modules and importlib.util.find_spec("aiortc") is not None
 
 
 class Calls:

@@ -222,7 +222,8 @@ class Server:
             sdp = str(offer["sdp"])
         except (ValueError, KeyError, TypeError):
             raise web.HTTPBadRequest(text='Want {"sdp": ...}.\n') from None
-        assert self._calls is not None
+        if self._calls is None:
+            raise web.HTTPNotFound(text="There is no WebRTC here.\n")
         answer = await self._calls.answer(sdp, camera)
         return web.json_response({"type": "answer", "sdp": answer})
 
