@@ -18,7 +18,7 @@ demo: $(VENV)/live
 	@echo "annotated clip: out/sample.mp4    people: out/sample.csv"
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow and not rtsp and not window"
+	$(BIN)/python -m pytest -m "not slow and not rtsp and not window and not browser and not mqtt"
 
 test-all: $(VENV)/dev
 	$(BIN)/python -m pytest
