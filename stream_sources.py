@@ -51,6 +51,8 @@ def open_sources(
                 raise SourceError(f"{error}; {TRY_SAMPLE}") from error
             raise
         stack.callback(source.close)
+        if text == "sample":
+            source.name = text  # and not its path
         sources.append(source)
     return sources
 
