@@ -6,8 +6,6 @@ import socket
 import subprocess
 from pathlib import Path
 
-import numpy as np
-
 SERVER = Path(__file__).with_name("rtsp_server.py")
 PYTHON = "/usr/bin/python3"  # GStreamer's bindings are Debian's, for Debian's Python
 _PROBE = "import gi; gi.require_version('GstRtspServer', '1.0')"
@@ -22,7 +20,7 @@ def missing() -> str:
 
 
 class RtspCamera:
-    """The server as a process; its `/clock` shows the time, see `frame_age_s`.
+    """The server as a process; its `/clock` shows the time, see `benchmarks.latency.frame_age_s`.
 
     Args:
         user: asked for, with `password`; none = open to all.
@@ -68,14 +66,3 @@ class RtspCamera:
     def thaw(self) -> None:
         """Let it go on."""
         self._process.send_signal(signal.SIGCONT)
-
-
-def shown_ms(image: np.ndarray) -> int:
-    """The time that a picture of `/clock` shows, `time.monotonic()` in ms, 32 bits."""
-    blocks = image[8:24].reshape(16, 32, -1, 3).mean(axis=(0, 2, 3)) > 128
-    return int("".join("01"[int(bit)] for bit in blocks), 2)
-
-
-def frame_age_s(image: np.ndarray, now_s: float) -> float:
-    """How old a picture of `/clock` is at `now_s` (`time.monotonic()`)."""
-    return ((int(1000 * now_s) - shown_ms(image)) & 0xFFFFFFFF) / 1000

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from benchmarks.latency import frame_age_s
 from errors import SourceError
 from structures import SourceState
-from tests.rtsp_camera import RtspCamera, frame_age_s, missing
+from tests.rtsp_camera import RtspCamera, missing
 from video.live_feed import LiveOptions
 from video.sources import open_source
 

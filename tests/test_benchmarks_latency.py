@@ -1,0 +1,54 @@
+"""Reading the clock in a camera's pictures, and noting how old they are."""
+
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks import latency
+from benchmarks.latency import Stopwatch, frame_age_s, shown_ms, table
+from structures import Frame, FrameResult
+
+
+def clock_picture(ms, width=640):
+    """What the server's clock draws, see `tests/rtsp_server.py`."""
+    image = np.full((360, width, 3), 0x60, np.uint8)
+    block = width // 32
+    image[:32] = 0x10
+    for bit in range(32):
+        if ms >> (31 - bit) & 1:
+            image[:32, bit * block : (bit + 1) * block] = 0xEB
+    return image
+
+
+@pytest.mark.parametrize("width", [640, 1366])
+@pytest.mark.parametrize("ms", [0, 1, 123_456_789, 0xFFFFFFFF])
+def test_the_clock_is_read_bit_by_bit(ms, width):
+    assert shown_ms(clock_picture(ms, width)) == ms
+
+
+def test_an_age_goes_on_where_the_clock_starts_anew():
+    assert frame_age_s(clock_picture(0xFFFFFFF6), 2**32 / 1000 + 0.030) == pytest.approx(0.040)
+
+
+def test_the_first_second_is_left_out_and_then_the_time_is_up():
+    watch = Stopwatch(seconds=2.0)
+    shown_s = time.monotonic()
+    frame = Frame(clock_picture(int(1000 * shown_s)), 0, 0.0, arrived_s=shown_s)
+    watch.write(None, FrameResult(frame))
+    assert watch.shown_ms == []
+    watch._first_s -= 1.5
+    watch.write(None, FrameResult(frame))
+    assert len(watch.shown_ms) == 1
+    assert 0 <= watch.decoded_ms[0] <= 1 <= 1 + watch.shown_ms[0]
+    assert not watch.closed
+    watch._first_s -= 1.0
+    assert watch.closed
+    assert table(watch).count("|") == 20
+
+
+def test_a_source_without_a_clock_is_one_line_with_the_remedy(capsys):
+    assert latency.main(["samples/sample.mp4", "--seconds", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "shows no clock" in said
+    assert said.count("\n") == 1
