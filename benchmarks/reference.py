@@ -1,6 +1,6 @@
 """Which faces there are in a clip, as far as several detectors agree; and who found them.
 
-    python -m benchmarks.reference CLIP [--frames N] [--pictures DIR]
+    python -m benchmarks.reference CLIP --out FILE.json [--frames N] [--sheet FILE.png]
 
 No truth is known for the clips, so it is agreed upon, once a clip, at settings too slow for
 live work, by three families of detectors that share neither method nor training data:
@@ -19,6 +19,9 @@ in each of its frames.
 Two things follow. A face that neither MTCNN nor HOG names is nobody's miss. And MTCNN's
 candidates count only where another family bears them out, but hardly any others are
 there to count: the reference leans towards faces that MTCNN sees, whoever runs it.
+
+`--sheet` draws every track once, so that both errors can be looked for: faces that were
+turned down (red) and what is no face but passed (green).
 
 Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 """
@@ -49,6 +52,8 @@ LOOK_EVERY = 4
 CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25
 _SMALL = 720  # pixels of the long side up to which HOG doubles the picture twice
 _FACE, _VIEW = 100, 250  # pixels of the face and of the square around it in a look
+_SHOWN, _COLUMNS = 125, 12  # pixels of a view on a sheet, and views in a row
+_GREEN, _RED = (0, 160, 0), (0, 0, 220)
 
 
 class Witness(Protocol):
@@ -99,8 +104,9 @@ class Candidate:
 
 @dataclass(slots=True)
 class History:
-    """What is known of one track."""
+    """What is known of one track; `views` are (`_VIEW`, `_VIEW`, 3) uint8 BGR."""
 
+    views: list[Image] = field(default_factory=list)
     frames: dict[int, Candidate] = field(default_factory=dict)
     looks: int = 0
     confirmed: int = 0
@@ -155,6 +161,8 @@ class Jury:
     def _follow(self, image: Image, track: Track, candidate: Candidate) -> None:
         history = self.tracks[track.track_id]
         if len(history.frames) % LOOK_EVERY == 0:
+            if not history.views:
+                history.views.append(view_of(image, candidate.box)[0])
             for name, witness in self._witnesses.items():
                 box = look(image, candidate.box, witness)
                 if box is not None:
@@ -175,25 +183,54 @@ class Jury:
 
 def look(image: Image, box: Float32, witness: Witness) -> Float32 | None:
     """The witness' own box on the face at `box`, seen at its favourite size; None without."""
-    centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-    scale = _FACE / max(side, 1.0)
-    shift = _VIEW / 2 - scale * centre
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
-    view = cv2.warpAffine(image, matrix, (_VIEW, _VIEW), flags=cv2.INTER_CUBIC)
-    found = (witness.detect(np.asarray(view, np.uint8)).boxes - np.tile(shift, 2)) / scale
+    view, scale, shift = view_of(image, box)
+    found = (witness.detect(view).boxes - np.tile(shift, 2)) / scale
     overlap = iou_matrix(box[None], found)[0]
     if not len(overlap) or overlap.max() < SAME_FACE:
         return None
     return found[overlap.argmax()].astype(np.float32)
 
 
-def make(clip: str, frames: int | None) -> Reference:
-    """The reference of the first `frames` frames of a clip."""
+def view_of(image: Image, box: Float32) -> tuple[Image, float, Float32]:
+    """The surroundings of `box`, with the face `_FACE` pixels large in the middle.
+
+    Returns:
+        The view; what pixels of the picture are multiplied by, then shifted by, in it.
+    """
+    centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+    scale = _FACE / max(side, 1.0)
+    shift = np.asarray(_VIEW / 2 - scale * centre, np.float32)
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+    view = cv2.warpAffine(image, matrix, (_VIEW, _VIEW), flags=cv2.INTER_CUBIC)
+    return np.asarray(view, np.uint8), scale, shift
+
+
+def sheet(histories: Sequence[History]) -> Image:
+    """One view of each track with its looks and frames, the longest tracks first."""
+    ordered = sorted(histories, key=lambda h: (not h.is_face, -len(h.frames)))
+    rows = max(1, -(-len(ordered) // _COLUMNS))
+    drawn = np.full((rows * _SHOWN, _COLUMNS * _SHOWN, 3), 255, np.uint8)
+    for place, history in enumerate(ordered):
+        colour = _GREEN if history.is_face else _RED
+        view = cv2.resize(history.views[0], (_SHOWN, _SHOWN), interpolation=cv2.INTER_AREA)
+        cv2.rectangle(view, (0, 0), (_SHOWN - 1, _SHOWN - 1), colour, 2)
+        text = f"{history.confirmed}/{history.looks} in {len(history.frames)}"
+        cv2.rectangle(view, (0, _SHOWN - 16), (_SHOWN - 1, _SHOWN - 1), colour, cv2.FILLED)
+        cv2.putText(view, text, (4, _SHOWN - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
+        top, left = _SHOWN * (place // _COLUMNS), _SHOWN * (place % _COLUMNS)
+        drawn[top : top + _SHOWN, left : left + _SHOWN] = view
+    return drawn
+
+
+def make(clip: str, frames: int | None, picture: Path | None = None) -> Reference:
+    """The reference of the first `frames` frames of a clip; `picture` gets the sheet."""
     source = open_source(clip)
     try:
         jury = Jury(source.size_wh)
         for frame in islice(source, frames):
             jury.see(frame.image)
+        if picture is not None:
+            cv2.imwrite(str(picture), sheet(list(jury.tracks.values())))
         return Reference(source.size_wh, jury.faces())
     finally:
         source.close()
@@ -205,9 +242,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("clip")
     parser.add_argument("--frames", type=number(int, 1))
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png")
     options = parser.parse_args(arguments)
     try:
-        write(make(options.clip, options.frames), options.out)
+        write(make(options.clip, options.frames, options.sheet), options.out)
     except StreamError as error:
         print(f"reference: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.faces import SAME_FACE, Reference, count_pairs, judge, read, write
-from benchmarks.reference import History, look, merge
+from benchmarks.reference import History, look, merge, sheet
 from tests.fakes import ScriptedDetector, grey
 from tracking.boxes import iou_matrix
 
@@ -84,3 +84,16 @@ def test_a_reference_is_read_as_it_was_written(tmp_path):
         [f.tolist() for f in frame] for frame in frames
     ]
     assert json.loads(path.read_text())["frames"][1] == []
+
+
+def test_a_sheet_shows_every_track_once_and_whether_it_passed():
+    def seen(shade, **looks):
+        return History([grey(shade, (250, 250))], {0: None}, **looks)
+
+    faces = [seen(90, looks=4, confirmed=3)] * 7
+    drawn = sheet([seen(40, looks=4), *faces, *[seen(40, looks=4)] * 5])
+    views = drawn.reshape(2, 125, 12, 125, 3).swapaxes(1, 2).reshape(24, 125, 125, 3)
+    assert views[:, 60, 60, 0].tolist() == [90] * 7 + [40] * 6 + [255] * 11
+    assert (views[:7, 0, 0] == (0, 160, 0)).all()
+    assert (views[7:13, 0, 0] == (0, 0, 220)).all()
+    assert (sheet([]) == 255).all()
