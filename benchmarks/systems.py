@@ -31,6 +31,7 @@ ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("facenet", "facenet-pytorch's MTCNN (detection only)", "facenet_mtcnn", ()),
 )
 LINES = 720  # of `scaling`
+_FAREWELL_S = 5.0  # for the viewer to notice that the page is gone
 WEB_PICTURES = "/stream.mjpeg"  # of the page that `stream.py --serve PORT` serves
 
 
@@ -69,7 +70,7 @@ def ours(detect_every: Sequence[str], frames: int) -> list[System]:
         systems.append(
             System(
                 "ours_web",
-                "this program, watched in a browser",
+                "this program at the film's own speed, watched in a browser",
                 True,
                 frames,
                 lambda clip: _watched(clip, frames),
@@ -128,9 +129,14 @@ def _watched(clip: Path, frames: int) -> Run:
     address = f"http://127.0.0.1:{port}{WEB_PICTURES}"
     viewer = subprocess.Popen([sys.executable, "-m", "benchmarks.viewer", address], cwd=ROOT)
     try:
-        return measure(stream_command(clip, frames, ("--serve", port)))
+        run = measure(stream_command(clip, frames, ("--serve", port)))
+        if viewer.wait(_FAREWELL_S):
+            raise BenchmarkError(f"nobody could watch {address}; open it by hand")
+        return run
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{address} never answered; open it by hand") from None
     finally:
-        viewer.terminate()
+        viewer.kill()
         viewer.wait()
 
 

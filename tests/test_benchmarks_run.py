@@ -2,12 +2,14 @@
 
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import report, run
+from benchmarks import report, run, viewer
 from benchmarks.alternatives import setup
 from benchmarks.faces import Found, Reference
 from benchmarks.measure import BenchmarkError, Run, boxes_of, measure
@@ -155,6 +157,30 @@ def test_an_environment_is_ready_only_while_its_requirements_are_those_of_today(
     marker.write_text("numpy==1.0")
     with pytest.raises(setup.AlternativeError, match=f"setup {name}"):
         setup.interpreter(name)
+
+
+class Page(BaseHTTPRequestHandler):
+    """Serves one part of a stream of pictures, or nothing."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"picture" if self.path == "/stream" else b"")
+
+    def log_message(self, *_):
+        """Quiet."""
+
+
+def test_a_page_counts_as_watched_only_where_pictures_came(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(sys, "argv", ["viewer", f"{address}/stream"])
+        assert viewer.main() == 0
+        monkeypatch.setattr(viewer, "_PATIENCE_S", 0.2)
+        monkeypatch.setattr(sys, "argv", ["viewer", f"{address}/empty"])
+        assert viewer.main() == 1
+        server.shutdown()
 
 
 @pytest.mark.slow
