@@ -21,7 +21,9 @@ candidates count only where another family bears them out, but hardly any others
 there to count: the reference leans towards faces that MTCNN sees, whoever runs it.
 
 `--sheet` draws every track once, so that both errors can be looked for: faces that were
-turned down (red) and what is no face but passed (green).
+turned down (red) and what is no face but passed (green). In a street full of people what
+passes are faces; what is turned down are mostly faces, too, in profile or half hidden,
+which only MTCNN sees. So nobody is to be blamed for every box on no agreed face.
 
 Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 """
