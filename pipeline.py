@@ -116,8 +116,11 @@ class Pipeline:
         return due
 
     def search(self, frame: Frame, detector: Detector) -> Detections:
-        """Search the whole picture; may be called from any thread with a detector of its own."""
-        return detector.detect(frame.image, self.effort.coarse)
+        """Search the whole picture; may be called from any thread with a detector of its own.
+
+        Where faces are to be hidden, small ones are not passed over under load either.
+        """
+        return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
 
     def follow(self, frame: Frame, found: Detections | None) -> Look:
         """Follow the faces into `frame`.

@@ -9,6 +9,7 @@ from loop import Camera, Loop
 from pipeline import Pipeline
 from structures import Frame, SourceState, SourceStatus
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
+from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 from video.overlay import Overlay
@@ -176,6 +177,36 @@ def test_two_cameras_take_turns(crew):
     order = [r.camera for r in loop_of(cameras, crew, []).run()]
     assert len(order) == 40
     assert abs(order[:20].count("one") - 10) <= 5
+
+
+def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew):
+    """Also where the tracker does not call it a person, or lost it a moment ago."""
+
+    class Scripted(ListSink):
+        wants_picture = True
+
+        def write(self, picture, result):
+            self.results.append((picture, result))
+
+    noise = np.random.default_rng(5).integers(0, 256, (270, 480, 3), np.uint8)
+    frames = [Frame(noise, i, i / 25) for i in range(8)]
+    script = [[], [], [LEFT], [LEFT], [], [], [], []]
+    detector = ScriptedDetector(script)
+    tracker = SortTracker(min_hits=100, max_age=0, start_score=1.0)
+    pipeline = Pipeline(
+        detector, tracker, ConstantEstimator(), TrackSmoother(), places=FacePlaces()
+    )
+    camera, sink = Camera(ListSource(frames), pipeline, hide="pixelate"), Scripted()
+    one = Crew(lambda: detector, 1)
+    list(Loop([camera], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
+    one.close()
+    inside = np.s_[60:180, 40:140]
+    for picture, result in sink.results:
+        assert result.tracks == ()
+        for image in (picture, result.frame.image):
+            changed = (image[inside] != noise[inside]).any(axis=2).mean()
+            assert (changed > 0.95) == (result.frame.index >= 2)
+    assert (frames[3].image == noise).all()
 
 
 def test_late_frames_of_a_live_source_make_all_cameras_do_less(crew):

@@ -5,6 +5,7 @@ from load import Effort
 from pipeline import Pipeline, describe
 from structures import Detections, Estimates, Frame, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
+from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 
@@ -100,6 +101,20 @@ def test_with_less_effort_faces_are_estimated_less_often():
             pipeline.process(frame)
         made.append(pipeline.smoother.estimates_made)
     assert made == [24, 3]
+
+
+def test_where_faces_are_hidden_small_ones_are_looked_for_under_load_too():
+    class Noting(ScriptedDetector):
+        def detect(self, image, coarse=1.0):
+            asked.append(coarse)
+            return super().detect(image, coarse)
+
+    asked = []
+    for places in (None, FacePlaces()):
+        pipeline = pipeline_of(Noting([]), places=places)
+        pipeline.effort = Effort(coarse=2.0)
+        pipeline.process(film(1, SIZE)[0])
+    assert asked == [2.0, 1.0]
 
 
 def test_a_new_epoch_starts_with_a_detection_and_with_nobody_known():
