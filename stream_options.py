@@ -167,7 +167,7 @@ def _add_privacy_options(parser: argparse.ArgumentParser) -> None:
     hide.add_argument(
         "--anonymous",
         action="store_true",
-        help="tell only of groups of five and more: no boxes, no stills, faces hidden",
+        help="tell only of groups of five and more: no boxes, stills or sound, faces hidden",
     )
 
 

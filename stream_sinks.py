@@ -44,7 +44,8 @@ def open_files(
     if options.output:
         live = any(source.is_live for source in sources)
         alone = len(sources) == 1 and not live
-        film = Path(address_of(options.src[0])).expanduser() if alone else None
+        heard = alone and not options.anonymous  # a voice tells who speaks
+        film = Path(address_of(options.src[0])).expanduser() if heard else None
         recordings.append(
             Recording(
                 options.output,

@@ -15,6 +15,7 @@ import stream_sinks
 import stream_sources
 from errors import SinkError, SourceError
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
+from tests.recordings import write_clicks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -234,3 +235,13 @@ def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path, q
         patch.setattr(stream_sinks, "Recording", Full)
         assert run_main("--src", "test:64x48,duration=1", "--no-window", *outputs) == 2
     assert events.read_text().count('"type":"frame"') == 25
+
+
+@pytest.mark.parametrize(("privacy", "sounds"), [([], 1), (["--blur"], 1), (["--anonymous"], 0)])
+def test_where_people_stay_anonymous_their_voices_are_not_recorded(
+    privacy, sounds, tmp_path, quick_stages
+):
+    film, video = write_clicks(tmp_path / "film.mp4"), tmp_path / "o.mp4"
+    assert run_main("--src", str(film), "--no-window", "--output", str(video), *privacy) == 0
+    with av.open(str(video)) as container:
+        assert len(container.streams.audio) == sounds
