@@ -24,8 +24,9 @@ from errors import StreamError
 from load import LoadControl
 from loop import Loop
 from options import number
-from stream import crew_size, detector_of, estimator_of, make_cameras, open_sources
+from stream import crew_size, detector_of, estimator_of, make_cameras
 from stream_options import parse_arguments
+from stream_sources import open_sources
 from structures import FrameResult, Image
 from video.overlay import Overlay
 from video.threads import Crew

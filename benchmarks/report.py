@@ -85,7 +85,8 @@ def _clip_table(result: ClipResult) -> str:
         f"**{result.clip}**, {width}x{height}: {faces} faces in the first {common} frames",
         "",
         "| | frames | frames/s (least-most) | CPU, ms a frame | memory, MB | first frame, s "
-        f"| faces found in the first {common} | boxes there on no agreed face | found in all its frames |",
+        f"| faces found in the first {common} | boxes there on no agreed face "
+        "| found in all its frames |",
         "|---" * 9 + "|",
     ]
     lines += [_line(row) for row in result.rows]
