@@ -30,7 +30,8 @@ For each film DIR gets NAME.mp4, NAME.jsonl and NAME.csv. Ctrl-C stops; the same
 examples:
   python batch.py films/ --out annotated/                  all films of a folder
   python batch.py 'tapes/**/*.mkv' --out out/ --no-video   tables only
-  python batch.py films/ --out out/ --ray head:6379        on a Ray cluster
+  python batch.py films/ --out out/ --ray head:6379        on a Ray cluster; where it wants a
+                            token, set RAY_AUTH_MODE=token and have ~/.ray/auth_token here
 """
 _INTERRUPTED = 130
 _TICK_S = 0.25  # so soon Ctrl-C is answered

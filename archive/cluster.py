@@ -19,6 +19,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _ANSWER_S = 5.0
 _TELL_S = 0.5  # between two messages of a job to the board
 _PATIENCE_S = 20.0
+# `ray start` makes a token and wants it back, but an address alone does not make Ray look.
+_TOKEN = "if it wants a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here"
 _REMEDY = "start one with: ray start --head, or use --ray local"
 
 
@@ -99,7 +101,7 @@ class RayWorkers:
             ray.init(**where, **quiet, runtime_env=environment)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise EngineError(f"Ray at {address} does not take us: {reason}; {_REMEDY}") from error
+            raise EngineError(f"Ray at {address} does not take us: {reason}; {_TOKEN}") from error
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
         self._board = ray.remote(num_cpus=0)(_Board).remote()
         self._task = ray.remote(num_cpus=threads, max_retries=1)(_run)

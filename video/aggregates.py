@@ -42,7 +42,7 @@ class Crowd:
         now: people in the picture at this moment.
         people: who came and left today.
         groups: of these, by age band, then gender; empty ones are left out.
-        step: all counts but `now` are multiples of it, rounded down.
+        step: all counts are multiples of it, rounded down.
     """
 
     day: str
@@ -114,7 +114,7 @@ class Aggregates:
         groups = (Group(*key, self._told(n)) for key, n in sorted(self._counts.items()))
         return Crowd(
             day=self._day.isoformat(),
-            now=len(self._visits),
+            now=self._told(len(self._visits)),
             people=self._told(self._counts.total()),
             groups=tuple(group for group in groups if group.people),
             step=self._step,
