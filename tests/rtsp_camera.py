@@ -46,8 +46,7 @@ class RtspCamera:
         if self._user:
             command += ["--user", self._user, "--password", self._password]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        ready = self._process.stdout.readline()
+        ready = self._process.stdout.readline() if self._process.stdout else ""
         if not ready.startswith("ready"):
             raise RuntimeError(f"the server did not start, said {ready!r}")
 
@@ -56,13 +55,18 @@ class RtspCamera:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._process.stdout.close()
+            if self._process.stdout:
+                self._process.stdout.close()
         self._process = None
 
     def freeze(self) -> None:
         """Stop it in the middle of whatever it does."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._process.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
