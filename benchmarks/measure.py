@@ -9,6 +9,7 @@ CPU time and memory are all read here, in the same way for all. Linux and macOS 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,8 +99,13 @@ def boxes_of(line: bytes) -> Float32 | None:
         raise BenchmarkError(f"not a line about a frame: {shown!r}; run it by hand") from None
 
 
-def measure(command: Sequence[str], cwd: Path = ROOT) -> Run:
+def measure(command: Sequence[str], cwd: Path = ROOT, frames: int | None = None) -> Run:
     """Run `command` to its end.
+
+    Args:
+        command: the program with its arguments.
+        cwd: where to run it.
+        frames: how many there will be, where it then waits for Ctrl-C: it gets it.
 
     Raises:
         BenchmarkError: it cannot be started, fails, or does fewer than two frames.
@@ -114,6 +120,9 @@ def measure(command: Sequence[str], cwd: Path = ROOT) -> Run:
             clock = _Clock(psutil.Process(process.pid))
             for line in process.stdout or ():
                 clock.tick(line)
+                if len(clock.boxes) == frames:
+                    process.send_signal(signal.SIGINT)
+                    frames = None
             peak_mb = _wait(process)
         if process.returncode or len(clock.boxes) < 2:
             raise BenchmarkError(_failure(command, process.returncode, len(clock.boxes), errors))

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.alternatives.setup import interpreter
 from benchmarks.cache import cache_dir, key_of
 from benchmarks.measure import ROOT, BenchmarkError, Run, measure
+from video.sources import open_source
 
 # Of each (name, title, module, its arguments). The environment is named after the module.
 ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -122,14 +124,17 @@ def _at_720(frames: int, recorded: bool) -> System:
 
 
 def _watched(clip: Path, frames: int) -> Run:
-    """Run with a page that somebody watches."""
+    """Run with a page that somebody watches; the page would stay after the film."""
+    source = open_source(str(clip))
+    frames = sum(1 for _ in islice(source, frames))  # a header may be wrong about it
+    source.close()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     address = f"http://127.0.0.1:{port}{WEB_PICTURES}"
     viewer = subprocess.Popen([sys.executable, "-m", "benchmarks.viewer", address], cwd=ROOT)
     try:
-        run = measure(stream_command(clip, frames, ("--serve", port)))
+        run = measure(stream_command(clip, frames, ("--serve", port)), frames=frames)
         if viewer.wait(_FAREWELL_S):
             raise BenchmarkError(f"nobody could watch {address}; open it by hand")
         return run

@@ -50,6 +50,12 @@ def test_a_program_is_measured_by_the_lines_it_prints_about_frames():
     assert measured.fps == pytest.approx(3 / measured.seconds)
 
 
+def test_a_program_that_waits_for_ctrl_c_after_its_frames_gets_it():
+    listens = "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(0))\n"
+    waits = listens + (FAKE % 0).replace("sys.exit(0)", "time.sleep(60)")
+    assert len(measure([sys.executable, "-c", waits], frames=4).boxes) == 4
+
+
 def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said():
     with pytest.raises(BenchmarkError, match=r"exit code 3 \(noise\)"):
         measure(fake(3))
