@@ -10,7 +10,7 @@ import pytest
 
 from errors import PasswordError, RefusedError, SourceError, SourceLostError
 from structures import SourceState
-from tests.clips import number_of, numbered
+from tests.clips import numbered
 from tests.fakes import HASTY, ScriptedConnections, grey, pause, wait_for
 from video.live_feed import LiveFeed, LiveOptions
 from video.reconnecting import Picture
@@ -154,11 +154,22 @@ def test_without_reconnecting_a_lost_camera_is_an_error(feed, ending):
 
 
 def test_frames_older_than_the_limit_are_dropped_and_counted(feed):
-    now_s = time.monotonic()
-    late = [Picture(grey(i), now_s - 3, media_s=float(i)) for i in range(1)]
-    source = feed(ScriptedConnections([*late, pause(0.05), *steady(2)]), max_latency_s=1.0)
-    assert number_of(next(source).image) == number_of(grey(0))
+    old_s = time.monotonic() - 3
+    late = [Picture(grey(100 + i), old_s, media_s=float(i)) for i in range(4)]
+    steps = [*steady(1), *(x for old in late for x in (pause(0.005), old)), *steady(1, 50)]
+    source = feed(ScriptedConnections([*steps, pause(9)]), max_latency_s=1.0)
+    levels = [int(frame.image[0, 0, 0]) for frame in frames_of(source, 2)]
+    assert levels == [0, 50]
     assert source.dropped >= 1
+
+
+def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed):
+    old_s = time.monotonic() - 3
+    late = [Picture(grey(i), old_s, media_s=float(i)) for i in range(200)]
+    steps = [x for old in late for x in (pause(0.005), old)]
+    source = feed(ScriptedConnections([*steps, pause(9)]), max_latency_s=1.0)
+    assert 2 <= len(frames_of(source, 2)) < 200
+    assert source.dropped > 10
 
 
 def test_a_late_picture_is_as_old_as_it_was_late(feed):

@@ -1,6 +1,7 @@
 """`LiveFeed`: the source that a camera becomes once a thread reads it."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from video.reconnecting import PATIENT, Connect, Patience, Reconnecting
 from video.threads import Newest
 
 _SLICE_S = 0.5  # of a long wait; Windows hears Ctrl-C between waits only
+_STARVED_S = 0.3  # without a frame: the next one is taken, however old it is
 _JOIN_S = 0.5  # a reader inside a read of a frozen camera ends by itself, later
 
 
@@ -27,7 +29,9 @@ class LiveOptions:
             raises `SourceLostError`.
         keep_trying: a camera that cannot be opened at the start is tried again, too;
             where False that is a `SourceError`.
-        max_latency_s: frames older than this when they are taken are dropped and counted.
+        max_latency_s: frames older than this when they are taken are dropped and counted;
+            but for one now and then, where all are: a machine that is too slow for the
+            camera shows something, and gets to know how late it is.
         arrived: set whenever a frame has come; sources that share one can be waited for
             together: `arrived.clear()`, `take(0)` of each, then `arrived.wait(0.1)`.
         patience: how long to wait for what.
@@ -70,6 +74,7 @@ class LiveFeed:
         self.size_wh = (0, 0)
         self._options = options
         self._too_old = 0
+        self._given_s = -math.inf
         self._health = Health(options.patience.stale_s)
         self._camera = Reconnecting(
             connect,
@@ -138,13 +143,15 @@ class LiveFeed:
                 self._too_old += 1
                 continue
             self._describe(frame)
+            self._given_s = time.monotonic()
             return frame
 
     def _is_too_old(self, frame: Frame) -> bool:
         limit_s = self._options.max_latency_s
         if limit_s is None or frame.arrived_s is None:
             return False
-        return time.monotonic() - frame.arrived_s > limit_s
+        now_s = time.monotonic()
+        return now_s - frame.arrived_s > limit_s and now_s - self._given_s < _STARVED_S
 
     def _give_up_if_lost(self) -> None:
         """Raise where a camera must not be opened again and its reader hangs in a read."""
