@@ -148,7 +148,7 @@ def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> Non
         figure.text(
             0.01, 0.015,
             "Bars: median frames per second, whole program without a picture out; lines: least "
-            "and most. In brackets: faces found.",
+            "and most. In brackets: how many of the faces agreed upon were found.",
             fontsize=8, color=_SOFT,
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.05, 1, 1), w_pad=2.5)
@@ -171,8 +171,8 @@ def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
         weight = "bold" if row.ours else "normal"
         axis.text(max(row.fps) + 0.02 * most, place, label, va="center", color=_INK, weight=weight)
     axis.set_yticks(places, [row.title for row in rows])
-    axis.invert_yaxis()
-    axis.set_xlim(0, 1.32 * most)
+    axis.set_ylim(len(rows) - 0.5, -0.5)  # panels share it, so inverting it twice undoes it
+    axis.set_xlim(0, 1.45 * most)
     axis.set_title(
         f"{result.clip}, {result.size_wh[0]}x{result.size_wh[1]}", loc="left", color=_INK, size=11
     )

@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -131,6 +132,17 @@ def test_the_plot_starts_at_nought_and_is_written(tmp_path, suffix):
     path = tmp_path / f"plot{suffix}"
     report.plot(results(), path, ["ours", "blind"])
     assert path.stat().st_size > 3000
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_the_first_system_is_on_top_however_many_clips_there_are(tmp_path, panels):
+    path = tmp_path / "plot.png"
+    report.plot(results() * panels, path, ["ours", "blind"])
+    blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(int), 2, 0)
+    ours = (abs(red - 0x0B) < 4) & (abs(green - 0x72) < 4) & (abs(blue - 0x85) < 4)
+    others = (abs(red - 0xAD) < 4) & (abs(green - 0xB5) < 4) & (abs(blue - 0xBD) < 4)
+    rows_of = [np.flatnonzero(each.sum(axis=1) > 10) for each in (ours, others)]
+    assert rows_of[0].max() < rows_of[1].min()
 
 
 def test_bad_input_is_one_line_with_the_remedy(tmp_path, monkeypatch, capsys):
