@@ -30,7 +30,7 @@ from benchmarks.cache import cache_dir, key_of
 from benchmarks.faces import RULES, Reference, judge, read
 from benchmarks.measure import ROOT, BenchmarkError, Run
 from benchmarks.report import ClipResult, Row
-from benchmarks.systems import ALTERNATIVES, System, alternatives, once, ours
+from benchmarks.systems import ALTERNATIVES, SMALLEST, System, alternatives, once, ours
 from errors import StreamError
 from options import OneLineParser, number
 
@@ -179,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.append(history, report.record(results, asked))
     table = report.markdown(results)
     (options.out / "table.md").write_text(table, encoding="utf-8")
-    plotted = [f"ours_{value}" for value in options.detect_every] + list(options.alternatives)
+    plotted = [f"ours_{value}" for value in options.detect_every]
+    plotted += [f"{plotted[-1]}_{SMALLEST}px", *options.alternatives]
     report.plot(results, options.out / "plot.png", plotted)
     print(table)
     _tell(f"written: {options.out}/table.md, plot.png, history.jsonl")

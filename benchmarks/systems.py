@@ -33,6 +33,7 @@ ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("facenet", "facenet-pytorch's MTCNN (detection only)", "facenet_mtcnn", ()),
 )
 LINES = 720  # of `scaling`
+SMALLEST = 24  # pixels of a face, where this program is to find what the package mtcnn finds
 _FAREWELL_S = 5.0  # for the viewer to notice that the page is gone
 WEB_PICTURES = "/stream.mjpeg"  # of the page that `stream.py --serve PORT` serves
 
@@ -67,6 +68,7 @@ def stream_command(clip: Path, frames: int, flags: Sequence[str] = ()) -> list[s
 def ours(detect_every: Sequence[str], frames: int) -> list[System]:
     """This program: every setting of `--detect-every`, recording, and a page being watched."""
     systems = [_variant(value, frames) for value in detect_every]
+    systems.append(_variant(detect_every[-1], frames, SMALLEST))
     systems += [_at_720(frames, recorded) for recorded in (False, True)]
     if "--serve" in _help():
         systems.append(
@@ -94,13 +96,16 @@ def alternatives(names: Sequence[str], frames: int) -> list[System]:
     ]
 
 
-def _variant(detect_every: str, frames: int) -> System:
-    title = "this program"
+def _variant(detect_every: str, frames: int, min_face: int | None = None) -> System:
+    name, title = f"ours_{detect_every}", "this program"
+    flags = ["--detect-every", detect_every]
     if detect_every != "auto":
         title += f", --detect-every {detect_every}"
-    flags = ("--detect-every", detect_every)
+    if min_face:
+        name, title = f"{name}_{min_face}px", f"{title} --min-face {min_face}"
+        flags += ["--min-face", str(min_face)]
     return System(
-        f"ours_{detect_every}",
+        name,
         title,
         True,
         frames,
