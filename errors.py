@@ -8,8 +8,7 @@
       WeightsError              weights missing, corrupt or of another architecture
       EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
-
-`training.chips` adds ChipsError: a set of training chips unknown, missing or damaged.
+      DatasetError              labelled pictures unknown, missing, damaged or mislabelled
 
 Every message is one line that names the cause and the remedy, without user
 names, passwords or tokens. Wrong arguments of functions are `ValueError`s.
@@ -48,6 +47,10 @@ class EngineError(StreamError):
 
 class SinkError(StreamError):
     """An output cannot be opened or written."""
+
+
+class DatasetError(StreamError):
+    """A set of labelled pictures is unknown, missing, damaged or mislabelled."""
 
 
 # Greedy up to the last @: passwords may hold @, :, / and blanks. What is lost of the rest

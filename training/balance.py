@@ -30,7 +30,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from errors import StreamError, WeightsError
 from structures import AGE_BINS
-from training.chips import SETS, Chips, join, load_chips, shrink, years_outside
+from training.chips import Chips, join, load_chips, shrink, years_outside
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
 BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over
@@ -105,7 +105,7 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path, metavar="FILE.keras")
     parser.add_argument("--data", type=Path, required=True, help="folder of the chip sets")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=["fairface"])
+    parser.add_argument("--sets", nargs="+", default=["fairface"])
     options = parser.parse_args()
     try:
         if not options.file.is_file():

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.chips import Chips, ChipsError, augment, shrink
+from errors import DatasetError
+from training.augmentation import augment
+from training.chips import Chips, shrink
 
 Floats = NDArray[np.float32]
 
@@ -72,7 +74,7 @@ def teacher_answers(
         other.
 
     Raises:
-        ChipsError: `kept` was made from other chips.
+        DatasetError: `kept` was made from other chips.
     """
     if kept and kept.exists():
         with np.load(kept) as file:
@@ -88,7 +90,7 @@ def teacher_answers(
             np.savez(kept, **found)
     for name, chips in sets.items():
         if len(found.get(f"{name}_age", ())) != len(chips):
-            raise ChipsError(f"{kept} holds answers about other chips than {name}; remove it")
+            raise DatasetError(f"{kept} holds answers about other chips than {name}; remove it")
     age, female = (np.concatenate([found[f"{n}_{k}"] for n in sets]) for k in ("age", "female"))
     return age, female
 

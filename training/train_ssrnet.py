@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import StreamError
-from training.chips import SETS, ChipsError, join, load_chips, shrink
+from errors import DatasetError, StreamError
+from training.chips import join, load_chips, shrink
 from training.ssrnet_fit import Fit, metrics
 from training.ssrnet_targets import batches, targets, teacher_answers
 
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _add_inputs(add: Any) -> None:
     add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
-    add("--sets", nargs="+", default=["fairface"], help="sets to learn: fairface, utkface")
+    add("--sets", nargs="+", default=["fairface"], help="sets to learn")
     add("--out", type=Path, required=True, help="weights to write, FILE.keras")
     add(
         "--init",
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for path in (args.init, args.teacher):
             if path and not path.is_file():
-                raise ChipsError(f"no such weights: {path}")
+                raise DatasetError(f"no such weights: {path}")
         train(args)
     except StreamError as error:
         print(f"train_ssrnet: {error}", file=sys.stderr)
@@ -96,14 +96,14 @@ def train(args: argparse.Namespace) -> None:
     """Loads, fits, measures and writes everything that the module docstring names.
 
     Raises:
-        ChipsError: A set is unknown, missing, damaged or too small for one batch.
+        DatasetError: A set is unknown, missing, damaged or too small for one batch.
     """
     sets = {name: load_chips(args.data, name, "train", args.limit) for name in args.sets}
     chips = join(list(sets.values()))
     rng = np.random.default_rng(args.seed)
     held_out, rows = np.split(rng.permutation(len(chips)), [math.ceil(_HELD_OUT * len(chips))])
     if len(rows) < args.batch:
-        raise ChipsError(f"{len(rows)} chips to learn do not fill a batch of {args.batch}")
+        raise DatasetError(f"{len(rows)} chips to learn do not fill a batch of {args.batch}")
     _start_keras(args.threads, args.seed)
     answers = args.teacher and teacher_answers(args.teacher, sets, args.teacher_outputs)
     model = network(args, chips.take(rows[:2048]).images)
@@ -148,7 +148,7 @@ def network(args: argparse.Namespace, images: NDArray[np.uint8]) -> Any:
 
 def _record(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     """What is written about a run: settings, versions, test metrics, the run it went on from."""
-    there = [name for name in SETS if (args.data / f"{name}.tar").exists()]
+    there = sorted(path.stem for path in args.data.glob("*.tar"))
     before = args.init and args.init.with_suffix(".json")
     return {
         "settings": {k: v.name if isinstance(v, Path) else v for k, v in vars(args).items()},

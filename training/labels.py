@@ -1,0 +1,175 @@
+"""What is known of the faces of a set, as one table that every tool here reads and writes.
+
+A row is a face. Columns of `NAME.csv`, all text, empty where nothing is known:
+
+    file        of the picture or chip, relative to the table or archive
+    age_min     youngest age in years that the label allows
+    age_max     oldest such age; equal to age_min where the age is exact, empty for "and over"
+    gender      male, female
+    ethnicity   one of `structures.ETHNICITIES`
+    person      who it is, where the set tells; the same text means the same person
+    group       faces that must stay on one side of a split: a person, or near duplicates
+    split       train, val, test or whatever the set publishes
+
+Reading is more tolerant than writing, so that the tables of the published sets and those that
+people make by hand can be read as they are: `age` in place of the two columns, `race` in place
+of ethnicity, genders as 0 and 1 (UTKFace's polarity: 0 is male) or m and f, ethnicities by
+number, FairFace's seven names.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from errors import DatasetError
+from structures import ETHNICITIES
+
+COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
+# "70 and over" needs an upper end; hardly anybody in the sets is older than this.
+OLDEST_YEARS = 100.0
+GENDERS = ("male", "female")
+
+_T = TypeVar("_T")
+_FEMALE = {"male": False, "m": False, "0": False, "female": True, "f": True, "1": True}
+# FairFace's names -> those of five groups.
+_ETHNICITY = {name.lower(): i for i, name in enumerate(ETHNICITIES)} | {
+    "east asian": 2,
+    "southeast asian": 2,
+    "latino_hispanic": 4,
+    "middle eastern": 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One labelled face.
+
+    Attributes:
+        file: relative path, "/" between folders.
+        age: youngest and oldest age that the label allows, years; equal where it is exact,
+            None = unknown.
+        female: None = unknown.
+        ethnicity: index into `structures.ETHNICITIES`, None = unknown.
+        person: who it is, "" = unknown.
+        group: faces of the same group stay on one side of a split, "" = on its own.
+        split: "" = none is published.
+    """
+
+    file: str
+    age: tuple[float, float] | None = None
+    female: bool | None = None
+    ethnicity: int | None = None
+    person: str = ""
+    group: str = ""
+    split: str = ""
+
+
+def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
+    """Parse an age range, such as ("20", "29"), into years.
+
+    An empty `age_max` means "and over" and becomes `OLDEST_YEARS`, or the youngest age where
+    that is above.
+
+    Raises:
+        ValueError: the texts are no numbers in ascending order.
+    """
+    low = float(age_min)
+    high = float(age_max) if age_max.strip() else max(low, OLDEST_YEARS)
+    if not 0 <= low <= high < float("inf"):
+        raise ValueError(f"want an ascending age range, got {age_min!r}..{age_max!r}")
+    return low, high
+
+
+def parse(row: Mapping[str, str | None]) -> Face:
+    """Read one row of a table.
+
+    Args:
+        row: text by column; other columns are ignored.
+
+    Raises:
+        ValueError: a label that is none.
+    """
+    text = {name: (value or "").strip() for name, value in row.items() if name}
+    if not text.get("file"):
+        raise ValueError("want the name of a file in the column file")
+    return Face(
+        text["file"],
+        _age(text),
+        _one_of(_FEMALE, text.get("gender", ""), "gender"),
+        _ethnicity(text.get("ethnicity") or text.get("race", "")),
+        text.get("person", ""),
+        text.get("group", ""),
+        text.get("split", ""),
+    )
+
+
+def read_table(path: Path) -> list[Face]:
+    """Read a table of labels.
+
+    Raises:
+        DatasetError: missing, unreadable, or with a wrong label, whose line is named.
+    """
+    faces = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            if "file" not in (reader.fieldnames or ()):
+                raise DatasetError(f"{path} has no column file; want {', '.join(COLUMNS)}")
+            for row in reader:
+                try:
+                    faces.append(parse(row))
+                except ValueError as error:
+                    raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(f"cannot read the table {path}: {reason}") from error
+    return faces
+
+
+def write_table(path: Path, faces: Iterable[Face]) -> None:
+    """Write a table of labels; the file appears when it is complete.
+
+    Raises:
+        DatasetError: it cannot be written.
+    """
+    part = path.with_suffix(".part.csv")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(_texts(face) for face in faces)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DatasetError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _texts(face: Face) -> tuple[str, ...]:
+    low, high = ("", "") if face.age is None else (f"{years:g}" for years in face.age)
+    gender = "" if face.female is None else GENDERS[face.female]
+    ethnicity = "" if face.ethnicity is None else ETHNICITIES[face.ethnicity]
+    return face.file, low, high, gender, ethnicity, face.person, face.group, face.split
+
+
+def _age(text: Mapping[str, str]) -> tuple[float, float] | None:
+    if exact := text.get("age"):
+        return age_interval(exact, exact)
+    if not text.get("age_min"):
+        return None
+    return age_interval(text["age_min"], text.get("age_max", ""))
+
+
+def _ethnicity(text: str) -> int | None:
+    if text.isdigit() and int(text) < len(ETHNICITIES):
+        return int(text)
+    return _one_of(_ETHNICITY, text, "ethnicity")
+
+
+def _one_of(known: Mapping[str, _T], text: str, what: str) -> _T | None:
+    if not text:
+        return None
+    if text.lower() not in known:
+        raise ValueError(f"want a {what} out of {', '.join(known)}, got {text!r}")
+    return known[text.lower()]
