@@ -5,6 +5,16 @@ from numpy.typing import NDArray
 
 from structures import AGE_BINS, Float32
 
+# Schemes of age classes that are in use, by their number: youngest and oldest year of each.
+AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
+    7: ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 100)),
+    8: ((0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)),
+    12: (
+        *((0, 3), (4, 6), (7, 12), (13, 18), (19, 25), (26, 32)),
+        *((33, 38), (39, 45), (46, 51), (52, 60), (61, 70), (71, 100)),
+    ),
+}
+
 
 def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float32, Float32]:
     """Turn an age head's output into an expected age and its spread.

@@ -1,0 +1,232 @@
+"""How good networks are on labelled faces: figures, tables and a page to look at.
+
+    python -m training.evaluate WEIGHTS... --data DIR --sets utkface fairface:test --out out/
+    python -m training.evaluate WEIGHTS --folder my-photos/ --out out/
+
+WEIGHTS are names of weights/manifest.json, .keras or .onnx files; without any, all that come
+with the program. `--sets` are sets of aligned chips as `training.prepare` makes them,
+`--folder` photographs of your own, which go through the whole path: find, align, describe.
+
+Into `--out` go report.html (everything, in one file that needs no network), metrics.json, a
+CSV table of predictions for each network and set, and, of a folder, error_card.html: what
+to expect of faces like these. docs/evaluation.md says what the figures mean.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from detectors import DETECTORS, make_detector
+from devices import DEVICES, ENGINES, PRECISIONS
+from errors import StreamError
+from estimators import ARCHITECTURES
+from estimators.age import AGE_CLASSES
+from options import OneLineParser, number
+from training import report
+from training.chips import load_chips
+from training.contenders import BATCHES, Contender, ask, load, time_ms
+from training.labels import read_table
+from training.photographs import NAMES, Examples, cut_faces, read_labels
+from training.results import Result, judge, make_folder, metrics_json, predictions, save
+from training.scores import Group, groups_of
+from video.outputs import check_writable
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; bad values end the program with one line and exit code 2."""
+    parser = OneLineParser(
+        prog="python -m training.evaluate", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("weights", nargs="*", metavar="WEIGHTS", help="names or files (default: all shipped)")
+    add("--data", type=Path, metavar="DIR", help="folder that holds the sets")
+    add("--sets", nargs="+", default=[], metavar="NAME[:SPLIT]", help="default split: test")
+    add("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    add("--classes", nargs="+", type=int, choices=AGE_CLASSES, default=[7],
+        help="schemes of age classes to count by (default: 7)")  # fmt: skip
+    add("--resamples", type=number(int, 0), default=1000, help="for the intervals (default: 1000)")
+    add("--seed", type=int, default=0, help="of the resampling, and of the faces shown")
+    add("--limit", type=number(int, 1), metavar="N", help="only N faces of each set, for trials")
+    add("--no-faces", action="store_true", help="leave pictures of faces out of the report")
+    add("--card", type=Path, metavar="FILE.md", help="write the accuracy into a model card")
+    _add_photographs(parser.add_argument_group("photographs"))
+    _add_networks(parser.add_argument_group("networks"))
+    options = parser.parse_args(arguments)
+    if not options.sets and not options.folder:
+        parser.error("name what to evaluate on with --data DIR --sets NAME or --folder DIR")
+    if options.sets and not options.data:
+        parser.error("say with --data which folder holds the sets")
+    if options.card and len(options.weights) != 1:
+        parser.error("a card is of one model: name just one with --card")
+    return options
+
+
+def _add_photographs(group: Any) -> None:
+    add = group.add_argument
+    add("--folder", metavar="[NAME=]DIR", help="labelled photographs; NAME is what to call them")
+    add("--names", choices=("auto", "labels", *NAMES), default="auto",
+        help="where labels are: labels.csv, or names of files (default: the table if there is one, "
+        "else names like AGE_GENDER_RACE_x.jpg)")  # fmt: skip
+    add("--detector", nargs="+", choices=DETECTORS, default=["mtcnn"], help="default: mtcnn")
+    add("--min-face", type=number(int, 20), default=40, metavar="PX", help="mtcnn: smallest face")
+
+
+def _add_networks(group: Any) -> None:
+    add = group.add_argument
+    add("--estimator", choices=ARCHITECTURES, help="of the files (default: told by their size)")
+    add("--engine", choices=("auto", *ENGINES), default="auto")
+    add("--device", choices=DEVICES, default="auto")
+    add("--precision", choices=PRECISIONS, default="auto")
+    add("--threads", type=number(int, 1, 1024), metavar="N", help="default: all")
+
+
+def run(options: argparse.Namespace) -> str:
+    """Evaluate and write everything; returns the short table as Markdown."""
+    make_folder(options.out)
+    if options.card:
+        check_writable(options.card, (".md",))
+    contenders = load_networks(options)
+    sets = list(gather(options, contenders))
+    results = []
+    for examples in sets:
+        groups = groups_of(examples.chips) + common_groups(examples, sets)
+        for contender in contenders:
+            results.append(evaluate(contender, examples, groups, options))
+            table = options.out / f"{_plain(examples.name)}.{_plain(contender.name)}.csv"
+            save(table, predictions(results[-1]))
+    for contender in contenders:
+        images = sets[0].images(contender.estimator.input_size)
+        contender.ms = {batch: time_ms(contender.estimator, images, batch) for batch in BATCHES}
+    write_reports(options, contenders, results)
+    return report.short_table(results, contenders)
+
+
+def load_networks(options: argparse.Namespace) -> list[Contender]:
+    """The networks that `options` name.
+
+    Raises:
+        WeightsError: one is unknown, missing or damaged, or there are several for one card.
+    """
+    return load(
+        options.weights,
+        options.estimator,
+        engine=options.engine,
+        threads=options.threads or 0,
+        device=options.device,
+        precision=options.precision,
+    )
+
+
+def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iterator[Examples]:
+    """The sets, one after the other.
+
+    Raises:
+        DatasetError: one is missing, damaged or empty.
+    """
+    for text in options.sets:
+        name, _, split = text.partition(":")
+        split = split or _usual_split(options.data / f"{name}.csv")
+        chips = load_chips(options.data, name, split)
+        if options.limit and options.limit < len(chips):  # evenly, as tables are often sorted
+            chips = chips.take(np.linspace(0, len(chips) - 1, options.limit).astype(np.int64))
+        yield Examples(f"{name} {split}".strip(), chips)
+    if options.folder:
+        name, folder = _named_folder(options.folder)
+        faces, notes = read_labels(folder, options.names)
+        sides = {contender.estimator.input_size for contender in contenders}
+        for kind in options.detector:
+            title = f"{name} by {kind}" if len(options.detector) > 1 else name
+            detector = make_detector(
+                kind, options.min_face, threads=options.threads or 0, device=options.device
+            )
+            yield cut_faces(folder, faces[: options.limit], detector, sides, title, notes)
+
+
+def evaluate(
+    contender: Contender, examples: Examples, groups: list[Group], options: argparse.Namespace
+) -> Result:
+    """Ask one network about one set, and measure what it said."""
+    images = examples.images(contender.estimator.input_size)
+    title = f"{contender.name} on {examples.name}"
+    with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
+        told = ask(contender.estimator, images, bar.update)
+    return judge(
+        contender.name, examples, told, groups, options.classes, options.resamples, options.seed
+    )
+
+
+def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
+    """Of photographs searched by several detectors: those in which all of them find a face."""
+    files = [set(one.chips.files.tolist()) for one in sets if one.missed is not None]
+    if examples.missed is None or len(files) < 2:
+        return []
+    both = set.intersection(*files)
+    rows = np.array([file in both for file in examples.chips.files.tolist()], np.bool_)
+    return [Group("found", "found by all detectors", rows)] if rows.any() else []
+
+
+def write_reports(
+    options: argparse.Namespace, contenders: Sequence[Contender], results: Sequence[Result]
+) -> None:
+    """Write metrics.json, report.html and what else was asked for.
+
+    Raises:
+        SinkError: one cannot be written.
+    """
+    about = report.about(options.seed, options.resamples)
+    times = {contender.name: contender.ms for contender in contenders}
+    save(options.out / "metrics.json", metrics_json(results, times, about))
+    page = report.page(results, contenders, about, options.seed, faces=not options.no_faces)
+    save(options.out / "report.html", page.encode())
+    photographs = [result for result in results if result.examples.missed is not None]
+    if photographs:
+        save(options.out / "error_card.html", report.error_card(photographs).encode())
+    if options.card:
+        old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
+        text = report.model_card(results, options.card.stem, old)
+        save(options.card, text.encode())
+
+
+def _usual_split(table: Path) -> str:
+    """The split of a set that is meant if none is named: test, or "" where there are none."""
+    if not table.exists():
+        return "test"  # whoever reads it says what is missing
+    return "test" if any(face.split for face in read_table(table)) else ""
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    """What to call the photographs, and where they are."""
+    name, equals, path = text.partition("=")
+    if equals and not Path(text).exists():
+        return name, Path(path)
+    return Path(text).resolve().name, Path(text)
+
+
+def _plain(name: str) -> str:
+    """A name that any file system takes."""
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong."""
+    options = parse_arguments(arguments)
+    try:
+        print(run(options))
+    except StreamError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"evaluate: interrupted; finished tables are in {options.out}", file=sys.stderr)
+        return 130
+    print(f"report: {options.out / 'report.html'}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
