@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from detectors import DETECTORS, make_detector
@@ -133,19 +134,18 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
         name, _, split = text.partition(":")
         split = split or _usual_split(options.data / f"{name}.csv")
         chips = load_chips(options.data, name, split)
-        if options.limit and options.limit < len(chips):  # evenly, as tables are often sorted
-            chips = chips.take(np.linspace(0, len(chips) - 1, options.limit).astype(np.int64))
-        yield Examples(f"{name} {split}".strip(), chips)
+        yield Examples(f"{name} {split}".strip(), chips.take(_some(len(chips), options.limit)))
     if options.folder:
         name, folder = _named_folder(options.folder)
         faces, notes = read_labels(folder, options.names)
+        faces = [faces[i] for i in _some(len(faces), options.limit)]
         sides = {contender.estimator.input_size for contender in contenders}
         for kind in options.detector:
             title = f"{name} by {kind}" if len(options.detector) > 1 else name
             detector = make_detector(
                 kind, options.min_face, threads=options.threads or 0, device=options.device
             )
-            yield cut_faces(folder, faces[: options.limit], detector, sides, title, notes)
+            yield cut_faces(folder, faces, detector, sides, title, notes)
 
 
 def evaluate(
@@ -191,6 +191,11 @@ def write_reports(
         old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
         text = report.model_card(results, options.card.stem, old)
         save(options.card, text.encode())
+
+
+def _some(count: int, limit: int | None) -> NDArray[np.int64]:
+    """Rows, (M,), at most `limit` of `count`: spread evenly, because tables are often sorted."""
+    return np.linspace(0, count - 1, min(count, limit or count)).astype(np.int64)
 
 
 def _usual_split(table: Path) -> str:

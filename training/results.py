@@ -167,7 +167,8 @@ def predictions(result: Result) -> bytes:
         races = [""] * len(names) if told.ethnicity_probs is None else told.ethnicity_probs[i]
         writer.writerow([*labels, *(f"{v:.4g}" for v in values), *(_short(v) for v in races)])
     if result.examples.missed is not None:
-        writer.writerows(_labels(result.examples.missed))
+        nothing = [""] * (3 + len(names))
+        writer.writerows([*labels, *nothing] for labels in _labels(result.examples.missed))
     return text.getvalue().encode(errors="backslashreplace")
 
 

@@ -57,7 +57,12 @@ def _curve(result: Result) -> str:
         above.set(ylabel="share that is female", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         above.set_title(f"calibration error {calibration_error(result.curve):.3f}")
         below.bar(told, rows, width=0.06, color=style.SOFT)
-        below.set(xlabel="told probability of female", ylabel="faces", yscale="log")
+        below.set(
+            xlabel="told probability of female", ylabel="faces", yscale="log", ylim=(0.7, None)
+        )
+        tens = [10**n for n in range(6) if 10**n <= 1.5 * max(rows)]
+        below.set_yticks(tens, [str(n) for n in tens])
+        below.set_yticks([], minor=True)
         for axis in (above, below):
             axis.grid(True)
         caption = (

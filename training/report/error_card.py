@@ -13,8 +13,8 @@ from training.report.tables import cell, number, set_title
 from training.results import Result
 from training.scores import FEW, Group, Score, groups_of
 
-_EXPLAINED = f"""<p class="soft">Ranges are 95 % intervals: another collection like this one would
-give figures about as far apart. <span class="unsure">Unsure</span>: fewer than {FEW} people, so
+_EXPLAINED = f"""<p class="soft">Ranges are 95 % intervals: how far off a figure may be because
+there are only so many photographs. <span class="unsure">Unsure</span>: fewer than {FEW} people, so
 that the figure may be far off. The labels are taken to be right; age is apparent age. Nothing
 here is fit to decide about a person.</p>"""
 
@@ -44,8 +44,9 @@ def _sentences(result: Result) -> str:
         tiles.append(
             _tile(
                 f"{age.value:.1f} years",
-                f"{where} is the told age on average{_between(age, 'years')}. Half lie within "
-                f"{np.median(error):.1f} years, nine of ten within {np.quantile(error, 0.9):.1f}. "
+                f"{where} is what is told, on average{_between(age, 'years')}. Half lie "
+                f"within {np.median(error):.1f} years, nine of ten within "
+                f"{np.quantile(error, 0.9):.1f}. "
                 f"On the whole {abs(bias.value):.1f} years {lean}.",
                 age,
             )

@@ -74,12 +74,13 @@ def page(
     sets = by_set(results)
     links = "".join(f'<a href="#set{i}">{escape(set_title(s))}</a>' for i, s in enumerate(sets))
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    beside = models.figures(results, contenders) if len(contenders) > 1 else []
     parts = [
         f"<h1>Evaluation</h1><p class='soft'>{escape(made['made'])}</p>",
         f'<nav><a href="#overview">Overview</a>{links}</nav>',
         f'<section id="overview"><h2>Overview</h2>{_READING}{overview(results, contenders)}',
-        f'<h3>Side by side</h3><div class="figures">{"".join(models.figures(results, contenders))}'
-        "</div></section>",
+        f'<h3>Side by side</h3><div class="figures">{"".join(beside)}</div>' if beside else "",
+        "</section>",
     ]
     for i, (name, found) in enumerate(sets.items()):
         notes = "".join(f'<p class="note">{escape(note)}</p>' for note in found[0].examples.notes)

@@ -123,7 +123,7 @@ def _cell_text(score: Score | None, metric: str) -> str:
         return "not told"
     unit = METRICS[metric].unit
     between = interval(score, unit)
-    few = f", {score.rows} faces" if score.unsure else ""
+    few = f", {score.people} people" if score.unsure else ""
     return number(score.value, unit) + (f" ({between}{few})" if between else "")
 
 

@@ -1,0 +1,201 @@
+"""The program as a whole, on sets of its own making; what the figures are is tested elsewhere."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from estimators import make_estimator
+from training import contenders, evaluate
+from training.labels import Face, write_table
+from training.report import style
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTRAITS = ROOT / "samples" / "portraits"
+SMALL = "ssrnet_fairface"
+LIMITS = ["--resamples", "20"]
+
+
+def run_main(*arguments) -> int:
+    try:
+        return evaluate.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code)
+
+
+def read(table):
+    return list(csv.DictReader(table.read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """`two` has all labels and splits, `genders` only genders and no splits."""
+    folder = tmp_path_factory.mktemp("sets")
+    rng = np.random.default_rng(0)
+    two = [
+        Face(f"{i}.png", (float(20 + i), float(20 + i)), bool(i % 2), i % 5, split=split)
+        for i, split in enumerate(["test"] * 24 + ["train"] * 2)
+    ]
+    genders = [Face(f"{i}.png", female=bool(i % 3)) for i in range(8)]
+    for name, faces in (("two", two), ("genders", genders)):
+        write_table(folder / f"{name}.csv", faces)
+        with tarfile.open(folder / f"{name}.tar", "w") as tar:
+            for face in faces:
+                chip = cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (80, 80))
+                data = cv2.imencode(".png", chip)[1].tobytes()
+                entry = tarfile.TarInfo(face.file)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(sets, tmp_path_factory):
+    """Two networks on both sets: the folder of results, and what was said."""
+    out = tmp_path_factory.mktemp("out") / "new"
+    shutil.copy(ROOT / "weights" / f"{SMALL}.onnx", out.parent / "mine.onnx")
+    where = ["--data", sets, "--sets", "two", "genders", "--out", out]
+    with pytest.MonkeyPatch.context() as patch:
+        printed = io.StringIO()
+        patch.setattr(style, "DPI", 40)
+        patch.setattr("sys.stdout", printed)
+        assert run_main(SMALL, out.parent / "mine.onnx", *where, *LIMITS) == 0
+    return out, printed.getvalue()
+
+
+def test_every_network_is_measured_on_every_set(evaluated):
+    out, printed = evaluated
+    metrics = json.loads((out / "metrics.json").read_text())
+    pairs = [(one["model"], one["set"], one["faces"]) for one in metrics["results"]]
+    assert pairs == [
+        (SMALL, "two test", 24), ("mine", "two test", 24),
+        (SMALL, "genders", 8), ("mine", "genders", 8),
+    ]  # fmt: skip
+    first, same = metrics["results"][:2]
+    assert first["scores"] == same["scores"]  # it is the same network
+    assert set(metrics["models"]["mine"]["ms_a_face"]) == {"1", "8"}
+    shown = f"{first['scores']['all']['mae_years']['value']:.2f}"
+    assert printed.count(f"| {shown} (") == 2
+    assert "not labelled: age, ethnicity" in printed
+
+
+def test_predictions_give_the_figures_of_the_report(evaluated):
+    out, _ = evaluated
+    rows = read(out / f"two-test.{SMALL}.csv")
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in range(24)]
+    errors = [abs(float(row["age_years"]) - float(row["age_min"])) for row in rows]
+    metrics = json.loads((out / "metrics.json").read_text())["results"][0]["scores"]["all"]
+    assert np.mean(errors) == pytest.approx(metrics["mae_years"]["value"], abs=0.01)
+    right = [(float(row["female_prob"]) > 0.5) == (row["gender"] == "female") for row in rows]
+    assert np.mean(right) == pytest.approx(metrics["gender"]["value"])
+    assert {row["white_prob"] for row in rows} == {""}  # this network tells no ethnicity
+
+
+def test_the_page_needs_nothing_but_itself(evaluated):
+    page = (evaluated[0] / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(source.startswith(("data:image/", "#")) for source in sources)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert sum(source.startswith("data:image/jpeg") for source in sources) > 20
+    assert page.count("<details") == 4
+    for opened, closed in (("<table", "</table>"), ("<figure", "</figure>"), ("<div", "</div>")):
+        assert page.count(opened) == page.count(closed)
+
+
+def test_faces_can_be_left_out_of_the_page(sets, tmp_path):
+    where = ["--data", sets, "--sets", "two", "--out", tmp_path, "--limit", "6"]
+    assert run_main(SMALL, *where, *LIMITS, "--no-faces") == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "image/jpeg" not in page and "image/webp" in page
+    assert json.loads((tmp_path / "metrics.json").read_text())["results"][0]["faces"] == 6
+
+
+def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_path):
+    folder = tmp_path / "photographs"
+    shutil.copytree(PORTRAITS, folder)
+    cv2.imwrite(str(folder / "wall.png"), np.full((200, 300, 3), 120, np.uint8))
+    (folder / "labels.csv").write_text(
+        "file,age,gender\nbarack_obama_2012.jpg,51,m\njoe_biden.jpg,70,m\n"
+        "eileen_collins.png,42,f\nwall.png,1,f\n"
+    )
+    card = tmp_path / "card.md"
+    card.write_text("# mine\n\nText.\n\n## Accuracy\nold figures\n\n## Limits\n- none\n")
+    options = ["--folder", f"family={folder}", "--out", tmp_path / "out", "--card", card]
+    assert run_main("mobilenetv2_fairface", *options, *LIMITS) == 0
+    page = (tmp_path / "out" / "error_card.html").read_text()
+    assert "<strong>1 of 4</strong>" in page and "unsure, 3 people" in page
+    assert re.search(r"<th>female</th><td>1</td><td>1</td>", page)
+    rows = read(tmp_path / "out" / "family.mobilenetv2_fairface.csv")
+    assert [row["age_years"] == "" for row in rows] == [False, False, False, True]
+    text = card.read_text()
+    assert text.startswith("# mine\n\nText.\n\n## Accuracy\n| | family: n | MAE | bias | gender |")
+    assert "old figures" not in text and text.endswith("## Limits\n- none\n")
+    assert "on the 3 of 4 faces found" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nonsense", "--sets", "two"], "no weights called 'nonsense'"),
+        (["gone.onnx", "--sets", "two"], "gone.onnx does not exist"),
+        ([SMALL, "--sets", "gone"], "no set gone"),
+        ([SMALL, "--sets", "two:val"], "no rows of the split val; has test, train"),
+        ([SMALL], "name what to evaluate on"),
+        ([SMALL, "--folder", "gone"], "no folder gone"),
+        (["--sets", "two", "--card", "card.md"], "a card is of one model"),
+        ([SMALL, "--sets", "two", "--classes", "9"], "invalid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(sets, tmp_path, capsys, arguments, complaint):
+    assert run_main(*arguments, "--data", sets, "--out", tmp_path / "out", *LIMITS) == 2
+    error = capsys.readouterr().err.strip()
+    assert complaint in error and "\n" not in error
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_done(
+    sets, tmp_path, capsys
+):
+    taken = tmp_path / "out"
+    taken.write_text("a file")
+    assert run_main(SMALL, "--data", sets, "--sets", "two", "--out", taken) == 2
+    assert f"{taken}: cannot be written: File exists" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_leaves_what_is_finished(sets, tmp_path, capsys, monkeypatch):
+    whole = Path.write_bytes
+
+    def full(path, data):
+        if "genders" in path.name:
+            raise OSError(28, "No space left on device")
+        return whole(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    options = ["--data", sets, "--sets", "two", "genders", "--out", tmp_path]
+    assert run_main(SMALL, *options, *LIMITS) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]
+
+
+def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(sets, tmp_path, capsys, monkeypatch):
+    class Impatient:
+        def __init__(self, *arguments, **options):
+            self._network = make_estimator(*arguments, **options)
+            self.input_size, self.has_ethnicity = self._network.input_size, False
+
+        def estimate(self, chips):
+            if len(chips) == 8:  # all of the second set
+                raise KeyboardInterrupt
+            return self._network.estimate(chips)
+
+    monkeypatch.setattr(contenders, "make_estimator", Impatient)
+    options = ["--data", sets, "--sets", "two", "genders", "--out", tmp_path]
+    assert run_main(SMALL, *options, *LIMITS) == 130
+    assert f"interrupted; finished tables are in {tmp_path}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]

@@ -1,0 +1,161 @@
+import re
+
+import numpy as np
+import pytest
+
+from structures import Estimates
+from tests.evaluations import answers, chips_of, faces
+from tests.fakes import ConstantEstimator
+from training import report
+from training.contenders import Contender
+from training.labels import Face
+from training.photographs import Examples
+from training.report import style
+from training.report.ages import _slope_error
+from training.report.card import model_card
+from training.report.faces import grids, showcase
+from training.report.models import figures
+from training.report.tables import short_table
+from training.results import judge
+from training.scores import groups_of
+
+
+def result_of(some, model="net", name="set test", told=None, schemes=(7,), missed=None):
+    chips = chips_of(some)
+    examples = Examples(name, chips, missed)
+    told = told or answers(chips)
+    return judge(model, examples, told, groups_of(chips), schemes, 20, 0)
+
+
+def page_of(*results, faces=True):
+    names = dict.fromkeys(result.model for result in results)
+    networks = [Contender(name, ConstantEstimator(), {1: 2.0, 8: 1.0}) for name in names]
+    return report.page(results, networks, report.about(0, 20), 0, faces)
+
+
+@pytest.fixture(autouse=True)
+def coarse_figures(monkeypatch):
+    """Drawn in a fifth of the time."""
+    monkeypatch.setattr(style, "DPI", 40)
+
+
+ODD_SETS = {
+    "one face": [Face("a", (30, 30), True, 0)],
+    "one age": [Face(f"{i}", (30, 30), True, 0) for i in range(30)],
+    "nothing labelled": [Face(f"{i}") for i in range(3)],
+    "only ages": [Face(f"{i}", (i, i)) for i in range(30)],
+    "only ranges": [Face(f"{i}", (10 * (i % 8), 10 * (i % 8) + 9), bool(i % 2)) for i in range(40)],
+    "only genders": [Face(f"{i}", None, bool(i % 2)) for i in range(30)],
+    "very old": [Face(f"{i}", (80 + i, 80 + i), True, 4) for i in range(37)],
+}
+
+
+@pytest.mark.parametrize("name", ODD_SETS)
+def test_a_page_can_be_made_of_odd_sets(name):
+    page = page_of(result_of(ODD_SETS[name], name=name))
+    assert page.endswith("</html>\n") and f"<h2>{name}</h2>" in page
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_a_page_can_be_made_of_a_network_that_always_says_the_same():
+    some = faces(60)
+    told = ConstantEstimator().estimate(chips_of(some).images)
+    page = page_of(result_of(some, "<b>net</b>", "<script>x", told=told))
+    assert "ethnicity, %" not in page  # it tells none
+    assert "<script" not in page and "<b>net" not in page
+
+
+def test_faces_shown_are_of_all_ages():
+    some = [Face(f"{i}", (25, 25)) for i in range(200)] + [Face("old", (80, 80)), Face("b", (1, 1))]
+    result = result_of(some)
+    ages = result.examples.chips.age_low[showcase(result, 0)]
+    assert len(ages) == 12 and set(ages) == {25, 80, 1}
+
+
+def test_the_worst_mistakes_come_first():
+    some = [Face(f"{i}", (30, 30), False, 0) for i in range(5)]
+    years = np.array([30, 41, 33, 62, 29], np.float32)
+    female = np.array([0.1, 0.6, 0.2, 0.7, 0.99], np.float32)
+    told = Estimates(years, np.full(5, 4, np.float32), female)
+    html = grids(result_of(some, told=told), 0)
+    _, age, gender = re.split("<h4>", html)[1:]
+    assert re.findall(r"told</b> (\d+)", age) == ["62", "41", "33", "29"]
+    assert re.findall(r"female (\d+) %", gender) == ["99", "70", "60"]
+
+
+@pytest.mark.parametrize("spread", ["even", "growing"])
+def test_the_slopes_interval_holds_it_in_19_cases_of_20(spread):
+    rng = np.random.default_rng(0)
+    age = np.linspace(0, 80, 120)
+    sd = 5 if spread == "even" else age / 8
+    hits = 0
+    for _ in range(1000):
+        error = 3 - 0.1 * age + rng.normal(0, sd, len(age))
+        slope, start = np.polyfit(age, error, 1)
+        hits += abs(slope + 0.1) <= _slope_error(age, error, slope, start)
+    assert 0.925 < hits / 1000 < 0.97
+
+
+def test_a_card_has_the_groups_of_all_its_sets():
+    ranged = [Face(f"{i}", (60, 69), True) for i in range(25)]
+    results = [result_of(faces(100), name="utkface test"), result_of(ranged, name="fairface test")]
+    lines = model_card(results, "mine").splitlines()
+    assert lines[:3] == ["# mine", "", "## Accuracy"]
+    assert lines[3] == (
+        "| | UTKFace test: n | MAE | bias | gender "
+        "| FairFace test: n | years outside range | bias | gender |"
+    )
+    rows = {line.split(" | ")[0].strip("| *"): line.split(" | ") for line in lines[5:23]}
+    assert rows["male"][5:] == ["0", "-", "-", "- |"]
+    male = sum(face.female is False for face in faces(100))
+    assert rows["male"][1] == str(male)
+    assert rows["60-69"][5] == rows["all"][5] == "25"
+    mae = results[0].scores["all"]["mae_years"].value
+    assert rows["all"][2] == f"**{mae:.2f}**"
+
+
+def test_a_new_section_leaves_the_rest_of_a_card_alone():
+    old = "# net\n\n## Recipe\nx\n\n## Accuracy\n1\n\n## Accuracy of old\n2\n"
+    results = [result_of(faces(30))]
+    new = model_card(results, "net", old)
+    assert new.startswith("# net\n\n## Recipe\nx\n\n## Accuracy\n| ")
+    assert new.endswith("\n\n## Accuracy of old\n2\n") and "\n1\n" not in new
+    assert model_card(results, "net", new) == new
+    assert model_card(results, "net", "# net\n").startswith("# net\n\n## Accuracy\n| ")
+
+
+def test_the_short_table_says_why_a_figure_is_missing():
+    some = faces(40)
+    told = answers(chips_of(some), ethnicity=False)
+    results = [result_of(some, "whole"), result_of(some, "half", told=told)]
+    networks = [Contender(name, ConstantEstimator(), {1: 2.0}) for name in ("whole", "half")]
+    rows = short_table(results, networks).splitlines()
+    column = rows[2].split(" | ").index("ethnicity, %")
+    assert rows[5].split(" | ")[column] == "not told"
+    assert re.match(r"\d+\.\d \(", rows[4].split(" | ")[column])
+
+
+def test_networks_are_compared_by_what_is_labelled():
+    networks = [Contender(name, ConstantEstimator(), {1: 2.0}) for name in ("a", "b")]
+    genders = [Face(f"{i}", None, bool(i % 2)) for i in range(30)]
+    drawn = figures([result_of(genders, name) for name in ("a", "b")], networks)
+    assert [re.sub("<.*?>", "", html) for html in drawn] == [
+        "set test: gender of each network; the lines are 95 % intervals.",
+        "set test: gender against time, measured in this run.",
+    ]
+    bare = [Face(f"{i}") for i in range(30)]
+    assert figures([result_of(bare, name) for name in ("a", "b")], networks) == []
+
+
+def test_the_error_card_counts_faces_that_are_missed_in_their_group():
+    some = [Face(f"{i}", (30, 30), True, 0) for i in range(25)]
+    missed = chips_of([Face("x", (4, 4), True, 0), Face("y", (5, 5), False, 1)])
+    card = report.error_card([result_of(some, name="mine", missed=missed)])
+    assert "<strong>2 of 27</strong>" in card
+    counts = re.findall(r"<tr><th>([^<]*)</th><td>(\d+)</td><td>(\d+)</td>", card)
+    assert counts == [
+        ("all", "25", "2"), ("male", "0", "1"), ("female", "25", "1"), ("White", "25", "1"),
+        ("Black", "0", "1"), ("0-9", "0", "2"), ("30-39", "25", "0"),
+    ]  # fmt: skip
+    unsure = re.findall(r"<tr><th>([^<]*)</th>(?:(?!</tr>).)*unsure, 0 people", card)
+    assert unsure == ["male", "Black", "0-9"]
