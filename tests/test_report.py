@@ -43,7 +43,6 @@ ODD_SETS = {
     "one face": [Face("a", (30, 30), True, 0)],
     "one age": [Face(f"{i}", (30, 30), True, 0) for i in range(30)],
     "nothing labelled": [Face(f"{i}") for i in range(3)],
-    "only ages": [Face(f"{i}", (i, i)) for i in range(30)],
     "only ranges": [Face(f"{i}", (10 * (i % 8), 10 * (i % 8) + 9), bool(i % 2)) for i in range(40)],
     "only genders": [Face(f"{i}", None, bool(i % 2)) for i in range(30)],
     "very old": [Face(f"{i}", (80 + i, 80 + i), True, 4) for i in range(37)],
@@ -99,7 +98,7 @@ def test_the_slopes_interval_holds_it_in_19_cases_of_20(spread):
 def test_a_card_has_the_groups_of_all_its_sets():
     ranged = [Face(f"{i}", (60, 69), True) for i in range(25)]
     results = [result_of(faces(100), name="utkface test"), result_of(ranged, name="fairface test")]
-    lines = model_card(results, "mine").splitlines()
+    lines = model_card(results, "mine", "do it").splitlines()
     assert lines[:3] == ["# mine", "", "## Accuracy"]
     assert lines[3] == (
         "| | UTKFace test: n | MAE | bias | gender "
@@ -112,16 +111,17 @@ def test_a_card_has_the_groups_of_all_its_sets():
     assert rows["60-69"][5] == rows["all"][5] == "25"
     mae = results[0].scores["all"]["mae_years"].value
     assert rows["all"][2] == f"**{mae:.2f}**"
+    assert lines[-1] == "`do it` makes these figures."
 
 
 def test_a_new_section_leaves_the_rest_of_a_card_alone():
     old = "# net\n\n## Recipe\nx\n\n## Accuracy\n1\n\n## Accuracy of old\n2\n"
     results = [result_of(faces(30))]
-    new = model_card(results, "net", old)
+    new = model_card(results, "net", "do it", old)
     assert new.startswith("# net\n\n## Recipe\nx\n\n## Accuracy\n| ")
     assert new.endswith("\n\n## Accuracy of old\n2\n") and "\n1\n" not in new
-    assert model_card(results, "net", new) == new
-    assert model_card(results, "net", "# net\n").startswith("# net\n\n## Accuracy\n| ")
+    assert model_card(results, "net", "do it", new) == new
+    assert model_card(results, "net", "do it", "# net\n").startswith("# net\n\n## Accuracy\n| ")
 
 
 def test_the_short_table_says_why_a_figure_is_missing():

@@ -89,6 +89,7 @@ def _add_networks(group: Any) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Evaluate and write everything; returns the short table as Markdown."""
+    report.check()
     make_folder(options.out)
     if options.card:
         check_writable(options.card, (".md",))
@@ -189,8 +190,19 @@ def write_reports(
         save(options.out / "error_card.html", report.error_card(photographs).encode())
     if options.card:
         old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
-        text = report.model_card(results, options.card.stem, old)
+        text = report.model_card(results, options.card.stem, _command(options), old)
         save(options.card, text.encode())
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What to type to make the figures of a model card again."""
+    parts = ["python -m training.evaluate", *(Path(text).name for text in options.weights)]
+    if options.sets:
+        parts += ["--data DIR --sets", *options.sets]
+    if options.folder:
+        parts += [f"--folder {_named_folder(options.folder)[0]}=DIR --names {options.names}"]
+        parts += ["--detector", *options.detector]
+    return " ".join([*parts, "--out DIR"])
 
 
 def _some(count: int, limit: int | None) -> NDArray[np.int64]:

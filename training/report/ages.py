@@ -75,7 +75,8 @@ def told_by_label(result: Result, kind: str, exact: bool) -> str:
         by = "" if kind == "all" else f" by {'age group' if kind == 'age' else kind}"
         shown = "points are faces" if exact else "violins are faces, bars the labelled ranges"
         caption = f"Told against labelled age{by}; {shown}, the grey line is a perfect answer"
-        return style.embed(figure, caption + (", the thick one the median told." if exact else "."))
+        medians = ", the thick one the median told" if exact and kind != "age" else ""
+        return style.embed(figure, f"{caption}{medians}.")
 
 
 def _cloud(axis: Any, result: Result, group: Group, exact: bool, kind: str) -> None:

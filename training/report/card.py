@@ -12,15 +12,16 @@ _HEADING = "## Accuracy"
 _SHARE = "{:.3f}"
 
 
-def model_card(results: Sequence[Result], name: str, old: str = "") -> str:
+def model_card(results: Sequence[Result], name: str, command: str, old: str = "") -> str:
     """A card's text with a new section on accuracy.
 
     Args:
         results: of one network on several sets.
         name: of the card, for a new one.
+        command: that makes these figures.
         old: the text of the card there is, whose other sections are kept.
     """
-    section = f"{_HEADING}\n{_accuracy(results)}\n"
+    section = f"{_HEADING}\n{_accuracy(results)}\n\n`{command}` makes these figures.\n"
     if _HEADING not in old:
         start = old.rstrip() or f"# {name}"
         return f"{start}\n\n{section}"
@@ -41,7 +42,6 @@ def _accuracy(results: Sequence[Result]) -> str:
     if races:
         parts.append(f"Ethnicity (5 groups): {', '.join(races)}.")
     parts += [_of_photographs(result) for result in photographs]
-    parts.append("`python -m training.evaluate` makes these figures (docs/evaluation.md).")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -10,7 +10,10 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from importlib.util import find_spec
 from typing import Any
+
+from errors import SinkError
 
 INK, SOFT, LINE = "#1f2329", "#6a727d", "#d5d9df"
 MAIN, ACCENT, BAND = "#0072b2", "#d55e00", "#e69f00"
@@ -39,6 +42,16 @@ _RC = {
     "legend.fontsize": 9,
     "figure.facecolor": "white",
 }
+
+
+def check() -> None:
+    """Make sure that figures can be drawn, before anything takes time.
+
+    Raises:
+        SinkError: what draws them is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise SinkError("the report needs matplotlib; pip install -r requirements.txt")
 
 
 @contextmanager
