@@ -131,7 +131,7 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
     assert run_main("mobilenetv2_fairface", *options, *LIMITS) == 0
     page = (tmp_path / "out" / "error_card.html").read_text()
     assert "<strong>1 of 4</strong>" in page and "unsure, 3 people" in page
-    assert re.search(r"<th>female</th><td>1</td><td>1</td>", page)
+    assert re.search(r"<th>female<small[^<]*</small></th><td>1</td><td>1</td>", page)
     rows = read(tmp_path / "out" / "family.mobilenetv2_fairface.csv")
     assert [row["age_years"] == "" for row in rows] == [False, False, False, True]
     text = card.read_text()
@@ -199,3 +199,16 @@ def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(sets, tmp_path, cap
     assert run_main(SMALL, *options, *LIMITS) == 130
     assert f"interrupted; finished tables are in {tmp_path}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_card_of_the_small_network_is_right(data_dir, tmp_path):
+    where = ["--data", data_dir / "faces", "--sets", "utkface", "--out", tmp_path, "--no-faces"]
+    assert run_main(SMALL, *where, "--resamples", 0, "--card", tmp_path / "card.md") == 0
+    made = (tmp_path / "card.md").read_text().splitlines()
+    card = (ROOT / "weights" / f"{SMALL}.md").read_text()
+    rows = [line.strip(" |").split(" | ") for line in made if line.startswith("| ")]
+    assert len(rows) == 17
+    for row in rows[1:]:
+        assert f"| {' | '.join(row)} |" in card

@@ -27,7 +27,7 @@ def test_figures_agree_with_counting_face_by_face():
     some = faces(200)
     chips = chips_of(some)
     told = answers(chips)
-    exact, ranged, gender, race = [], [], [], []
+    exact, ranged, gender, sure, race = [], [], [], [], []
     for i, face in enumerate(some):
         years = float(told.age_years[i])
         if face.age and face.age[0] == face.age[1]:
@@ -37,6 +37,7 @@ def test_figures_agree_with_counting_face_by_face():
             ranged.append(years - low if years < low else years - high if years > high else 0.0)
         if face.female is not None:
             gender.append((told.female_prob[i] > 0.5) == face.female)
+            sure.append(float(max(told.female_prob[i], 1 - told.female_prob[i])))
         if face.ethnicity is not None:
             race.append(int(told.ethnicity_probs[i].argmax()) == face.ethnicity)
     errors = np.array([error for error, _ in exact])
@@ -52,6 +53,7 @@ def test_figures_agree_with_counting_face_by_face():
         "outside_bias_years": np.mean(ranged),
         "inside": np.mean(np.array(ranged) == 0),
         "gender": np.mean(gender),
+        "gender_too_sure": np.mean(sure) - np.mean(gender),
         "ethnicity": np.mean(race),
     }
     assert {name: value(part) for name, part in parts.items()} == pytest.approx(wanted, rel=1e-5)

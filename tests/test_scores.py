@@ -83,8 +83,8 @@ def test_a_range_counts_to_the_band_of_its_middle():
 def test_what_is_not_labelled_or_not_told_has_no_figure():
     chips = chips_of([Face(f"{i}", None, bool(i % 2)) for i in range(30)])
     scores = measure(chips, answers(chips, ethnicity=False), groups_of(chips), (7,), 50)
-    assert set(scores["all"]) == {"gender", "gender_auc"}
-    assert set(scores["male"]) == {"gender"}
+    assert set(scores["all"]) == {"gender", "gender_auc", "gender_too_sure"}
+    assert set(scores["male"]) == {"gender", "gender_too_sure"}
     assert set(scores) == {"all", "male", "female"}
 
 

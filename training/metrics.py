@@ -70,7 +70,11 @@ def ratios(chips: Chips, told: Estimates, schemes: Sequence[int] = ()) -> dict[s
         found[f"class{count}"] = _mean(truth == guess, truth >= 0)
         found[f"class{count}_near"] = _mean(np.abs(truth - guess) <= 1, truth >= 0)
     known = ~np.isnan(chips.female)
-    found["gender"] = _mean((told.female_prob > 0.5) == (chips.female > 0.5), known)
+    right = (told.female_prob > 0.5) == (chips.female > 0.5)
+    found["gender"] = _mean(right, known)
+    found["gender_too_sure"] = _mean(
+        np.maximum(told.female_prob, 1 - told.female_prob) - right, known
+    )
     if told.ethnicity_probs is not None:
         right = told.ethnicity_probs.argmax(axis=1) == chips.race
         found["ethnicity"] = _mean(right, chips.race >= 0)

@@ -36,12 +36,14 @@ class Metric(NamedTuple):
         title: for a column.
         unit: "years", "share" (0..1, shown in per cent) or "" for a plain number.
         less_is_better: None where neither is.
+        signed: whether it is an excess, shown with its sign.
     """
 
     name: str
     title: str
     unit: str
     less_is_better: bool | None
+    signed: bool = False
 
 
 METRICS = {
@@ -49,10 +51,10 @@ METRICS = {
     for metric in (
         Metric("mae_years", "age MAE", "years", True),
         Metric("median_years", "median age error", "years", True),
-        Metric("bias_years", "age bias", "years", None),
+        Metric("bias_years", "age bias", "years", None, True),
         Metric("cs5", "within 5 years", "share", False),
         Metric("outside_years", "years outside range", "years", True),
-        Metric("outside_bias_years", "bias outside range", "years", None),
+        Metric("outside_bias_years", "bias outside range", "years", None, True),
         Metric("inside", "within range", "share", False),
         *(
             Metric(f"class{count}{suffix}", f"{title} of {count}", "share", False)
@@ -61,6 +63,7 @@ METRICS = {
         ),
         Metric("gender", "gender", "share", False),
         Metric("gender_auc", "gender AUC", "", False),
+        Metric("gender_too_sure", "gender, surer than right", "share", None, True),
         Metric("ethnicity", "ethnicity", "share", False),
         Metric("spread_1", "within one spread", "share", None),
         Metric("spread_2", "within two spreads", "share", None),

@@ -39,12 +39,13 @@ def _sentences(result: Result) -> str:
     age = scores.get("mae_years") or scores.get("outside_years")
     if age is not None:
         bias = scores.get("bias_years") or scores["outside_bias_years"]
-        where = "off" if "mae_years" in scores else "outside the labelled range"
+        exact = "mae_years" in scores
+        what = "is the error of the age" if exact else "outside its range is the age"
         lean = "too old" if bias.value > 0 else "too young"
         tiles.append(
             _tile(
                 f"{age.value:.1f} years",
-                f"{where} is what is told, on average{_between(age, 'years')}. Half lie "
+                f"{what} on average{_between(age, 'years')}. Half lie "
                 f"within {np.median(error):.1f} years, nine of ten within "
                 f"{np.quantile(error, 0.9):.1f}. "
                 f"On the whole {abs(bias.value):.1f} years {lean}.",
@@ -103,14 +104,14 @@ def _rows(result: Result) -> str:
         )
         rows.append(_row(name, group, lost.get(name, 0), cells, _people(result, group)))
     head = "".join(f"<th>{title}</th>" for _, title, _, _ in columns)
-    head = f"<tr><th></th><th>found</th><th>not found</th>{head}<th></th></tr>"
+    head = f"<tr><th></th><th>found</th><th>not found</th>{head}</tr>"
     return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _row(name: str, group: Group | None, lost: int, cells: str, people: int) -> str:
     found = 0 if group is None else int(group.rows.sum())
-    note = f'<span class="unsure">unsure, {people} people</span>' if people < FEW else ""
-    return f"<tr><th>{escape(name)}</th><td>{found}</td><td>{lost}</td>{cells}<td>{note}</td></tr>"
+    note = f'<small class="unsure">unsure, {people} people</small>' if people < FEW else ""
+    return f"<tr><th>{escape(name)}{note}</th><td>{found}</td><td>{lost}</td>{cells}</tr>"
 
 
 def _people(result: Result, group: Group | None) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 
 from training.contenders import Contender
 from training.report import style
-from training.report.tables import set_title
+from training.report.tables import heading, set_title
 from training.results import Result
 from training.scores import METRICS, Score
 
@@ -66,8 +66,8 @@ def _bar_panel(axis: Any, results: Sequence[Result], metric: str) -> None:
     axis.tick_params(axis="y", length=0)
     axis.margins(x=0.12)
     axis.set_xlim(left=0)
-    unit = "%" if scale == 100 else "years"
-    axis.set_title(f"{METRICS[metric].title}, {unit}{_better(metric)}")
+    # Ends with the bars, so that it may begin above the names.
+    axis.set_title(f"{heading(metric)}{_better(metric)}", loc="right")
 
 
 def _against_time(
@@ -86,11 +86,9 @@ def _against_time(
                         fmt=style.MARKERS[i % 8], color=style.COLOURS[i % 8], ms=8, capsize=3,
                         label=result.model,
                     )  # fmt: skip
-            axis.set_xlim(left=0)
             axis.margins(0.12)
             axis.grid(True)
-            unit = "%" if scale == 100 else "years"
-            axis.set_ylabel(f"{METRICS[metric].title}, {unit}")
+            axis.set_ylabel(heading(metric))
             axis.set_title(_better(metric).removeprefix("; "), fontsize=9, color=style.SOFT)
         axes[-1, 0].set_xlabel("milliseconds a face, one at a time")
         _autoscale_from_zero(axes[:, 0])

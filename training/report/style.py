@@ -19,8 +19,8 @@ INK, SOFT, LINE = "#1f2329", "#6a727d", "#d5d9df"
 MAIN, ACCENT, BAND = "#0072b2", "#d55e00", "#e69f00"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5a5f66", "#b8a800")
 MARKERS = "osD^vPX*"
-WIDTH_IN = 5.0
-DPI = 150
+WIDTH_IN = 4.4
+DPI = 170
 _RC = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

@@ -20,7 +20,7 @@ def number(value: float, unit: str, signed: bool = False) -> str:
     if math.isnan(value):
         return "–"
     if unit == "share":
-        return f"{100 * value:.1f}"
+        return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
     if unit == "years":
         return f"{value:+.2f}" if signed else f"{value:.2f}"
     return f"{value:.3f}"
@@ -141,7 +141,7 @@ def overview(results: Sequence[Result], contenders: Sequence[Contender]) -> str:
                 cell(
                     score := result.scores["all"].get(metric),
                     METRICS[metric].unit,
-                    "bias" in metric,
+                    METRICS[metric].signed,
                     score is not None and score.value == best[metric],
                 )
                 if metric in result.scores["all"]
@@ -178,7 +178,7 @@ def group_table(result: Result) -> str:
     for group in result.groups:
         cells = "".join(
             "<td>"
-            + cell(result.scores[group.name].get(name), METRICS[name].unit, "bias" in name)
+            + cell(result.scores[group.name].get(name), METRICS[name].unit, METRICS[name].signed)
             + "</td>"
             for name in metrics
         )
