@@ -79,7 +79,7 @@ def test_the_worst_mistakes_come_first():
     html = grids(result_of(some, told=told), 0)
     _, age, gender = re.split("<h4>", html)[1:]
     assert re.findall(r"told</b> (\d+)", age) == ["62", "41", "33", "29"]
-    assert re.findall(r"female (\d+) %", gender) == ["99", "70", "60"]
+    assert re.findall(r"female (\d+)\s%", gender) == ["99", "70", "60"]
 
 
 @pytest.mark.parametrize("spread", ["even", "growing"])

@@ -67,7 +67,7 @@ def _tile(result: Result, row: int) -> str:
     is_so, said = escape(_labelled(result, row)), escape(_told(result, row))
     return (
         f'<figure><img src="{source}" alt="a face" loading="lazy">'
-        f"<figcaption><b>is</b> {is_so}<br><b>told</b> {said}</figcaption></figure>"
+        f"<figcaption><b>label</b> {is_so}<br><b>told</b> {said}</figcaption></figure>"
     )
 
 
@@ -87,9 +87,11 @@ def _labelled(result: Result, row: int) -> str:
 def _told(result: Result, row: int) -> str:
     told = result.told
     female = float(told.female_prob[row])
-    gender = f"{GENDERS[int(female > 0.5)]} {100 * max(female, 1 - female):.0f} %"
+    gender = f"{GENDERS[int(female > 0.5)]} {100 * max(female, 1 - female):.0f}\N{NO-BREAK SPACE}%"
     words = [f"{told.age_years[row]:.0f} ± {told.age_spread_years[row]:.0f}", gender]
     if told.ethnicity_probs is not None:
         best = int(told.ethnicity_probs[row].argmax())
-        words.append(f"{ETHNICITIES[best]} {100 * told.ethnicity_probs[row, best]:.0f} %")
+        words.append(
+            f"{ETHNICITIES[best]} {100 * told.ethnicity_probs[row, best]:.0f}\N{NO-BREAK SPACE}%"
+        )
     return ", ".join(words)
