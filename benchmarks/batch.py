@@ -83,7 +83,9 @@ def plot(rates: dict[int, list[float]], path: Path) -> None:
     ideal = [medians[0] * n / workers[0] for n in workers]
     axis.plot(workers, ideal, "--", color="#adb5bd", label="perfect sharing")
     axis.plot(workers, medians, "o-", color="#0b7285", label="measured")
-    axis.set(xlabel="workers, a core each", ylabel="frames per second", ylim=(0, None), xticks=workers)
+    axis.set(
+        xlabel="workers, a core each", ylabel="frames per second", ylim=(0, None), xticks=workers
+    )
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
