@@ -1,6 +1,7 @@
 """From a published set to chips with a table: the program as a whole, and the cutting."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -18,11 +19,12 @@ import pytest
 
 from detectors.dlib_hog import LANDMARK_TEMPLATE, _predictor_file
 from detectors.mtcnn_cascade import LANDMARK_TEMPLATE as MTCNN_TEMPLATE
+from errors import DatasetError
 from estimators.crops import align
 from tests.fakes import ScriptedDetector
 from tests.test_twins import changed, scene
 from training.chips import load_chips
-from training.cutting import DAMAGED, NO_FACE, SEVERAL, Cut, Cutter, is_whole, with_margin
+from training.cutting import DAMAGED, NO_FACE, SEVERAL, Cut, Cutter, cut_all, is_whole, with_margin
 from training.growing import GrowingArchive
 from training.labels import read_table
 from training.prepare import main, parse_arguments, settings_of
@@ -114,6 +116,16 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
         arguments = ("--root", root, "--out", out, "--aligned", "--workers", workers)
         assert prepare("utkface", *arguments) == 0
     assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
+
+
+def test_a_killed_worker_is_one_line(tmp_path):
+    root = utkface(tmp_path / "raw", 8, 0)
+    outcomes = cut_all([*root.iterdir()] * 60, Cut(aligned=True), workers=2)
+    assert isinstance(next(outcomes), bytes)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(DatasetError, match=r"a worker was killed.*fewer --workers"):
+        list(outcomes)
 
 
 def test_splits_are_drawn_anew_without_cutting_again(tmp_path):

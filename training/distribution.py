@@ -42,10 +42,12 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
     """Draw the distributions of a set into a .png file, which appears when it is complete.
 
     Raises:
-        DatasetError: it cannot be written.
+        DatasetError: it cannot be written, or what draws it is not installed.
     """
-    import matplotlib as mpl
-
+    try:
+        import matplotlib as mpl
+    except ModuleNotFoundError as error:
+        raise DatasetError(f"{path} needs matplotlib; pip install -r requirements.txt") from error
     mpl.use("agg")
     from matplotlib import pyplot
 

@@ -9,9 +9,10 @@ place twice as many strangers look like twins.
 Mirroring a picture turns the sign of the frequencies that are odd horizontally, and of no
 other, so that the mirror picture's hash needs no second transform.
 
-Measured on the 21,290 chips of UTKFace: strangers differ in 128 bits, give or take; 991 pairs
-differ in up to 40, 1,007 in up to 45, 1,021 in up to 50, then strangers come in: 1,466 in up
-to 65. In between lies `NEAR`.
+Measured on 21,290 chips of UTKFace as published: 991 pairs differ in up to 40 bits, 1,007 in up
+to 45, 1,021 in up to 50; then strangers come in, 1,466 pairs differ in up to 65. In between
+lies `NEAR`. In chips aligned anew, which shifts twins a little against each other, 94 % of
+these pairs are found again.
 
 Reference:
     Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010,
