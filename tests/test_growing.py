@@ -3,7 +3,6 @@
 import os
 import tarfile
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,14 +14,6 @@ WORK = [
     (f"folder/{i}.webp", f"no face {i}" if i % 5 == 2 else bytes([i]) * (i * 37)) for i in range(40)
 ]
 LONG = ("long/" + "ü" * 120 + ".webp", b"x" * 600)
-
-
-def tar_of(path, pictures):
-    """A finished archive of pictures, RGB or BGR."""
-    with GrowingArchive(path.parent, path.stem, MADE, replace=False) as archive:
-        for name, picture in pictures.items():
-            archive.add(name, cv2.imencode(".png", picture)[1].tobytes())
-        archive.finish(path.with_suffix(".csv"))
 
 
 def go_on(folder, work, stop_after=None, made=MADE, replace=False):

@@ -2,35 +2,16 @@
 
 from collections import defaultdict
 
-import cv2
 import numpy as np
 import pytest
 
 from errors import DatasetError
-from tests.test_growing import tar_of
-from training.labels import Face
+from tests.scenes import changed, scene
+from training.cutting import encode
+from training.growing import GrowingArchive
+from training.labels import Face, read_table
 from training.splits import assign, components, grouped, report, settle
 from training.twins import NEAR, find_twins, frequencies, frequencies_of, hashes, near
-
-
-def scene(seed, size=112):
-    """A random picture with coarse and fine shapes, lit like every other one."""
-    rng = np.random.default_rng(seed)
-    own = 0.0
-    for cells in (5, 10, 25):
-        grid = rng.integers(0, 256, (cells, cells, 3), np.uint8)
-        own += cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR) / 3.0
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    face = 200 * np.exp(-2 * (x**2 + y**2))[..., None]
-    return np.clip(0.5 * own + 0.5 * face, 0, 255).astype(np.uint8)
-
-
-def changed(picture):
-    """The same photograph as it comes back from elsewhere: smaller, darker, recompressed."""
-    small = cv2.resize(picture, (70, 70), interpolation=cv2.INTER_AREA)
-    darker = (small * np.array([0.7, 0.75, 0.8]) + 10).astype(np.uint8)
-    data = cv2.imencode(".jpg", darker, [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 def values(pictures):
@@ -77,8 +58,6 @@ def test_equal_chips_are_twins_even_if_there_is_nothing_else():
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir):
-    from training.labels import read_table
-
     faces = read_table(data_dir / "faces" / "utkface.csv")
     archive = data_dir / "faces" / "utkface.tar"
     twins = find_twins(frequencies_of(archive, [face.file for face in faces]))
@@ -92,7 +71,9 @@ def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir):
 
 
 def test_an_archive_without_a_chip_is_refused(tmp_path):
-    tar_of(tmp_path / "set.tar", {"a.webp": scene(0)})
+    with GrowingArchive(tmp_path, "set", {}, replace=False) as archive:
+        archive.add("a.webp", encode(scene(0)))
+        archive.finish(tmp_path / "set.csv")
     assert frequencies_of(tmp_path / "set.tar", ["a.webp"]).shape == (1, 256)
     with pytest.raises(DatasetError, match="lacks chips"):
         frequencies_of(tmp_path / "set.tar", ["a.webp", "b.webp"])
