@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from types import FrameType
 
 from tqdm import tqdm
@@ -92,7 +93,7 @@ def open_and_run(
     recordings, records = open_files(options, sources)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
-    cameras = make_cameras(options, sources, loading.result())
+    cameras = make_cameras(options, sources, loading)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
     pages = [open_page(options, cameras, stack)] if options.serve else []
     others = [*recordings, *records, *pages]
@@ -149,12 +150,16 @@ def crew_size(options: argparse.Namespace) -> int:
 
 
 def make_cameras(
-    options: argparse.Namespace, sources: Sequence[Source], estimator: Estimator
+    options: argparse.Namespace, sources: Sequence[Source], loading: Future[Estimator]
 ) -> list[Camera]:
-    """Give each source a tracker and a smoother; ids differ between cameras."""
+    """Give each source a tracker and a smoother; ids differ between cameras.
+
+    The estimator is waited for last: it is being loaded meanwhile.
+    """
     from tracking.sort import SortTracker  # scipy's import takes longer than loading networks
 
     detector = detector_of(options)
+    estimator = loading.result()
     ethnicity = check_ethnicity(options, estimator)
     ids = itertools.count(1)
     cameras = []

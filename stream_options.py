@@ -1,6 +1,7 @@
 """The command line of stream.py."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,7 +49,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_privacy_options(parser)
     _add_other_options(parser)
     options = parser.parse_args(arguments)
-    options.src = options.src or ["0"]
+    try:
+        options.src = [from_environment(text) for text in options.src or ["0"]]
+    except KeyError as error:
+        parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     if options.anonymous and options.people:
@@ -59,6 +63,22 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def from_environment(source: str) -> str:
+    """Return what the variable holds where `source` is env:NAME, else `source`.
+
+    A command line is seen by everyone on the machine, passwords in it too.
+
+    Raises:
+        KeyError: no such variable, or an empty one; the name is its argument.
+    """
+    if not source.startswith("env:"):
+        return source
+    name = source.removeprefix("env:")
+    if not os.environ.get(name):
+        raise KeyError(name)
+    return os.environ[name]
+
+
 def _add_source_options(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("source")
     source.add_argument(
@@ -67,7 +87,8 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
         "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
-        "film played as a bad camera); several --src are shown together; default: webcam 0",
+        "film played as a bad camera); env:NAME is what that variable holds, for passwords "
+        "that others must not see; several --src are shown together; default: webcam 0",
     )
     source.add_argument("--width", type=number(int, 16), metavar="PX", help="ask a webcam for it")
     source.add_argument("--height", type=number(int, 16), metavar="PX", help="ask a webcam for it")

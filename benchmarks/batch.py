@@ -1,11 +1,12 @@
-"""How much of an archive is annotated a second, against the number of workers.
+"""How much of an archive is annotated a second, against the number of cores.
 
     python -m benchmarks.batch CLIP... [--copies N] [--workers 1 2] [--repeat N]
 
 Each clip is given `--copies` times, as files of their own, to `batch.py`, with its recording
-and tables, once with every number of workers, in turns. Start-up counts: it is part of the
-work. Efficiency is the gain over one worker divided by the number of workers. Writes
-OUT/batch.png and prints a table.
+and tables, once with every number of workers, in turns; it may use as many cores as it has
+workers where the system lets that be said (Linux). Start-up counts: it is part of the work.
+Efficiency is the gain over one worker divided by the number of workers. Writes OUT/batch.png
+and prints a table.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def frames_per_second(films: Path, out: Path, workers: int, flags: Sequence[str]
     command = [sys.executable, "batch.py", str(films), "--out", str(out)]
     began_s = time.perf_counter()
     done = subprocess.run(
-        [*command, "--workers", str(workers), *flags],
+        [*_on_cores(workers), *command, "--workers", str(workers), *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -50,10 +51,18 @@ def frames_per_second(films: Path, out: Path, workers: int, flags: Sequence[str]
     return sum(map(int, _FRAMES.findall(done.stdout))) / seconds
 
 
+def _on_cores(count: int) -> list[str]:
+    """What to put before a command so that it runs on `count` of the cores."""
+    if not (taskset := shutil.which("taskset")):
+        return []
+    cores = sorted(os.sched_getaffinity(0))[:count]
+    return [taskset, "--cpu-list", ",".join(map(str, cores))]
+
+
 def table(rates: dict[int, list[float]]) -> str:
     """Workers, frames a second and efficiency, in Markdown; the first row is the measure."""
     workers, alone = next(iter((n, statistics.median(each)) for n, each in rates.items()))
-    lines = ["| workers | frames/s (least-most) | efficiency |", "|---|---|---|"]
+    lines = ["| workers, a core each | frames/s (least-most) | efficiency |", "|---|---|---|"]
     for n, each in rates.items():
         rate = statistics.median(each)
         gain = 100 * rate * workers / (alone * n)
@@ -74,7 +83,9 @@ def plot(rates: dict[int, list[float]], path: Path) -> None:
     ideal = [medians[0] * n / workers[0] for n in workers]
     axis.plot(workers, ideal, "--", color="#adb5bd", label="perfect sharing")
     axis.plot(workers, medians, "o-", color="#0b7285", label="measured")
-    axis.set(xlabel="workers", ylabel="frames per second", ylim=(0, None), xticks=workers)
+    axis.set(
+        xlabel="workers, a core each", ylabel="frames per second", ylim=(0, None), xticks=workers
+    )
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

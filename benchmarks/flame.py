@@ -19,6 +19,8 @@ from benchmarks.measure import ROOT
 from errors import StreamError
 
 TOP = 25
+# A thread that waits has nothing on the processor, but the profiler cannot always tell.
+_WAITING = ("_worker (concurrent/futures/", "Condition.wait (threading.py")
 
 
 class ProfileError(StreamError):
@@ -50,12 +52,13 @@ def record(clip: str, flags: Sequence[str], form: str, out: Path) -> None:
 
 
 def own_samples(stacks: Iterable[str]) -> Counter[str]:
-    """Samples of each function itself, out of lines `outer;...;inner count`."""
+    """Samples of each function itself, waits left out, of lines `outer;...;inner count`."""
     own: Counter[str] = Counter()
     for line in stacks:
         stack, _, count = line.strip().rpartition(" ")
-        if stack:
-            own[stack.rpartition(";")[2]] += int(count)
+        function = stack.rpartition(";")[2]
+        if stack and not function.startswith(_WAITING):
+            own[function] += int(count)
     return own
 
 

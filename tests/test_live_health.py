@@ -1,11 +1,13 @@
 """What a live source says of itself, and which pictures count as late; no clock runs here."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from structures import SourceState
 from tests.fakes import HASTY
 from video.health import Health
-from video.lateness import Lateness
+from video.lateness import CatchUp, Lateness
 from video.reconnecting import Backoff, Patience
 
 
@@ -125,3 +127,23 @@ def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures
     backoff.reset()
     assert backoff.next_s() <= 0.5
     assert Backoff(HASTY).next_s() <= HASTY.retry_s
+
+
+def test_late_pictures_are_left_out_but_for_one_now_and_then():
+    catch_up = CatchUp(SimpleNamespace(skip_frame="DEFAULT"))
+    assert not catch_up.leaves_out(0.0, True, 10.0)
+    # A second's hold-up, then pictures of 40 ms that take 10 ms each.
+    left_out = [catch_up.leaves_out(0.04 * i, False, 11.0 + 0.01 * i) for i in range(1, 31)]
+    assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are hardly late"
+
+
+def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up():
+    decoder = SimpleNamespace(skip_frame="DEFAULT")
+    catch_up = CatchUp(decoder)
+    for i in range(40):  # every picture takes twice the time that it lasts
+        catch_up.leaves_out(0.04 * i, i == 0, 0.08 * i)
+    assert decoder.skip_frame == "NONKEY"
+    catch_up.leaves_out(4.0, False, 4.0)
+    assert decoder.skip_frame == "NONKEY", "it has no picture that this one could refer to"
+    catch_up.leaves_out(5.0, True, 5.0)
+    assert decoder.skip_frame == "DEFAULT"

@@ -10,6 +10,7 @@ from benchmarks.latency import frame_age_s
 from errors import SourceError
 from structures import SourceState
 from tests.rtsp_camera import RtspCamera, missing
+from video.decoding import to_image
 from video.live_feed import LiveOptions
 from video.sources import open_source
 
@@ -117,3 +118,20 @@ def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(camera, opened
     wait_for(source, SourceState.FAILED)
     assert "password" in source.status.detail
     assert "wr@ng" not in source.status.detail + caplog.text
+
+
+def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
+    camera, opened, monkeypatch
+):
+    def slowly(picture):
+        time.sleep(0.08)  # the camera sends one every 40 ms
+        return to_image(picture)
+
+    monkeypatch.setattr("video.live.to_image", slowly)
+    source = opened(camera.address())
+    ages = []
+    for _ in range(60):
+        frame = source.take(2.0)
+        ages.append(frame_age_s(frame.image, frame.arrived_s))
+    assert max(ages[-20:]) < 1.0, "it would be further behind with every picture"
+    assert source.dropped > 20

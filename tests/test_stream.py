@@ -14,6 +14,7 @@ import stream
 import stream_sinks
 import stream_sources
 from errors import SinkError, SourceError
+from stream_options import parse_arguments
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from tests.recordings import write_clicks
 
@@ -245,3 +246,11 @@ def test_where_people_stay_anonymous_their_voices_are_not_recorded(
     assert run_main("--src", str(film), "--no-window", "--output", str(video), *privacy) == 0
     with av.open(str(video)) as container:
         assert len(container.streams.audio) == sounds
+
+
+def test_an_address_may_stand_in_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("DOOR", "rtsp://bob:s3cret@door/stream")
+    assert parse_arguments(["--src", "env:DOOR"]).src == ["rtsp://bob:s3cret@door/stream"]
+    with pytest.raises(SystemExit, match="2"):
+        parse_arguments(["--src", "env:NO_SUCH_DOOR"])
+    assert "--src env:NO_SUCH_DOOR: there is no such variable" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from video.addresses import escape_user
 from video.decoding import Video, no_answer, open_video, to_image
 from video.feed import Feed
 from video.files import play
+from video.lateness import CatchUp
 from video.live_feed import LiveFeed, LiveOptions
 from video.reconnecting import Connect, Connection, Picture
 from video.threads import call_with_deadline
@@ -95,9 +96,11 @@ def pictures_from(
 ) -> Generator[Picture, None, None]:
     """Read an opened video that has no end, until it breaks off; then close it.
 
-    What the decoder still holds then is too old to be given. Damaged packets are skipped.
+    What the decoder still holds then is too old to be given. Damaged packets are skipped,
+    and pictures that are late already, see `CatchUp`.
     """
     video.stream.thread_type = "NONE"  # the default damages multi-slice H.264 in silence
+    catch_up, left_out = CatchUp(video.stream.codec_context), 0
     packet_s = picture_s = time.monotonic()
     with contextlib.closing(video), contextlib.suppress(av.FFmpegError):
         for packet in video.container.demux(video.stream):
@@ -108,7 +111,12 @@ def pictures_from(
                 return
             for picture in _decoded(packet):
                 picture_s = time.monotonic()
-                yield Picture(to_image(picture), picture_s, _media_s(picture))
+                media_s = _media_s(picture)
+                if catch_up.leaves_out(media_s, bool(picture.key_frame), picture_s):
+                    left_out += 1
+                    continue
+                yield Picture(to_image(picture), picture_s, media_s, left_out)
+                left_out = 0
 
 
 def _decoded(packet: "Packet[VideoStream]") -> list[VideoFrame]:

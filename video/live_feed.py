@@ -112,7 +112,7 @@ class LiveFeed:
     @property
     def dropped(self) -> int:
         """Frames never handed out so far."""
-        return self._reader.dropped + self._too_old
+        return self._reader.dropped + self._too_old + self._camera.left_out
 
     @property
     def status(self) -> SourceStatus:

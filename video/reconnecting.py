@@ -34,11 +34,13 @@ class Picture:
         image: (H, W, 3) uint8 BGR.
         arrived_s: `time.monotonic()` when it left the decoder.
         media_s: the sender's time stamp in seconds; None where there is none.
+        left_out: pictures just before that were too late to be worth converting.
     """
 
     image: Image
     arrived_s: float
     media_s: float | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Reconnecting:
 
     Attributes:
         fps: of the newest connection; 0 before the first.
+        left_out: pictures that were never made, see `Picture`.
     """
 
     STEADY_PICTURES = 25  # after so many the next break-off is a new story
@@ -142,6 +145,7 @@ class Reconnecting:
         reconnect: bool,
     ) -> None:
         self.fps = 0.0
+        self.left_out = 0
         self._connect, self._name = connect, name
         self._health, self._patience = health, patience
         self._keep_trying, self._reconnect = keep_trying, reconnect
@@ -195,6 +199,8 @@ class Reconnecting:
         raise SourceLostError(lost(self._name) if count else silent(self._name))
 
     def _frame(self, picture: Picture, late_s: float) -> Frame:
+        self.left_out += picture.left_out
+        self._index += picture.left_out
         time_s = picture.arrived_s - self._started_s
         frame = Frame(picture.image, self._index, time_s, self._epoch, picture.arrived_s - late_s)
         self._index += 1

@@ -1,0 +1,145 @@
+"""Which faces belong together, and on which side of a split they go.
+
+Faces of one person and near twins are a group, and so is what hangs together through them.
+A group lies on one side: otherwise a network is tested on what it has learnt by heart.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from training.labels import Face
+
+STRADDLES = "twin or same person in another split"
+TRAIN, VAL, TEST = "train", "val", "test"
+
+
+def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of `count` items the first one that it hangs together with through `pairs`."""
+    root = list(range(count))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            root[i] = root[root[i]]  # halves the way for the next one
+            i = root[i]
+        return i
+
+    for pair in pairs:
+        low, high = sorted(map(find, pair))
+        root[high] = low
+    return [find(i) for i in range(count)]
+
+
+def grouped(faces: Sequence[Face], twins: Iterable[tuple[int, int]], prefix: str) -> list[Face]:
+    """The faces with `group` filled in where they are not on their own.
+
+    Args:
+        faces: with the groups that the set publishes, if any.
+        twins: pairs of near twins, by position.
+        prefix: of the groups' names, so that those of several sets do not clash.
+    """
+    pairs = list(twins)
+    first: dict[tuple[str, str], int] = {}
+    for i, face in enumerate(faces):
+        for key in (("person", face.person), ("group", face.group)):
+            if key[1]:
+                pairs.append((first.setdefault(key, i), i))
+    roots = components(len(faces), pairs)
+    sizes = Counter(roots)
+    named = [faces[root].person or faces[root].file for root in roots]
+    return [
+        replace(face, group=f"{prefix}/{name}" if sizes[root] > 1 or face.person else "")
+        for face, name, root in zip(faces, named, roots, strict=True)
+    ]
+
+
+def assign(faces: Sequence[Face], test_share: float, val_share: float, seed: int) -> list[Face]:
+    """The faces with a split, drawn by group.
+
+    Groups come in random order; the first ones go to test until it has its share of the faces,
+    the next ones to val, the others to train.
+
+    Args:
+        faces: with their groups.
+        test_share: of the faces, 0..1.
+        val_share: of the faces, 0..1.
+        seed: of the order.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, face in enumerate(faces):
+        members[face.group or f"\0{face.file}"].append(i)
+    order = np.random.default_rng(seed).permutation(len(members))
+    keys, splits, taken = list(members), [TRAIN] * len(faces), 0
+    test_end = round(test_share * len(faces))
+    val_end = round((test_share + val_share) * len(faces))
+    for place in order:
+        split = TEST if taken < test_end else VAL if taken < val_end else TRAIN
+        for i in members[keys[place]]:
+            splits[i] = split
+        taken += len(members[keys[place]])
+    return [replace(face, split=split) for face, split in zip(faces, splits, strict=True)]
+
+
+def settle(faces: Sequence[Face]) -> list[Face]:
+    """The faces without those that have their like on the more important side of a split.
+
+    The published splits stay as they are, so that results can be compared; what is learnt
+    from has to give way. The order is test, val, then the split with more of the group.
+    """
+    sides: dict[str, Counter[str]] = defaultdict(Counter)
+    for face in faces:
+        sides[face.group][face.split] += 1
+    rank = {TEST: 2, VAL: 1}
+
+    def first(group: str) -> str:
+        counts = sides[group]
+        return min(counts, key=lambda split: (-rank.get(split, 0), -counts[split], split))
+
+    return [face for face in faces if not face.group or face.split == first(face.group)]
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """What is to be said of the near twins of a set.
+
+    Attributes:
+        pairs: how many.
+        faces: that have a twin.
+        groups: that hang together through them.
+        disagreeing: label -> the files of each group whose labels contradict each other.
+    """
+
+    pairs: int
+    faces: int
+    groups: int
+    disagreeing: dict[str, list[list[str]]]
+
+
+def report(faces: Sequence[Face], twins: Sequence[tuple[int, int]]) -> Twins:
+    """Count the groups of twins, and list those whose labels contradict each other."""
+    groups: dict[int, list[Face]] = defaultdict(list)
+    for face, root in zip(faces, components(len(faces), twins), strict=True):
+        groups[root].append(face)
+    several = [group for group in groups.values() if len(group) > 1]
+    tests = {"age": _ages_differ, "gender": _genders_differ, "ethnicity": _ethnicities_differ}
+    wrong = {
+        label: [[face.file for face in group] for group in several if differ(group)]
+        for label, differ in tests.items()
+    }
+    return Twins(len(twins), sum(map(len, several)), len(several), wrong)
+
+
+def _ages_differ(group: Sequence[Face]) -> bool:
+    """Whether no age fits all the ranges."""
+    ages = [face.age for face in group if face.age is not None]
+    return len(ages) > 1 and max(low for low, _ in ages) > min(high for _, high in ages)
+
+
+def _genders_differ(group: Sequence[Face]) -> bool:
+    return len({face.female for face in group} - {None}) > 1
+
+
+def _ethnicities_differ(group: Sequence[Face]) -> bool:
+    return len({face.ethnicity for face in group} - {None}) > 1
