@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from structures import AGE_BINS, Float32
 
-# Schemes of age classes that are in use, by their number: youngest and oldest year of each.
+# Youngest and oldest age, whole years, of each class of a network that tells classes, by their
+# number: seven that people speak of, Adience's eight (with gaps), twelve finer ones.
 AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
     7: ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 100)),
     8: ((0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)),

@@ -26,6 +26,17 @@ def test_the_size_of_its_chips_tells_what_a_file_is(name, suffix):
     assert architecture_of(WEIGHTS / f"{name}_fairface.{suffix}") == name
 
 
+def test_the_record_of_training_goes_before_the_size(tmp_path):
+    path = tmp_path / "net.onnx"
+    shutil.copy(WEIGHTS / "ssrnet_fairface.onnx", path)
+    record = path.with_suffix(".json")
+    for text in ('{"settings": {"architecture": "new"}}', '{"settings": 3}', "torn"):
+        record.write_text(text)
+        assert architecture_of(path) == "ssrnet"
+    record.write_text('{"settings": {"architecture": "mobilenetv2"}}')
+    assert architecture_of(path) == "mobilenetv2"
+
+
 def test_damaged_and_unknown_files_are_named(tmp_path):
     for suffix in ("keras", "onnx"):
         path = tmp_path / f"torn.{suffix}"

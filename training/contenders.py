@@ -63,7 +63,7 @@ def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> lis
 
 
 def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
-    """Guess a file's architecture from the size of the chips that it takes.
+    """A file's architecture: of the record that training left beside it, or by its chips' size.
 
     Args:
         path: a .keras or .onnx file.
@@ -80,6 +80,9 @@ def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
         )
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist; check the path")
+    recorded = _recorded(path.with_suffix(".json"))
+    if recorded in ARCHITECTURES:
+        return recorded
     side = _keras_side(path) if suffix == ".keras" else _onnx_side(path)
     sides = {name: _side_of(name) for name in ARCHITECTURES}
     for name, wanted in sides.items():
@@ -136,6 +139,14 @@ def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
         estimator.estimate(chips)
         times.append(time.perf_counter() - start_s)
     return 1e3 * float(np.median(times[_WARM_UP:])) / batch
+
+
+def _recorded(path: Path) -> str:
+    """The architecture that a record of training names, "" where it names none."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["architecture"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _keras_side(path: Path) -> int | None:
