@@ -13,7 +13,8 @@ from errors import EngineError, WeightsError
 from estimators import engines, make_estimator, weights
 from estimators.age import AGE_CLASSES, decode_age
 from estimators.chip_estimator import ChipEstimator
-from estimators.export import export, update_manifest
+from estimators.export import export
+from estimators.manifest import update_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(weights.read_manifest()["models"])
