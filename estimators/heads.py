@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +74,24 @@ def is_head(layer_name: str) -> bool:
     return layer_name.startswith(OUTPUTS)
 
 
+def make_dropout(share: float, name: str) -> Any:
+    """A layer that drops a share of its input in training.
+
+    It has a seed of its own, from the generator that `keras.utils.set_random_seed` sets:
+    without one PyTorch's global noise would be used, which no checkpoint holds.
+    """
+    from keras import layers
+
+    return layers.Dropout(share, seed=random.randrange(2**31), name=name)
+
+
 def _before_last(x: Any, heads: Heads, name: str) -> Any:
     from keras import layers
 
     if heads.hidden:
         x = layers.Dense(heads.hidden, activation="relu", name=f"{name}_hidden")(x)
     if heads.dropout:
-        x = layers.Dropout(heads.dropout, name=f"{name}_dropout")(x)
+        x = make_dropout(heads.dropout, f"{name}_dropout")(x)
     return x
 
 

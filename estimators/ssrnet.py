@@ -21,7 +21,7 @@ import keras
 from keras import layers
 
 from estimators.backbones import start_from
-from estimators.heads import Heads
+from estimators.heads import Heads, make_dropout
 
 INPUT_SIZE = 64
 BINS = (3, 3, 3)
@@ -150,7 +150,7 @@ def _stage(
         b = layers.MaxPooling2D(pool, name=f"{name}_pool2")(b)
     x = layers.Multiply(name=f"{name}_product")([a, b])
     x = layers.Flatten(name=f"{name}_flat")(x)
-    x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    x = make_dropout(dropout, f"{name}_dropout")(x)
     x = layers.Dense(hidden, activation="relu", name=f"{name}_hidden")(x)
     p = layers.Dense(bins, activation="softmax", name=f"{name}_p")(x)
     eta = layers.Dense(bins, activation="tanh", name=f"{name}_eta")(x)

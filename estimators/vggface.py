@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from estimators.backbones import with_weights
-from estimators.heads import Heads, add_heads
+from estimators.heads import Heads, add_heads, make_dropout
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +94,7 @@ def _backbone(
     x = layers.Flatten(name="flat")(x)
     for name in ("fc6", "fc7"):
         x = layers.Dense(wide(_DENSE), "relu", kernel_initializer="he_normal", name=name)(x)
-        x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        x = make_dropout(dropout, f"{name}_dropout")(x)
     return keras.Model(rgb, x, name="vggface")
 
 

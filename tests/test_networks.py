@@ -22,7 +22,7 @@ def keras():
 
 
 def answers(model, chips):
-    return {k: np.asarray(v) for k, v in model(chips.astype(np.float32)).items()}
+    return {k: np.asarray(v) for k, v in model.predict_on_batch(chips.astype(np.float32)).items()}
 
 
 @pytest.mark.parametrize("age", AGE_HEADS)
@@ -129,6 +129,7 @@ def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras):
             build_network(settings)
 
 
+@pytest.mark.slow
 def test_the_shipped_network_is_a_start_for_fine_tuning(keras, monkeypatch):
     monkeypatch.chdir(ROOT)
     model = build_network(read_settings(Path("mobilenetv2_finetune")))
