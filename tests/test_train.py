@@ -347,11 +347,12 @@ def start(folder, out, *changes, **options):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path):
-    process = start(folder, tmp_path, "epochs=100000", "workers=1")
+    changes = ("epochs=100000", "workers=2")
+    process = start(folder, tmp_path, *changes, start_new_session=True)
     while not (tmp_path / "checkpoint.npz").exists():
         assert process.poll() is None
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the workers, too
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     said = [line for line in error.splitlines() if line.startswith("train: ")]

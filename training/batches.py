@@ -88,6 +88,9 @@ class Loader:
             (memory.name, images.shape),
         )
         self._closing.callback(self._pool.shutdown, cancel_futures=True)
+        with _without_ctrl_c():
+            for _ in range(workers):
+                self._pool.submit(_nothing)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Chips, NDArray[np.int64]]]:
         """Yields the batches of an epoch from number `start` on, in their order.
@@ -125,6 +128,26 @@ class Loader:
         return self._pool.submit(_make, self._images, *work)
 
 
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Blocks Ctrl-C in processes that are started meanwhile: the parent ends them.
+
+    To ignore it in `_attach` would be too late while they still import.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _nothing() -> None:
+    pass
+
+
 _shared: dict[str, Any] = {}  # in a worker process: the chips, and the memory that holds them
 
 
@@ -132,7 +155,7 @@ def _attach(name: str, shape: tuple[int, ...]) -> None:
     """Sets up a worker process."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     cv2.setNumThreads(1)
     memory = SharedMemory(name)
     _shared["memory"] = memory

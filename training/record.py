@@ -6,15 +6,20 @@ import dataclasses
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from structures import ETHNICITIES
-from training.chips import Chips
+from training.checkpoint import Progress
+from training.chips import Chips, load_chips
+from training.data import Data
 from training.files import writing
+from training.fit import Job
+from training.held_out import metrics, predict, spread_scale
+from training.labels import read_table
 from training.settings import Settings
 
 
@@ -66,3 +71,46 @@ def versions() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         return found
     return found | {"commit": done.stdout.strip()}
+
+
+def finish(job: Job, data: Data, progress: Progress, folder: Path) -> dict[str, Any]:
+    """Measures the best epoch on rows never learnt, and writes the record."""
+    import keras
+
+    model = keras.saving.load_model(job.weights, compile=False)
+    answers = predict(model, job.held_out.images)
+    record = {
+        "architecture": job.settings.architecture,
+        "settings": settings_of(job.settings),
+        "data": {"learnt": counts(data.chips.take(job.plan.rows)), "digest": data.digest},
+        "parameters": model.count_params(),
+        "epochs": progress.epoch,
+        "minutes": round(progress.minutes, 2),
+        "best_epoch": progress.best["epoch"],
+        "held_out": {"rows": len(job.held_out)} | metrics(answers, job.held_out),
+        "spread_scale": spread_scale(answers, job.held_out),
+        "test": {},
+        "versions": versions(),
+    }
+    for name in job.settings.sets:
+        if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
+            chips = load_chips(folder, name, "test", job.settings.limit or None)
+            found = metrics(predict(model, chips.images), chips)
+            record["test"][name] = {"rows": len(chips)} | found
+    write_record(job.folder / f"{job.name}.json", record)
+    for name, found in (("held out", record["held_out"]), *record["test"].items()):
+        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()))
+    return record
+
+
+def summarize(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Writes and tells mean and standard deviation over the folds."""
+    names = [key for key in records[0]["held_out"] if key != "rows"]
+    values = {name: [record["held_out"][name] for record in records] for name in names}
+    summary = {
+        name: {"mean": float(np.mean(each)), "sd": float(np.std(each, ddof=1)), "folds": each}
+        for name, each in values.items()
+    }
+    write_record(path, {"folds": len(records), "held_out": summary})
+    for name, found in summary.items():
+        print(f"{name}: {found['mean']:.4g}, sd {found['sd']:.2g} over {len(records)} folds")

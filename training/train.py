@@ -20,20 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from errors import DatasetError, EngineError, SinkError, StreamError
 from inference import start_tensorflow
 from options import OneLineParser
 from training.batches import Plan
 from training.checkpoint import Progress, read_progress
-from training.chips import load_chips
 from training.data import Data, load_data
 from training.files import writing
 from training.fit import Fit, Job
-from training.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
-from training.labels import read_table
-from training.record import counts, settings_of, versions, write_record
+from training.held_out import Rows, fold_rows, hold_out
+from training.record import finish, settings_of, summarize
 from training.settings import Settings, read_settings, settings_table, to_toml
 from training.targets import make_targets
 
@@ -101,7 +97,7 @@ def run(args: argparse.Namespace) -> bool:
         if result is None:
             return False
         results.append(result)
-    _summarize(out / f"{name}.json", results)
+    summarize(out / f"{name}.json", results)
     return True
 
 
@@ -158,7 +154,7 @@ def train(
             file=sys.stderr,
         )
         return None
-    return _finish(job, data, progress, args.data)
+    return finish(job, data, progress, args.data)
 
 
 def _job(
@@ -198,49 +194,6 @@ def _progress(checkpoint: Path, settings: Settings, digest: str, resume: bool) -
             "choose another --out or the same settings"
         )
     return progress
-
-
-def _finish(job: Job, data: Data, progress: Progress, folder: Path) -> dict[str, Any]:
-    """Measures the best epoch on rows never learnt, and writes the record."""
-    import keras
-
-    model = keras.saving.load_model(job.weights, compile=False)
-    answers = predict(model, job.held_out.images)
-    record = {
-        "architecture": job.settings.architecture,
-        "settings": settings_of(job.settings),
-        "data": {"learnt": counts(data.chips.take(job.plan.rows)), "digest": data.digest},
-        "parameters": model.count_params(),
-        "epochs": progress.epoch,
-        "minutes": round(progress.minutes, 2),
-        "best_epoch": progress.best["epoch"],
-        "held_out": {"rows": len(job.held_out)} | metrics(answers, job.held_out),
-        "spread_scale": spread_scale(answers, job.held_out),
-        "test": {},
-        "versions": versions(),
-    }
-    for name in job.settings.sets:
-        if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
-            chips = load_chips(folder, name, "test", job.settings.limit or None)
-            found = metrics(predict(model, chips.images), chips)
-            record["test"][name] = {"rows": len(chips)} | found
-    write_record(job.folder / f"{job.name}.json", record)
-    for name, found in (("held out", record["held_out"]), *record["test"].items()):
-        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()))
-    return record
-
-
-def _summarize(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Writes and tells mean and standard deviation over the folds."""
-    names = [key for key in records[0]["held_out"] if key != "rows"]
-    values = {name: [record["held_out"][name] for record in records] for name in names}
-    summary = {
-        name: {"mean": float(np.mean(each)), "sd": float(np.std(each, ddof=1)), "folds": each}
-        for name, each in values.items()
-    }
-    write_record(path, {"folds": len(records), "held_out": summary})
-    for name, found in summary.items():
-        print(f"{name}: {found['mean']:.4g}, sd {found['sd']:.2g} over {len(records)} folds")
 
 
 def _start_keras() -> None:
