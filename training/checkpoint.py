@@ -12,6 +12,7 @@ import numpy as np
 
 from errors import WeightsError
 from training.files import writing
+from training.settings import Settings
 
 _KINDS = ("network", "optimizer")
 
@@ -39,6 +40,23 @@ class Progress:
     best: dict[str, float] = field(default_factory=dict)
     frozen: bool = False
     of: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, line: dict[str, float]) -> bool:
+        """Log a pass that is complete, and stand before the next; whether it is the best yet."""
+        self.history.append(line)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        better = not self.best or line["score"] < self.best["score"]
+        if better:
+            self.best = line
+        return better
+
+    def is_over(self, settings: Settings) -> bool:
+        """Whether the last epoch is done, the time is up, or none has been better for long."""
+        if self.epoch >= settings.epochs or (settings.minutes and self.minutes >= settings.minutes):
+            return True
+        if not settings.patience or not self.best or self.step:
+            return False
+        return self.epoch - self.best["epoch"] >= settings.patience
 
 
 def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:

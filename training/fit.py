@@ -106,7 +106,7 @@ class Fit:
             computing_in(self._model, job.settings.precision),
             _signals(self._interrupt),
         ):
-            while not self._is_over():
+            while not self.progress.is_over(job.settings):
                 if self.progress.frozen != self._is_frozen:
                     self._enter_stage()
                     self.progress.frozen = self._is_frozen
@@ -139,15 +139,6 @@ class Fit:
             auto_scale_loss=False,
         )
         optimizer.build(model.trainable_variables)
-
-    def _is_over(self) -> bool:
-        settings, progress = self._job.settings, self.progress
-        if progress.epoch >= settings.epochs or self._time_is_up():
-            return True
-        if settings.patience and progress.best:
-            since = progress.epoch - progress.best["epoch"]
-            return since >= settings.patience and progress.step == 0
-        return False
 
     def _time_is_up(self) -> bool:
         limit = self._job.settings.minutes
@@ -215,10 +206,7 @@ class Fit:
         line |= metrics(predict(self._averaged, job.held_out.images), job.held_out)
         line["rate"] = float(self._model.optimizer.learning_rate)
         line["minutes"] = round(progress.minutes, 3)
-        progress.history.append(line)
-        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
-        if not progress.best or line["score"] < progress.best["score"]:
-            progress.best = line
+        if progress.add(line):
             with writing(job.weights) as part:
                 self._averaged.save(part)
         save_checkpoint(job.checkpoint, progress, self._model)
