@@ -6,12 +6,15 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from estimators.age import AGE_CLASSES
 from structures import AGE_BINS, ETHNICITIES
 
 # How age is told -> width of the output: a distribution over years, classes, or years.
 AGE_HEADS = {"expectation": AGE_BINS, "ssr": 1, **{f"classes{k}": k for k in AGE_CLASSES}}
 OUTPUTS = ("age", "gender", "race")
+_BLUR = "age_blur"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +26,24 @@ class Heads:
         ethnicity: whether there is a head `race`.
         hidden: units of a dense layer of each head before its last one, 0 = none.
         dropout: share of the features dropped in training, of the hidden units as well.
+        age_blur: of "expectation": standard deviation in years of the Gaussian that the
+            distribution is blurred by. Where ages are learnt from ranges, nothing else
+            keeps it from heaping up at their ends.
     """
 
     age: str = "expectation"
     ethnicity: bool = True
     hidden: int = 0
     dropout: float = 0.0
+    age_blur: float = 0.0
 
     def __post_init__(self) -> None:
         if self.age not in AGE_HEADS:
             raise ValueError(f"age head must be one of {', '.join(AGE_HEADS)}, got {self.age!r}")
         if self.hidden < 0 or not 0 <= self.dropout < 1:
             raise ValueError(f"want hidden >= 0 and dropout in 0..1, got {self}")
+        if self.age_blur < 0 or (self.age_blur and self.age != "expectation"):
+            raise ValueError(f"want age_blur >= 0, and 0 but for expectation, got {self}")
 
     def widths(self) -> dict[str, int]:
         """Name of each output -> its width."""
@@ -66,12 +75,19 @@ def add_heads(features: Any, heads: Heads) -> dict[str, Any]:
             continue
         logits = layers.Dense(width, name=f"{name}_logits", dtype="float32")(x)
         outputs[name] = layers.Softmax(name=name, dtype="float32")(logits)
+        if name == "age" and heads.age_blur:
+            outputs[name] = _blurred(outputs[name], heads.age_blur)
     return outputs
 
 
 def is_head(layer_name: str) -> bool:
     """Whether a layer of that name belongs to a head, not to the backbone."""
     return layer_name.startswith(OUTPUTS)
+
+
+def is_constant(layer_name: str) -> bool:
+    """Whether a layer of that name has weights that never learn."""
+    return layer_name == _BLUR
 
 
 def make_dropout(share: float, name: str) -> Any:
@@ -83,6 +99,18 @@ def make_dropout(share: float, name: str) -> Any:
     from keras import layers
 
     return layers.Dropout(share, seed=random.randrange(2**31), name=name)
+
+
+def _blurred(probs: Any, sd_years: float) -> Any:
+    """Age probabilities `(B, 101)` blurred along the years; they still add up to 1."""
+    from keras import layers
+
+    years = np.arange(AGE_BINS)
+    kernel = np.exp(-0.5 * ((years[:, None] - years) / sd_years) ** 2)
+    blur = layers.Dense(AGE_BINS, use_bias=False, trainable=False, name=_BLUR, dtype="float32")
+    blurred = blur(probs)
+    blur.set_weights([kernel / kernel.sum(axis=1, keepdims=True)])
+    return blurred
 
 
 def _before_last(x: Any, heads: Heads, name: str) -> Any:

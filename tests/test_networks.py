@@ -69,6 +69,23 @@ def test_a_frozen_backbone_leaves_the_heads_to_learn(keras):
     assert len(model.trainable_weights) == len(model.weights)
 
 
+def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras):
+    sharp, blurred = (build_network(replace(TINY, age_blur=sd)) for sd in (0.0, 3.0))
+    for model in (sharp, blurred):
+        logits = model.get_layer("age_logits")
+        kernel, bias = logits.get_weights()
+        logits.set_weights([0 * kernel, np.where(np.arange(101) == 29, 50, 0) + 0 * bias])
+    chips = np.zeros((1, 32, 32, 3), np.uint8)
+    assert answers(sharp, chips)["age"][0, 29] == pytest.approx(1)
+    probs = answers(blurred, chips)["age"][0]
+    gauss = np.exp(-0.5 * ((np.arange(101) - 29) / 3) ** 2)
+    np.testing.assert_allclose(probs, gauss / gauss.sum(), atol=1e-6)
+    freeze(blurred, backbone=False, norms=False)
+    learning = {layer.name for layer in layers_of(blurred) if layer.trainable_weights}
+    assert "age_blur" not in learning
+    assert "age_logits" in learning
+
+
 def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(keras, tmp_path):
     path = tmp_path / "first.keras"
     first = build_network(replace(TINY, age="classes7", ethnicity=False))

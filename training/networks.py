@@ -9,7 +9,7 @@ from typing import Any
 
 from errors import DatasetError
 from estimators.backbones import start_from
-from estimators.heads import Heads, is_head
+from estimators.heads import Heads, is_constant, is_head
 from training.settings import Settings
 
 
@@ -78,7 +78,8 @@ def freeze(model: Any, backbone: bool, norms: bool) -> None:
 
     for layer in layers_of(model):
         norm = norms and isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = is_head(layer.name) or not (backbone or norm)
+        learns = is_head(layer.name) or not (backbone or norm)
+        layer.trainable = learns and not is_constant(layer.name)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ class Settings:
     ethnicity: bool = _flag(True, "whether there is a head for ethnicity")
     hidden: int = _number(0, "units of a dense layer of each head, 0 = none")
     dropout: float = _number(0.0, "share of features dropped before the heads", 0, 0.95)
+    age_blur: float = _number(0.0, "expectation: years that the distribution is blurred by", 0, 20)
     width: float = _number(1.0, "factor on channels; all but inceptionv3, transfer", 0.01, 8)
     wide: bool = _flag(False, "ssrnet: the widths of the weights that come with the program")
     size: int = _number(0, "side of the chips, pixels; 0 = the architecture's own", 0, 1024)
@@ -102,7 +103,7 @@ class Settings:
 
     def heads(self) -> Heads:
         """The heads, for the `build` of an architecture."""
-        return Heads(self.age, self.ethnicity, self.hidden, self.dropout)
+        return Heads(self.age, self.ethnicity, self.hidden, self.dropout, self.age_blur)
 
 
 def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
