@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests import chip_sets
-from training import fit, held_out, teacher
+from training import held_out, teacher
 from training.checkpoint import Progress
 from training.schedule import factor, rate
 from training.settings import Settings
@@ -80,9 +80,7 @@ def log(out):
 def whole(folder, tmp_path_factory):
     """A run without interruption, the backbone frozen in its first epoch."""
     out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "_CHUNK", 4)
-        assert main(arguments(folder, out, "frozen_epochs=1")) == 0
+    assert main(arguments(folder, out, "frozen_epochs=1")) == 0
     return out
 
 
@@ -134,7 +132,6 @@ def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
         return whole_fit(self, *args, callbacks=[*callbacks, Interrupting()], **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
-    monkeypatch.setattr(fit, "_CHUNK", 4)
     stops = {2, 15}
     begin = arguments(folder, tmp_path, "frozen_epochs=1")
     assert main(begin) == 130

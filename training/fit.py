@@ -27,7 +27,9 @@ from training.schedule import rate
 from training.settings import Settings
 from training.targets import Targets
 
-_CHUNK = 32  # steps of one call of `fit`, in which the learning rate does not change
+# Most steps of one call of `fit`, in which the learning rate does not change; a short epoch
+# has about eight of them.
+_CHUNK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +161,17 @@ class Fit:
         return progress.step >= steps or (self._time_is_up() and not self._stop)
 
     def _fit_some(self, source: Iterator[Any]) -> int:
-        """Fits up to the next multiple of `_CHUNK` steps; gives how many it were."""
+        """Fits up to the end of a chunk of steps; gives how many it were."""
         import keras
 
         progress, settings = self.progress, self._job.settings
-        start = progress.step // _CHUNK * _CHUNK
-        count = min(start + _CHUNK, self._job.plan.steps) - progress.step
-        self._model.optimizer.learning_rate = rate(
-            settings, progress.epoch + start / self._job.plan.steps, progress.minutes
-        )
+        steps = self._job.plan.steps
+        chunk = min(_CHUNK, max(4, steps // 8))
+        start = progress.step // chunk * chunk
+        end = min(start + chunk, steps)
+        count = end - progress.step
+        middle = progress.epoch + (start + end) / 2 / steps
+        self._model.optimizer.learning_rate = rate(settings, middle, progress.minutes)
         # Counted as they begin: what hears of a step's end must wait for the GPU each time.
         begun: list[int] = []
         counter = keras.callbacks.LambdaCallback(
