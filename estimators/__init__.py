@@ -1,14 +1,16 @@
 """Age, gender and ethnicity of aligned chips: the contract, and the menu of networks.
 
-Networks differ in architecture (`mobilenetv2`, `ssrnet`), weights and the engine that
-runs them; `make_estimator` puts the three together.
+Networks differ in architecture, weights and the engine that runs them; `make_estimator`
+puts the three together.
 """
 
 from typing import Protocol
 
 from structures import Estimates, Image
 
-ARCHITECTURES = ("mobilenetv2", "ssrnet")  # each has a module here that builds it
+# Each has a module here that builds it. Weights come with the first two; the others are for
+# those that a user has trained.
+ARCHITECTURES = ("mobilenetv2", "ssrnet", "inceptionv3", "vggface", "transfer")
 
 
 class Estimator(Protocol):

@@ -15,6 +15,15 @@ AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
         *((33, 38), (39, 45), (46, 51), (52, 60), (61, 70), (71, 100)),
     ),
 }
+AGE_WIDTHS = (1, *AGE_CLASSES, AGE_BINS)  # of the age outputs that can be read
+
+
+def class_years(classes: int) -> Float32:
+    """Each class as a distribution over years, all of its years alike: (K, 101) float32."""
+    years = np.zeros((classes, AGE_BINS), np.float32)
+    for row, (youngest, oldest) in zip(years, AGE_CLASSES[classes], strict=True):
+        row[youngest : oldest + 1] = 1 / (oldest + 1 - youngest)
+    return years
 
 
 def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float32, Float32]:
@@ -22,11 +31,14 @@ def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float
 
     A head of 101 classes is read as a distribution over whole years: the expected
     age is the sum of i * p_i, the spread the distribution's standard deviation
-    times `spread_scale`. A head of one value is the age itself, kept within 0..100,
-    and its spread is `spread_scale` years whatever the chip.
+    times `spread_scale`. A head of age classes is such a distribution, too, in which
+    the years of a class are alike: its expected age is that of the classes' middles.
+    A head of one value is the age itself, kept within 0..100, and its spread is
+    `spread_scale` years whatever the chip.
 
     Args:
-        output: (B, 101) probabilities or (B, 1) years, float; B may be 0.
+        output: (B, 101) or (B, K) probabilities, K in `AGE_CLASSES`, or (B, 1) years,
+            float; B may be 0.
         spread_scale: calibration measured on held-out faces: a factor for a
             distribution (networks are over-sure), years for a single value.
 
@@ -40,12 +52,15 @@ def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float
         Rothe, Timofte, Van Gool, "Deep expectation of real and apparent age from a
         single image without facial landmarks", IJCV 2018, eq. 1.
     """
-    if output.ndim != 2 or output.shape[1] not in (1, AGE_BINS):
-        raise ValueError(f"age output: want (B, {AGE_BINS}) or (B, 1), got {output.shape}")
+    if output.ndim != 2 or output.shape[1] not in AGE_WIDTHS:
+        widths = ", ".join(str(width) for width in AGE_WIDTHS)
+        raise ValueError(f"age output: want (B, K) with K in {widths}, got {output.shape}")
     values = output.astype(np.float32, copy=False)
     if values.shape[1] == 1:
         years = values[:, 0].clip(0, AGE_BINS - 1)
         return years, np.full_like(years, spread_scale)
+    if values.shape[1] in AGE_CLASSES:
+        values = values @ class_years(values.shape[1])
     bins = np.arange(AGE_BINS, dtype=np.float32)
     years = values @ bins
     variance = values @ bins**2 - years**2

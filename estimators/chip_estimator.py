@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from errors import WeightsError
-from estimators.age import decode_age
+from estimators.age import AGE_WIDTHS, decode_age
 from estimators.engines import Engine, Outputs
-from structures import AGE_BINS, ETHNICITIES, Estimates, Image
+from structures import ETHNICITIES, Estimates, Image
 
-_HEAD_WIDTHS = {"age": (1, AGE_BINS), "gender": (2,), "race": (len(ETHNICITIES),)}
+_HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}
 
 
 class ChipEstimator:
@@ -19,8 +19,8 @@ class ChipEstimator:
         """Wrap `engine`, and run one grey chip through it to warm it up and check its heads.
 
         Args:
-            engine: network with outputs `age` (B, 101) or (B, 1), `gender` (B, 2) =
-                (male, female) and perhaps `race` (B, 5).
+            engine: network with outputs `age` (B, 101), (B, 1) or of age classes, `gender`
+                (B, 2) = (male, female) and perhaps `race` (B, 5).
             spread_scale: calibration of the age spread, see `age.decode_age`.
 
         Raises:
@@ -40,8 +40,9 @@ class ChipEstimator:
         fits = all(widths.get(name) in _HEAD_WIDTHS[name] for name in ("age", "gender"))
         if not fits or ("race" in widths and widths["race"] not in _HEAD_WIDTHS["race"]):
             raise WeightsError(
-                f"these weights have the outputs {widths}, but age of 101 (or 1) and gender "
-                "of 2 are needed; choose others with --weights"
+                f"these weights have the outputs {widths}, but age of "
+                f"{' or '.join(map(str, AGE_WIDTHS))} and gender of 2 are needed; "
+                "choose others with --weights"
             )
         self.has_ethnicity = "race" in widths
 

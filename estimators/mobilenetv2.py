@@ -1,4 +1,4 @@
-"""MobileNetV2 with three heads: age as 101 classes, gender, ethnicity.
+"""MobileNetV2 at 96 pixels; its usual heads: age as 101 classes, gender, ethnicity.
 
 Reference:
     Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear
@@ -8,7 +8,8 @@ Reference:
 
 from typing import TYPE_CHECKING
 
-from structures import AGE_BINS, ETHNICITIES
+from estimators.backbones import with_weights
+from estimators.heads import Heads, add_heads
 
 if TYPE_CHECKING:
     import keras
@@ -16,31 +17,38 @@ if TYPE_CHECKING:
 INPUT_SIZE = 96
 
 
-def build(backbone_weights: str | None = None) -> "keras.Model":
+def build(
+    heads: Heads | None = None,
+    backbone_weights: str | None = None,
+    width: float = 1.0,
+    size: int = INPUT_SIZE,
+) -> "keras.Model":
     """Build the network.
 
     Args:
-        backbone_weights: None for random, "imagenet", or a weight file's path, as
-            `keras.applications` takes it.
+        heads: what it answers; None = age as expectation, gender, ethnicity.
+        backbone_weights: None for random, "imagenet", or a file's path; see `backbones`.
+        width: factor on the number of channels; ImageNet's weights exist for 0.35, 0.5,
+            0.75, 1, 1.3 and 1.4.
+        size: side of the chips in pixels, 32 or more.
 
     Returns:
-        A functional model: (B, 96, 96, 3) float RGB 0..255 -> dict of `age`
-        (B, 101), `gender` (B, 2) = (male, female) and `race` (B, 5) probabilities.
+        A functional model: (B, 96, 96, 3) float RGB 0..255 -> dict of what `heads` says.
         Scaling to -1..1 is its first layer.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be had.
     """
     import keras
     from keras import layers
 
-    rgb = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="rgb")
-    scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(rgb)
-    backbone = keras.applications.MobileNetV2(
-        input_tensor=scaled, include_top=False, weights=backbone_weights, pooling="avg"
-    )
-    heads = {"age": AGE_BINS, "gender": 2, "race": len(ETHNICITIES)}
-    outputs = {
-        name: layers.Dense(classes, activation="softmax", name=name, dtype="float32")(
-            backbone.output
+    def make(weights: str | None) -> keras.Model:
+        rgb = keras.Input((size, size, 3), name="rgb")
+        scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(rgb)
+        return keras.applications.MobileNetV2(
+            input_tensor=scaled, include_top=False, weights=weights, pooling="avg", alpha=width
         )
-        for name, classes in heads.items()
-    }
-    return keras.Model(rgb, outputs)
+
+    backbone = with_weights(make, backbone_weights, "MobileNetV2")
+    outputs = add_heads(backbone.output, heads or Heads())
+    return keras.Model(backbone.inputs[0], outputs, name=f"mobilenetv2_{size}")

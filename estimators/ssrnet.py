@@ -14,10 +14,14 @@ Differs: the bin probabilities are a softmax; the bin-width scale delta stays wi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers
+
+from estimators.backbones import start_from
+from estimators.heads import Heads, make_dropout
 
 INPUT_SIZE = 64
 BINS = (3, 3, 3)
@@ -29,12 +33,14 @@ WIDE: dict[str, Any] = {"filters": (32, 48, 64, 96), "fusion_filters": 16, "hidd
 
 # A gender score of 0..1 becomes log-odds of about -5..5: wide enough to be sure.
 _GENDER_SLOPE = 10.0
-_MAX_WIDTH_CHANGE = 0.5
+MAX_WIDTH_CHANGE = 0.5
 # Side of the pooling window that brings each stage's map to 4 x 4 or 3 x 3, deepest first.
 _STAGE_POOLS = (1, 4, 8)
 
 
 def build(
+    heads: Heads | None = None,
+    backbone_weights: str | None = None,
     filters: Sequence[int] = (32, 32, 32, 32),
     fusion_filters: int = 10,
     hidden: int = 6,
@@ -51,14 +57,20 @@ def build(
     and take the sigmoid, which is monotonic in the score and keeps its gradient.
 
     Args:
+        heads: None; or what it always answers, of which `dropout` is taken.
+        backbone_weights: A .keras file of the same widths to take the streams from.
         filters: Channels of the four convolutions of stream 1; stream 2 has half of them.
         fusion_filters: Channels of the 1 x 1 convolutions in front of each product.
         hidden: Units of the dense layer behind each product.
         dropout: Fraction of the fused features dropped in training.
 
     Raises:
-        ValueError: `filters` has not four positive even entries.
+        ValueError: `filters` has not four positive even entries, or other heads are wanted.
+        WeightsError: `backbone_weights` cannot be had, as there are none from ImageNet.
     """
+    if heads and (heads.age, heads.ethnicity, heads.hidden) != ("ssr", False, 0):
+        raise ValueError(f"SSR-Net answers age by ssr and gender only, got {heads}")
+    dropout = heads.dropout if heads else dropout
     if len(filters) != 4 or any(f < 2 or f % 2 for f in filters):
         raise ValueError(f"want four positive even filters, got {tuple(filters)!r}")
     rgb = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="rgb")
@@ -80,7 +92,10 @@ def build(
     female = layers.Activation("sigmoid", name="female_prob")(odds)
     male = layers.Rescaling(-1.0, offset=1.0, name="male_prob")(female)
     gender = layers.Concatenate(name="gender")([male, female])
-    return keras.Model(rgb, {"age": age, "gender": gender}, name="ssrnet")
+    model = keras.Model(rgb, {"age": age, "gender": gender}, name="ssrnet")
+    if backbone_weights:
+        start_from(model, Path(backbone_weights))
+    return model
 
 
 def soft_stagewise_regression(stages: Sequence[tuple[Any, Any, Any]]) -> Any:
@@ -135,9 +150,9 @@ def _stage(
         b = layers.MaxPooling2D(pool, name=f"{name}_pool2")(b)
     x = layers.Multiply(name=f"{name}_product")([a, b])
     x = layers.Flatten(name=f"{name}_flat")(x)
-    x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    x = make_dropout(dropout, f"{name}_dropout")(x)
     x = layers.Dense(hidden, activation="relu", name=f"{name}_hidden")(x)
     p = layers.Dense(bins, activation="softmax", name=f"{name}_p")(x)
     eta = layers.Dense(bins, activation="tanh", name=f"{name}_eta")(x)
     delta = layers.Dense(1, activation="tanh", name=f"{name}_delta")(x)
-    return p, eta, layers.Rescaling(_MAX_WIDTH_CHANGE, name=f"{name}_delta_scaled")(delta)
+    return p, eta, layers.Rescaling(MAX_WIDTH_CHANGE, name=f"{name}_delta_scaled")(delta)

@@ -121,8 +121,13 @@ def find_weights(choice: str | None, architecture: str) -> Weights:
 def _default(architecture: str, manifest: dict[str, Any]) -> str:
     """The name of the architecture's default weights; WeightsError where it has none."""
     name: str = manifest["defaults"].get(architecture, "")
+    if not name:
+        raise WeightsError(
+            f"no weights come with {architecture}; give your own with --weights FILE.keras "
+            "(python -m training.train makes them)"
+        )
     if name not in manifest["models"]:
-        raise WeightsError(f"{MANIFEST} names no default weights for {architecture}; {_RESTORE}")
+        raise WeightsError(f"{MANIFEST} lacks the default weights {name}; {_RESTORE}")
     return name
 
 
@@ -148,15 +153,24 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
         raise _unreadable(path, error) from error
     if path not in files.values():
         raise WeightsError(f"weights file {path} does not exist; check the path of --weights")
-    default = manifest["models"][_default(architecture, manifest)]
     return Weights(
         name=path.stem,
         architecture=architecture,
         files=files,
         sha256={},
-        spread_scale=default["spread_scale"],
+        spread_scale=_own_spread_scale(path, architecture, manifest),
         terms="your own file",
     )
+
+
+def _own_spread_scale(path: Path, architecture: str, manifest: dict[str, Any]) -> float:
+    """What `training.train` has measured and written beside the file, or what is usual."""
+    default = manifest["models"].get(manifest["defaults"].get(architecture), {})
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return float(record["spread_scale"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return float(default.get("spread_scale", 1.0))
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

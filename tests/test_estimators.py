@@ -11,9 +11,10 @@ import estimators
 from devices import ON_CPU, Way
 from errors import EngineError, WeightsError
 from estimators import engines, make_estimator, weights
-from estimators.age import decode_age
+from estimators.age import AGE_CLASSES, decode_age
 from estimators.chip_estimator import ChipEstimator
-from estimators.export import export, update_manifest
+from estimators.export import export
+from estimators.manifest import update_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(weights.read_manifest()["models"])
@@ -44,7 +45,26 @@ def test_a_single_valued_age_head_keeps_its_years_and_takes_the_measured_spread(
 
 def test_an_age_head_of_any_other_width_is_refused():
     with pytest.raises(ValueError, match="got"):
-        decode_age(np.zeros((1, 12), np.float32), 1)
+        decode_age(np.zeros((1, 13), np.float32), 1)
+
+
+@pytest.mark.parametrize("classes", AGE_CLASSES)
+def test_age_classes_give_the_moments_of_the_years_in_them(classes):
+    rng = np.random.default_rng(classes)
+    probs = rng.dirichlet(np.ones(classes), 3).astype(np.float32)
+    years, spread = decode_age(probs, spread_scale=2)
+    for row, year, width in zip(probs, years, spread, strict=True):
+        picks = rng.choice(classes, 40_000, p=row / row.sum())
+        ages = rng.integers(*(np.array(AGE_CLASSES[classes])[picks] + [0, 1]).T)
+        assert year == pytest.approx(ages.mean(), abs=0.6)
+        assert width == pytest.approx(2 * ages.std(), rel=0.03)
+
+
+def test_a_sure_age_class_is_its_middle():
+    sure = np.eye(8, dtype=np.float32)
+    np.testing.assert_allclose(
+        decode_age(sure, 1)[0], [1, 5, 10.5, 17.5, 28.5, 40.5, 50.5, 80], atol=1e-4
+    )
 
 
 def test_a_batch_gives_what_its_chips_give_one_by_one(mobilenet):
@@ -80,9 +100,13 @@ def test_every_shipped_file_has_the_hash_terms_and_card_of_the_manifest(name):
     assert (weights.WEIGHTS_DIR / entry["card"]).is_file()
 
 
-def test_every_architecture_of_the_menu_has_default_weights():
+def test_an_architecture_of_the_menu_has_default_weights_or_asks_for_ones_own():
     for name in estimators.ARCHITECTURES:
-        assert weights.find_weights(None, name).architecture == name
+        if name in weights.read_manifest()["defaults"]:
+            assert weights.find_weights(None, name).architecture == name
+        else:
+            with pytest.raises(WeightsError, match=f"with {name}; give your own with --weights"):
+                weights.find_weights(None, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,7 +148,7 @@ def test_no_batch_length_is_traced_twice():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", estimators.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", weights.read_manifest()["defaults"])
 def test_half_precision_moves_probabilities_by_little(architecture):
     chosen = weights.find_weights(None, architecture)
     half = tensorflow_engine(chosen, precision="float16", pad=True)
@@ -178,7 +202,7 @@ def test_weights_without_an_int8_file_name_the_remedy():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match="mobilenetv2, ssrnet, got 'resnet'"):
+    with pytest.raises(ValueError, match=r"mobilenetv2, ssrnet, .*, got 'resnet'"):
         make_estimator("resnet")
     with pytest.raises(ValueError, match="openvino, onnxruntime, tensorflow, got 'tpu'"):
         make_estimator("mobilenetv2", engine="tpu")
@@ -198,13 +222,15 @@ def test_a_missing_file_is_named():
         make_estimator("mobilenetv2", f"{'x' * 300}.onnx")
 
 
-def test_an_architecture_without_default_weights_is_named(tmp_path):
-    with pytest.raises(WeightsError, match="no default weights for resnet"):
-        weights.find_weights(None, "resnet")
+def test_ones_own_file_has_the_spread_that_was_measured_beside_it(tmp_path):
     own = tmp_path / "mine.onnx"
     own.touch()
-    with pytest.raises(WeightsError, match="no default weights for resnet"):
-        weights.find_weights(str(own), "resnet")
+    shipped = weights.find_weights(None, "ssrnet").spread_scale
+    assert weights.find_weights(str(own), "ssrnet").spread_scale == shipped
+    assert weights.find_weights(str(own), "inceptionv3").spread_scale == 1
+    for text, scale in (('{"spread_scale": 1.7}', 1.7), ("{}", 1), ("no json", 1)):
+        own.with_suffix(".json").write_text(text)
+        assert weights.find_weights(str(own), "inceptionv3").spread_scale == scale
 
 
 def test_a_file_of_ones_own_may_be_spelt_in_capitals(tmp_path):

@@ -38,4 +38,4 @@ def test_what_is_no_network_is_refused(tmp_path, capsys):
     with pytest.raises(WeightsError, match="not a network"):
         quantize(path, chips(1, 112))
     assert main([str(path), "--data", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("int8: no such file or folder")
+    assert capsys.readouterr().err.startswith("int8: no set fairface in ")

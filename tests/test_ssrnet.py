@@ -1,13 +1,10 @@
-import json
-from itertools import islice
-
 import numpy as np
 import pytest
 
 from errors import DatasetError
 from training.augmentation import augment
-from training.chips import join, labelled, load_chips, shrink
-from training.labels import Face, age_interval
+from training.chips import join, load_chips, shrink
+from training.labels import age_interval
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -34,15 +31,6 @@ def random_chips(count, size=64, seed=0):
 
 def answers(model, chips):
     return {k: np.asarray(v) for k, v in model(chips.astype(np.float32)).items()}
-
-
-def bright_and_dark(count):
-    """Bright faces are old and female, dark ones young and male."""
-    rng = np.random.default_rng(0)
-    bright = np.arange(count) % 2
-    images = rng.integers(0, 60, (count, 112, 112, 3)) + 150 * bright[:, None, None, None]
-    faces = [Face(str(i), (60, 69) if b else (10, 19), bool(b), 0) for i, b in enumerate(bright)]
-    return labelled(images.astype(np.uint8), faces)
 
 
 def test_the_default_has_the_published_size(keras):
@@ -116,53 +104,6 @@ def test_odd_widths_are_refused(keras, filters):
         ssrnet.build(filters=filters)
 
 
-def test_the_loss_falls_in_a_few_steps(keras):
-    from estimators import ssrnet
-    from training.ssrnet_targets import age_loss, batches, targets
-
-    keras.utils.set_random_seed(0)
-    chips = bright_and_dark(32)
-    network = ssrnet.build(**SMALL, dropout=0.0)
-    losses = {"age": age_loss, "gender": "categorical_crossentropy"}
-    network.compile("adam", losses, run_eagerly=True)
-    network.optimizer.learning_rate = 0.01
-    rows, rng = np.arange(32), np.random.default_rng(0)
-    source = batches(chips, rows, targets(chips, None), 32, 0.0, rng)
-    history = [network.train_on_batch(x, y)[0] for x, y in islice(source, 6)]
-    assert history[-1] < 0.8 * history[0], history
-
-
-def test_the_age_loss_is_nothing_inside_the_range_and_grows_outside(keras):
-    from training.ssrnet_targets import age_loss
-
-    wanted = np.array([[20, 29, 0, 0]] * 3 + [[20, 29, 27, 1]], np.float32)
-    guessed = np.array([[25], [19], [39], [31]], np.float32)
-    loss = np.asarray(age_loss(wanted, keras.ops.array(guessed)))
-    np.testing.assert_allclose(loss, [0.0, 0.1, 1.0, 0.2 + 0.3], rtol=1e-5)
-
-
-def test_the_teacher_may_leave_the_label_by_a_few_years_only():
-    from training.ssrnet_targets import targets
-
-    chips = bright_and_dark(2)
-    teacher = np.array([90, 61], np.float32), np.array([0.0, 1.0], np.float32)
-    age, gender = targets(chips, teacher)
-    np.testing.assert_allclose(age, [[10, 19, 22, 1], [60, 69, 61, 1]])
-    np.testing.assert_allclose(gender, [[0.985, 0.015], [0.015, 0.985]], atol=1e-6)
-
-
-def test_balance_draws_a_rare_decade_as_often_as_a_common_one(keras):
-    from training.ssrnet_targets import batches, targets
-
-    chips = bright_and_dark(20).take(np.array([0] * 18 + [1] * 2))
-    shares = []
-    for balance in (0.0, 1.0):
-        rng = np.random.default_rng(0)
-        source = batches(chips, np.arange(20), targets(chips, None), 400, 0.0, rng, balance)
-        shares.append((next(source)[1]["age"][:, 0] == 60).mean())
-    assert shares == pytest.approx([0.1, 0.5], abs=0.06)
-
-
 def test_augmented_chips_keep_count_and_dtype_and_differ():
     chips = random_chips(6, 112)
     before = chips.copy()
@@ -208,27 +149,6 @@ def test_unknown_and_missing_sets_are_named(tmp_path):
         load_chips(tmp_path, "utkface", "train")
 
 
-@pytest.mark.parametrize(
-    "wrong", [["--sets", "imdb"], ["--data", "nowhere"], ["--teacher", "none.keras"]]
-)
-def test_the_trainer_answers_bad_input_with_one_line_and_code_two(wrong, tmp_path, capsys):
-    from training.train_ssrnet import main
-
-    base = ["--data", str(tmp_path), "--out", str(tmp_path / "net.keras")]
-    assert main(base + wrong) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_the_schedule_warms_up_and_ends_low():
-    from training.ssrnet_fit import schedule
-
-    values = [schedule(x) for x in np.linspace(0, 1.2, 121)]
-    assert values[0] < 0.05
-    assert max(values) == pytest.approx(1.0, abs=0.01)
-    assert values[100] == values[120] == pytest.approx(0.01)
-    assert np.argmax(values) == 4
-
-
 @pytest.mark.data
 def test_both_real_sets_are_read_with_their_labels(data_dir):
     fairface = load_chips(data_dir / "faces", "fairface", "train", 40)
@@ -242,16 +162,20 @@ def test_both_real_sets_are_read_with_their_labels(data_dir):
     assert both.race.max() <= 4
 
 
+def test_other_heads_than_its_own_are_refused(keras):
+    from estimators import ssrnet
+    from estimators.heads import Heads
+
+    with pytest.raises(ValueError, match="age by ssr and gender only, got"):
+        ssrnet.build(Heads(ethnicity=False))
+
+
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_trainer_writes_weights_log_and_record(keras, data_dir, tmp_path):
-    from training.train_ssrnet import main
+def test_the_network_that_is_shipped_is_taken_further(keras, data_dir, tmp_path):
+    from training.train import main
 
-    out = tmp_path / "net.keras"
-    base = ["--data", str(data_dir / "faces"), "--sets", "utkface", "--out", str(out)]
-    assert main([*base, "--limit", "80", "--batch", "16", "--epochs", "1"]) == 0
-    record = json.loads(out.with_suffix(".json").read_text())
-    assert record["rows"] == {"train": 76, "held_out": 4}
-    assert str(data_dir) not in out.with_suffix(".json").read_text()
-    assert len(out.with_suffix(".csv").read_text().splitlines()) == 2
-    assert keras.saving.load_model(out).count_params() == record["parameters"]
+    changes = ["sets=utkface", "limit=80", "batch=16", "epochs=1", "workers=0"]
+    arguments = ["ssrnet_finetune", "--data", str(data_dir / "faces"), "--out", str(tmp_path)]
+    assert main([*arguments, "--set", *changes]) == 0
+    assert keras.saving.load_model(tmp_path / "ssrnet_finetune.keras").count_params() > 150_000

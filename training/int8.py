@@ -20,16 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import StreamError, WeightsError
-from estimators.engines import chip_side
-from estimators.export import update_manifest
+from estimators.engines import OpenVinoEngine, chip_side
+from estimators.manifest import update_manifest
+from estimators.weights import Weights
 from inference import open_session
-from training.chips import load_chips, shrink
+from training.chips import Chips, load_chips, shrink
+from training.files import writing
+from training.held_out import metrics
 
 CHIPS = 256
+# What it may cost on test rows: age error in years, points of right genders.
+MOST_YEARS, MOST_POINTS = 0.1, 0.3
 _PERCENTILE = 99.99  # of the values of a map; what lies beyond is cut off
 
 
-class _Chips:
+class _Feed:
     """Hands chips one by one to ONNX Runtime's calibration."""
 
     def __init__(self, name: str, chips: NDArray[np.uint8]) -> None:
@@ -72,7 +77,7 @@ def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
         quantize_static(
             fused,
             partial,
-            _Chips(inputs[0].name, shrink(chips, side)),
+            _Feed(inputs[0].name, shrink(chips, side)),
             op_types_to_quantize=["Conv", "Add"],
             nodes_to_exclude=_convolutions(fused)[:2],
             per_channel=True,
@@ -82,8 +87,49 @@ def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": _PERCENTILE},
         )
-        target.write_bytes(partial.read_bytes())
+        with writing(target) as part:
+            part.write_bytes(partial.read_bytes())
     return target
+
+
+def quantize_if_cheap(source: Path, folder: Path, sets: Sequence[str]) -> Path | None:
+    """Write the int8 file if it tells test rows about as well as the float32 network.
+
+    Args:
+        source: an .onnx file.
+        folder: holds NAME.tar and NAME.csv.
+        sets: names; ranges are measured on train rows of the first, costs on test rows of all.
+
+    Returns:
+        The file; None where it costs too much, which is said.
+
+    Raises:
+        StreamError: not a network for chips, or a set is missing.
+    """
+    target = quantize(source, load_chips(folder, sets[0], "train", CHIPS).images)
+    cheap = True
+    for name in sets:
+        chips = load_chips(folder, name, "test")
+        exact, coarse = (_measure(path, chips) for path in (source, target))
+        years = coarse.get("age_mae_years", 0.0) - exact.get("age_mae_years", 0.0)
+        points = 100 * (exact.get("gender_accuracy", 0.0) - coarse.get("gender_accuracy", 0.0))
+        cheap &= years < MOST_YEARS and points < MOST_POINTS
+        print(
+            f"int8 on {len(chips)} test rows of {name}: {years:+.3f} years, {-points:+.2f} points"
+        )
+    if cheap:
+        return target
+    target.unlink()
+    print(f"int8 not kept: it may cost less than {MOST_YEARS} years and {MOST_POINTS} points")
+    return None
+
+
+def _measure(path: Path, chips: Chips) -> dict[str, float]:
+    """What a network tells of labelled chips, see `held_out.metrics`."""
+    engine = OpenVinoEngine(Weights(path.stem, "", {"onnx": path}, {}, 1.0, ""))
+    images = shrink(chips.images, engine.input_size)
+    parts = [engine.submit(images[i : i + 64])() for i in range(0, len(images), 64)]
+    return metrics({k: np.concatenate([part[k] for part in parts]) for k in parts[0]}, chips)
 
 
 def _convolutions(path: Path) -> list[str]:

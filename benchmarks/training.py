@@ -1,0 +1,140 @@
+"""How many images a second the input pipeline makes, and how many each backend learns.
+
+    python -m benchmarks.training [--settings ssrnet mobilenetv2] [--workers 0 1 2]
+    python -m benchmarks.training --backends tensorflow jax torch --set precision=mixed_bfloat16
+
+The chips are noise of 112 pixels. Training is that of `training.train`, the pipeline
+included, without the first pass over the data, in which the backend compiles; each backend
+runs in a process of its own. Those that are not installed are left out, saying so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from errors import StreamError
+from options import OneLineParser, number
+from training.batches import Loader, Plan
+from training.checkpoint import Progress
+from training.chips import Chips, labelled
+from training.fit import Fit, Job
+from training.labels import Face
+from training.settings import Settings, read_settings
+from training.targets import make_targets
+
+BACKENDS = ("tensorflow", "jax", "torch")
+_SIDE = 112
+_SIZES = {"mobilenetv2": 96, "inceptionv3": 140, "ssrnet": 64, "vggface": 224}
+_EPOCHS = 3  # of which the first is not counted
+
+
+def noise(count: int) -> Chips:
+    """Chips of noise with labels of all kinds."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, _SIDE, _SIDE, 3), np.uint8)
+    faces = [Face(str(i), (i % 70, i % 70 + 5 * (i % 2)), i % 3 == 0, i % 5) for i in range(count)]
+    return labelled(images, faces)
+
+
+def pipeline_rate(settings: Settings, workers: int, steps: int) -> float:
+    """Images a second that the pipeline makes when nobody learns from them."""
+    size = settings.size or _SIZES[settings.architecture]
+    rows = np.arange(settings.batch * steps)
+    plan = Plan(rows % 1024, None, settings.batch, size, settings.strength, 0)
+    with Loader(noise(1024).images, plan, workers) as loader:
+        list(loader.batches(0, max(0, steps - 2 * max(1, workers))))  # the processes have started
+        began = time.perf_counter()
+        for _ in loader.batches(1):
+            pass
+        return len(rows) / (time.perf_counter() - began)
+
+
+def training_rate(settings: Settings, steps: int) -> float:
+    """Images a second that are learnt."""
+    from training.networks import build_network
+
+    settings = replace(settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0)
+    model = build_network(settings)
+    chips = noise(settings.batch * steps)
+    rows = np.arange(len(chips))
+    plan = Plan(rows, None, settings.batch, model.input_shape[1], settings.strength, 0)
+    targets = make_targets(chips, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        held = chips.take(rows[:8])
+        job = Job(settings, chips.images, targets, plan, held, False, Path(folder), "noise")
+        fit = Fit(job, model, Progress())
+        fit.run()
+    minutes = [line["minutes"] for line in fit.progress.history]
+    return (_EPOCHS - 1) * len(rows) / (60 * (minutes[-1] - minutes[0]))
+
+
+def show_pipeline(names: Sequence[str], changes: Sequence[str], workers: Sequence[int]) -> None:
+    """Print a table of the pipeline's rates."""
+    print("| pipeline alone, images/s | " + " | ".join(f"{n} processes" for n in workers) + " |")
+    print("|---" * (len(workers) + 1) + "|")
+    for name in names:
+        settings = read_settings(Path(name), changes)
+        steps = max(8, 4096 // settings.batch)
+        rates = [f"{pipeline_rate(settings, n, steps):,.0f}" for n in workers]
+        print(f"| {name} | " + " | ".join(rates) + " |", flush=True)
+
+
+def show_training(options: argparse.Namespace) -> None:
+    """Print a table of what each backend learns, asking a process of its own about each."""
+    installed = [each for each in options.backends if importlib.util.find_spec(each)]
+    for missing in sorted(set(options.backends) - set(installed)):
+        print(f"{missing} is not installed")
+    print("\n| training, images/s | " + " | ".join(installed) + " |")
+    print("|---" * (len(installed) + 1) + "|")
+    for name in options.settings:
+        rates = []
+        for backend in installed:
+            command = [sys.executable, "-m", "benchmarks.training", "--settings", name]
+            command += ["--steps", str(options.steps), "--one", "--set", *options.set]
+            environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                print(done.stderr.strip().rpartition("\n")[2], file=sys.stderr)
+            rates.append(done.stdout.strip().rpartition("\n")[2] if not done.returncode else "-")
+        print(f"| {name} | " + " | ".join(rates) + " |", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = OneLineParser(
+        prog="python -m benchmarks.training", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("--settings", nargs="+", default=["ssrnet", "mobilenetv2"], help="files or names of such")
+    add("--set", nargs="*", default=["precision=float32", "workers=2"], metavar="KEY=VALUE")
+    add("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    add("--workers", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of the pipeline")
+    add("--steps", type=number(int, 2), default=16, help="of each of two passes that are timed")
+    add("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    try:
+        if options.one:
+            settings = read_settings(Path(options.settings[0]), options.set)
+            print(f"{training_rate(settings, options.steps):,.0f}")
+            return 0
+        show_pipeline(options.settings, options.set, options.workers)
+        show_training(options)
+    except StreamError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

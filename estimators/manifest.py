@@ -1,0 +1,144 @@
+"""Writing weights/manifest.json: hashes brought up to date, new models entered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import WeightsError
+from estimators import ARCHITECTURES
+from estimators.weights import MANIFEST, file_sha256, read_manifest
+
+_CARD = """# {name}
+
+| | |
+|---|---|
+| Architecture | {architecture} |
+| Input | aligned chips, RGB, 0..255; scaling is the first layer |
+| Trained on | {trained_on} |
+| Terms | {terms} |
+| Files | {files} |
+
+## Recipe
+`{name}.json` has all settings of `python -m training.train`, where they are known.
+
+## Accuracy
+`python -m training.evaluate {name} --data NAME` makes the figures.
+
+## Limits
+- It tells the *apparent* age and the *perceived* gender of a face, as people would label
+  a photograph: neither is a fact about the person.
+- Two genders and five groups are what the training labels hold; the world holds more.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the manifest says of a model besides its files; None = as it says already.
+
+    Attributes:
+        name: as `--weights` takes it.
+        architecture: one of `estimators.ARCHITECTURES`.
+        spread_scale: calibration of the age spread, see `age.decode_age`.
+        trained_on: data, in words.
+        terms: what the files may be used for.
+    """
+
+    name: str
+    architecture: str | None = None
+    spread_scale: float | None = None
+    trained_on: str | None = None
+    terms: str | None = None
+
+
+def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path = MANIFEST) -> bool:
+    """Enter the hashes of a file and of what was made from it where the manifest lists it.
+
+    The manifest at `path` lists the files of its own folder: one of the same name elsewhere
+    is another. An int8 file made from an .onnx file that is replaced is struck off.
+
+    Args:
+        kind: format of `source`: "keras" or "onnx".
+        source: the file.
+        made: format -> file made from it, in the same folder.
+        path: the manifest.
+
+    Returns:
+        Whether it is listed.
+    """
+    manifest = read_manifest(path)
+    for entry in manifest["models"].values():
+        files = entry["files"]
+        if kind not in files:
+            continue
+        if (path.parent / files[kind]["file"]).resolve() == source.resolve():
+            _enter(files, {kind: source, **made})
+            _write(path, manifest)
+            return True
+    return False
+
+
+def check_entry(entry: Entry, replace: bool, path: Path = MANIFEST) -> Entry:
+    """Complete an entry from the one that is there, before anything is written.
+
+    Raises:
+        WeightsError: the name is taken and not to be replaced, or something is not said.
+    """
+    before = read_manifest(path)["models"].get(entry.name)
+    if before and not replace:
+        raise WeightsError(f"{path} has a model {entry.name} already; add --replace to replace it")
+    said = {key: getattr(entry, key) for key in Entry.__slots__}
+    for key, value in said.items():
+        said[key] = (before or {}).get(key) if value is None else value
+        if said[key] is None:
+            raise WeightsError(f"a new model wants --{key.replace('_', '-')}")
+    if said["architecture"] not in ARCHITECTURES:
+        raise WeightsError(f"--architecture wants one of {', '.join(ARCHITECTURES)}")
+    return Entry(**said)
+
+
+def enter_model(entry: Entry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
+    """Enter a model, and begin its card where there is none.
+
+    Args:
+        entry: as `check_entry` gave it.
+        files: format -> file in the manifest's folder.
+        path: the manifest.
+
+    Returns:
+        The card.
+    """
+    manifest = read_manifest(path)
+    before = manifest["models"].get(entry.name, {})
+    card = path.parent / before.get("card", f"{entry.name}.md")
+    listed: dict[str, Any] = {}
+    _enter(listed, files)
+    values = {key: getattr(entry, key) for key in Entry.__slots__}
+    if not card.exists():
+        names = ", ".join(f"`{file.name}`" for file in files.values())
+        card.write_text(_CARD.format(**values, files=names), "utf-8")
+    manifest["models"][entry.name] = {
+        "architecture": entry.architecture,
+        "files": listed,
+        "spread_scale": entry.spread_scale,
+        "trained_on": entry.trained_on,
+        "terms": entry.terms,
+        "card": card.name,
+    }
+    _write(path, manifest)
+    return card
+
+
+def _enter(files: dict[str, Any], made: dict[str, Path]) -> None:
+    if "onnx" in made:
+        files.pop("onnx_int8", None)
+    for kind, file in made.items():
+        files[kind] = {"file": file.name, "sha256": file_sha256(file)}
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> None:
+    part = path.with_suffix(".part.json")
+    part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)

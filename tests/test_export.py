@@ -1,0 +1,160 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from errors import WeightsError
+from estimators import export, make_estimator, manifest, weights
+from estimators.manifest import Entry, check_entry, enter_model
+from tests import chip_sets
+
+# Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def keras():
+    pytest.importorskip("tensorflow")
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture
+def own(keras, tmp_path):
+    """A tiny trained network with the record of its training."""
+    from estimators import vggface
+    from estimators.heads import Heads
+
+    keras.utils.set_random_seed(0)
+    path = tmp_path / "run" / "mine.keras"
+    path.parent.mkdir()
+    vggface.build(Heads(age="classes7"), width=1 / 64, size=32).save(path)
+    path.with_suffix(".json").write_text('{"architecture": "vggface", "spread_scale": 1.4}')
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of weights with an empty manifest, in place of the real one."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    path = folder / "manifest.json"
+    path.write_text('{"defaults": {}, "models": {}}')
+    monkeypatch.setattr(export, "WEIGHTS_DIR", folder)
+    monkeypatch.setattr(weights, "WEIGHTS_DIR", folder)
+    for name in ("check_entry", "enter_model", "update_manifest"):
+        whole = getattr(manifest, name)
+        monkeypatch.setattr(export, name, lambda *a, whole=whole: whole(*a, path))
+    return folder
+
+
+def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text('{"defaults": {}, "models": {}}')
+    (tmp_path / "new.onnx").write_text("x")
+    said = Entry("new", "ssrnet", 6.5, "some faces", "everyone")
+    for missing in ("architecture", "spread_scale", "trained_on", "terms"):
+        values = {key: getattr(said, key) for key in Entry.__slots__} | {missing: None}
+        with pytest.raises(WeightsError, match=f"wants --{missing.replace('_', '-')}"):
+            check_entry(Entry(**values), replace=False, path=path)
+    with pytest.raises(WeightsError, match="--architecture wants one of"):
+        check_entry(Entry("new", "resnet", 1.0, "a", "b"), replace=False, path=path)
+    card = enter_model(said, {"onnx": tmp_path / "new.onnx"}, path)
+    entry = weights.read_manifest(path)["models"]["new"]
+    assert entry == {
+        "architecture": "ssrnet",
+        "files": {
+            "onnx": {"file": "new.onnx", "sha256": weights.file_sha256(tmp_path / "new.onnx")}
+        },
+        "spread_scale": 6.5,
+        "trained_on": "some faces",
+        "terms": "everyone",
+        "card": "new.md",
+    }
+    assert "everyone" in card.read_text()
+    with pytest.raises(WeightsError, match="add --replace"):
+        check_entry(Entry("new"), replace=False, path=path)
+    card.write_text("mine")
+    again = check_entry(Entry("new", spread_scale=7.0), replace=True, path=path)
+    enter_model(again, {"onnx": tmp_path / "new.onnx"}, path)
+    entry = weights.read_manifest(path)["models"]["new"]
+    assert (entry["spread_scale"], entry["terms"], card.read_text()) == (7.0, "everyone", "mine")
+
+
+def test_what_is_no_keras_file_is_refused(tmp_path, capsys):
+    (tmp_path / "text.keras").write_text("no network")
+    for name, reason in {"none.keras": "not an existing", "text.keras": "not a Keras"}.items():
+        assert export.main([str(tmp_path / name)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["text.keras"]
+
+
+def test_formats_that_are_none_are_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        export.main(["a.keras", "--formats", "onnx,pickle"])
+    assert ended.value.code == 2
+    assert "want a list out of onnx,int8,savedmodel,keras" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_network_is_installed_with_all_its_files_and_used(own, folder, keras, capsys):
+    words = ["--terms", "everyone", "--trained-on", "bright and dark faces"]
+    formats = ["--formats", "onnx,savedmodel,keras"]
+    assert export.main([str(own), "--name", "new", *words, *formats]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("manifest.json", "new.json", "new.keras", "new.md", "new.onnx", "new_savedmodel")
+    ]
+    entry = weights.read_manifest(folder / "manifest.json")["models"]["new"]
+    assert set(entry["files"]) == {"keras", "onnx"}
+    assert entry["spread_scale"] == 1.4
+    estimator = make_estimator("vggface", str(folder / "new.onnx"), engine="openvino")
+    chips = chip_sets.images(4)
+    answers = keras.saving.load_model(own)(chips.astype(np.float32))
+    found = estimator.estimate(chips)
+    np.testing.assert_allclose(found.female_prob, np.asarray(answers["gender"])[:, 1], atol=1e-4)
+    code = (
+        "import tensorflow as tf, sys;"
+        f"print(sorted(tf.saved_model.load('{folder / 'new_savedmodel'}').signatures))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "serving_default" in done.stdout
+    assert export.main([str(own), "--name", "new", *words]) == 2
+    assert "add --replace" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cheap", [True, False])
+def test_int8_is_kept_only_where_it_costs_little(own, tmp_path, monkeypatch, capsys, cheap):
+    pytest.importorskip("onnxruntime.quantization")
+    from training import int8
+
+    chip_sets.write_set(tmp_path, "small", 16)
+    monkeypatch.setattr(int8, "MOST_YEARS", 99 if cheap else -99)
+    monkeypatch.setattr(int8, "MOST_POINTS", 101)
+    arguments = [str(own), "--formats", "int8", "--data", str(tmp_path), "--sets", "small"]
+    assert export.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "int8 on 8 test rows of small" in said
+    assert ("not kept" in said) != cheap
+    assert own.with_suffix(".int8.onnx").exists() == cheap
+    assert own.with_suffix(".onnx").exists()
+
+
+@pytest.mark.slow
+def test_an_export_that_fails_half_way_changes_nothing(own, folder, monkeypatch, capsys):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "export_savedmodel", full)
+    before = json.loads((folder / "manifest.json").read_text())
+    words = ["--terms", "everyone", "--trained-on", "faces", "--formats", "onnx,savedmodel"]
+    assert export.main([str(own), "--name", "new", *words]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+    assert json.loads((folder / "manifest.json").read_text()) == before

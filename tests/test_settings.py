@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from errors import DatasetError
+from training.settings import CONFIGS, Settings, read_settings, settings_table, to_toml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_published_settings_file_is_read_by_its_name(path):
+    settings = read_settings(Path(path.stem))
+    assert settings != Settings()
+    again = read_settings(path, ["seed=7", "sets=a,b", "teacher=x.keras", "rate=1e-3", "wide=true"])
+    assert (again.seed, again.sets, again.teacher) == (7, ["a", "b"], "x.keras")
+    assert (again.rate, again.wide) == (1e-3, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "named"),
+    [
+        ("epoch = 3", "", r"unknown setting 'epoch'; known: .*epochs"),
+        ("epochs = 2.5", "", r"epochs wants a whole number, got 2\.5"),
+        ("", "epochs=many", r"--set: epochs wants a whole number, got 'many'"),
+        ("", "epochs=true", r"epochs wants a whole number, got True"),
+        ("", "rate=0", r"rate wants a number from"),
+        ("", "age=years", r"age wants one of expectation, ssr, "),
+        ("sets = 'utkface'", "", r"sets wants a list of texts"),
+        ("", "epochs", r"want key=value"),
+        ("epochs = ", "", r"is no TOML file"),
+        ("", "architecture=ssrnet", r"ssrnet wants age = 'ssr'"),
+        ("", "frozen_epochs=99", r"frozen_epochs \(99\) wants to be at most"),
+    ],
+)
+def test_wrong_settings_are_named_in_one_line(tmp_path, text, change, named):
+    path = tmp_path / "my.toml"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=named) as caught:
+        read_settings(path, [change] if change else [])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_settings_file_lists_those_that_come_with_the_program():
+    with pytest.raises(DatasetError, match=r"or one of .*inceptionv3_multitask, mobilenetv2"):
+        read_settings(Path("nowhere"))
+
+
+def test_settings_written_as_a_file_are_read_back(tmp_path):
+    settings = read_settings(Path("ssrnet_finetune"), ["minutes=2.5", "sets=a,b"])
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(settings))
+    assert read_settings(path) == settings
+
+
+def test_the_document_tells_every_setting():
+    text = (ROOT / "docs" / "training.md").read_text("utf-8")
+    for key, default, meaning in settings_table():
+        assert f"| `{key}` | `{default}` | {meaning} |" in text
