@@ -28,12 +28,16 @@ def hash_file_of(network: Path) -> Path:
     return network.with_suffix(".sha256")
 
 
-def embedding_weights(network: Path = NETWORK) -> Weights:
+def embedding_weights(network: Path | None = None) -> Weights:
     """The embedding network as the engines take it.
+
+    Args:
+        network: its file, None = where `python -m estimators.facenet_convert` puts it.
 
     Raises:
         WeightsError: it was not converted yet, or its hash is missing.
     """
+    network = network or NETWORK
     try:
         sha256 = hash_file_of(network).read_text("utf-8").split()[0]
     except (OSError, UnicodeDecodeError, IndexError):

@@ -57,13 +57,17 @@ def build_modern(
         input_dropout: share of the input dropped in training.
 
     Returns:
-        As `build_published`. The layer `standardise` must be adapted to the vectors.
+        As `build_published`. The layer `standardise` must be given the vectors' mean and
+        variance; it never changes in training.
     """
     import keras
     from keras import layers
 
     vectors = keras.Input((width,), name=vector)
-    x = layers.Normalization(name="standardise")(vectors)
+    # Not `layers.Normalization`, whose numbers the ONNX export would make inputs.
+    x = layers.BatchNormalization(center=False, scale=False, name="standardise", trainable=False)(
+        vectors
+    )
     for block in range(1, blocks + 1):
         share = heads.dropout if block > 1 else input_dropout
         y = make_dropout(share, f"drop{block}")(x) if share else x

@@ -77,54 +77,68 @@ class Fit:
         self._settings, self._data, self._model, self._target = settings, data, model, target
         self._targets = make_targets(data.chips, settings)
         self._held_out = data.chips.take(data.held_out)
-        self._averaged = keras.models.clone_model(model)
         self._steps = len(data.learnt) // settings.batch
         functions, weights = losses(settings, False)
         optimizer = make_optimizer(settings, False)
-        model.compile(optimizer, loss=functions, loss_weights=weights, jit_compile=False)
+        # A second model over the same layers has the optimizer: the first is saved without it.
+        self._trainer = keras.Model(model.inputs, model.output)
+        self._trainer.compile(optimizer, loss=functions, loss_weights=weights, jit_compile=False)
 
     def run(self) -> None:
         """Fits all epochs; the file then holds the best one."""
         epochs = tqdm(range(self._settings.epochs), unit="epoch", disable=None)
         began = time.monotonic()
         for epoch in epochs:
-            fitted = self._model.fit(
-                self._batches(epoch), steps_per_epoch=self._steps, shuffle=False, verbose=0
+            fitted = self._trainer.fit(
+                self._batches(epoch),
+                steps_per_epoch=self._steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[self._scheduling(epoch)],
             )
             line = {"epoch": float(epoch + 1)}
             line |= {name: values[0] for name, values in fitted.history.items()}
+            current = self._model.get_weights()
+            average(self._trainer.optimizer, self._model.trainable_variables)
             line |= self._measure()
-            line["rate"] = float(self._model.optimizer.learning_rate)
+            line["rate"] = float(self._trainer.optimizer.learning_rate)
             line["minutes"] = round((time.monotonic() - began) / 60, 3)
             self.history.append(line)
             if not self.best or line["score"] < self.best["score"]:
                 self.best = line
                 with writing(self._target) as part:
-                    self._averaged.save(part)
+                    self._model.save(part)
+            self._model.set_weights(current)
             write_history(self._target.parent, self.history)
             epochs.set_postfix(age=f"{line.get('age_mae_years', math.nan):.2f}")
         write_history(self._target.parent, self.history, plot=True)
 
     def _measure(self) -> dict[str, float]:
-        """How well the averaged weights do on the held-out faces as they are."""
-        current = self._model.get_weights()
-        average(self._model.optimizer, self._model.trainable_variables)
-        self._averaged.set_weights(self._model.get_weights())
-        self._model.set_weights(current)
+        """How well the held-out faces are told as they are."""
         view = self._data.views[:1, self._data.held_out]
-        return metrics(predict(self._averaged, view), self._held_out)
+        return metrics(predict(self._model, view), self._held_out)
+
+    def _scheduling(self, epoch: int) -> Any:
+        """Sets the rate of each step of an epoch."""
+        import keras
+
+        settings, optimizer = self._settings, self._trainer.optimizer
+
+        def begin(step: int, logs: Any) -> None:
+            used = (epoch + step / self._steps) / settings.epochs
+            optimizer.learning_rate = settings.rate * factor(used, settings.warmup)
+
+        return keras.callbacks.LambdaCallback(on_train_batch_begin=begin)
 
     def _batches(self, epoch: int) -> Iterator[Any]:
         """Every row to learn once, or as often as it is drawn, in one of its views."""
-        settings, views, optimizer = self._settings, self._data.views, self._model.optimizer
+        settings, views = self._settings, self._data.views
         rng = np.random.default_rng([settings.seed, epoch])
         order = rng.permutation(self._data.learnt)
         if self._targets.chances is not None:
             chances = self._targets.chances[order]
             order = rng.choice(order, len(order), p=chances / chances.sum())
         for step in range(self._steps):
-            used = (epoch + step / self._steps) / settings.epochs
-            optimizer.learning_rate = settings.rate * factor(used, settings.warmup)
             rows = order[step * settings.batch : (step + 1) * settings.batch]
             view = rng.integers(0, len(views), len(rows))
             yield views[view, rows].astype(np.float32), self._targets.of(rows)

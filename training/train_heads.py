@@ -84,20 +84,23 @@ def build(settings: Settings, data: Data) -> Any:
         raise DatasetError("network = 'modern' wants hidden of at least 1")
     model = build_modern(settings.vector, width, heads, settings.blocks, settings.input_dropout)
     some = data.learnt[:: max(1, len(data.learnt) // 8192)]
-    model.get_layer("standardise").adapt(data.views[0, some].astype(np.float32))
+    vectors = data.views[0, some].astype(np.float32)
+    model.get_layer("standardise").set_weights([vectors.mean(0), vectors.var(0)])
     return model
 
 
-def results_on_test(model: Any, folder: Path, settings: Settings) -> dict[str, dict[str, float]]:
-    """Results on the test rows of each set that has some.
+def results_on_test(
+    model: Any, folder: Path, settings: Settings, embedder: str
+) -> dict[str, dict[str, float]]:
+    """Results on the test rows of every set in the folder that has some.
 
     Keys: NAME of all people, NAME_10 of those of at least 10 years; with `_mirrored` the
     answers are the mean of those about the chip and its mirror image.
     """
     found = {}
-    for name in settings.sets:
+    for name in sorted(path.stem for path in folder.glob("*.embeddings")):
         record = read_record(folder, name)
-        if "test" not in record["parts"]:
+        if "test" not in record["parts"] or record["embedder"] != embedder:
             continue
         vectors = read_vectors(folder, name, "test", settings.vector)
         for age, title in ((0, name), (10, f"{name}_10")):
@@ -139,16 +142,17 @@ def train(settings: Settings, folder: Path, out: Path, name: str) -> dict[str, A
     best = keras.models.load_model(target, compile=False)
     held_out = data.chips.take(data.held_out)
     answers = predict(best, data.views[:1, data.held_out])
+    embedder = str(read_record(folder, settings.sets[0])["embedder"])
     record = {
         "architecture": settings.architecture,
         "settings": settings_of(settings),
-        "embedder": read_record(folder, settings.sets[0])["embedder"],
+        "embedder": embedder,
         "views": len(data.views),
         "parameters": model.count_params(),
         "data": {"learnt": counts(data.chips.take(data.learnt)), "held_out": counts(held_out)},
         "best": fit.best,
         "spread_scale": spread_scale(answers, held_out),
-        "test": results_on_test(best, folder, settings),
+        "test": results_on_test(best, folder, settings, embedder),
         "versions": versions(),
     }
     write_record(target.with_suffix(".json"), record)
