@@ -14,9 +14,17 @@ from video.outputs import check_writable, let_go_of_stdout, sink_error, write_wh
 Row = dict[str, str | int | float]
 
 
-def columns(attributes: Collection[str]) -> list[str]:
-    """The table's columns for a choice of `structures.ATTRIBUTES`."""
-    names = ["file", "face", "x1", "y1", "x2", "y2", "score"]
+_PLACE = ["x1", "y1", "x2", "y2", "score"]
+
+
+def columns(attributes: Collection[str], places: bool = True) -> list[str]:
+    """The table's columns for a choice of `structures.ATTRIBUTES`.
+
+    Args:
+        attributes: the choice.
+        places: whether it is known where in a picture the faces are.
+    """
+    names = ["file", "face", *_PLACE * places]
     names += ["age_years", "age_spread_years"] * ("age" in attributes)
     names += ["gender", "female_prob"] * ("gender" in attributes)
     return names + [f"{name.lower()}_prob" for name in ETHNICITIES] * ("ethnicity" in attributes)
@@ -26,21 +34,28 @@ def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterato
     """One row a face with all that is known of it, best detection first."""
     for i in range(len(detections)):
         x1, y1, x2, y2 = (round(float(v), 1) for v in detections.boxes[i])
-        female = float(estimates.female_prob[i])
-        row: Row = {
+        yield {
             "file": str(path),
             "face": i + 1,
             **{"x1": x1, "y1": y1, "x2": x2, "y2": y2},
             "score": round(float(detections.scores[i]), 3),
-            "age_years": round(float(estimates.age_years[i]), 1),
-            "age_spread_years": round(float(estimates.age_spread_years[i]), 1),
-            "gender": Gender.of(female).value,
-            "female_prob": round(female, 3),
+            **told_of(estimates, i),
         }
-        if estimates.ethnicity_probs is not None:
-            for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
-                row[f"{name.lower()}_prob"] = round(float(prob), 3)
-        yield row
+
+
+def told_of(estimates: Estimates, i: int) -> Row:
+    """The part of a row that says what is estimated of face `i`."""
+    female = float(estimates.female_prob[i])
+    row: Row = {
+        "age_years": round(float(estimates.age_years[i]), 1),
+        "age_spread_years": round(float(estimates.age_spread_years[i]), 1),
+        "gender": Gender.of(female).value,
+        "female_prob": round(female, 3),
+    }
+    if estimates.ethnicity_probs is not None:
+        for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
+            row[f"{name.lower()}_prob"] = round(float(prob), 3)
+    return row
 
 
 def check_table(path: str | None) -> None:

@@ -28,6 +28,7 @@ EPILOG = """\
 examples:
   python predict.py holiday.jpg                          a table on the screen
   python predict.py photos/ --table faces.csv --pictures annotated/
+  python predict.py --features embeddings.csv            from FaceNet's 512 numbers a face
 """
 
 
@@ -39,7 +40,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures and folders of pictures")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="pictures and folders of pictures")
+    parser.add_argument(
+        "--features",
+        metavar="FILE.csv",
+        help="in place of pictures: embeddings made elsewhere, a line a face (--weights: heads "
+        "of facenet)",
+    )
     out = parser.add_argument_group("output")
     out.add_argument(
         "--table",
@@ -49,7 +56,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
     out.add_argument("--verbose", action="store_true", help="tell what is going on")
     add_model_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if bool(options.paths) == bool(options.features):
+        parser.error("want pictures or folders, or --features FILE.csv")
+    if options.features and options.pictures:
+        parser.error("--pictures wants pictures, and --features has none")
+    return options
 
 
 def find_pictures(paths: Iterable[str]) -> list[Path]:
@@ -185,6 +197,10 @@ def run(options: argparse.Namespace) -> str:
 
     What goes wrong at one picture ends the run, but leaves the table of those before.
     """
+    if options.features:
+        from feature_table import predict_features
+
+        return predict_features(options)
     paths = find_pictures(options.paths)
     check_table(options.table)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None

@@ -4,13 +4,14 @@ Networks differ in architecture, weights and the engine that runs them; `make_es
 puts the three together.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from structures import Estimates, Image
 
-# Each has a module here that builds it. Weights come with the first two; the others are for
-# those that a user has trained.
-ARCHITECTURES = ("mobilenetv2", "ssrnet", "inceptionv3", "vggface", "transfer")
+# Each has a module here that builds it. Weights come with the first two, and for facenet with
+# the heads; the others are for those that a user has trained.
+ARCHITECTURES = ("mobilenetv2", "ssrnet", "facenet", "inceptionv3", "vggface", "transfer")
 
 
 class Estimator(Protocol):
@@ -55,9 +56,14 @@ def make_estimator(
     if name not in ARCHITECTURES:
         raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
     from estimators.chip_estimator import ChipEstimator
-    from estimators.engines import make_engine
+    from estimators.engines import Engine, make_engine
     from estimators.weights import find_weights
 
     chosen = find_weights(weights, name)
-    runs = make_engine(engine, chosen, threads, device, precision)
+    make: Callable[..., Engine] = make_engine
+    if name == "facenet":
+        from estimators.facenet import make_facenet
+
+        make = make_facenet
+    runs = make(engine, chosen, threads, device, precision)
     return ChipEstimator(runs, chosen.spread_scale)

@@ -15,7 +15,7 @@ import numpy as np
 from devices import PRECISIONS, Way, first_that_works, require, ways
 from errors import EngineError, WeightsError
 from estimators.weights import Weights
-from inference import compile_for_cpu, open_session, pieces
+from inference import compile_for_cpu, has_bfloat16, open_session, pieces
 from structures import Float32, Image
 
 log = logging.getLogger(__name__)
@@ -64,13 +64,20 @@ class OpenVinoEngine:
 
     name, device = "openvino", "cpu"
 
-    def __init__(self, weights: Weights, threads: int = 0, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        threads: int = 0,
+        precision: str = "float32",
+        bfloat16: bool = False,
+    ) -> None:
         """Compile the network.
 
         Args:
             weights: must have an .onnx file.
             threads: 0 = as many as there are cores.
             precision: "float32" or "int8".
+            bfloat16: compute in bfloat16 what would be float32.
 
         Raises:
             WeightsError: the file is missing, damaged or not a network for chips.
@@ -79,7 +86,7 @@ class OpenVinoEngine:
         path = _onnx_path(weights, precision)
         try:
             _check_onnx_begin(path)
-            self._network = compile_for_cpu(path, threads)
+            self._network = compile_for_cpu(path, threads, bfloat16)
         except (RuntimeError, OSError) as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
         shapes = [_sizes(node.partial_shape) for node in self._network.inputs]
@@ -171,7 +178,8 @@ def make_engine(
         chosen = choose_precision(way, precision)
         log.info("%s on the %s in %s", way.engine, way.device.upper(), chosen)
         if way.engine == "openvino":
-            return OpenVinoEngine(weights, threads, chosen)
+            short = weights.bfloat16 and precision == "auto" and has_bfloat16()
+            return OpenVinoEngine(weights, threads, chosen, short)
         if way.engine == "onnxruntime":
             return OnnxRuntimeEngine(weights, threads, way.device, chosen)
         from estimators.tensorflow_engine import TensorFlowEngine

@@ -28,6 +28,8 @@ class Weights:
         sha256: format -> expected hash; empty for a user's own file.
         spread_scale: calibration of the age spread, see `age.decode_age`.
         terms: what the file may be used for.
+        again: how the files are got again, where they are not those of the repository.
+        bfloat16: whether OpenVINO may compute in bfloat16 where it is asked for no precision.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Weights:
     sha256: dict[str, str]
     spread_scale: float
     terms: str
+    again: str = _RESTORE
+    bfloat16: bool = False
 
     def path(self, file_format: str) -> Path:
         """The file in that format, checked against its hash.
@@ -52,12 +56,12 @@ class Weights:
         expected = self.sha256.get(file_format)
         try:
             if not path.is_file():
-                raise WeightsError(f"weights file {path} is missing; {_RESTORE}")
+                raise WeightsError(f"weights file {path} is missing; {self.again}")
             sha256 = file_sha256(path)
         except OSError as error:
             raise _unreadable(path, error) from error
         if expected is not None and sha256 != expected:
-            raise WeightsError(f"weights file {path} is damaged (SHA-256 differs); {_RESTORE}")
+            raise WeightsError(f"weights file {path} is damaged (SHA-256 differs); {self.again}")
         return path
 
     def _remedy(self, file_format: str) -> str:

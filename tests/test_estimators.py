@@ -17,7 +17,10 @@ from estimators.export import export
 from estimators.manifest import update_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = sorted(weights.read_manifest()["models"])
+MODELS = weights.read_manifest()["models"]
+NAMES = sorted(MODELS)
+# The heads of facenet take vectors: test_facenet.py has them.
+FOR_CHIPS = [name for name in NAMES if MODELS[name]["architecture"] != "facenet"]
 
 
 def random_chips(n: int, size: int, seed: int = 0) -> np.ndarray:
@@ -109,7 +112,7 @@ def test_an_architecture_of_the_menu_has_default_weights_or_asks_for_ones_own():
                 weights.find_weights(None, name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOR_CHIPS)
 def test_openvino_and_onnx_runtime_agree_on_every_shipped_model(name):
     pytest.importorskip("onnxruntime")
     chosen = weights.find_weights(name, weights.read_manifest()["models"][name]["architecture"])
@@ -118,7 +121,7 @@ def test_openvino_and_onnx_runtime_agree_on_every_shipped_model(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOR_CHIPS)
 def test_openvino_and_tensorflow_agree_on_every_shipped_model(name):
     chosen = weights.find_weights(name, weights.read_manifest()["models"][name]["architecture"])
     assert_same_outputs(engines.OpenVinoEngine(chosen), tensorflow_engine(chosen), 1e-4)

@@ -50,6 +50,8 @@ def _build(settings: Settings, heads: Heads) -> Any:
             from estimators import transfer
 
             return transfer.build(heads, backbone)
+        case "facenet":
+            raise ValueError("heads of facenet are trained by python -m training.train_heads")
     from estimators import ssrnet
 
     filters = [2 * max(1, round(16 * settings.width))] * 4

@@ -1,0 +1,212 @@
+"""Embeddings of aligned chips: FaceNet's, dlib's, or those of a network of the user's own.
+
+For training and for tables; the live program uses `facenet` alone and keeps no embedding.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from errors import WeightsError
+from estimators.engines import Engine, chip_side, make_engine
+from estimators.facenet import embedding_weights
+from inference import compile_for_cpu
+from structures import Float32, Image
+
+SUFFIXES = (".onnx", ".pb", ".tflite")
+SCALINGS = ("fixed", "prewhiten", "unit", "none")
+_DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+_DLIB_SIDE = 150  # its chips have the canonical geometry
+
+
+class Embedder(Protocol):
+    """Turns chips into vectors.
+
+    Attributes:
+        name: what it is, without folders.
+        input_size: side of the chips that it wants, pixels.
+    """
+
+    name: str
+    input_size: int
+
+    def embed(self, chips: Image) -> dict[str, Float32]:
+        """Vectors (B, W) float32 by name, `embedding` among them.
+
+        Args:
+            chips: (B, S, S, 3) uint8 RGB, B >= 1; not changed.
+        """
+        ...
+
+
+def make_embedder(choice: str = "facenet", threads: int = 0, scaling: str = "fixed") -> Embedder:
+    """Build an embedder.
+
+    Args:
+        choice: "facenet", "dlib", or the path of an .onnx, .pb or .tflite file.
+        threads: 0 = as many as there are cores.
+        scaling: of pixels, one of `SCALINGS`, for a file: (x - 127.5) / 128, by each chip's own
+            mean and deviation, to 0..1, or not at all because the file does it.
+
+    Raises:
+        ValueError: unknown scaling.
+        WeightsError: no such embedder, or it is not installed, missing or damaged.
+    """
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {scaling!r}")
+    if choice == "facenet":
+        return _EngineEmbedder(make_engine("auto", embedding_weights(), threads))
+    if choice == "dlib":
+        return DlibEmbedder()
+    path = Path(choice)
+    if path.suffix.lower() not in SUFFIXES:
+        raise WeightsError(
+            f"no embedder called {choice!r}; known: facenet, dlib, "
+            f"or give the path of a {', '.join(SUFFIXES)} file"
+        )
+    return FileEmbedder(path, threads, scaling)
+
+
+class _EngineEmbedder:
+    """FaceNet, as the live program runs it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.input_size = "facenet_20180408", engine.input_size
+        self._engine = engine
+
+    def embed(self, chips: Image) -> dict[str, Float32]:
+        """See `Embedder`; `features`, (B, 2944), come with the `embedding`, (B, 512)."""
+        return {name: np.array(value) for name, value in self._engine.submit(chips)().items()}
+
+
+class DlibEmbedder:
+    """The 128 numbers of dlib's face recognition network.
+
+    Reference:
+        King, "High quality face recognition with deep metric learning", blog.dlib.net, 2017.
+    """
+
+    name, input_size = "dlib_resnet_v1", _DLIB_SIDE
+
+    def __init__(self) -> None:
+        """Load the network of the package `face_recognition_models`, which is not imported.
+
+        Raises:
+            WeightsError: the package is not installed, or its file is damaged.
+        """
+        import dlib
+
+        spec = importlib.util.find_spec("face_recognition_models")
+        folders = (spec and spec.submodule_search_locations) or [""]
+        path = Path(folders[0]) / "models" / _DLIB_FILE
+        if not path.is_file():
+            raise WeightsError(
+                f"{_DLIB_FILE} of the package face_recognition_models is not there; "
+                "install it with: pip install -r requirements-live.txt"
+            )
+        try:
+            self._network = dlib.face_recognition_model_v1(str(path))
+        except RuntimeError as error:
+            raise WeightsError(f"{path} is damaged; install its package again") from error
+
+    def embed(self, chips: Image) -> dict[str, Float32]:
+        """See `Embedder`."""
+        found = [self._network.compute_face_descriptor(np.ascontiguousarray(c)) for c in chips]
+        return {"embedding": np.array(found, np.float32)}
+
+
+class FileEmbedder:
+    """A network of the user's own, on OpenVINO: one picture in, one vector out."""
+
+    def __init__(self, path: Path, threads: int = 0, scaling: str = "fixed") -> None:
+        """Load a file.
+
+        Batches of any size are used where the network allows; else chips go one by one.
+
+        Args:
+            path: .onnx, .pb (frozen graph) or .tflite; channels may come last or first. Inputs
+                that are a truth value (`phase_train`) are set to false.
+            threads: 0 = as many as there are cores.
+            scaling: one of `SCALINGS`.
+
+        Raises:
+            WeightsError: missing, damaged, or not such a network.
+        """
+        if not path.is_file():
+            raise WeightsError(f"{path} does not exist; check the path of the embedding network")
+        self.name, self._scaling = path.stem, scaling
+        try:
+            model = _with_free_batch(path)
+            shape = _picture_shape(model)
+            self._one_by_one = model.outputs[0].partial_shape[0].is_static
+            if self._one_by_one:
+                model = _read(path)  # as it was, for one picture
+            self._network: Any = compile_for_cpu(model, threads)
+        except RuntimeError as error:
+            raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
+        self._channels_first = shape[1:2] == (3,)
+        if self._channels_first:
+            shape = (shape[0], *shape[2:], 3)
+        self.input_size = chip_side([(None, *shape[1:])], path)
+        grey = np.full((1, self.input_size, self.input_size, 3), 128, np.uint8)
+        if len(self._network.outputs) != 1 or self.embed(grey)["embedding"].ndim != 2:
+            raise WeightsError(f"{path}: want one output of (any, width), as embeddings have")
+
+    def embed(self, chips: Image) -> dict[str, Float32]:
+        """See `Embedder`."""
+        pixels = scaled(chips, self._scaling)
+        if self._channels_first:
+            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        if self._one_by_one:
+            rows = [np.array(self._network(each[None])[0]) for each in pixels]
+            return {"embedding": np.concatenate(rows)}
+        return {"embedding": np.array(self._network(pixels)[0])}
+
+
+def scaled(chips: Image, scaling: str) -> Float32:
+    """Pixels as a network wants them, (B, S, S, 3) float32; see `make_embedder`."""
+    pixels = chips.astype(np.float32)
+    if scaling == "fixed":
+        return (pixels - np.float32(127.5)) / np.float32(128)
+    if scaling == "unit":
+        return pixels / np.float32(255)
+    if scaling == "prewhiten":
+        axes = (1, 2, 3)
+        least = 1 / np.sqrt(pixels[0].size)  # of a chip of one colour
+        deviation = np.maximum(pixels.std(axes, keepdims=True), least)
+        return ((pixels - pixels.mean(axes, keepdims=True)) / deviation).astype(np.float32)
+    return pixels
+
+
+def _read(path: Path) -> Any:
+    """The network as an `openvino.Model`, truth values of its inputs set to false."""
+    import openvino
+    from openvino import opset13
+
+    model = openvino.Core().read_model(path)
+    for parameter in model.get_parameters():
+        if parameter.get_element_type() == openvino.Type.boolean:
+            shape = parameter.get_partial_shape().get_min_shape()
+            no = opset13.constant(np.zeros(list(shape), bool))
+            parameter.output(0).replace(no.output(0))
+            model.remove_parameter(parameter)
+    return model
+
+
+def _with_free_batch(path: Path) -> Any:
+    model = _read(path)
+    if len(model.inputs) == 1 and model.inputs[0].partial_shape.rank == 4:
+        shape = model.inputs[0].partial_shape
+        shape[0] = -1
+        model.reshape(shape)
+    return model
+
+
+def _picture_shape(model: Any) -> tuple[int | None, ...]:
+    """The shape of the only input, None = any; () where there are more."""
+    if len(model.inputs) != 1 or model.inputs[0].partial_shape.rank.is_dynamic:
+        return ()
+    sizes = model.inputs[0].partial_shape
+    return tuple(None if size.is_dynamic else size.get_length() for size in sizes)

