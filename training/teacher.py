@@ -16,6 +16,7 @@ from tqdm import tqdm
 from errors import WeightsError
 from estimators.backbones import load_keras
 from estimators.engines import OpenVinoEngine, chip_side
+from estimators.facenet import make_facenet
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
 from training.chips import Chips, shrink
 from training.files import writing
@@ -42,7 +43,8 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
     Raises:
         WeightsError: no such teacher, or one that is no network for chips.
     """
-    path = _teacher_file(choice)
+    weights = _teacher_weights(choice)
+    path = weights.path("onnx" if "onnx" in weights.files else "keras")
     kept = cache / f"teacher-{file_sha256(path)[:12]}-{_digest(chips)[:12]}.npz"
     try:
         with kept.open("rb") as opened, np.load(opened) as file:
@@ -51,15 +53,15 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
         pass
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         log.warning("%s cannot be read (%s); asking the teacher again", kept, error)
-    answers = _ask(path, chips.images)
+    answers = _ask(weights, path, chips.images)
     cache.mkdir(parents=True, exist_ok=True)
     with writing(kept) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **answers)
     return answers
 
 
-def _ask(path: Path, images: NDArray[np.uint8]) -> Answers:
-    network, size = _network(path)
+def _ask(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
+    network, size = _network(weights, path)
     parts: list[Answers] = []
     for start in tqdm(range(0, len(images), _BATCH), "asking the teacher", disable=None):
         chips = shrink(images[start : start + _BATCH], size)
@@ -72,25 +74,24 @@ def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.fl
     return np.asarray((one + other) / 2, np.float32)
 
 
-def _teacher_file(choice: str) -> Path:
+def _teacher_weights(choice: str) -> Weights:
     models = read_manifest()["models"]
     if choice in models:
-        weights = find_weights(choice, models[choice]["architecture"])
-        return weights.path("onnx" if "onnx" in weights.files else "keras")
+        return find_weights(choice, models[choice]["architecture"])
     path = Path(choice)
     if not path.is_file() or path.suffix not in (".keras", ".onnx"):
         known = ", ".join(models)
         raise WeightsError(
             f"no teacher {choice}: want an existing .keras or .onnx file, or one of {known}"
         )
-    return path
+    return Weights(path.stem, "", {path.suffix.removeprefix("."): path}, {}, 1.0, "")
 
 
-def _network(path: Path) -> tuple[Network, int]:
+def _network(weights: Weights, path: Path) -> tuple[Network, int]:
     """The teacher as a function of `(B, S, S, 3)` uint8 RGB chips, and its S."""
     if path.suffix == ".onnx":
-        weights = Weights(path.stem, "", {"onnx": path}, {}, 1.0, "")
-        engine = OpenVinoEngine(weights)
+        facenet = weights.architecture == "facenet"
+        engine = make_facenet("openvino", weights) if facenet else OpenVinoEngine(weights)
         return lambda chips: dict(engine.submit(chips)()), engine.input_size
     model: Any = load_keras(path)
     size = chip_side([tuple(node.shape) for node in model.inputs], path)
