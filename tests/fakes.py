@@ -174,13 +174,17 @@ HASTY = Patience(
 class ScriptedConnections:
     """Connects as the script says: an exception fails, a list is what a camera gives.
 
-    A list holds pictures, `pause(seconds)` and exceptions; at its end the camera breaks
-    off. After the last one nothing comes any more, but the connection stands.
+    A list holds pictures, `pause(seconds)`, `TAKEN` and exceptions; at its end the camera
+    breaks off. After the last one nothing comes any more, but the connection stands.
+
+    Attributes:
+        taken: released by a test for every picture that it took; `TAKEN` waits for that.
     """
 
     def __init__(self, *script: Exception | list, fps: float = 100.0):
         self.attempts = 0
         self.closed = 0
+        self.taken = threading.Semaphore(0)
         self._script = iter(script)
         self._fps = fps
 
@@ -198,6 +202,8 @@ class ScriptedConnections:
                     raise item
                 if isinstance(item, float):
                     stop.wait(item)
+                if item is TAKEN:
+                    self.taken.acquire(timeout=10)
                 if stop.is_set():
                     return
                 if isinstance(item, np.ndarray):
@@ -206,6 +212,9 @@ class ScriptedConnections:
                     yield item
         finally:
             self.closed += 1
+
+
+TAKEN = object()  # in a script: nothing comes until the picture before has been taken
 
 
 def pause(seconds: float) -> float:

@@ -11,7 +11,7 @@ import pytest
 from errors import PasswordError, RefusedError, SourceError, SourceLostError
 from structures import SourceState
 from tests.clips import numbered
-from tests.fakes import HASTY, ScriptedConnections, grey, pause, wait_for
+from tests.fakes import HASTY, TAKEN, ScriptedConnections, grey, pause, wait_for
 from video.live_feed import LiveFeed, LiveOptions
 from video.reconnecting import Picture
 
@@ -38,14 +38,24 @@ def steady(count: int, level: int = 0):
     return [item for _ in range(count) for item in (pause(0.005), grey(level))]
 
 
-def frames_of(source, count: int):
-    return list(itertools.islice(source, count))
+def in_step(count: int):
+    """Pictures that come when the one before has been taken, however long that takes."""
+    return [item for _ in range(count) for item in (grey(0), TAKEN)]
+
+
+def frames_of(source, count: int, camera: ScriptedConnections | None = None):
+    frames = []
+    for frame in itertools.islice(source, count):
+        frames.append(frame)
+        if camera:
+            camera.taken.release()
+    return frames
 
 
 def test_a_camera_that_breaks_off_goes_on_in_a_new_epoch(feed):
-    camera = ScriptedConnections(steady(4), steady(4), [*steady(4), pause(9)])
+    camera = ScriptedConnections(in_step(4), in_step(4), [*in_step(4), pause(9)])
     source = feed(camera)
-    frames = list(frames_of(source, 12))
+    frames = frames_of(source, 12, camera)
     assert [frame.epoch for frame in frames] == [0] * 4 + [1] * 4 + [2] * 4
     assert [frame.index for frame in frames] == list(range(12))
     times = [frame.time_s for frame in frames]
@@ -79,10 +89,10 @@ def test_a_silent_camera_is_stalled_and_live_again_after_three_fresh_pictures(fe
 def test_failures_in_a_row_do_not_end_the_iteration(feed, caplog):
     failures = [SourceError(f"{what}") for what in ("no route", "no route", "busy")]
     odd = [RuntimeError("rtsp://bob:s3cret@camera broke"), OSError("odd")]
-    camera = ScriptedConnections(steady(3), *failures, *odd, [ValueError("odd")], steady(3))
+    camera = ScriptedConnections(in_step(3), *failures, *odd, [ValueError("odd")], in_step(3))
     source = feed(camera)
     with caplog.at_level(logging.INFO):
-        frames = frames_of(source, 6)
+        frames = frames_of(source, 6, camera)
     assert [frame.epoch for frame in frames] == [0, 0, 0, 2, 2, 2]
     assert camera.attempts >= 8
     assert caplog.text.count("no route") == 1, "what is known already is not logged again"
@@ -112,9 +122,10 @@ def test_a_refusal_is_named_at_once_and_tried_again_slowly(feed, error):
 def test_a_path_that_was_there_is_looked_for_again_soon_but_a_password_is_not(feed):
     patience = replace(HASTY, retry_late_s=30.0)
     no_path, no_password = RefusedError("no such path"), PasswordError("wrong password")
-    camera = ScriptedConnections(steady(3), no_path, no_path, steady(3), no_password, steady(3))
+    script = in_step(3), no_path, no_path, in_step(3), no_password, steady(3)
+    camera = ScriptedConnections(*script)
     source = feed(camera, patience=patience)
-    assert [frame.epoch for frame in frames_of(source, 6)] == [0, 0, 0, 1, 1, 1]
+    assert [frame.epoch for frame in frames_of(source, 6, camera)] == [0, 0, 0, 1, 1, 1]
     assert wait_for(source, SourceState.FAILED).detail == "wrong password"
     assert source.take(0.05) is None
     assert camera.attempts == 5
