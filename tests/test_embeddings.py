@@ -6,8 +6,10 @@ import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training import embeddings
+from tests.test_prepare import utkface
+from training import embeddings, prepare
 from training.embeddings import write_embeddings
+from training.labels import read_table
 from training.train_heads import main as train_main
 from training.vectors import read_vectors
 
@@ -130,6 +132,20 @@ def test_wrong_input_is_one_line(data, tmp_path, capsys, monkeypatch):
         assert error.count("\n") == 1
 
 
+def test_preparing_a_set_can_write_its_embeddings_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "make_embedder", lambda choice: MeanColours())
+    folder = utkface(tmp_path / "raw", count=12, twins=2)
+    arguments = ["utkface", "--root", str(folder), "--out", str(tmp_path / "out"), "--aligned"]
+    assert prepare.main([*arguments, "--embeddings"]) == 0
+    labels = read_table(tmp_path / "out" / "utkface.csv")
+    found = [
+        name
+        for split in ("train", "test")
+        for name in read_vectors(tmp_path / "out", "utkface", split).chips.files
+    ]
+    assert sorted(found) == sorted(face.file for face in labels)
+
+
 SETTINGS = """
 architecture = "facenet"
 vector = "{vector}"
@@ -181,6 +197,7 @@ def test_heads_learn_and_become_an_onnx_file(vector, network, embedded, tmp_path
     np.testing.assert_allclose(told["age"].sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_heads(embedded, tmp_path):
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern") + "seed = 3\n")

@@ -16,10 +16,16 @@ from estimators.embedders import FileEmbedder, make_embedder, scaled
 from estimators.engines import OnnxRuntimeEngine, OpenVinoEngine
 from estimators.facenet import FaceNetEngine, Heads, embedding_weights
 from estimators.frozen_graph import OnnxWriter, Translator
+from estimators.weights import find_weights, read_manifest
 from inference import compile_for_cpu, open_session
 from tests import facenets
+from training.chips import load_chips, shrink
 
 pytest.importorskip("onnx")
+
+
+MODELS = read_manifest()["models"]
+HEADS = sorted(name for name in MODELS if MODELS[name]["architecture"] == "facenet")
 
 
 def random_chips(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -327,3 +333,29 @@ def test_the_engine_tells_of_the_network_what_it_is(network, heads):
     engine = FaceNetEngine(OpenVinoEngine(embedding_weights(), 1), Heads(heads))
     assert Way(engine.name, engine.device) == Way("openvino", "cpu")
     assert (engine.precision, engine.input_size) == ("float32", facenets.SIDE)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_shipped_heads_read_what_the_network_gives(name):
+    heads = Heads(find_weights(name, "facenet").path("onnx"))
+    assert {"embedding": 512, "features": 2944}[heads.reads] == heads.width
+    vectors = np.random.default_rng(0).random((3, heads.width), np.float32)
+    told = heads(vectors)
+    assert {key: value.shape for key, value in told.items()} == {
+        "age": (3, 101), "gender": (3, 2), "race": (3, 5),
+    }  # fmt: skip
+    for value in told.values():
+        np.testing.assert_allclose(value.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.data
+def test_the_heads_tell_faces_of_the_test_rows_as_well_as_their_card_says(data_dir):
+    if not facenet.NETWORK.is_file():
+        pytest.skip("FaceNet's network was not converted")
+    chips = load_chips(data_dir / "faces", "utkface", "test")
+    chips = chips.take(np.arange(0, len(chips), 12))  # the rows stand in order of age
+    estimator = make_estimator("facenet", None, "openvino", 2, "cpu")
+    told = estimator.estimate(shrink(chips.images, estimator.input_size))
+    assert np.abs(told.age_years - chips.age_low).mean() < 5.2
+    assert ((told.female_prob > 0.5) == (chips.female > 0.5)).mean() > 0.92
+    assert (told.ethnicity_probs.argmax(1) == chips.race).mean() > 0.8

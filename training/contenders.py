@@ -14,6 +14,7 @@ import numpy as np
 
 from errors import WeightsError
 from estimators import ARCHITECTURES, Estimator, make_estimator
+from estimators.facenet import NETWORK
 from estimators.weights import read_manifest
 from structures import Estimates, Image
 
@@ -41,7 +42,8 @@ def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> lis
     """Load networks.
 
     Args:
-        choices: names of weights/manifest.json, and .keras and .onnx files; none = all shipped.
+        choices: names of weights/manifest.json, and .keras and .onnx files; none = all shipped
+            that can run, which those of facenet can only after their conversion.
         architecture: of the files; None = told by `architecture_of`.
         engine: further arguments of `make_estimator`.
 
@@ -51,7 +53,8 @@ def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> lis
     """
     models = read_manifest()["models"]
     found: list[Contender] = []
-    for choice in dict.fromkeys(choices or models):
+    shipped = [n for n, m in models.items() if m["architecture"] != "facenet" or NETWORK.is_file()]
+    for choice in dict.fromkeys(choices or shipped):
         if choice in models:
             name, kind = choice, models[choice]["architecture"]
         else:

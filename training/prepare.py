@@ -14,9 +14,11 @@ from typing import Any
 
 from detectors import DETECTORS
 from errors import StreamError
+from estimators.embedders import make_embedder
 from options import OneLineParser, attribute_list, number
 from training.cutting import CANONICAL_MARGIN, Cut
 from training.datasets import DATASETS
+from training.embeddings import write_embeddings
 from training.preparing import Settings, prepare
 
 EPILOG = """\
@@ -99,6 +101,13 @@ def _add_chip_options(group: Any) -> None:
         help="the pictures are aligned chips already: take them as they are, but for the size",
     )
     group.add_argument(
+        "--embeddings",
+        nargs="?",
+        const="facenet",
+        metavar="NAME|FILE",
+        help="write the chips' embeddings beside them, too; see training.embeddings",
+    )
+    group.add_argument(
         "--workers",
         type=number(int, 1, 1024),
         default=os.cpu_count() or 1,
@@ -159,7 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     settings = settings_of(options)
     try:
+        embedder = make_embedder(options.embeddings) if options.embeddings else None
         summary = prepare(settings, options.root, options.out, options.workers, options.replace)
+        if embedder:
+            write_embeddings(options.out, settings.name, options.out, embedder)
     except StreamError as error:
         print(f"training.prepare: {error}", file=sys.stderr)
         return 2
