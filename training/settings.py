@@ -51,12 +51,12 @@ class Settings:
     wide: bool = _flag(False, "ssrnet: the widths of the weights that come with the program")
     size: int = _number(0, "side of the chips, pixels; 0 = the architecture's own", 0, 1024)
     # The heads of facenet alone
-    vector: str = _text("features", "what they read", ("features", "embedding"))
-    network: str = _text("modern", "how they are built", NETWORKS)
-    blocks: int = _number(2, "modern: layers", 1, 20)
-    input_dropout: float = _number(0.2, "modern: share of the vector dropped", 0, 0.95)
-    l2: float = _number(0.0, "published: factor on the squares of kernels", 0, 1)
-    min_age: int = _number(0, "leave out faces that are younger, or may be", 0, 100)
+    vector: str = _text("features", "facenet: what heads read", ("features", "embedding"))
+    network: str = _text("modern", "facenet: how heads are built", NETWORKS)
+    blocks: int = _number(2, "facenet, modern: layers", 1, 20)
+    input_dropout: float = _number(0.2, "facenet, modern: share of the vector dropped", 0, 0.95)
+    l2: float = _number(0.0, "facenet, published: factor on the squares of kernels", 0, 1)
+    min_age: int = _number(0, "facenet: leave out faces that are younger, or may be", 0, 100)
     # The data
     sets: list[str] = field(
         default_factory=lambda: ["fairface"], metadata={"meaning": "names of the sets to learn"}
