@@ -4,18 +4,15 @@ Each is a pool of one process, so that one that dies takes its own job with it a
 other; a pool of threads hands out the jobs.
 """
 
-import contextlib
 import multiprocessing
-import os
 import queue
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from archive.jobs import Outcome, Progress, Stopped, run_job
-from video.threads import end_with_parent
+from video.threads import deaf_to_ctrl_c, end_with_parent
 
 WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
 _PATIENCE_S = 20.0  # for jobs to notice that the run was broken off
@@ -114,7 +111,7 @@ class LocalWorkers:
         """Run a job in whichever process is free; replace one that dies."""
         pool = self._pools.get()
         try:
-            with _deaf_to_ctrl_c():  # which is for the program, not for its workers
+            with deaf_to_ctrl_c():  # which is for the program, not for its workers
                 running = pool.submit(_run, job, arguments)
             return running.result()
         except BrokenProcessPool:
@@ -146,16 +143,3 @@ class LocalWorkers:
         self._threads.shutdown()
         while not self._pools.empty():
             self._pools.get().shutdown()
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started within, and only they, never hear of Ctrl-C."""
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

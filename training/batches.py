@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augmentation import augment
+from video.threads import deaf_to_ctrl_c
 
 Chips = NDArray[np.uint8]
 _AHEAD = 3  # batches that wait for each process
@@ -88,7 +89,7 @@ class Loader:
             (memory.name, images.shape),
         )
         self._closing.callback(self._pool.shutdown, cancel_futures=True)
-        with _without_ctrl_c():
+        with deaf_to_ctrl_c():
             for _ in range(workers):
                 self._pool.submit(_nothing)
 
@@ -126,22 +127,6 @@ class Loader:
         plan = self._plan
         work = (rows, plan.size, plan.strength, (plan.seed, epoch, index))
         return self._pool.submit(_make, self._images, *work)
-
-
-@contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Blocks Ctrl-C in processes that are started meanwhile: the parent ends them.
-
-    To ignore it in `_attach` would be too late while they still import.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _nothing() -> None:

@@ -4,10 +4,7 @@ The work is shared out among processes; the chips come back in the order of the 
 whatever the number of processes, and are the same bytes.
 """
 
-import contextlib
 import multiprocessing
-import os
-import signal
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,7 +20,7 @@ from errors import DatasetError, SourceError
 from estimators.crops import align
 from structures import Detections, Float32, Image
 from video.pictures import load_picture
-from video.threads import end_with_parent
+from video.threads import deaf_to_ctrl_c, end_with_parent
 
 CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; what all weights here are trained on
 NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
@@ -186,25 +183,12 @@ def _in_order(
     """Yield the outcomes of the jobs, with at most `ahead` of them begun or waiting."""
     waiting: deque[Future[list[Outcome]]] = deque()
     for job in jobs:
-        with _deaf_to_ctrl_c():  # which is for the program, not for its workers
+        with deaf_to_ctrl_c():  # which is for the program, not for its workers
             waiting.append(pool.submit(_run, job))
         if len(waiting) == ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started within, and only they, never hear of Ctrl-C."""
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _cut: Cut  # of this process, if it is a worker

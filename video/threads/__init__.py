@@ -6,6 +6,7 @@
     Crew         work that may be done ahead, in threads with a tool each
     Outbox         outputs that may be gone for long: never waits, the oldest items are dropped
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
+    deaf_to_ctrl_c       worker processes leave Ctrl-C to the program
     end_with_parent      a worker process does not outlive the program that started it
     LoopThread     an asyncio loop beside the frame loop (the web page)
 
@@ -15,7 +16,13 @@ daemons, joined by `close()`; one stuck in a system call stops as soon as that r
 """
 
 from video.threads.readers import Newest, ReadAhead
-from video.threads.workers import Crew, LoopThread, call_with_deadline, end_with_parent
+from video.threads.workers import (
+    Crew,
+    LoopThread,
+    call_with_deadline,
+    deaf_to_ctrl_c,
+    end_with_parent,
+)
 from video.threads.writers import Outbox, WriterThread
 
 __all__ = [
@@ -26,5 +33,6 @@ __all__ = [
     "ReadAhead",
     "WriterThread",
     "call_with_deadline",
+    "deaf_to_ctrl_c",
     "end_with_parent",
 ]
