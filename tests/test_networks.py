@@ -6,8 +6,10 @@ import pytest
 
 from errors import DatasetError, WeightsError
 from estimators.heads import AGE_HEADS, Heads
+from training.heads_fit import Data
 from training.networks import build_network, freeze, layers_of
 from training.settings import CONFIGS, Settings, read_settings
+from training.train_heads import build
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -49,6 +51,15 @@ def test_unknown_heads_are_refused():
 def test_every_published_settings_file_builds_its_network(keras, path, monkeypatch):
     monkeypatch.chdir(ROOT)
     settings = read_settings(path)
+    if settings.architecture == "facenet":
+        with pytest.raises(DatasetError, match=r"trained by python -m training\.train_heads"):
+            build_network(settings)
+        rows = np.arange(4)
+        data = Data(chips=None, views=np.ones((1, 4, 8), np.float16), learnt=rows, held_out=rows)
+        heads = build(settings, data)
+        widths = {name: tensor.shape[1] for name, tensor in heads.output.items()}
+        assert widths == settings.heads().widths()
+        return
     if settings.backbone == "imagenet":
         settings = replace(settings, backbone="")
     model = build_network(settings)
