@@ -98,7 +98,9 @@ def run_films(
     for each in running:
         each.futures = [workers.submit(job.function, *job.arguments) for job in next(each.jobs)]
     while running:
-        wait([f for each in running for f in each.futures], _LOOK_S, FIRST_COMPLETED)
+        # A slice that is done while its film's others are not would end each wait at once.
+        under_way = [f for each in running for f in each.futures if not f.done()]
+        wait(under_way, _LOOK_S, FIRST_COMPLETED)
         look()
         for each in list(running):
             if (end := _advance(each, workers)) is not None:

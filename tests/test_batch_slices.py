@@ -1,12 +1,15 @@
 import contextlib
 import itertools
+from concurrent.futures import Future
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
-from archive.films import Film
-from archive.jobs import Settings
+from archive import running
+from archive.films import Film, Report
+from archive.jobs import Outcome, Settings
 from archive.joining import concatenate
 from archive.slices import cut, index_film, read_frames
 from structures import Frame, FrameResult
@@ -91,3 +94,28 @@ def test_joined_recordings_play_every_picture_once_at_its_own_time(uneven, tmp_p
     with av.open(str(tmp_path / "whole.mp4")) as container:
         container.seek(int(1.5 * av.time_base))
         assert 0.4 < next(container.decode(video=0)).time <= 1.5
+
+
+def test_a_slice_that_is_done_early_does_not_end_every_wait(monkeypatch, tmp_path):
+    quick, slow = Future(), Future()
+    quick.set_result(Outcome(value="quick", began_s=0.0, ended_s=1.0))
+    waited_for = []
+
+    def wait_until_slow_is_done(futures, *_):
+        waited_for.append(list(futures))
+        slow.set_result(Outcome(value="slow", began_s=0.0, ended_s=2.0))
+
+    def two_jobs():
+        values = yield [running.Job(print, ()), running.Job(print, ())]
+        assert values == ["quick", "slow"]
+        return report
+
+    report = Report(frames=1, people=0)
+    workers = SimpleNamespace(submit=lambda *_: futures.pop(0))
+    futures = [quick, slow]
+    monkeypatch.setattr(running, "wait", wait_until_slow_is_done)
+    monkeypatch.setattr(running, "keep", lambda film: None)
+    film = Film(tmp_path / "film.mp4", tmp_path, "film", {})
+    [(_, end)] = running.run_films([(film, two_jobs())], workers, lambda: None)
+    assert waited_for == [[slow]]
+    assert end.seconds == 2.0
