@@ -154,12 +154,13 @@ def make_cameras(
 ) -> list[Camera]:
     """Give each source a tracker and a smoother; ids differ between cameras.
 
-    The estimator is waited for last: it is being loaded meanwhile.
+    The estimator is waited for first: Ctrl-C in an import of this thread may leave Python's
+    import lock taken, on which the thread that loads it would then wait for ever.
     """
+    estimator = loading.result()
     from tracking.sort import SortTracker  # scipy's import takes longer than loading networks
 
     detector = detector_of(options)
-    estimator = loading.result()
     ethnicity = check_ethnicity(options, estimator)
     ids = itertools.count(1)
     cameras = []
