@@ -18,7 +18,6 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from types import FrameType
 
 from tqdm import tqdm
@@ -93,7 +92,10 @@ def open_and_run(
     recordings, records = open_files(options, sources)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
-    cameras = make_cameras(options, sources, loading)
+    # First, for Ctrl-C in an import of this thread may leave Python's import lock taken, on
+    # which the thread that loads the estimator would then wait for ever.
+    estimator = loading.result()
+    cameras = make_cameras(options, sources, estimator)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
     pages = [open_page(options, cameras, stack)] if options.serve else []
     others = [*recordings, *records, *pages]
@@ -105,7 +107,7 @@ def open_and_run(
     screens = on_screen([*recordings, *([window] if window else [])], cameras, overlay, window)
     sinks = [*screens, *pages, *records]
     control = LoadControl(options.max_latency)
-    loop = Loop(cameras, crew, loading.result(), sinks, overlay, control, arrived)
+    loop = Loop(cameras, crew, estimator, sinks, overlay, control, arrived)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
     return run(loop, sources, window, stay=bool(pages)), recordings
 
@@ -150,14 +152,9 @@ def crew_size(options: argparse.Namespace) -> int:
 
 
 def make_cameras(
-    options: argparse.Namespace, sources: Sequence[Source], loading: Future[Estimator]
+    options: argparse.Namespace, sources: Sequence[Source], estimator: Estimator
 ) -> list[Camera]:
-    """Give each source a tracker and a smoother; ids differ between cameras.
-
-    The estimator is waited for first: Ctrl-C in an import of this thread may leave Python's
-    import lock taken, on which the thread that loads it would then wait for ever.
-    """
-    estimator = loading.result()
+    """Give each source a tracker and a smoother; ids differ between cameras."""
     from tracking.sort import SortTracker  # scipy's import takes longer than loading networks
 
     detector = detector_of(options)

@@ -105,11 +105,11 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
     with contextlib.ExitStack() as stack:
         crew = Crew(lambda: detector_of(options), crew_size(options))
         stack.callback(crew.close)
-        loading = crew.submit(lambda _: estimator_of(options))
+        estimator = estimator_of(options)
         sources = open_sources(options, stack, arrived)
-        cameras = make_cameras(options, sources, loading)
+        cameras = make_cameras(options, sources, estimator)
         control = LoadControl(options.max_latency)
-        for _ in Loop(cameras, crew, loading.result(), [watch], Overlay(), control, arrived).run():
+        for _ in Loop(cameras, crew, estimator, [watch], Overlay(), control, arrived).run():
             pass
         dropped = sources[0].dropped
     if not watch.shown_ms or np.median(watch.decoded_ms) > 1e3 * _BELIEVABLE_S:
