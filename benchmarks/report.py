@@ -3,7 +3,6 @@
 import json
 import platform
 import statistics
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import psutil
 
 from benchmarks.alternatives.setup import NAMES, requirements
 from benchmarks.faces import Found
-from benchmarks.measure import ROOT
+from training.versions import git
 
 _PACKAGES = ("numpy", "opencv-python", "av", "openvino", "dlib-bin", "scipy", "filterpy")
 _OURS, _OTHERS, _INK, _SOFT = "#0b7285", "#adb5bd", "#212529", "#5c636a"
@@ -188,8 +187,8 @@ def record(results: Sequence[ClipResult], options: dict[str, Any]) -> dict[str, 
     """Everything measured and what it was measured with, ready for `json.dumps`."""
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--short", "HEAD"),
-        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": git("rev-parse", "--short", "HEAD") or None,
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
         "cpu": cpu_name(),
         "cores": psutil.cpu_count(),
         "load_before": options.get("load"),
@@ -243,13 +242,3 @@ def _versions() -> dict[str, Any]:
         lines = requirements(name).read_text().splitlines()
         versions[name] = [line for line in lines if line and not line.startswith("#")]
     return versions
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

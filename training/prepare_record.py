@@ -2,11 +2,9 @@
 
 import json
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ from errors import DatasetError
 from structures import ETHNICITIES
 from training.labels import GENDERS, Face
 from training.splits import Twins
+from training.versions import git, packages
 
-_ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("numpy", "opencv-python", "openvino", "dlib-bin", "mtcnn", "scipy")
 
 
@@ -89,18 +87,9 @@ def write_record(path: Path, record: Record) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of what makes the chips, and this program's git commit where there is one."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    command = ["git", "-C", str(_ROOT), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return found
-    return found | {"commit": done.stdout.strip()}
+    found = {"python": platform.python_version()} | packages(_PACKAGES)
+    commit = git("rev-parse", "HEAD")
+    return found | {"commit": commit} if commit else found
 
 
 def _listed(counts: Counter[str]) -> str:

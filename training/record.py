@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from training.fit import Job
 from training.held_out import metrics, predict, spread_scale
 from training.labels import read_table
 from training.settings import Settings
+from training.versions import git
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -63,14 +63,8 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "numpy": np.__version__}
     found |= {"opencv": cv2.__version__, "keras": keras.__version__}
     found["backend"] = keras.backend.backend()
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return found
-    return found | {"commit": done.stdout.strip()}
+    commit = git("describe", "--always", "--abbrev=40", "--dirty")
+    return found | {"commit": commit} if commit else found
 
 
 def finish(job: Job, data: Data, progress: Progress, folder: Path) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from training.report.faces import grids
 from training.report.tables import by_set, count_line, group_table, overview, set_title
 from training.results import Result
 from training.scores import FEW
+from training.versions import git, packages
 
 _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("numpy", "opencv-python", "openvino", "onnxruntime", "tensorflow-cpu", "keras")
@@ -29,30 +28,14 @@ in docs/evaluation.md.</p>"""
 
 def about(seed: int, resamples: int) -> dict[str, Any]:
     """When, with what and on what kind of machine an evaluation was made."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seed": seed,
         "resamples": resamples,
-        "versions": versions,
+        "versions": {"python": platform.python_version()} | packages(_PACKAGES),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        "commit": _commit(),
+        "commit": git("rev-parse", "--short", "HEAD"),
     }
-
-
-def _commit() -> str:
-    """The git commit of the program, "" where it is no working copy."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_HERE)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def page(
