@@ -78,12 +78,15 @@ class Listener:
 
         self.heard, self.retained = [], {}
         self.change = threading.Condition()
+        listening = threading.Event()
         self.client = Client(CallbackAPIVersion.VERSION2)
         self.client.username_pw_set("joe", "s3cr@t:/")
         self.client.on_message = self._note
         self.client.on_connect = lambda client, *_: client.subscribe("#", 1)
+        self.client.on_subscribe = lambda *_: listening.set()
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
+        assert listening.wait(10), "the broker does not answer"  # events before it are not heard
 
     def _note(self, _client, _data, message):
         with self.change:
