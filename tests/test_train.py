@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from errors import DatasetError
 from tests import chip_sets
 from training import held_out, teacher
 from training.checkpoint import Progress
 from training.schedule import factor, rate
-from training.settings import Settings
+from training.settings import Settings, read_settings
 from training.train import main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -198,6 +199,15 @@ def test_folds_are_trained_one_by_one_and_summed_up(folder, tmp_path):
     values = [part["age_mae_years"] for part in parts]
     assert summary["held_out"]["age_mae_years"]["mean"] == pytest.approx(np.mean(values))
     assert summary["held_out"]["age_mae_years"]["sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for():
+    progress = Progress()
+    for epoch, score in ((1, 2.0), (2, 3.0), (3, 2.5)):
+        assert progress.add({"epoch": epoch, "score": score}, last=True)
+        assert progress.best["epoch"] == epoch
+    with pytest.raises(DatasetError, match="patience waits for a better epoch"):
+        read_settings(Path("mobilenetv2"), ["keep=last", "patience=2"])
 
 
 def test_a_run_ends_after_so_many_epochs_without_a_better_one():

@@ -27,7 +27,7 @@ class Progress:
         minutes: spent on fitting.
         sums: mean losses of these batches times their number, by name.
         history: the log, a line for each pass.
-        best: the line of the pass with the lowest score.
+        best: the line of the pass that is kept: that with the lowest score, or the last.
         frozen: whether the optimizer is that of the frozen backbone.
         of: settings and data; a run goes on only with the same.
     """
@@ -41,11 +41,16 @@ class Progress:
     frozen: bool = False
     of: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, line: dict[str, float]) -> bool:
-        """Log a pass that is complete, and stand before the next; whether it is the best yet."""
+    def add(self, line: dict[str, float], last: bool = False) -> bool:
+        """Log a pass that is complete, and stand before the next; whether it is to be kept.
+
+        Args:
+            line: of the log.
+            last: keep each pass in place of the one before, not only better ones.
+        """
         self.history.append(line)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
-        better = not self.best or line["score"] < self.best["score"]
+        better = last or not self.best or line["score"] < self.best["score"]
         if better:
             self.best = line
         return better

@@ -58,7 +58,7 @@ class Job:
 
     @property
     def weights(self) -> Path:
-        """The file of the best epoch."""
+        """The file of the epoch that is kept."""
         return self.folder / f"{self.name}.keras"
 
     @property
@@ -202,7 +202,7 @@ class Fit:
         self._stop = self._model.stop_training = True
 
     def _after_epoch(self) -> None:
-        """Measures the averaged weights, and saves them if they are the best; logs."""
+        """Measures the averaged weights, and saves them if they are to be kept; logs."""
         job, progress = self._job, self.progress
         self._average()
         line: dict[str, float] = {"epoch": progress.epoch + 1}
@@ -210,7 +210,7 @@ class Fit:
         line |= metrics(predict(self._averaged, job.held_out.images), job.held_out)
         line["rate"] = float(self._model.optimizer.learning_rate)
         line["minutes"] = round(progress.minutes, 3)
-        if progress.add(line):
+        if progress.add(line, last=job.settings.keep == "last"):
             with writing(job.weights) as part:
                 self._averaged.save(part)
         save_checkpoint(job.checkpoint, progress, self._model)

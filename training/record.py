@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def finish(job: Job, data: Data, progress: Progress, folder: Path) -> dict[str, Any]:
-    """Measures the best epoch on rows never learnt, and writes the record."""
+    """Measures the kept epoch on rows never learnt, and writes the record."""
     import keras
 
     model = keras.saving.load_model(job.weights, compile=False)

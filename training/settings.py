@@ -79,6 +79,7 @@ class Settings:
     frozen_epochs: int = _number(0, "first epochs in which only the heads learn")
     frozen_rate: float = _number(0.0, "learning rate of these, 0 = as above", 0, 10)
     frozen_norms: bool = _flag(False, "keep the backbone's normalisation as it came, always")
+    keep: str = _text("best", "the epoch that is written", ("best", "last"))
     patience: int = _number(0, "stop after so many epochs without a better one, 0 = never")
     precision: str = _text("float32", "of the maps", ("float32", "mixed_bfloat16", "mixed_float16"))
     jit: bool = _flag(False, "compile by XLA on TensorFlow (JAX always does)")
@@ -212,6 +213,8 @@ def _consistent(settings: Settings) -> Settings:
         raise DatasetError("ssrnet wants age = 'ssr', ethnicity = false and hidden = 0")
     if settings.folds == 1:
         raise DatasetError("folds wants 0 or at least 2, got 1")
+    if settings.patience and settings.keep == "last":
+        raise DatasetError("patience waits for a better epoch; it wants keep = 'best'")
     if settings.frozen_epochs > settings.epochs:
         raise DatasetError(
             f"frozen_epochs ({settings.frozen_epochs}) wants to be at most epochs "
