@@ -17,8 +17,18 @@ def main() -> int:
         estimator="mobilenetv2", weights=None, engine="auto", device="auto",
     )  # fmt: skip
     options = parser.parse_args()
-    options.src = options.src or ["0"]
+    options.src = [_address(text) for text in options.src or ["0"]]
     return main_report(options)
+
+
+def _address(source: str) -> str:
+    """What env:NAME stands for; as it is where stream.py, which knows, cannot be imported."""
+    try:
+        from stream_options import from_environment
+
+        return from_environment(source)
+    except (ImportError, KeyError):
+        return source
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from errors import DatasetError
+from errors import SinkError
 from training.distribution import age_shares, draw, shares
 from training.labels import Face
 
@@ -44,5 +44,6 @@ def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path, faces):
 
 
 def test_a_plot_that_cannot_be_written_is_one_line(tmp_path):
-    with pytest.raises(DatasetError, match=r"a\.png: No such file or directory"):
-        draw("set", [Face("a")], tmp_path / "nowhere" / "a.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match=r"a\.png: File exists"):
+        draw("set", [Face("a")], tmp_path / "file" / "a.png")

@@ -17,6 +17,7 @@ import pytest
 
 from devices import Way
 from doctor import machine, main_report, media, models, network, run
+from doctor.__main__ import main as doctor_program
 from doctor.report import Check, Level, lines, of_error, ok, problem, tell, warning
 from errors import SourceError, WeightsError
 from estimators.weights import read_manifest
@@ -571,3 +572,13 @@ def test_the_report_imports_tensorflow_and_dlib_only_where_they_are_asked_for():
         "assert not {'tensorflow', 'keras', 'dlib', '_dlib_pybind11'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_an_address_may_come_from_the_environment(monkeypatch):
+    asked = []
+    monkeypatch.setattr("doctor.__main__.main_report", lambda options: asked.extend(options.src))
+    monkeypatch.setattr(sys, "argv", ["doctor", "--src", "env:CAMERA", "--src", "env:NONE"])
+    monkeypatch.setenv("CAMERA", "rtsp://joe:secret@camera/1")
+    monkeypatch.delenv("NONE", raising=False)
+    doctor_program()
+    assert asked == ["rtsp://joe:secret@camera/1", "env:NONE"]

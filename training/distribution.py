@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from errors import DatasetError
 from structures import ETHNICITIES
+from training.files import writing
 from training.labels import GENDERS, Face
 
 BIN_YEARS = 5
@@ -42,7 +43,8 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
     """Draw the distributions of a set into a .png file, which appears when it is complete.
 
     Raises:
-        DatasetError: it cannot be written, or what draws it is not installed.
+        SinkError: it cannot be written.
+        DatasetError: what draws it is not installed.
     """
     try:
         import matplotlib as mpl
@@ -52,7 +54,6 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
     from matplotlib import pyplot
 
     splits = {split: [f for f in faces if f.split == split] for split in _order(faces)}
-    part = path.with_suffix(".part.png")
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10}):
         figure, axes = pyplot.subplots(
             1, 3, figsize=(12.5, 4), width_ratios=(2.1, 0.8, 1.4), layout="constrained"
@@ -70,11 +71,8 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
         figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False)
         try:
             # Without the version of the program that drew it, so that equal sets give equal files.
-            figure.savefig(part, dpi=130, metadata={"Software": None})
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise DatasetError(f"cannot write {path}: {error.strerror}") from error
+            with writing(path) as part:
+                figure.savefig(part, dpi=130, metadata={"Software": None})
         finally:
             pyplot.close(figure)
 

@@ -27,4 +27,5 @@ def writing(path: Path) -> Iterator[Path]:
             error
         )
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may not even be a folder
+            part.unlink()

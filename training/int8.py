@@ -10,7 +10,6 @@ The settings are those that came closest to the float32 network on other train r
 Needs onnxruntime and onnx (requirements-dev.txt).
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from estimators.engines import OpenVinoEngine, chip_side
 from estimators.manifest import update_manifest
 from estimators.weights import Weights
 from inference import open_session
+from options import OneLineParser
 from training.chips import Chips, load_chips, shrink
 from training.files import writing
 from training.held_out import metrics
@@ -141,14 +141,14 @@ def _convolutions(path: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.int8", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
-    parser.add_argument("--data", type=Path, required=True, help="holds faces/")
+    parser = OneLineParser(prog="python -m training.int8", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE.onnx")
+    add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
+    add("--set", default="fairface", help="name of the set (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        chips = load_chips(options.data / "faces", "fairface", "train", CHIPS).images
+        chips = load_chips(options.data, options.set, "train", CHIPS).images
         for path in options.files:
             target = quantize(path, chips)
             listed = update_manifest("onnx", path, {"onnx_int8": target})

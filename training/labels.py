@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from errors import DatasetError
 from structures import ETHNICITIES
+from training.files import writing
 
 COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
 # "70 and over" needs an upper end; hardly anybody in the sets is older than this.
@@ -132,18 +133,12 @@ def write_table(path: Path, faces: Iterable[Face]) -> None:
     """Write a table of labels; the file appears when it is complete.
 
     Raises:
-        DatasetError: it cannot be written.
+        SinkError: it cannot be written.
     """
-    part = path.with_suffix(".part.csv")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(_texts(face) for face in faces)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DatasetError(f"cannot write {path}: {error.strerror}") from error
+    with writing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_texts(face) for face in faces)
 
 
 def _texts(face: Face) -> tuple[str, ...]:

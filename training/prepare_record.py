@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from errors import DatasetError
 from structures import ETHNICITIES
+from training.files import writing
 from training.labels import GENDERS, Face
 from training.splits import Twins
 from training.versions import git, packages
@@ -74,15 +74,10 @@ def write_record(path: Path, record: Record) -> None:
     """Write a record as JSON; the file appears when it is complete.
 
     Raises:
-        DatasetError: it cannot be written.
+        SinkError: it cannot be written.
     """
-    part = path.with_suffix(".part.json")
-    try:
+    with writing(path) as part:
         part.write_text(json.dumps(record.as_json(), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DatasetError(f"cannot write {path}: {error.strerror}") from error
 
 
 def versions() -> dict[str, str]:
