@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import shutil
@@ -111,6 +112,7 @@ class Listener:
     def close(self):
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.on_message = None  # a cycle, which would leave open sockets lying about
 
 
 @pytest.fixture
@@ -275,6 +277,19 @@ def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(monkeypa
     assert sum("trying again" in line for line in lines) == 1
     assert sum("the oldest are dropped" in line for line in lines) == 1
     assert "101 events were not delivered" in lines[-1]
+
+
+@needs_broker
+def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker):
+    gc.disable()
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        sink = publisher(broker)
+        visit(sink)
+        sink.close()
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

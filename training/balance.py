@@ -30,7 +30,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from errors import StreamError, WeightsError
 from structures import AGE_BINS
-from training.chips import Chips, join, load_chips, shrink, years_outside
+from training.chips import Chips, join, load_chips, years_outside
+from training.held_out import predict
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
 BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over
@@ -86,8 +87,7 @@ def balance(path: Path, chips: Chips) -> list[float]:
         kernel, bias = model.get_layer(_LAYER).get_weights()
     except (ValueError, OSError) as error:
         raise WeightsError(f"{path} is no Keras model with a layer {_LAYER}") from error
-    images = shrink(chips.images, int(model.inputs[0].shape[1]))
-    probs = np.asarray(model.predict(images, batch_size=128)["age"], np.float64)
+    probs = predict(model, chips.images)["age"].astype(np.float64)
     strength, errors = best_strength(
         probs, chips.age_low.astype(np.float64), chips.age_high.astype(np.float64)
     )

@@ -137,7 +137,8 @@ class MqttPublisher:
             people = {t: text for t, text in self._states.items() if t.endswith("/people")}
             # What is told last comes last.
             self._states = people | dict.fromkeys(self._states.keys() - people, offline)
-            self._outbox.close(_CLOSE_S)
+            if self._outbox.close(_CLOSE_S):
+                del self._client  # which closes its sockets, now and not some day
         if missing := self._outbox.dropped + len(self._outbox) + len(self._waiting):
             log.warning("%s: %d events were not delivered", self.name, missing)
 
