@@ -42,6 +42,7 @@ from video.threads import Crew
 from video.window import DisplayProbe, Window
 
 MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds a picture
+_ASK_AGAIN_S = 0.02
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,8 +93,8 @@ def open_and_run(
     recordings, records = open_files(options, sources)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
-    # First, for Ctrl-C in an import of this thread may leave Python's import lock taken, on
-    # which the thread that loads the estimator would then wait for ever.
+    import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
+
     estimator = loading.result()
     cameras = make_cameras(options, sources, estimator)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
@@ -155,7 +156,7 @@ def make_cameras(
     options: argparse.Namespace, sources: Sequence[Source], estimator: Estimator
 ) -> list[Camera]:
     """Give each source a tracker and a smoother; ids differ between cameras."""
-    from tracking.sort import SortTracker  # scipy's import takes longer than loading networks
+    from tracking.sort import SortTracker
 
     detector = detector_of(options)
     ethnicity = check_ethnicity(options, estimator)
@@ -171,8 +172,17 @@ def make_cameras(
     return cameras
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in good order: recordings are finished."""
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C and SIGTERM end the program in good order: recordings are finished.
+
+    An import comes to its end first: one that is cut short may leave Python's import lock
+    taken, on which a thread that imports something, too, would wait for ever.
+    """
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            threading.Timer(_ASK_AGAIN_S, signal.raise_signal, [number]).start()
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 

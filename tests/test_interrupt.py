@@ -26,6 +26,34 @@ def start(*python_options):
     )
 
 
+IMPORTING = """
+import os, signal, sys, threading
+import stream
+signal.signal(signal.SIGINT, stream._interrupt)
+try:
+    import slow
+    threading.Event().wait(20)
+except KeyboardInterrupt:
+    print("slow" in sys.modules and sys.modules["slow"].complete)
+"""
+SLOW = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.1)
+complete = True
+"""
+
+
+def test_an_import_comes_to_its_end_before_ctrl_c_is_heard(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    command = [sys.executable, "-c", IMPORTING]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 @pytest.mark.parametrize("module", ["argparse", "numpy", "cv2", "scipy.linalg", "av", "openvino"])
 def test_ctrl_c_after_the_import_of(module):
     with start("-X", "importtime") as process:
