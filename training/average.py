@@ -1,0 +1,72 @@
+"""Average the weights of networks that have grown out of the same one.
+
+    python -m training.average BEFORE.keras AFTER.keras --out MIDDLE.keras
+
+Going on with trained weights wins something and forgets something; halfway between before
+and after, much of the one is often kept without the other. Networks that began apart do not
+average to anything.
+
+Reference:
+    Wortsman, Ilharco, Kim and others, "Robust fine-tuning of zero-shot models", CVPR 2022.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from errors import StreamError, WeightsError
+from options import OneLineParser
+from training.files import writing
+
+
+def average(sources: Sequence[Path], target: Path) -> None:
+    """Write the network whose weights are the mean of those of others.
+
+    Args:
+        sources: .keras files of one architecture, with the same heads.
+        target: .keras file to write.
+
+    Raises:
+        WeightsError: one of them cannot be read, or they are built differently.
+        SinkError: the file cannot be written.
+    """
+    from estimators.backbones import load_keras
+
+    models = [load_keras(source) for source in sources]
+    names = [[(weight.path, tuple(weight.shape)) for weight in m.weights] for m in models]
+    for source, other in zip(sources, names, strict=True):
+        if other != names[0]:
+            raise WeightsError(f"{source} is built differently from {sources[0]}")
+    columns = zip(*(model.get_weights() for model in models), strict=True)
+    models[0].set_weights([np.mean(column, axis=0) for column in columns])
+    with writing(target) as part:
+        models[0].save(part)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = OneLineParser(
+        prog="python -m training.average", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE.keras", help="at least two")
+    add("--out", type=Path, required=True, metavar="FILE.keras", help="file to write")
+    options = parser.parse_args(arguments)
+    if len(options.files) < 2:
+        parser.error("want at least two files")
+    if options.out.suffix != ".keras":
+        parser.error(f"--out wants a .keras file, got {options.out}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        average(options.files, options.out)
+    except StreamError as error:
+        print(f"average: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
