@@ -22,7 +22,13 @@ from archive.jobs import Look, Settings, check_models, look_at
 from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of, run_films
 from archive.workers import LocalWorkers, Workers
 from errors import StreamError
-from options import OneLineParser, add_model_options, add_tracking_options, number, set_up_logging
+from program.options import (
+    OneLineParser,
+    add_model_options,
+    add_tracking_options,
+    number,
+    set_up_logging,
+)
 
 EPILOG = """\
 For each film DIR gets NAME.mp4, NAME.jsonl and NAME.csv. Ctrl-C stops; the same command goes on.
@@ -263,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def open_and_run(options: argparse.Namespace, ctrl_c: CtrlC) -> int:
-    """Do what `options` ask for; returns the exit code."""
+    """Do what `program.options` ask for; returns the exit code."""
     folder = Path(options.out).expanduser().resolve()
     paths = find_films(options.films, folder)
     make_folder(folder)

@@ -13,16 +13,16 @@ import cv2
 from tqdm import tqdm
 
 from detectors import Detector, make_detector
+from drawing.overlay import draw_labels, label_lines, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator, make_estimator
 from estimators.crops import align
-from face_table import Row, as_rows, check_table, columns, write_table
-from options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
+from files import sink_error, write_whole
+from outputs.face_table import Row, as_rows, check_table, columns, write_table
+from program.options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
+from sources.photographs import list_pictures, load_picture
+from sources.quiet import silent_opencv
 from structures import Detections, Estimates, Gender, Image, Smoothed
-from video.outputs import sink_error, write_whole
-from video.overlay import draw_labels, label_lines, track_colour
-from video.pictures import list_pictures, load_picture
-from video.quiet import silent_opencv
 
 EPILOG = """\
 examples:
@@ -181,7 +181,7 @@ def encode(picture: Image, suffix: str) -> bytes | None:
 
 
 def load_models(options: argparse.Namespace) -> tuple[Detector, Estimator]:
-    """The detector and the estimator that `options` name."""
+    """The detector and the estimator that `program.options` name."""
     threads = options.threads or 0
     where = options.device, options.precision
     detector = make_detector(
@@ -198,7 +198,7 @@ def run(options: argparse.Namespace) -> str:
     What goes wrong at one picture ends the run, but leaves the table of those before.
     """
     if options.features:
-        from feature_table import predict_features
+        from program.feature_table import predict_features
 
         return predict_features(options)
     paths = find_pictures(options.paths)

@@ -1,9 +1,9 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: what the flags of `stream_options` ask for is opened and put together.
-The loop over frames stands in `loop`, what happens to one frame in `pipeline`, what the
-stages promise in their packages' `__init__` modules, the values between them in
-`structures`.
+This is the program: what the flags of `program.stream_options` ask for is opened and put
+together. The loop over frames stands in `program.loop`, what happens to one frame in
+`program.pipeline`, what the stages promise in their packages' `__init__` modules, the values
+between them in `structures`.
 """
 
 import signal
@@ -23,23 +23,23 @@ from types import FrameType
 from tqdm import tqdm
 
 from detectors import Detector, make_detector
+from drawing.overlay import Overlay
 from errors import StreamError
 from estimators import Estimator, make_estimator
-from load import LoadControl
-from loop import Camera, Loop
-from options import check_ethnicity, set_up_logging
-from pipeline import Pipeline
-from stream_options import parse_arguments
-from stream_sinks import on_screen, open_files, open_page, open_window, tell
-from stream_sources import camera_names, open_sources
+from outputs.pacing import Metronome
+from outputs.recording.sink import Recording
+from outputs.window import DisplayProbe, Window
+from program.load import LoadControl
+from program.loop import Camera, Loop
+from program.options import check_ethnicity, set_up_logging
+from program.pipeline import Pipeline
+from program.stream_options import parse_arguments
+from program.stream_sinks import on_screen, open_files, open_page, open_window, tell
+from program.stream_sources import camera_names, open_sources
+from sources import Source
+from threads import Crew
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
-from video import Source
-from video.overlay import Overlay
-from video.pacing import Metronome
-from video.recording import Recording
-from video.threads import Crew
-from video.window import DisplayProbe, Window
 
 MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds a picture
 _ASK_AGAIN_S = 0.02
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def open_and_run(
     options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[str, list[Recording]]:
-    """Open everything that `options` ask for and run; `stack` closes it.
+    """Open everything that `program.options` ask for and run; `stack` closes it.
 
     Returns:
         A summary, and the recordings: they may fail until they are closed.
@@ -132,7 +132,7 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool
 
 
 def detector_of(options: argparse.Namespace) -> Detector:
-    """A detector as `options` have it; on one thread, for others run beside it.
+    """A detector as `program.options` have it; on one thread, for others run beside it.
 
     What is only perhaps a face is to be hidden, too, though not followed.
     """
@@ -142,7 +142,7 @@ def detector_of(options: argparse.Namespace) -> Detector:
 
 
 def estimator_of(options: argparse.Namespace) -> Estimator:
-    """The estimator as `options` have it."""
+    """The estimator as `program.options` have it."""
     where = options.threads or 0, options.device, options.precision
     return make_estimator(options.estimator, options.weights, options.engine, *where)
 

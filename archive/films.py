@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import SinkError, SourceError
-from video.outputs import check_writable, sink_error, write_whole
-from video.pictures import natural_key
+from files import check_writable, sink_error, write_whole
+from sources.photographs import natural_key
 
 FILM_SUFFIXES = frozenset(
     {

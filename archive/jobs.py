@@ -19,21 +19,21 @@ import cv2
 
 from archive.films import EVENTS, PEOPLE, VIDEO, Film, Report, publish
 from detectors import Detector, make_detector
+from drawing.overlay import Overlay
 from errors import StreamError
 from estimators import Estimator, make_estimator
-from options import check_ethnicity
-from pipeline import Pipeline
+from outputs import Sink
+from outputs.jsonl import EventsWriter
+from outputs.recording.sink import Recording
+from people.records import Recorder, new_run
+from people.table import PeopleWriter
+from program.options import check_ethnicity
+from program.pipeline import Pipeline
+from sources.open import open_source
 from structures import FrameResult
 from tracking import MAX_AGE, MIN_HITS
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
-from video import Sink
-from video.events import EventsWriter
-from video.overlay import Overlay
-from video.people import PeopleWriter
-from video.recording import Recording
-from video.records import Recorder, new_run
-from video.sources import open_source
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import av
 
-from video.encoding import TICKS_PER_S
-from video.outputs import sink_error
-from video.rewriting import ERRORS
+from files import sink_error
+from outputs.recording.encoding import TICKS_PER_S
+from outputs.recording.rewriting import ERRORS
 
 
 def concatenate(paths: Sequence[Path], target: Path) -> None:
     """Write one recording with the packets of several, at their own times.
 
     Args:
-        paths: in order; made by `video.recording.Recording` with the same picture size,
+        paths: in order; made by `outputs.recording.sink.Recording` with the same picture size,
             and each beginning at its place in the film.
         target: the file to make; seekable, its index in front.
 

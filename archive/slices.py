@@ -23,16 +23,16 @@ from archive.films import VIDEO, Film, Report, publish
 from archive.jobs import Progress, Settings, new_pipeline, open_tables
 from archive.joining import concatenate
 from archive.seams import Looks, Replay, Seen, join_slices
-from load import Effort
+from drawing.overlay import Overlay
+from files import sink_error, write_whole
+from outputs.recording.sink import Recording
+from program.load import Effort
+from sources.decoding import Video, decode, open_video
+from sources.feed import Feed
 from structures import Estimates, Float32, Frame, FrameResult
+from threads import ReadAhead
 from tracking.boxes import Float64
 from tracking.smoothing import TrackSmoother
-from video.decoding import Video, decode, open_video
-from video.feed import Feed
-from video.outputs import sink_error, write_whole
-from video.overlay import Overlay
-from video.recording import Recording
-from video.threads import ReadAhead
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
 _SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others find times by guessing, and miss

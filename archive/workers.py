@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from archive.jobs import Outcome, Progress, Stopped, run_job
-from video.threads import deaf_to_ctrl_c, end_with_parent
+from threads import deaf_to_ctrl_c, end_with_parent
 
 WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
 _PATIENCE_S = 20.0  # for jobs to notice that the run was broken off

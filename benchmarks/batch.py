@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT, BenchmarkError
 from errors import StreamError
-from options import number
+from program.options import number
 
 SAMPLE = ROOT / "samples" / "sample.mp4"
 _FRAMES = re.compile(r"(\d+) frames,")

@@ -20,17 +20,17 @@ import numpy as np
 
 from detectors import Detector, make_detector
 from detectors.mtcnn_cascade import MtcnnDetector
+from drawing.hiding import MARGIN
 from errors import StreamError
 from estimators import make_estimator
-from options import number
-from pipeline import Pipeline
+from program.options import number
+from program.pipeline import Pipeline
+from sources.open import open_source
 from structures import Detections, Float32, Frame
 from tracking.boxes import grow
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
-from video.privacy import MARGIN
-from video.sources import open_source
 
 HIDDEN = 0.9  # of a face's box
 EVERY = (1, 5)  # --detect-every

@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from devices import installed
+from engines.choose import installed
+from engines.running import make_engine
 from errors import StreamError
-from estimators.engines import make_engine
 from estimators.weights import Weights, find_weights, read_manifest
-from options import number
+from program.options import number
 from structures import Image
 
 BATCHES = (1, 4, 8, 32)

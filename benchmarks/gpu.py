@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.detectors import picture_of_faces
 from detectors import make_detector
-from devices import DEVICES, ENGINES, Way, installed, ways
+from engines.choose import DEVICES, ENGINES, Way, installed, ways
+from engines.running import Engine, make_engine
 from errors import EngineError, StreamError
 from estimators import make_estimator
-from estimators.engines import Engine, make_engine
 from estimators.weights import Weights, find_weights
-from options import number
-from pipeline import Pipeline
+from program.options import number
+from program.pipeline import Pipeline
 from structures import Frame, Image
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker

@@ -20,16 +20,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.measure import BenchmarkError
+from drawing.overlay import Overlay
 from errors import StreamError
-from load import LoadControl
-from loop import Loop
-from options import number
+from program.load import LoadControl
+from program.loop import Loop
+from program.options import number
+from program.stream_options import parse_arguments
+from program.stream_sources import open_sources
 from stream import crew_size, detector_of, estimator_of, make_cameras
-from stream_options import parse_arguments
-from stream_sources import open_sources
 from structures import FrameResult, Image
-from video.overlay import Overlay
-from video.threads import Crew
+from threads import Crew
 
 BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
@@ -53,7 +53,7 @@ def frame_age_s(image: Image, now_s: float) -> float:
 
 
 class Stopwatch:
-    """`video.Sink` that notes how old each picture is.
+    """`outputs.Sink` that notes how old each picture is.
 
     Args:
         seconds: it closes so long after its first picture, or where none comes any more.
@@ -76,7 +76,7 @@ class Stopwatch:
         return over or now_s - self._newest_s > _SILENCE_S
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """See `video.Sink`."""
+        """See `outputs.Sink`."""
         now_s, frame = time.monotonic(), result.frame
         self._newest_s = now_s
         self._first_s = self._first_s or now_s
@@ -85,7 +85,7 @@ class Stopwatch:
             self.shown_ms.append(1e3 * frame_age_s(frame.image, now_s))
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """See `video.Sink`; the picture is no new one."""
+        """See `outputs.Sink`; the picture is no new one."""
 
     def close(self) -> None:
         """Nothing to release."""

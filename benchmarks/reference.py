@@ -44,11 +44,11 @@ from benchmarks.faces import SAME_FACE, Face, Reference, write
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
 from errors import StreamError, WeightsError
-from options import number
+from program.options import number
+from sources.open import open_source
 from structures import Detections, Float32, Image, Track
 from tracking.boxes import iou_matrix
 from tracking.sort import SortTracker, assign
-from video.sources import open_source
 
 LOOK_EVERY = 4
 CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25

@@ -32,7 +32,7 @@ from benchmarks.measure import ROOT, BenchmarkError, Run
 from benchmarks.report import ClipResult, Row
 from benchmarks.systems import ALTERNATIVES, SMALLEST, System, alternatives, once, ours
 from errors import StreamError
-from options import OneLineParser, number
+from program.options import OneLineParser, number
 
 SAMPLE = ROOT / "samples" / "sample.mp4"
 

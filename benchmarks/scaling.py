@@ -13,10 +13,10 @@ import cv2
 
 from benchmarks.systems import LINES
 from errors import StreamError
-from options import number
+from outputs.recording.sink import Recording
+from program.options import number
+from sources.open import open_source
 from structures import FrameResult
-from video.recording import Recording
-from video.sources import open_source
 
 
 def scale(clip: str, out: Path, frames: int | None) -> None:

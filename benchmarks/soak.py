@@ -30,11 +30,11 @@ import psutil
 from benchmarks.latency import frame_age_s
 from benchmarks.measure import ROOT
 from errors import SourceError
-from options import number
+from program.options import number
+from sources.live import LiveOptions
+from sources.open import open_source
 from structures import SourceState
 from tests.rtsp_camera import RtspCamera, missing
-from video.live_feed import LiveOptions
-from video.sources import open_source
 
 FPS = 25.0
 _FAULT_S, _SETTLE_S = 5.0, 10.0  # of each minute; what follows it until all is well again

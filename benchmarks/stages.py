@@ -4,7 +4,7 @@
 
 Decoding and encoding run in threads of their own beside the rest in the program; here
 each runs alone, so that the sum is more than a frame takes. Finding, following,
-describing and smoothing are clocked around the calls that `pipeline.Pipeline` makes of
+describing and smoothing are clocked around the calls that `program.pipeline.Pipeline` makes of
 them; what is left of its time (choosing, aligning, weighing) is "align, rest". Medians of
 the repetitions, which go round the clips in turn because machines drift.
 """
@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from detectors import make_detector
+from drawing.overlay import Overlay
 from errors import StreamError
 from estimators import make_estimator
-from options import number
-from pipeline import Pipeline
+from outputs.recording.sink import Recording
+from program.options import number
+from program.pipeline import Pipeline
+from sources.open import open_source
 from structures import Frame, FrameResult, Image
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
-from video.overlay import Overlay
-from video.recording import Recording
-from video.sources import open_source
 
 STAGES = ("decode", "detect", "track", "align, rest", "estimate", "smooth", "draw", "encode")
 _ENCODED = 30  # pictures kept in memory, 6 MB each at 1920x1080

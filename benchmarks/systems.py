@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.alternatives.setup import interpreter
 from benchmarks.cache import cache_dir, key_of
 from benchmarks.measure import ROOT, BenchmarkError, Run, measure
-from video.sources import open_source
+from sources.open import open_source
 
 # Of each (name, title, module, its arguments). The environment is named after the module.
 ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (

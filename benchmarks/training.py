@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from errors import StreamError
-from options import OneLineParser, number
-from training.batches import Loader, Plan
-from training.checkpoint import Progress
+from program.options import OneLineParser, number
 from training.chips import Chips, labelled
-from training.fit import Fit, Job
+from training.fitting.batches import Loader, Plan
+from training.fitting.checkpoint import Progress
+from training.fitting.fit import Fit, Job
+from training.fitting.settings import Settings, read_settings
+from training.fitting.targets import make_targets
 from training.labels import Face
-from training.settings import Settings, read_settings
-from training.targets import make_targets
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _SIDE = 112
@@ -62,7 +62,7 @@ def pipeline_rate(settings: Settings, workers: int, steps: int) -> float:
 
 def training_rate(settings: Settings, steps: int) -> float:
     """Images a second that are learnt."""
-    from training.networks import build_network
+    from training.fitting.networks import build_network
 
     settings = replace(settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0)
     model = build_network(settings)

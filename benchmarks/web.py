@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from benchmarks.latency import BITS, shown_ms
-from options import number
+from program.options import number
 from structures import Frame, FrameResult, Image
 from web.view import WebView
 

@@ -8,7 +8,7 @@ caller who decides when to search the whole picture again.
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from devices import DEVICES, PRECISIONS, Way, first_that_works
+from engines.choose import DEVICES, PRECISIONS, Way, first_that_works
 from errors import EngineError
 from structures import Detections, Float32, Image
 
@@ -104,9 +104,9 @@ def make_detector(
         upsample: times the picture is doubled before the search (dlib).
         threads: of the inference engine on the CPU, 0 = as many as there are cores.
         keen: give what is only perhaps a face too, with a lower score (mtcnn).
-        device: one of `devices.DEVICES` (mtcnn).
-        precision: one of `devices.PRECISIONS`; all but "float32" let mtcnn's first net, which
-            only proposes, compute in bfloat16 on CPUs that have it.
+        device: one of `engines.choose.DEVICES` (mtcnn).
+        precision: one of `engines.choose.PRECISIONS`; all but "float32" let mtcnn's first net,
+            which only proposes, compute in bfloat16 on CPUs that have it.
 
     Raises:
         ValueError: unknown name, device or precision; the message lists the known ones.

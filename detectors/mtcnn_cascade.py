@@ -16,8 +16,8 @@ from detectors.mtcnn_layers import GEOMETRY
 from detectors.mtcnn_nets import Net
 from detectors.nms import nms
 from detectors.pyramid import CELL, GREY, Pyramid
-from devices import ON_CPU, Way
-from inference import has_bfloat16
+from engines.choose import ON_CPU, Way
+from engines.starting import has_bfloat16
 from structures import Detections, Float32, Image
 
 # Left eye, right eye, nose, left and right mouth corner, as the viewer sees them.

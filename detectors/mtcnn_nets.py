@@ -10,9 +10,9 @@ import numpy as np
 
 from detectors.mtcnn_layers import GEOMETRY, Layer, NetName, layers_of, read_weights
 from detectors.pyramid import CELL, STRIDE
-from devices import ON_CPU, Way, installed, require, ways
+from engines.choose import ON_CPU, Way, installed, require, ways
+from engines.starting import compile_for_cpu, open_session, pieces, start_tensorflow, try_gpu
 from errors import EngineError
-from inference import compile_for_cpu, open_session, pieces, start_tensorflow, try_gpu
 from structures import Float32, Image
 
 Runner = Callable[[Image], Float32]
@@ -27,8 +27,8 @@ class Net:
         name: which net.
         threads: on the CPU, 0 = as many as there are cores.
         way: the engine and the device, see `net_ways`.
-        pad: whether batches are filled up, see `inference.pieces`; None = on GPUs.
-        bfloat16: compute in bfloat16; on OpenVINO, where `inference.has_bfloat16`.
+        pad: whether batches are filled up, see `engines.starting.pieces`; None = on GPUs.
+        bfloat16: compute in bfloat16; on OpenVINO, where `engines.starting.has_bfloat16`.
 
     Raises:
         EngineError: the engine is not installed, or cannot use the GPU.
@@ -73,7 +73,7 @@ class Net:
 def net_ways(engine: str = "auto", device: str = "auto") -> list[Way]:
     """How the nets can be run, best first: on a GPU as the estimator is, else on OpenVINO.
 
-    See `devices.ways` for the arguments and what is raised.
+    See `engines.choose.ways` for the arguments and what is raised.
     """
     on_gpu = [way for way in ways(engine, device) if way.device == "gpu"]
     return on_gpu if device == "gpu" else [*on_gpu, *ways("auto", "cpu")]

@@ -21,7 +21,7 @@ from doctor import machine
 from doctor.report import Check, Finding, bad, problem, tell, tell_json
 
 if TYPE_CHECKING:
-    from video.threads import ReadAhead
+    from threads import ReadAhead
 
 LIMIT_S = 13.0  # for all that is tried; the packages' import comes on top
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
@@ -42,7 +42,7 @@ def main_report(options: argparse.Namespace, out: TextIO | None = None) -> int:
             return tell_json(findings, out)
         return tell(findings, out, shutil.get_terminal_size((80, 24)).columns)
     except BrokenPipeError:  # the reader has seen enough
-        from video.outputs import let_go_of_stdout
+        from files import let_go_of_stdout
 
         let_go_of_stdout()
         return 2
@@ -63,7 +63,7 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _checks(options: argparse.Namespace) -> list[Check]:
-    """List what is to be tried for what `options` ask.
+    """List what is to be tried for what `program.options` ask.
 
     Raises:
         ImportError: a package is missing or broken.
@@ -110,7 +110,7 @@ def run(checks: Sequence[Check], limit_s: float) -> Iterator[Finding]:
 
     What has not answered `limit_s` after the start is said to hang and left to itself.
     """
-    from video.threads import ReadAhead
+    from threads import ReadAhead
 
     def started(check: Check) -> "ReadAhead[Finding]":
         def produce(stop: object) -> Generator[Finding, None, None]:

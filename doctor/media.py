@@ -14,14 +14,14 @@ import av
 from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, StreamError
+from files import check_writable, refuse_overwriting
+from outputs.recording.encoding import USUAL_CRF, Encoding
+from outputs.recording.h264 import H264File
+from outputs.recording.rewriting import ERRORS
+from outputs.window import DisplayProbe
+from sources.open import open_source
+from sources.webcam import Capture, open_capture
 from structures import Frame
-from video.camera import Capture, open_capture
-from video.encoding import USUAL_CRF, Encoding
-from video.h264 import H264File
-from video.outputs import check_writable, refuse_overwriting
-from video.rewriting import ERRORS
-from video.sources import open_source
-from video.window import DisplayProbe
 
 _SYSFS = Path("/sys/class/video4linux")
 

@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 from detectors import make_detector
-from devices import ENGINES, Way, remedy, ways
 from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
+from engines.choose import ENGINES, Way, remedy, ways
 from errors import StreamError
 from estimators import make_estimator
 from estimators.crops import align

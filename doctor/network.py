@@ -10,9 +10,9 @@ import av
 
 from doctor.report import Finding, of_error, ok, problem, warning
 from errors import SourceError, redact
-from video.addresses import escape_user
-from video.decoding import Video, open_video
-from video.threads import call_with_deadline
+from sources.addresses import escape_user
+from sources.decoding import Video, open_video
+from threads import call_with_deadline
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _RESOLVE_S, _CONNECT_S, _OPEN_S, _LOOK_S = 2.5, 2.5, 4.0, 4.0  # 13 s in all
@@ -28,7 +28,7 @@ def address(text: str, open_it: OpenVideo = open_video) -> Iterator[Finding]:
 
     Args:
         text: URL, with user and password where there are any; neither is told.
-        open_it: as `video.decoding.open_video`.
+        open_it: as `sources.decoding.open_video`.
     """
     escaped, name = escape_user(text.strip()), redact(text.strip())
     parts = urlsplit(escaped)

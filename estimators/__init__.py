@@ -43,10 +43,10 @@ def make_estimator(
     Args:
         name: one of `ARCHITECTURES`.
         weights: a name of weights/manifest.json or a file; None = the default ones.
-        engine: "auto" or one of `devices.ENGINES`.
+        engine: "auto" or one of `engines.choose.ENGINES`.
         threads: of the engine on the CPU, 0 = as many as there are cores.
-        device: one of `devices.DEVICES`.
-        precision: one of `devices.PRECISIONS`.
+        device: one of `engines.choose.DEVICES`.
+        precision: one of `engines.choose.PRECISIONS`.
 
     Raises:
         ValueError: unknown architecture, engine, device or precision.
@@ -55,8 +55,8 @@ def make_estimator(
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    from engines.running import Engine, make_engine
     from estimators.chip_estimator import ChipEstimator
-    from estimators.engines import Engine, make_engine
     from estimators.weights import find_weights
 
     chosen = find_weights(weights, name)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engines.running import Engine, Outputs
 from errors import WeightsError
 from estimators.age import AGE_WIDTHS, decode_age
-from estimators.engines import Engine, Outputs
 from structures import ETHNICITIES, Estimates, Image
 
 _HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from engines.running import Engine, chip_side, make_engine
+from engines.starting import compile_for_cpu
 from errors import WeightsError
-from estimators.engines import Engine, chip_side, make_engine
 from estimators.facenet import embedding_weights
-from inference import compile_for_cpu
 from structures import Float32, Image
 
 SUFFIXES = (".onnx", ".pb", ".tflite")

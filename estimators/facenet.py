@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from engines.running import Engine, Outputs, Pending, make_engine
+from engines.starting import compile_for_cpu
 from errors import WeightsError
-from estimators.engines import Engine, Outputs, Pending, make_engine
 from estimators.weights import WEIGHTS_DIR, Weights
-from inference import compile_for_cpu
 from structures import Image
 
 NETWORK = WEIGHTS_DIR / "cache" / "facenet_20180408.onnx"
@@ -91,7 +91,7 @@ class Heads:
 
 
 class FaceNetEngine:
-    """The embedding network and heads as one engine; see `estimators.engines.Engine`."""
+    """The embedding network and heads as one engine; see `engines.running.Engine`."""
 
     def __init__(self, network: Engine, heads: Heads) -> None:
         """Put the two together."""
@@ -120,11 +120,11 @@ def make_facenet(
     """Build the engine of `--estimator facenet`.
 
     Args:
-        engine: "auto" or one of `devices.ENGINES`, for the embedding network.
+        engine: "auto" or one of `engines.choose.ENGINES`, for the embedding network.
         heads: must have an .onnx file.
         threads: of the engine on the CPU, 0 = as many as there are cores.
-        device: one of `devices.DEVICES`.
-        precision: one of `devices.PRECISIONS`.
+        device: one of `engines.choose.DEVICES`.
+        precision: one of `engines.choose.PRECISIONS`.
 
     Raises:
         WeightsError: a file is missing or damaged, or the heads are no heads.

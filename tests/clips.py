@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from errors import SourceError
+from sources.open import open_source
 from tests.fakes import grey
-from video.sources import open_source
 
 
 def level(number: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from estimators.facenet import hash_file_of
-from estimators.frozen_graph import OnnxWriter
+from training.tools.frozen_graph import OnnxWriter
 
 SIDE, WIDTH, FEATURES = 16, 6, 9
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from outputs.recording.sink import Recording
 from structures import Frame, FrameResult
-from video.recording import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,10 +3,10 @@ from datetime import date
 import numpy as np
 import pytest
 
+from people.crowd import AGE_BANDS, Aggregates, Group, age_band
+from people.visits import Visits
 from structures import Gender
 from tests.results import passers_by, person, result, track, with_state
-from video.aggregates import AGE_BANDS, Aggregates, Group, age_band
-from video.visits import Visits
 
 
 class Hands:

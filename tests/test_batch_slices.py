@@ -12,11 +12,11 @@ from archive.films import Film, Report
 from archive.jobs import Outcome, Settings
 from archive.joining import concatenate
 from archive.slices import cut, index_film, read_frames
+from outputs.recording.sink import Recording
+from sources.open import open_source
 from structures import Frame, FrameResult
 from tests.clips import numbered, write_clip
 from tests.fakes import grey
-from video.recording import Recording
-from video.sources import open_source
 
 
 class Unheard:

@@ -5,8 +5,8 @@ import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training.batches import Loader, Plan
-from training.held_out import fold_rows, hold_out
+from training.fitting.batches import Loader, Plan
+from training.fitting.held_out import fold_rows, hold_out
 
 
 def plan(**changes):

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from benchmarks.training import main, noise, pipeline_rate
-from training.settings import Settings
+from training.fitting.settings import Settings
 
 SMALL = ["architecture=vggface", "width=0.01", "size=32", "age=expectation", "ethnicity=true"]
 

@@ -10,11 +10,11 @@ import cv2
 import pytest
 
 from errors import SourceLostError
+from sources.live import LiveOptions
+from sources.open import open_source
 from structures import SourceState
 from tests.clips import endless, number_of, numbered, opening, paced, problem_of
 from tests.fakes import HASTY, ScriptedCamera, grey, wait_for
-from video.live_feed import LiveOptions
-from video.sources import open_source
 
 opened = pytest.fixture(opening)
 
@@ -66,7 +66,7 @@ def test_a_camera_that_is_slow_to_start_is_waited_for(opened):
 
 
 def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
-    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
     camera = ScriptedCamera(numbered(5))
     source = opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False))
     with pytest.raises(SourceLostError, match="camera 0 stopped sending; check its power"):
@@ -75,7 +75,7 @@ def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
 
 
 def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
-    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
 
     def script():
         yield grey(0)
@@ -87,7 +87,7 @@ def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
 
 
 def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(monkeypatch, opened):
-    monkeypatch.setattr("video.camera.SILENCE_S", 0.05)
+    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
     plugs = [
         ScriptedCamera(paced(numbered(5))),
         ScriptedCamera([], opens=False),
@@ -147,7 +147,7 @@ def test_a_busy_camera_is_an_error_with_a_remedy():
 
 
 def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch):
-    monkeypatch.setattr("video.camera.OPEN_S", 0.05)
+    monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
     camera = ScriptedCamera([])
     assert "camera 0" in problem_of(0, open_camera=lambda index: camera)
     assert camera.released

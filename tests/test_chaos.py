@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from errors import SourceError
+from sources.chaos import Limits, open_chaos
+from sources.chaos_script import Script
+from sources.live import LiveOptions
+from sources.open import open_source
+from sources.reconnecting import Patience
 from structures import SourceState
 from tests.clips import level, number_of, numbered, write_clip
-from video.chaos import Limits, open_chaos
-from video.chaos_script import Script
-from video.live_feed import LiveOptions
-from video.reconnecting import Patience
-from video.sources import open_source
 
 HASTY = Patience(stale_s=0.1, silence_s=0.3, retry_s=0.02, retry_soon_s=0.05, retry_late_s=0.05)
 LIMITS = Limits(open_s=0.2, read_s=0.2)

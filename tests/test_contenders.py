@@ -7,7 +7,7 @@ import pytest
 from errors import WeightsError
 from structures import Estimates
 from tests.fakes import ConstantEstimator
-from training.contenders import architecture_of, ask, load, time_ms
+from training.judging.contenders import architecture_of, ask, load, time_ms
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 

@@ -1,8 +1,8 @@
 import pytest
 
-import devices
 from detectors import make_detector
-from devices import Way, first_that_works, ways
+from engines import choose as devices
+from engines.choose import Way, first_that_works, ways
 from errors import EngineError
 from estimators import make_estimator
 

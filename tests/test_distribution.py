@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from errors import SinkError
-from training.distribution import age_shares, draw, shares
 from training.labels import Face
+from training.preparing.distribution import age_shares, draw, shares
 
 
 def test_a_range_is_spread_over_its_years():

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from devices import Way
 from doctor import machine, main_report, media, models, network, run
 from doctor.__main__ import main as doctor_program
 from doctor.report import Check, Level, lines, of_error, ok, problem, tell, warning
+from engines.choose import Way
 from errors import SourceError, WeightsError
 from estimators.weights import read_manifest
+from sources.decoding import Video, open_video
 from structures import Frame
 from tests.clips import endless, numbered, write_clip
 from tests.fakes import ScriptedCamera, grey
-from video.decoding import Video, open_video
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "sample.mp4"
@@ -315,7 +315,7 @@ def test_each_camera_is_tried_and_only_the_one_asked_for_must_work(two_cameras):
 
 
 def test_a_camera_that_gives_no_picture_is_told(two_cameras, monkeypatch):
-    monkeypatch.setattr("video.camera.OPEN_S", 0.05)
+    monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
     found = list(media.cameras(0, lambda index: ScriptedCamera([]), *two_cameras))
     assert found[0].level == "problem" and "camera 0" in found[0].text
 

@@ -9,9 +9,9 @@ from tests import chip_sets
 from tests.test_prepare import utkface
 from training import embeddings, prepare
 from training.embeddings import write_embeddings
+from training.fitting.vectors import read_vectors
 from training.labels import read_table
 from training.train_heads import main as train_main
-from training.vectors import read_vectors
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -172,8 +172,8 @@ def embedded(data, tmp_path):
     ("vector", "network"), [("features", "modern"), ("embedding", "published")]
 )
 def test_heads_learn_and_become_an_onnx_file(vector, network, embedded, tmp_path, capsys):
-    from estimators.export import export
     from estimators.facenet import Heads
+    from training.tools.export import export
 
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector=vector, network=network))
@@ -211,7 +211,7 @@ def test_the_same_seed_gives_the_same_heads(embedded, tmp_path):
 
 
 def test_children_can_be_left_out_for_training(embedded):
-    from training.settings import Settings
+    from training.fitting.settings import Settings
     from training.train_heads import load_data, old_enough
 
     settings = Settings(

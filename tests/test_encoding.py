@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from outputs.recording.encoding import BY_LOAD, ColourConverter, Encoding, PresetChoice
+from outputs.recording.h264 import H264File
 from tests.recordings import grey, levels, shot, times_of
-from video.encoding import BY_LOAD, ColourConverter, Encoding, PresetChoice
-from video.h264 import H264File
 
 CALM, CROWDED = BY_LOAD
 

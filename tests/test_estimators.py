@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import estimators
-from devices import ON_CPU, Way
+from engines import running as engines
+from engines.choose import ON_CPU, Way
 from errors import EngineError, WeightsError
-from estimators import engines, make_estimator, weights
+from estimators import make_estimator, weights
 from estimators.age import AGE_CLASSES, decode_age
 from estimators.chip_estimator import ChipEstimator
-from estimators.export import export
-from estimators.manifest import update_manifest
+from training.tools.export import export
+from training.tools.manifest import update_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = weights.read_manifest()["models"]
@@ -160,7 +161,7 @@ def test_half_precision_moves_probabilities_by_little(architecture):
 
 def tensorflow_engine(chosen, **settings):
     pytest.importorskip("tensorflow")
-    from estimators.tensorflow_engine import TensorFlowEngine
+    from engines.tensorflow_engine import TensorFlowEngine
 
     return TensorFlowEngine(chosen, **settings)
 
@@ -397,8 +398,8 @@ def test_keras_models_that_are_none_of_ours_are_refused_by_tensorflow(tmp_path):
 @pytest.mark.slow
 def test_the_network_built_from_code_is_the_one_that_is_shipped():
     keras = pytest.importorskip("keras")
-    from estimators.heads import Heads
-    from estimators.mobilenetv2 import build
+    from estimators.networks.heads import Heads
+    from estimators.networks.mobilenetv2 import build
 
     shipped = keras.models.load_model(weights.WEIGHTS_DIR / "mobilenetv2_fairface.keras")
     built = build(Heads(age_blur=3))

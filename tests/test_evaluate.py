@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from estimators import make_estimator
-from training import contenders, evaluate
+from training import evaluate
+from training.judging import contenders
+from training.judging.report import style
 from training.labels import Face, write_table
-from training.report import style
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"

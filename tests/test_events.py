@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from errors import SinkError
+from outputs.jsonl import EventsWriter
+from people import table as people
+from people.records import Recorder, to_json
+from people.table import PeopleWriter, columns
 from structures import ATTRIBUTES, ETHNICITIES, Gender
 from tests.results import person, result, track
-from video import people
-from video.events import EventsWriter
-from video.people import PeopleWriter, columns
-from video.records import Recorder, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = "0123456789abcdef"

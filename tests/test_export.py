@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from errors import WeightsError
-from estimators import export, make_estimator, manifest, weights
-from estimators.manifest import Entry, check_entry, enter_model
+from estimators import make_estimator, weights
 from tests import chip_sets
+from training.tools import export, manifest
+from training.tools.manifest import Entry, check_entry, enter_model
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,8 +27,8 @@ def keras():
 @pytest.fixture
 def own(keras, tmp_path):
     """A tiny trained network with the record of its training."""
-    from estimators import vggface
-    from estimators.heads import Heads
+    from estimators.networks import vggface
+    from estimators.networks.heads import Heads
 
     keras.utils.set_random_seed(0)
     path = tmp_path / "run" / "mine.keras"
@@ -132,7 +133,7 @@ def test_a_network_is_installed_with_all_its_files_and_used(own, folder, keras, 
 @pytest.mark.parametrize("cheap", [True, False])
 def test_int8_is_kept_only_where_it_costs_little(own, tmp_path, monkeypatch, capsys, cheap):
     pytest.importorskip("onnxruntime.quantization")
-    from training import int8
+    from training.tools import int8
 
     chip_sets.write_set(tmp_path, "small", 16)
     monkeypatch.setattr(int8, "MOST_YEARS", 99 if cheap else -99)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SinkError
-from face_table import check_table, write_table
+from outputs.face_table import check_table, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["file", "face"]

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from detectors import make_detector
-from devices import Way
+from engines.choose import Way
+from engines.running import OnnxRuntimeEngine, OpenVinoEngine
+from engines.starting import compile_for_cpu, open_session
 from errors import WeightsError
-from estimators import facenet, facenet_convert, make_estimator
+from estimators import facenet, make_estimator
 from estimators.crops import align
 from estimators.embedders import FileEmbedder, make_embedder, scaled
-from estimators.engines import OnnxRuntimeEngine, OpenVinoEngine
 from estimators.facenet import FaceNetEngine, Heads, embedding_weights
-from estimators.frozen_graph import OnnxWriter, Translator
 from estimators.weights import find_weights, read_manifest
-from inference import compile_for_cpu, open_session
 from tests import facenets
 from training.chips import load_chips, shrink
+from training.tools import facenet_convert
+from training.tools.frozen_graph import OnnxWriter, Translator
 
 pytest.importorskip("onnx")
 
@@ -156,7 +157,7 @@ def test_a_network_for_chips_is_no_heads(network):
 
 
 def test_bfloat16_is_used_only_where_no_precision_is_asked_for(network, monkeypatch):
-    from estimators import engines
+    from engines import running as engines
 
     seen = []
     real = engines.compile_for_cpu

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import feature_table
 import predict
 from errors import SourceError
 from estimators.facenet import Heads
-from feature_table import read_features
+from program import feature_table
+from program.feature_table import read_features
 from tests import facenets
 
 pytest.importorskip("onnx")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from drawing.overlay import Overlay, track_colour
+from outputs.grid import GridSink, cells, fit
 from structures import Frame, FrameResult, SourceState, SourceStatus, Track, TrackState
 from tests.fakes import grey
-from video.grid import GridSink, cells, fit
-from video.overlay import Overlay, track_colour
 
 LOST = SourceStatus(SourceState.RECONNECTING, "it does not answer")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from errors import DatasetError
-from training.growing import GrowingArchive
+from training.preparing.growing import GrowingArchive
 
 MADE = {"size": 112, "pictures": "abc"}
 WORK = [

@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
+from engines.starting import compile_for_cpu, open_session, pieces, try_gpu
 from errors import EngineError
 from estimators import make_estimator
 from estimators.weights import WEIGHTS_DIR
-from inference import compile_for_cpu, open_session, pieces, try_gpu
 
 
 def test_ctrl_c_works_after_a_network_is_gone():

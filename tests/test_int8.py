@@ -3,9 +3,10 @@ import shutil
 import numpy as np
 import pytest
 
+from engines import running as engines
 from errors import WeightsError
-from estimators import engines, weights
-from training.int8 import main, quantize
+from estimators import weights
+from training.tools.int8 import main, quantize
 
 
 def chips(count, side):

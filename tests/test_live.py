@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from errors import SourceLostError
+from sources.addresses import escape_user
+from sources.live import LiveOptions
+from sources.open import open_source
 from tests.clips import number_of, numbered, opening, problem_of, write_clip
-from video.addresses import escape_user
-from video.live_feed import LiveOptions
-from video.sources import open_source
 
 opened = pytest.fixture(opening)
 

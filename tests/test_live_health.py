@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from sources.health import Health
+from sources.lateness import CatchUp, Lateness
+from sources.reconnecting import Backoff, Patience
 from structures import SourceState
 from tests.fakes import HASTY
-from video.health import Health
-from video.lateness import CatchUp, Lateness
-from video.reconnecting import Backoff, Patience
 
 
 def state(health, now_s):

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from errors import PasswordError, RefusedError, SourceError, SourceLostError
+from sources.live import LiveFeed, LiveOptions
+from sources.reconnecting import Picture
 from structures import SourceState
 from tests.clips import numbered
 from tests.fakes import HASTY, TAKEN, ScriptedConnections, grey, pause, wait_for
-from video.live_feed import LiveFeed, LiveOptions
-from video.reconnecting import Picture
 
 
 @pytest.fixture

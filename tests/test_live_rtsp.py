@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.latency import frame_age_s
 from errors import SourceError
+from sources.decoding import to_image
+from sources.live import LiveOptions
+from sources.open import open_source
 from structures import SourceState
 from tests.rtsp_camera import RtspCamera, missing
-from video.decoding import to_image
-from video.live_feed import LiveOptions
-from video.sources import open_source
 
 SECRET = "p@ss:w/rd"
 SAFETY_S = 20.0  # only ever reached by a test that fails
@@ -127,7 +127,7 @@ def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
         time.sleep(0.08)  # the camera sends one every 40 ms
         return to_image(picture)
 
-    monkeypatch.setattr("video.live.to_image", slowly)
+    monkeypatch.setattr("sources.network.to_image", slowly)
     source = opened(camera.address())
     ages = []
     for _ in range(60):

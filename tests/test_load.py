@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from load import LADDER, Effort, LoadControl
+from program.load import LADDER, Effort, LoadControl
 
 
 def levels(control: LoadControl, latencies_ms, start_s=0.0, fps=25.0) -> list[int]:

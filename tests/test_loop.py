@@ -3,17 +3,17 @@ import threading
 import numpy as np
 import pytest
 
+from drawing.overlay import Overlay
 from errors import SourceLostError
-from load import LoadControl
-from loop import Camera, Loop
-from pipeline import Pipeline
+from program.load import LoadControl
+from program.loop import Camera, Loop
+from program.pipeline import Pipeline
 from structures import Frame, SourceState, SourceStatus
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
+from threads import Crew
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
-from video.overlay import Overlay
-from video.threads import Crew
 
 LEFT, RIGHT = [40.0, 60.0, 140.0, 180.0], [300.0, 60.0, 400.0, 180.0]
 SIZE = (480, 270)

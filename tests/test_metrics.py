@@ -4,8 +4,7 @@ import pytest
 from estimators.age import AGE_CLASSES
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
-from training.labels import Face
-from training.metrics import (
+from training.judging.metrics import (
     age_classes,
     calibration_error,
     class_ratios,
@@ -17,6 +16,7 @@ from training.metrics import (
     weighted_auc,
     weighted_median,
 )
+from training.labels import Face
 
 
 def value(ratio):

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from errors import SinkError
+from outputs import mqtt
+from outputs.mqtt import MqttPublisher
+from people.records import Recorder, new_run
 from tests.results import passers_by, person, result, track, with_state
 from tests.test_records import check
-from video import mqtt
-from video.mqtt import MqttPublisher
-from video.records import Recorder, new_run
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_broker = pytest.mark.mqtt
@@ -203,8 +203,8 @@ DIE = """
 import sys
 sys.path.insert(0, ".")
 from tests.results import result
-from video.mqtt import MqttPublisher
-from video.records import Recorder, new_run
+from outputs.mqtt import MqttPublisher
+from people.records import Recorder, new_run
 sink = MqttPublisher(sys.argv[1], Recorder(run=new_run()))
 sink.write(None, result(0))
 sys.stdin.read()

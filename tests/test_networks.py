@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from errors import DatasetError, WeightsError
-from estimators.heads import AGE_HEADS, Heads
-from training.heads_fit import Data
-from training.networks import build_network, freeze, layers_of
-from training.settings import CONFIGS, Settings, read_settings
+from estimators.networks.heads import AGE_HEADS, Heads
+from training.fitting.heads_fit import Data
+from training.fitting.networks import build_network, freeze, layers_of
+from training.fitting.settings import CONFIGS, Settings, read_settings
 from training.train_heads import build
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.

@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from drawing.notices import headline
+from drawing.overlay import Overlay, draw_labels, label_lines, status_parts, track_colour
+from drawing.text import luminance, place_labels, plate, plate_size_wh, text_size, wrap
 from structures import (
     Frame,
     FrameResult,
@@ -14,9 +17,6 @@ from structures import (
     Track,
     TrackState,
 )
-from video.labels import luminance, place_labels, plate, plate_size_wh, text_size, wrap
-from video.notices import headline
-from video.overlay import Overlay, draw_labels, label_lines, status_parts, track_colour
 
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
 FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)

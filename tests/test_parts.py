@@ -6,6 +6,8 @@ import av
 import numpy as np
 import pytest
 
+from outputs.recording.parts import part_path
+from outputs.recording.sink import Recording
 from tests.recordings import (
     flashes_and_clicks,
     grey,
@@ -17,8 +19,6 @@ from tests.recordings import (
     shot,
     write_clicks,
 )
-from video.parts import part_path
-from video.recording import Recording
 
 
 def copied(film, path, **options):

@@ -4,8 +4,8 @@ import pytest
 
 from errors import DatasetError
 from tests.fakes import ScriptedDetector, grey
+from training.judging.photographs import cut_faces, read_labels
 from training.labels import Face
-from training.photographs import cut_faces, read_labels
 
 
 def put(folder, *names):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from errors import SourceError
+from sources.photographs import LARGEST_SIDE, load_picture
 from tests.clips import level, number_of, opening, problem_of
 from tests.fakes import grey
-from video.pictures import LARGEST_SIDE, load_picture
 
 opened = pytest.fixture(opening)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from load import Effort
-from pipeline import Pipeline, describe
+from program.load import Effort
+from program.pipeline import Pipeline, describe
 from structures import Detections, Estimates, Frame, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
 from tracking.places import FacePlaces

@@ -24,11 +24,20 @@ from estimators.crops import align
 from tests.fakes import ScriptedDetector
 from tests.scenes import changed, scene
 from training.chips import load_chips
-from training.cutting import DAMAGED, NO_FACE, SEVERAL, Cut, Cutter, cut_all, is_whole, with_margin
-from training.growing import GrowingArchive
 from training.labels import read_table
 from training.prepare import main, parse_arguments, settings_of
-from training.preparing import chip_names, plan
+from training.preparing.cutting import (
+    DAMAGED,
+    NO_FACE,
+    SEVERAL,
+    Cut,
+    Cutter,
+    cut_all,
+    is_whole,
+    with_margin,
+)
+from training.preparing.growing import GrowingArchive
+from training.preparing.steps import chip_names, plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"

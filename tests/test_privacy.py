@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from drawing.hiding import CELLS, HIDING, MARGIN, hide, hide_faces
 from structures import Frame
-from video.privacy import CELLS, HIDING, MARGIN, hide, hide_faces
 
 
 def noise(width=200, height=120):

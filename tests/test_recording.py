@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from errors import SinkError
+from files import check_writable, refuse_overwriting, sink_error
+from outputs.recording.sink import Recording
 from structures import Frame, FrameResult
 from tests.recordings import grey, level, names, read, record, shot, times_of, uneven_times
-from video.outputs import check_writable, refuse_overwriting, sink_error
-from video.recording import Recording
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

@@ -5,9 +5,9 @@ import jsonschema
 import numpy as np
 import pytest
 
+from people.records import Recorder, new_run, to_json
 from structures import ATTRIBUTES, Frame, FrameResult
 from tests.results import PICTURE, passers_by, person, result, track, with_state
-from video.records import Recorder, new_run, to_json
 
 SCHEMA = json.loads(
     (Path(__file__).resolve().parent.parent / "docs" / "events.schema.json").read_text()

@@ -6,18 +6,18 @@ import pytest
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
 from tests.fakes import ConstantEstimator
-from training import report
-from training.contenders import Contender
+from training.judging import report
+from training.judging.contenders import Contender
+from training.judging.photographs import Examples
+from training.judging.report import style
+from training.judging.report.ages import _slope_error
+from training.judging.report.card import model_card
+from training.judging.report.faces import grids, showcase
+from training.judging.report.models import figures
+from training.judging.report.tables import short_table
+from training.judging.results import judge
+from training.judging.scores import groups_of
 from training.labels import Face
-from training.photographs import Examples
-from training.report import style
-from training.report.ages import _slope_error
-from training.report.card import model_card
-from training.report.faces import grids, showcase
-from training.report.models import figures
-from training.report.tables import short_table
-from training.results import judge
-from training.scores import groups_of
 
 
 def result_of(some, model="net", name="set test", told=None, schemes=(7,), missed=None):

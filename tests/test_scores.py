@@ -5,9 +5,9 @@ import pytest
 
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
+from training.judging.metrics import Ratio
+from training.judging.scores import FEW, groups_of, measure, ratio_scores
 from training.labels import Face
-from training.metrics import Ratio
-from training.scores import FEW, groups_of, measure, ratio_scores
 
 
 def share_scores(right, people, resamples=2000):

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import stream
-import stream_sources
+from program import stream_sources
 from tests.fakes import ConstantEstimator, ScriptedDetector
 from tests.test_mqtt import Broker, Listener
 from tests.test_webhook import Server

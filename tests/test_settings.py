@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from errors import DatasetError
-from training.settings import CONFIGS, Settings, read_settings, settings_table, to_toml
+from training.fitting.settings import CONFIGS, Settings, read_settings, settings_table, to_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 

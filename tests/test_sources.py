@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sources.open import open_source
 from tests.clips import (
     endless,
     level,
@@ -22,7 +23,6 @@ from tests.clips import (
     write_sound,
 )
 from tests.fakes import ScriptedCamera, grey
-from video.sources import open_source
 
 opened = pytest.fixture(opening)
 

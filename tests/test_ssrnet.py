@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from errors import DatasetError
-from training.augmentation import augment
 from training.chips import join, load_chips, shrink
+from training.fitting.augmentation import augment
 from training.labels import age_interval
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -19,7 +19,7 @@ def keras():
 
 @pytest.fixture(scope="module")
 def model(keras):
-    from estimators import ssrnet
+    from estimators.networks import ssrnet
 
     keras.utils.set_random_seed(3)
     return ssrnet.build(**SMALL)
@@ -34,7 +34,7 @@ def answers(model, chips):
 
 
 def test_the_default_has_the_published_size(keras):
-    from estimators import ssrnet
+    from estimators.networks import ssrnet
 
     assert 40_000 < ssrnet.build().count_params() < 50_000
     assert ssrnet.build(**ssrnet.WIDE).count_params() < 200_000
@@ -59,7 +59,7 @@ def test_a_batch_equals_one_by_one(model):
 
 
 def test_stages_refine_the_value_as_in_a_sum_by_hand(keras):
-    from estimators.ssrnet import soft_stagewise_regression
+    from estimators.networks.ssrnet import soft_stagewise_regression
 
     rows = [
         # p, eta, delta of three stages with bins 0, 1, 2
@@ -79,7 +79,7 @@ def test_stages_refine_the_value_as_in_a_sum_by_hand(keras):
 
 
 def test_certain_stages_without_shift_spell_the_age_in_base_three(keras):
-    from estimators.ssrnet import soft_stagewise_regression
+    from estimators.networks.ssrnet import soft_stagewise_regression
 
     digits = (2, 0, 1)
     zero = keras.ops.zeros((1, 1))
@@ -98,7 +98,7 @@ def test_a_saved_network_answers_as_before(model, keras, tmp_path):
 
 @pytest.mark.parametrize("filters", [(32, 32, 32), (32, 32, 32, 31), (0, 8, 8, 8)])
 def test_odd_widths_are_refused(keras, filters):
-    from estimators import ssrnet
+    from estimators.networks import ssrnet
 
     with pytest.raises(ValueError, match="four positive even filters, got"):
         ssrnet.build(filters=filters)
@@ -163,8 +163,8 @@ def test_both_real_sets_are_read_with_their_labels(data_dir):
 
 
 def test_other_heads_than_its_own_are_refused(keras):
-    from estimators import ssrnet
-    from estimators.heads import Heads
+    from estimators.networks import ssrnet
+    from estimators.networks.heads import Heads
 
     with pytest.raises(ValueError, match="age by ssr and gender only, got"):
         ssrnet.build(Heads(ethnicity=False))

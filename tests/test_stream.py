@@ -11,10 +11,9 @@ import av
 import pytest
 
 import stream
-import stream_sinks
-import stream_sources
 from errors import SinkError, SourceError
-from stream_options import parse_arguments
+from program import stream_sinks, stream_sources
+from program.stream_options import parse_arguments
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from tests.recordings import write_clicks
 
@@ -76,7 +75,7 @@ def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
         (["--src", "sample", "--people", "{tmp}/nowhere/out.csv"], "nowhere"),
         (["--src", "sample", "--weights", "nonsense"], "mobilenetv2_fairface"),
         (["--src", "sample", "--weights", "{tmp}/text.onnx"], "text.onnx"),
-        (["--src", "sample", "--weights", "{tmp}/model.keras"], "estimators.export"),
+        (["--src", "sample", "--weights", "{tmp}/model.keras"], "training.tools.export"),
         (["--src", "sample", "--detect-every", "0"], "got '0'"),
         (["--src", "sample", "--threads", "0"], "got '0'"),
         (["--src", "sample", "--max-latency", "0"], "got '0'"),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import tally
+from program import tally
+from program.tally import Tally
 from structures import Frame, Track, TrackState
-from tally import Tally
 
 
 def frame(index, epoch=0):

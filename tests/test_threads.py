@@ -6,7 +6,14 @@ import threading
 
 import pytest
 
-from video.threads import LoopThread, Newest, ReadAhead, WriterThread, call_with_deadline, readers
+from threads import (
+    LoopThread,
+    Newest,
+    ReadAhead,
+    WriterThread,
+    call_with_deadline,
+    readers,
+)
 
 SAFETY_S = 10.0  # only ever reached by a test that fails
 

@@ -16,10 +16,10 @@ import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training import held_out, teacher
-from training.checkpoint import Progress
-from training.schedule import factor, rate
-from training.settings import Settings, read_settings
+from training.fitting import held_out, teacher
+from training.fitting.checkpoint import Progress
+from training.fitting.schedule import factor, rate
+from training.fitting.settings import Settings, read_settings
 from training.train import main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -332,7 +332,7 @@ def test_the_events_are_read_by_tensorflow(tmp_path):
     tf = pytest.importorskip("tensorflow")
     from tensorflow.core.util import event_pb2
 
-    from training.events import write_events
+    from training.fitting.events import write_events
 
     path = tmp_path / "events.out.tfevents.1.run"
     history = [{"epoch": e, "minutes": e / 2, "loss": 3.5 / e, "rate": 1e-3} for e in (1, 300)]

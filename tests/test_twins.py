@@ -7,11 +7,18 @@ import pytest
 
 from errors import DatasetError
 from tests.scenes import changed, scene
-from training.cutting import encode
-from training.growing import GrowingArchive
 from training.labels import Face, read_table
-from training.splits import assign, components, grouped, report, settle
-from training.twins import NEAR, find_twins, frequencies, frequencies_of, hashes, near
+from training.preparing.cutting import encode
+from training.preparing.growing import GrowingArchive
+from training.preparing.splits import assign, components, grouped, report, settle
+from training.preparing.twins import (
+    NEAR,
+    find_twins,
+    frequencies,
+    frequencies_of,
+    hashes,
+    near,
+)
 
 
 def values(pictures):

@@ -25,8 +25,8 @@ from tests.web_parts import (
     write,
 )
 from web.board import Board
+from web.jpeg import LONGEST_SIDE, Pictures, shrunk
 from web.metrics import family
-from web.pictures import LONGEST_SIDE, Pictures, shrunk
 
 TOKEN = "a secret of the test"
 PATHS = (

@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
+from people.census import BANDS, GENDERS, TABLE_ROWS, Census, Timeline
 from structures import Gender
 from tests.web_parts import person, result
-from web.census import BANDS, GENDERS, TABLE_ROWS, Census, Timeline
 from web.state import concealed, grouped
 
 NOON = time.mktime((2026, 3, 10, 12, 0, 0, 0, 0, -1))

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from errors import SinkError
+from outputs import webhook
+from outputs.webhook import Webhook
+from people.records import Recorder, new_run
 from tests.results import passers_by, person, result, track
 from tests.test_records import check
-from video import webhook
-from video.records import Recorder, new_run
-from video.webhook import Webhook
 
 
 class Server:

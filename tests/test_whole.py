@@ -8,8 +8,7 @@ import psutil
 import pytest
 
 import stream
-import stream_sinks
-import stream_sources
+from program import stream_sinks, stream_sources
 from tracking.boxes import iou_matrix
 
 pytestmark = pytest.mark.slow

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from files import write_whole
+from outputs.pacing import Pacer
+from outputs.window import DisplayProbe, Window
 from structures import Frame, FrameResult
-from video.outputs import write_whole
-from video.pacing import Pacer
-from video.window import DisplayProbe, Window
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform.startswith("linux")
@@ -91,7 +91,7 @@ def test_a_window_that_never_opened_closes_quietly_and_wants_pictures():
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from video.outputs import write_whole
+from files import write_whole
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_whole(Path(sys.argv[1]), bytes(2000))
@@ -120,7 +120,7 @@ def test_a_file_written_whole_replaces_what_there_was(tmp_path):
 
 PLAY = """
 import sys
-from video.window import Window
+from outputs.window import Window
 import numpy as np
 from structures import Frame, FrameResult
 tell = lambda text: print(text, flush=True)
@@ -137,8 +137,8 @@ window.close()
 """
 
 BESIDE_PYAV = """
-from video.recording import Recording
-from video.window import Window
+from outputs.recording.sink import Recording
+from outputs.window import Window
 import numpy as np
 from structures import Frame, FrameResult
 image = np.zeros((90, 160, 3), np.uint8)

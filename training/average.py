@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import StreamError, WeightsError
-from options import OneLineParser
+from program.options import OneLineParser
 from training.files import writing
 
 
@@ -33,7 +33,7 @@ def average(sources: Sequence[Path], target: Path) -> None:
         WeightsError: one of them cannot be read, or they are built differently.
         SinkError: the file cannot be written.
     """
-    from estimators.backbones import load_keras
+    from estimators.networks.backbones import load_keras
 
     models = [load_keras(source) for source in sources]
     names = [[(weight.path, tuple(weight.shape)) for weight in m.weights] for m in models]

@@ -31,7 +31,7 @@ from scipy.ndimage import gaussian_filter1d
 from errors import StreamError, WeightsError
 from structures import AGE_BINS
 from training.chips import Chips, join, load_chips, years_outside
-from training.held_out import predict
+from training.fitting.held_out import predict
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
 BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over

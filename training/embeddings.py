@@ -4,9 +4,9 @@
     python -m training.embeddings fairface --data DIR --out DIR --embedder dlib --views 1
 
 DIR of --data holds NAME.tar and NAME.csv, as `python -m training.prepare` makes them. The
-files go to OUT/NAME.embeddings/; `training.vectors` says what stands in them. An interrupted
-run goes on where it was when the same command is given again. Embeddings tell people apart:
-treat the files as the pictures themselves.
+files go to OUT/NAME.embeddings/; `training.fitting.vectors` says what stands in them. An
+interrupted run goes on where it was when the same command is given again. Embeddings tell
+people apart: treat the files as the pictures themselves.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tqdm import tqdm
 from errors import DatasetError, StreamError
 from estimators.embedders import SCALINGS, Embedder, make_embedder
 from estimators.weights import file_sha256
-from options import OneLineParser, number
-from training.augmentation import augment
+from program.options import OneLineParser, number
 from training.chips import Chips, load_chips, shrink
+from training.fitting.augmentation import augment
+from training.fitting.record import write_record
+from training.fitting.vectors import Half, folder_of, part_paths, read_record, write_part
 from training.labels import read_table
-from training.record import write_record
-from training.vectors import Half, folder_of, part_paths, read_record, write_part
 
 PART_FACES = 1024
 _BATCH = 16

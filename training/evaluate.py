@@ -24,19 +24,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from detectors import DETECTORS, make_detector
-from devices import DEVICES, ENGINES, PRECISIONS
+from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import StreamError
 from estimators import ARCHITECTURES
 from estimators.age import AGE_CLASSES
-from options import OneLineParser, number
-from training import report
+from files import check_writable
+from program.options import OneLineParser, number
 from training.chips import load_chips
-from training.contenders import BATCHES, Contender, ask, load, time_ms
+from training.judging import report
+from training.judging.contenders import BATCHES, Contender, ask, load, time_ms
+from training.judging.photographs import NAMES, Examples, cut_faces, read_labels
+from training.judging.results import Result, judge, make_folder, metrics_json, predictions, save
+from training.judging.scores import Group, groups_of
 from training.labels import read_table
-from training.photographs import NAMES, Examples, cut_faces, read_labels
-from training.results import Result, judge, make_folder, metrics_json, predictions, save
-from training.scores import Group, groups_of
-from video.outputs import check_writable
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def load_networks(options: argparse.Namespace) -> list[Contender]:
-    """The networks that `options` name.
+    """The networks that `program.options` name.
 
     Raises:
         WeightsError: one is unknown, missing or damaged, or there are several for one card.

@@ -15,11 +15,11 @@ from typing import Any
 from detectors import DETECTORS
 from errors import StreamError
 from estimators.embedders import make_embedder
-from options import OneLineParser, attribute_list, number
-from training.cutting import CANONICAL_MARGIN, Cut
+from program.options import OneLineParser, attribute_list, number
 from training.datasets import DATASETS
 from training.embeddings import write_embeddings
-from training.preparing import Settings, prepare
+from training.preparing.cutting import CANONICAL_MARGIN, Cut
+from training.preparing.steps import Settings, prepare
 
 EPILOG = """\
 Ctrl-C stops; the same command goes on where it was.

@@ -20,18 +20,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engines.starting import start_tensorflow
 from errors import DatasetError, EngineError, SinkError, StreamError
-from inference import start_tensorflow
-from options import OneLineParser
-from training.batches import Plan
-from training.checkpoint import Progress, read_progress
-from training.data import Data, load_data
+from program.options import OneLineParser
 from training.files import writing
-from training.fit import Fit, Job
-from training.held_out import Rows, fold_rows, hold_out
-from training.record import finish, settings_of, summarize
-from training.settings import Settings, read_settings, settings_table, to_toml
-from training.targets import make_targets
+from training.fitting.batches import Plan
+from training.fitting.checkpoint import Progress, read_progress
+from training.fitting.data import Data, load_data
+from training.fitting.fit import Fit, Job
+from training.fitting.held_out import Rows, fold_rows, hold_out
+from training.fitting.record import finish, settings_of, summarize
+from training.fitting.settings import Settings, read_settings, settings_table, to_toml
+from training.fitting.targets import make_targets
 
 INTERRUPTED = 130
 # What may change when a run goes on: neither weights nor order depend on it.
@@ -127,7 +127,7 @@ def train(
     """
     import keras
 
-    from training.networks import build_network
+    from training.fitting.networks import build_network
 
     learnt, held_out = rows
     if len(learnt) < settings.batch:

@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from engines.starting import start_tensorflow
 from errors import DatasetError, StreamError
-from estimators.facenet_heads import build_modern, build_published
-from inference import start_tensorflow
-from options import OneLineParser
+from estimators.networks.facenet_heads import build_modern, build_published
+from program.options import OneLineParser
 from training.chips import Chips, join
-from training.heads_fit import Data, Fit, predict
-from training.held_out import Rows, hold_out, metrics, spread_scale
-from training.record import counts, settings_of, versions, write_record
-from training.settings import Settings, read_settings
-from training.vectors import read_record, read_vectors
+from training.fitting.heads_fit import Data, Fit, predict
+from training.fitting.held_out import Rows, hold_out, metrics, spread_scale
+from training.fitting.record import counts, settings_of, versions, write_record
+from training.fitting.settings import Settings, read_settings
+from training.fitting.vectors import read_record, read_vectors
 
 _INTERRUPTED = 130
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from people.census import Census, Summary
 from structures import FrameResult, Image, SourceState
-from web.census import Census, Summary
 
 _PICTURES_WHILE_WAITING_S = 0.5  # how often a picture without a new frame is passed on
 _LINGER_S = 3.0  # pictures are drawn for so long after a still, in case another is asked for

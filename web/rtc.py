@@ -12,7 +12,7 @@ import numpy as np
 from aiohttp import web
 
 from web.board import Board
-from web.pictures import Pictures, shrunk
+from web.jpeg import Pictures, shrunk
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from aiohttp import web
 
+from people.records import Recorder, to_json
 from structures import FrameResult
-from video.records import Recorder, to_json
 from web.access import Access, add_headers
 from web.board import Board
+from web.jpeg import Pictures
 from web.metrics import CONTENT_TYPE, metrics_text
-from web.pictures import Pictures
 from web.rtc import Calls
 from web.state import Facts, page_state, problem
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from people.census import BANDS, GENDERS, Counts, Person, Summary
 from structures import ETHNICITIES, SourceState
 from web.board import Board, Posted
-from web.census import BANDS, GENDERS, Counts, Person, Summary
 
 SMALLEST_GROUP = 5
 SILENT_S = 10.0  # a frame loop that is not heard of for so long is stuck, or paused

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from errors import SinkError
+from people.records import Recorder, new_run
 from structures import ATTRIBUTES, FrameResult, Image
-from video.records import Recorder, new_run
-from video.threads import LoopThread
+from threads import LoopThread
 from web import rtc
 from web.access import LOCAL_NAMES, SHORTEST_TOKEN, Access
 from web.address import is_loopback, listen, look_up, page_address, parse_address
@@ -33,7 +33,7 @@ class WebView:
         token: who knows it may use the page; needed unless only this machine reaches it.
         title: what to call the run; holds no secrets.
         anonymous: aggregates only: no pictures, no persons, no groups of fewer than five.
-        run: name of the run in /events, see `video.records.new_run`; empty = a new one.
+        run: name of the run in /events, see `people.records.new_run`; empty = a new one.
         estimates: gives the estimates made and saved so far, for the metrics; called in
             the server's thread.
 
@@ -90,7 +90,7 @@ class WebView:
         return self._closed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Leave one frame for the server. See `video.Sink.write`.
+        """Leave one frame for the server. See `outputs.Sink.write`.
 
         Args:
             picture: (H, W, 3) uint8 BGR, must not be changed afterwards; None where
@@ -100,7 +100,7 @@ class WebView:
         self._board.post(self._shown(picture), result, new_frame=True)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Leave the new status for the server. See `video.Sink.refresh`."""
+        """Leave the new status for the server. See `outputs.Sink.refresh`."""
         self._board.post(self._shown(picture), result, new_frame=False)
 
     def _shown(self, picture: Image | None) -> Image | None:

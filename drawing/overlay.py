@@ -1,0 +1,278 @@
+"""What is drawn over a frame: a box and a label for each face, and a status line."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from drawing.notices import dim, draw_notice, headline
+from drawing.text import (
+    Colour,
+    draw_plate,
+    paste,
+    place_labels,
+    plate,
+    plate_size_wh,
+    text_size,
+    wrap,
+)
+from structures import (
+    ATTRIBUTES,
+    ETHNICITIES,
+    Float32,
+    Frame,
+    FrameResult,
+    Gender,
+    Image,
+    Smoothed,
+    SourceState,
+    SourceStatus,
+    Track,
+    TrackState,
+)
+
+# BGR; as far apart in CIELAB as twelve colours can be that are light enough for dark text
+# (L* 60..90), 43 units between the closest two.
+_PALETTE: tuple[Colour, ...] = (
+    (105, 225, 0), (15, 105, 240), (255, 240, 0), (255, 120, 165),
+    (60, 240, 195), (195, 75, 255), (225, 150, 60), (120, 90, 255),
+    (240, 180, 255), (0, 150, 180), (135, 180, 255), (105, 165, 105),
+)  # fmt: skip
+_HALO: Colour = (24, 24, 24)  # under every line: shows on white and on its own colour
+_STATUS: Colour = (40, 40, 40)
+_EMPTY: Colour = (110, 100, 95)  # before the first picture; is dimmed
+_SPACE = "   "  # between the parts of the status line
+
+
+def track_colour(track_id: int) -> Colour:
+    """Return the BGR colour of a track, the same for an id always; the twelfth next has it too."""
+    return _PALETTE[track_id % len(_PALETTE)]
+
+
+def _dashes(x1: int, y1: int, x2: int, y2: int, length: int) -> list[np.ndarray]:
+    """Return the dashes of a rectangle's outline as (2, 2) int32 segments, equal gaps between."""
+    segments = []
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)], np.float64)
+    for start, end in pairwise(corners):
+        count = max(1, round(float(np.abs(end - start).sum()) / (2 * length)))
+        ends = start + np.arange(2 * count)[:, None] / (2 * count - 1) * (end - start)
+        segments += list(np.rint(ends).astype(np.int32).reshape(count, 2, 2))
+    return segments
+
+
+def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -> None:
+    """Draw one outline onto `image` (changed in place).
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        box: (4,) xyxy pixels; may leave the picture.
+        colour: BGR.
+        dashed: thinner and dashed instead.
+    """
+    height, width = image.shape[:2]
+    size = text_size((width, height))
+    # Further out nothing shows, and OpenCV's integers would overflow.
+    x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, -width - height, 2 * (width + height))))
+    line = max(1, size // 10) if dashed else max(2, size // 7)
+    for tint, thick in ((_HALO, line + 2 * max(1, size // 20)), (colour, line)):
+        if dashed:
+            # Straight segments need no anti-aliasing, and are three times as quick without.
+            dashes = _dashes(x1, y1, x2, y2, max(3, size // 2))
+            cv2.polylines(image, dashes, isClosed=False, color=tint, thickness=thick)
+        else:
+            cv2.rectangle(image, (x1, y1), (x2, y2), tint, thick)
+
+
+def _in_view(box: Float32, image: Image) -> bool:
+    """Whether any of `box` lies in the picture; boxes that are not finite do not."""
+    height, width = image.shape[:2]
+    finite = bool(np.isfinite(box).all())
+    return finite and bool(box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0)
+
+
+def draw_labels(
+    image: Image,
+    boxes: Float32,
+    texts: Sequence[Sequence[str]],
+    colours: Sequence[Colour],
+    dashed: Sequence[bool] | None = None,
+    status: Sequence[str] = (),
+) -> None:
+    """Draw labelled boxes onto `image`, which is changed in place.
+
+    Labels stay inside the picture and off each other where there is room; a box that
+    lies wholly outside is left out with its label.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, writable.
+        boxes: (N, 4) float32 xyxy pixels.
+        texts: N labels of any number of lines; an empty one draws the box only.
+        colours: N, BGR.
+        dashed: N, or None for solid boxes.
+        status: lines for the upper left corner; none = nothing.
+    """
+    seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
+    for i in seen:
+        draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
+    told = [i for i in seen if texts[i]]
+    size_wh = image.shape[1], image.shape[0]
+    size = text_size(size_wh)
+    plates = [plate(tuple(texts[i]), size, colours[i]) for i in told]
+    sizes = [(label.shape[1], label.shape[0]) for label in plates]
+    taken = [(0, 0, *plate_size_wh(status, size))] if status else []
+    corners = place_labels(boxes[told], sizes, size_wh, taken, max(1, size // 7))
+    for label, (x, y) in zip(plates, corners, strict=True):
+        paste(image, label, x, y)
+    _paste_status(image, status)
+
+
+def _paste_status(image: Image, lines: Sequence[str]) -> None:
+    """Paste the status line into its corner; no lines = nothing."""
+    if lines:  # not `plate`: it is another one in every frame
+        size = text_size((image.shape[1], image.shape[0]))
+        paste(image, draw_plate(lines, size, _STATUS), 0, 0)
+
+
+def label_lines(
+    person: Smoothed | None,
+    name: str = "",
+    short: bool = False,
+    attributes: Collection[str] = ATTRIBUTES,
+) -> list[str]:
+    """Say what is known of a person, e.g. ["#3 female 34 ±4", "Asian 71 %"].
+
+    Args:
+        person: None before the first estimate.
+        name: put in front, such as "#3".
+        short: one letter for the gender and no spread, for small pictures.
+        attributes: which of `structures.ATTRIBUTES` to tell.
+
+    Returns:
+        No lines where nothing is known.
+    """
+    words = [name] if name else []
+    if person is not None and "gender" in attributes:
+        words.append(_gender_word(person.gender, short))
+    if person is not None and "age" in attributes:
+        words.append(f"{person.age_years:.0f}")
+        if not short:
+            words.append(f"±{max(1, round(person.age_uncertainty_years))}")
+    lines = [" ".join(words)] if words else []
+    if person is not None and person.ethnicity_probs is not None and "ethnicity" in attributes:
+        top = int(np.argmax(person.ethnicity_probs))
+        lines.append(f"{ETHNICITIES[top]} {100 * person.ethnicity_probs[top]:.0f} %")
+    return lines
+
+
+def _gender_word(gender: Gender, short: bool) -> str:
+    if gender is Gender.UNSURE:
+        return "?"
+    return gender.value[0].upper() if short else gender.value
+
+
+def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
+    """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
+
+    Of a source that gives no picture, what is still true: its name and the last picture's time.
+
+    Args:
+        result: of the frame shown.
+        people: faces shown.
+        latency_ms: the frame's age, None for stored media.
+    """
+    name = [result.camera] if result.camera else []
+    clock = _clock(result.frame.time_s)
+    match result.status.state:
+        case SourceState.CONNECTING:
+            return []
+        case SourceState.STALLED | SourceState.RECONNECTING | SourceState.FAILED:
+            return [*name, clock]
+    parts = [*name, f"{result.fps:.1f} fps"] if result.fps > 0 else name
+    parts += [f"{people} face{'s' * (people != 1)}", clock]
+    if latency_ms is not None:
+        parts.append(f"{latency_ms:.0f} ms" if latency_ms < 1000 else f"{latency_ms / 1e3:.1f} s")
+    if result.dropped:
+        parts.append(f"{result.dropped} dropped")
+    return [*parts, result.load] if result.load else parts
+
+
+def _clock(time_s: float) -> str:
+    """E.g. "0:12", "1:02:05"."""
+    minutes, seconds = divmod(int(max(time_s, 0)), 60)
+    hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
+    return f"{hours}:{seconds:02}"
+
+
+class Overlay:
+    """Draws results over their frames.
+
+    Args:
+        status: whether to draw the status line too.
+        attributes: which of `structures.ATTRIBUTES` to tell.
+        anonymous: draw neither boxes nor labels.
+        clock: what `Frame.arrived_s` was read from.
+    """
+
+    def __init__(
+        self,
+        status: bool = True,
+        attributes: Collection[str] = ATTRIBUTES,
+        *,
+        anonymous: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._status = status
+        self._attributes = attributes
+        self._anonymous = anonymous
+        self._now_s = clock
+
+    def draw(self, result: FrameResult) -> Image:
+        """Return a new picture, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
+
+        Confirmed tracks only; one that was not seen in this frame is dashed. Labels are
+        shortened where the long form would fill half of the picture's width. Where the
+        source gives no picture, all that is dimmed and a notice says why.
+        """
+        image = result.frame.image.copy()
+        latency_ms = result.latency_ms(self._now_s())
+        confirmed = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
+        tracks = [] if self._anonymous else confirmed
+        parts = status_parts(result, len(confirmed), latency_ms) if self._status else []
+        size_wh = result.frame.size_wh
+        status = wrap(parts, text_size(size_wh), size_wh[0], _SPACE)
+        is_live = result.status.state is SourceState.LIVE
+        draw_labels(
+            image,
+            np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
+            [self._lines(t, result) for t in tracks],
+            [track_colour(t.track_id) for t in tracks],
+            [t.time_since_update > 0 for t in tracks],
+            status if is_live else (),
+        )
+        if not is_live:
+            dim(image)
+            _paste_status(image, status)
+            age_s = None if latency_ms is None else latency_ms / 1e3
+            draw_notice(image, headline(result.status, age_s, result.camera), result.status)
+        return image
+
+    def placeholder(self, size_wh: tuple[int, int], camera: str, status: SourceStatus) -> Image:
+        """Return what is shown of a source before its first frame, (H, W, 3) uint8 BGR.
+
+        Args:
+            size_wh: width and height, pixels.
+            camera: which source it is; without secrets.
+            status: not `LIVE`.
+        """
+        blank = np.full((size_wh[1], size_wh[0], 3), _EMPTY, np.uint8)
+        return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
+
+    def _lines(self, track: Track, result: FrameResult) -> list[str]:
+        person, name = result.people.get(track.track_id), f"#{track.track_id}"
+        size_wh = result.frame.size_wh
+        lines = label_lines(person, name, attributes=self._attributes)
+        if 2 * plate_size_wh(lines, text_size(size_wh))[0] > size_wh[0]:
+            return label_lines(person, name, short=True, attributes=self._attributes)
+        return lines

@@ -1,0 +1,119 @@
+"""Keras models on TensorFlow: what keeps a GPU busy.
+
+One graph serves every batch size (the batch is left free, so nothing is traced twice).
+On a GPU batches are filled up to a few lengths, because cuDNN chooses its algorithms
+anew for each; chips go there as bytes and become numbers there.
+"""
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+
+from engines.running import Outputs, Pending, chip_side, join
+from engines.starting import pieces, start_tensorflow, try_gpu
+from errors import EngineError, WeightsError
+from estimators.weights import Weights
+from structures import Image
+
+log = logging.getLogger(__name__)
+_WARM_UP_S = 3.0  # at most, for the batches of up to:
+_WARM_UP_CHIPS = 64
+
+
+class TensorFlowEngine:
+    """The network as a Keras model on TensorFlow, on the CPU or a GPU."""
+
+    name = "tensorflow"
+
+    def __init__(
+        self,
+        weights: Weights,
+        threads: int = 0,
+        device: str = "cpu",
+        precision: str = "float32",
+        pad: bool | None = None,
+    ) -> None:
+        """Load the model; TensorFlow's import takes seconds.
+
+        Args:
+            weights: must have a .keras file.
+            threads: on the CPU, 0 = as many as there are cores.
+            device: "cpu" or "gpu".
+            precision: "float32", or "float16" for the maps, see `halve`.
+            pad: whether batches are filled up, see `engines.starting.pieces`; None = on GPUs.
+
+        Raises:
+            EngineError: the GPU cannot be used, or Keras runs on something else.
+            WeightsError: the file is missing, damaged or not a Keras model.
+        """
+        path = weights.path("keras")
+        self._tf = tf = start_tensorflow(threads, device)
+        self.device, self.precision = device, precision
+        self._place = f"/{device}:0"
+        self._pad = device == "gpu" if pad is None else pad
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            raise EngineError(
+                f"engine tensorflow: Keras runs on {keras.backend.backend()}; "
+                "set KERAS_BACKEND=tensorflow or use another --engine"
+            )
+        with tf.device(self._place):
+            try:
+                model = keras.models.load_model(path, compile=False)
+            except (ValueError, OSError, TypeError, KeyError) as error:
+                raise WeightsError(f"{path} is not a Keras model that can be loaded") from error
+        inputs = getattr(model, "inputs", None) or ()  # a Sequential model may have none yet
+        self.input_size = side = chip_side([tuple(node.shape) for node in inputs], path)
+        if not isinstance(getattr(model, "output", None), dict):
+            raise WeightsError(f"{path}: want outputs with names, as the models here have")
+        if precision != "float32":
+            halve(model)
+
+        def forward(chips: Any) -> dict[str, Any]:
+            outputs = model(tf.cast(chips, tf.float32), training=False)
+            return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+
+        self._forward = tf.function(forward, [tf.TensorSpec([None, side, side, 3], tf.uint8)])
+        if device == "gpu":
+            try_gpu(self.name, self._warm_up)
+
+    def submit(self, chips: Image) -> Pending:
+        """See `Engine`; all pieces of a large batch are on their way before one is awaited."""
+        parts = pieces(chips) if self._pad else [(chips, len(chips))]
+        with self._tf.device(self._place):
+            started = [(self._forward(piece), rows) for piece, rows in parts]
+
+        def collect() -> Outputs:
+            arrays = [({k: np.asarray(v) for k, v in out.items()}, n) for out, n in started]
+            return join(arrays)
+
+        return collect
+
+    def _warm_up(self) -> None:
+        """Run the batch lengths that are likely, smallest first, for a bounded time."""
+        end, chips = time.monotonic() + _WARM_UP_S, 1
+        while chips <= _WARM_UP_CHIPS and time.monotonic() < end:
+            self.submit(np.zeros((chips, self.input_size, self.input_size, 3), np.uint8))()
+            chips *= 2
+
+
+def halve(model: Any) -> None:
+    """Let a Keras model compute its maps in float16, in place.
+
+    Weights stay float32, and so do the first scaling of pixels and all that comes after the
+    maps were pooled: heads, softmax, outputs. bfloat16 moves ages by up to two years.
+
+    Args:
+        model: a functional model; layers of models within it are left alone.
+    """
+    import keras
+
+    policy = keras.DTypePolicy("mixed_float16")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer | keras.layers.Rescaling):
+            continue
+        if len(getattr(layer.output, "shape", ())) == 4:  # (B, H, W, channels)
+            layer.dtype_policy = policy

@@ -1,0 +1,1 @@
+"""The architectures, one a file, and the heads and backbones that they share."""

@@ -1,0 +1,119 @@
+"""Weights for the part of a network below its heads: from ImageNet or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from errors import WeightsError
+from estimators.networks.heads import is_head
+
+_ENDINGS = (".keras", ".h5")
+
+
+def with_weights(make: Callable[[str | None], Any], weights: str | None, name: str) -> Any:
+    """Build a backbone and give it weights.
+
+    Args:
+        make: builds it, given None for random weights or "imagenet".
+        weights: None, "imagenet" (downloaded by Keras, which keeps it), or a file: a .keras
+            file of a network with the same layers, such as one trained here, or an .h5 file
+            of the backbone alone, as `keras.applications` publishes them ("no top").
+        name: of the network, for messages.
+
+    Raises:
+        WeightsError: no internet, no such file, or a file of another network.
+        ValueError: ImageNet has none for this width or size.
+    """
+    if weights != "imagenet":
+        model = make(None)
+        if weights:
+            load_backbone(model, Path(weights), name)
+        return model
+    try:
+        return make("imagenet")
+    except ValueError:  # a width or size for which there are none
+        raise
+    except Exception as error:  # Keras raises a bare Exception where it cannot download
+        raise WeightsError(
+            f"cannot get the ImageNet weights of {name} (is there internet here?); "
+            "give the path of their .h5 or a .keras file in place of imagenet"
+        ) from error
+
+
+def load_backbone(model: Any, path: Path, name: str) -> None:
+    """Fill a backbone from a file, see `with_weights`.
+
+    Raises:
+        WeightsError: no such file, or one of another network.
+    """
+    if not path.is_file() or path.suffix not in _ENDINGS:
+        raise WeightsError(f"backbone weights {path} are no existing .keras or .h5 file")
+    if path.suffix == ".h5":
+        try:
+            model.load_weights(path)
+        except Exception as error:  # h5py's and Keras' own, of many kinds
+            raise WeightsError(f"{path} does not hold the weights of a {name}") from error
+        return
+    missing = copy_layers(load_keras(path), model.layers)
+    if missing:
+        raise WeightsError(
+            f"{path} holds another network than {name}: nothing fits {_few(missing)}"
+        )
+
+
+def load_keras(path: Path) -> Any:
+    """Load a .keras file.
+
+    Raises:
+        WeightsError: no such file, or not a Keras model.
+    """
+    import keras
+
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist; check the path")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # zipfile's, json's, h5py's and Keras' own
+        raise WeightsError(f"{path} is not a Keras model that can be loaded") from error
+
+
+def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
+    """Copy weights from the layers of `source` to those of the same name and shapes.
+
+    Returns:
+        Names of the layers with weights that got none.
+    """
+    there = {layer.name: layer.get_weights() for layer in source.layers}
+    missing = []
+    for layer in layers:
+        want = [tuple(weight.shape) for weight in layer.weights]
+        found = there.get(layer.name, [])
+        if [weight.shape for weight in found] == want:
+            layer.set_weights(found)
+        else:
+            missing.append(layer.name)
+    return missing
+
+
+def start_from(model: Any, path: Path) -> list[str]:
+    """Give a whole network the weights of a trained one; heads that differ stay as they are.
+
+    Returns:
+        Names of the layers of heads that stayed.
+
+    Raises:
+        WeightsError: the backbones differ.
+    """
+    missing = copy_layers(load_keras(path), model.layers)
+    foreign = [name for name in missing if not is_head(name)]
+    if foreign:
+        raise WeightsError(
+            f"{path} is of another architecture: it has nothing that fits {_few(foreign)}"
+        )
+    return missing
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} layers more" if len(names) > 3 else "")

@@ -1,0 +1,55 @@
+"""Where results go: the contract of outputs.
+
+Implementations do not inherit from it.
+"""
+
+from typing import Protocol
+
+import cv2  # noqa: F401  before PyAV, whose libxcb otherwise hangs OpenCV's windows
+
+from structures import FrameResult, Image
+
+
+class Sink(Protocol):
+    """Takes every processed frame: a window, a recording, an export, a web page.
+
+    Attributes:
+        closed: the user closed it (a window) or `close()` was called.
+        wants_picture: whether `write` uses its picture, asked before each frame; where no
+            sink does, none is drawn.
+    """
+
+    @property
+    def wants_picture(self) -> bool: ...  # noqa: D102
+
+    @property
+    def closed(self) -> bool: ...  # noqa: D102
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Take one frame.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR, the frame with the overlay drawn on it; None
+                where `wants_picture` is False.
+            result: everything known of the frame.
+
+        Raises:
+            errors.SinkError: it cannot be written; nothing is dropped in silence.
+        """
+        ...
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Hear that no new frame has come: called about ten times a second while waiting.
+
+        Args:
+            picture: the last frame with the overlay drawn anew, as for `write`.
+            result: the last result with what has changed since, its `status` above all.
+
+        Raises:
+            errors.SinkError: as for `write`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish and release everything; may be called again."""
+        ...

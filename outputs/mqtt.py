@@ -1,0 +1,241 @@
+"""The sink that publishes records to an MQTT broker.
+
+    PREFIX/status    retained: the last source record; the broker says offline for a dead program
+    PREFIX/people    retained: the last aggregate record, whenever its numbers change
+    PREFIX/events    person and source records, one after the other
+
+Where there are several cameras, each has these three under PREFIX/CAMERA.
+"""
+
+import logging
+import re
+import ssl
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from errors import SinkError
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from people.records import Record, Recorder, to_json
+from structures import FrameResult, Image
+from threads import Outbox
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, MQTTMessageInfo
+    from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger(__name__)
+
+QUEUE_DEPTH = 1000  # events
+_IN_FLIGHT = 20  # events sent and not yet acknowledged
+_KEEPALIVE_S = 15  # a broker that is silent for 1.5 times as long is gone
+_ANSWER_S = 10.0
+_POLL_S = 0.1  # how soon news are sent
+_CLOSE_S = 5.0
+# What `ReasonCode` says of CONNACK codes 4 and 5, and of version 5's.
+_REFUSALS = frozenset({"Bad user name or password", "Not authorized", "Banned"})
+
+
+class _Event(NamedTuple):
+    topic: str
+    payload: str
+
+
+class MqttPublisher:
+    """A sink that publishes person, source and aggregate records, not one per frame.
+
+    All traffic runs in a thread of its own: the frame loop never waits. While the broker
+    cannot be reached up to `QUEUE_DEPTH` events wait, and then the oldest are dropped, which
+    is counted and logged; the retained topics are published anew after each connection.
+
+    Args:
+        address: mqtt:// or mqtts://[user:password@]host[:port][/topic/prefix].
+        recorder: makes the records.
+        qos: 0, 1 or 2.
+        password: where the address names a user without one.
+        first_wait_s: before the first further try to connect; grows from there.
+
+    Raises:
+        SinkError: the address cannot be used, or paho-mqtt is not installed. A user name or
+            password that the broker refuses at first is raised by a later `write`.
+    """
+
+    wants_picture = False
+
+    def __init__(
+        self,
+        address: str,
+        recorder: Recorder,
+        qos: int = 1,
+        password: str = "",
+        first_wait_s: float = 1.0,
+    ) -> None:
+        example = "mqtt://user:password@host:1883/topic/prefix"
+        parts = split_address(address, ("mqtt", "mqtts"), "MQTT", example)
+        self._prefix = parts.path.strip("/") or "faces"
+        if set(address.rpartition("@")[2]) & set("+#?"):  # a URL's fragment begins with #
+            raise SinkError("MQTT: a topic prefix holds no +, # or ?; choose another one")
+        self._secure = parts.scheme == "mqtts"
+        self._host, self._port = parts.hostname or "", parts.port or (1883, 8883)[self._secure]
+        self.name = f"{parts.scheme}://{self._host}:{self._port}"
+        self._recorder, self._qos, self._first_wait_s = recorder, qos, first_wait_s
+        user, own_password = user_and_password(parts)
+        self._client = self._make_client(user, own_password or password or None)
+        # What the retained topics should say; replaced, never changed, for the thread's sake.
+        self._states = {f"{self._prefix}/status": to_json(recorder.program("online"))}
+        self._numbers: dict[str, Record] = {}
+        self._answer: ReasonCode | None = None
+        self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
+        self._trouble = Trouble(self.name)
+        self._closed = False
+        self._outbox: Outbox[_Event] = Outbox(self._serve, QUEUE_DEPTH, f"MQTT {self.name}")
+
+    def _make_client(self, user: str | None, password: str | None) -> "Client":
+        try:
+            from paho.mqtt.client import Client
+            from paho.mqtt.enums import CallbackAPIVersion
+        except ImportError:
+            raise SinkError("MQTT needs a package: pip install paho-mqtt") from None
+        client = Client(CallbackAPIVersion.VERSION2, client_id=f"faces-{self._recorder.run}")
+        if user is not None:
+            client.username_pw_set(user, password)
+        if self._secure:
+            client.tls_set_context(ssl.create_default_context())
+        # Left with the broker, for when the program dies; when that will be nobody knows.
+        will = to_json(self._recorder.program("offline") | {"utc": None})
+        client.on_connect = self._note_answer
+        client.connect_timeout = _CLOSE_S
+        client.will_set(f"{self._prefix}/status", will, self._qos, retain=True)
+        return client
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Queue what there is to tell; never waits. See `outputs.Sink.write`."""
+        if self._closed:
+            raise ValueError("write() after close(), got a frame")
+        self._publish(self._recorder.news(result))
+        self._tell_numbers(self._recorder.aggregate(result.camera))
+
+    refresh = write
+
+    def close(self) -> None:
+        """Send what is left, for some seconds, and say that this is the end.
+
+        May be called again.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._publish(self._recorder.last_news())
+        finally:
+            offline = to_json(self._recorder.program("offline"))
+            people = {t: text for t, text in self._states.items() if t.endswith("/people")}
+            # What is told last comes last.
+            self._states = people | dict.fromkeys(self._states.keys() - people, offline)
+            if self._outbox.close(_CLOSE_S):
+                del self._client  # which closes its sockets, now and not some day
+        if missing := self._outbox.dropped + len(self._outbox) + len(self._waiting):
+            log.warning("%s: %d events were not delivered", self.name, missing)
+
+    def _publish(self, news: Iterable[Record]) -> None:
+        """Hand the news over to the worker."""
+        events = []
+        for record in news:
+            camera = record["camera"]
+            if record["type"] == "source":
+                self._states = self._states | {self._topic(camera, "status"): to_json(record)}
+            if record["type"] == "aggregate":
+                self._tell_numbers(record)
+            else:
+                events.append(_Event(self._topic(camera, "events"), to_json(record)))
+        self._outbox.put(events)
+
+    def _tell_numbers(self, record: Record) -> None:
+        """Replace the retained aggregate record where more than its time has changed."""
+        topic = self._topic(record["camera"], "people")
+        numbers = record | {"utc": None}
+        if numbers != self._numbers.get(topic):
+            self._numbers[topic] = numbers
+            self._states = self._states | {topic: to_json(record)}
+
+    def _topic(self, camera: str, leaf: str) -> str:
+        level = re.sub(r"[+#/\x00]", "-", camera)
+        return "/".join(part for part in (self._prefix, level, leaf) if part)
+
+    def _serve(self, outbox: Outbox[_Event]) -> None:
+        """Connect and publish, again and again until closed; runs in the outbox's thread.
+
+        Raises:
+            SinkError: the broker refuses the user at the first connection.
+        """
+        waits, was_connected = waits_s(self._first_wait_s), False
+        while True:
+            last = outbox.closing  # one more try, but no more waiting
+            problem = self._connect()
+            if not problem:
+                was_connected, waits = True, waits_s(self._first_wait_s)
+                self._trouble.ends()
+                problem = self._converse(outbox)
+                if not problem:
+                    return
+            elif problem in _REFUSALS and not was_connected:
+                raise SinkError(f"{self.name}: {problem}; check the user name and password")
+            self._trouble.begins(f"{problem}; trying again")
+            if last:
+                return
+            outbox.pause(next(waits))
+
+    def _connect(self) -> str:
+        """Connect; returns what went wrong, or nothing."""
+        self._answer = None
+        try:
+            self._client.connect(self._host, self._port, _KEEPALIVE_S)
+        except (OSError, ValueError) as error:
+            return reason_of(error)
+        until = time.monotonic() + _ANSWER_S
+        while self._answer is None and time.monotonic() < until:
+            if self._client.loop(_POLL_S):
+                break
+        if self._answer is None:
+            return "no answer in time"
+        return str(self._answer) if self._answer.is_failure else ""
+
+    def _converse(self, outbox: Outbox[_Event]) -> str:
+        """Publish until all is said after closing; returns what went wrong, or nothing."""
+        said: dict[str, str] = {}
+        while True:
+            closing = outbox.closing  # before the states: the last ones are set before it
+            for event in outbox.take(max(_IN_FLIGHT - len(self._waiting), 0), 0.0):
+                self._send(event)
+            if not (closing and len(outbox)):  # offline is told last
+                for topic, payload in self._states.items():
+                    if said.get(topic) != payload:
+                        self._send(_Event(topic, payload), retain=True)
+                        said[topic] = payload
+            if closing and not self._waiting and not len(outbox):
+                self._client.disconnect()
+                return ""
+            if self._client.loop(_POLL_S):
+                return "the connection broke off"
+            self._waiting = [info for info in self._waiting if not _is_over(info)]
+
+    def _send(self, event: _Event, retain: bool = False) -> None:
+        """Publish; what the connection loses is sent again by the client, if QoS says so."""
+        info = self._client.publish(event.topic, event.payload, self._qos, retain)
+        if not _is_over(info):
+            self._waiting.append(info)
+
+    def _note_answer(
+        self, _client: "Client", _data: Any, _flags: Any, code: "ReasonCode", *_: Any
+    ) -> None:
+        self._answer = code
+
+
+def _is_over(info: "MQTTMessageInfo") -> bool:
+    """Whether nobody waits for a message any more: acknowledged, or failed."""
+    return info.rc != 0 or info.is_published()

@@ -1,0 +1,163 @@
+"""The sink that records the annotated pictures."""
+
+import logging
+import math
+import time
+from pathlib import Path
+
+from errors import SinkError
+from files import check_writable, sink_error
+from outputs.recording.encoding import PRESETS, USUAL_CRF, USUAL_PRESET, Encoding, PresetChoice
+from outputs.recording.parts import Parts
+from structures import Frame, FrameResult, Image
+from threads import WriterThread
+
+SUFFIXES = (".mp4", ".mov", ".mkv")
+_QUEUE_DEPTH = 2  # pictures; a 4K one takes 25 MB, and 0.1 s to encode when closing
+_LIVE_QUEUE_DEPTH = 8  # outlasts a disk that is busy for a third of a second
+_PATIENCE_S = 60.0  # for a disk that hangs
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """A sink that records the annotated pictures.
+
+    Pictures are encoded in a thread of their own. Their true times are kept, also where
+    frames were dropped. A folder, a missing folder or one without permission is found
+    out here, but the file is made (and one that exists replaced) with the first frame
+    only; without frames there is none. When the picture size changes, a new part is
+    begun: out.mp4, out-2.mp4 ... Odd sizes get their last column or row doubled, which
+    H.264's half-size colour needs.
+
+    With `segment_s` a new file is begun so often: out-001.mp4, out-002.mp4 ..., or of a
+    live source out-20260131-120000.mp4, the time of its first picture in UTC. The one
+    before is finished in another thread.
+
+    Where a file cannot be written, one warning is logged and `failed` is set; what there
+    is of it can be played. The next file is tried again when its time comes.
+
+    Args:
+        path: ends in .mp4, .mov or .mkv.
+        fps: roughly; a hint, the timing is the frames' own.
+        live: pictures are left out, and counted, rather than waited for; times are
+            relative to the first frame, not to the start of the medium.
+        preset: of x264: ultrafast .. placebo, quick and large to slow and small. None
+            chooses: by the load where `live`.
+        crf: of x264: quality, 0 lossless .. 51 worst.
+        segment_s: seconds of recording after which a new file is begun; None = never.
+        sound_from: the source where it is a film on disk: its sound is kept, and it is not
+            overwritten. A killed recording has no sound: that is added at the end.
+
+    Attributes:
+        dropped: pictures left out so far because the encoder was behind.
+
+    Raises:
+        SinkError: the file cannot be made there.
+        ValueError: fps or segment_s is not positive, x264 has no such preset or crf.
+    """
+
+    wants_picture = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float,
+        *,
+        live: bool = False,
+        preset: str | None = None,
+        crf: int = USUAL_CRF,
+        segment_s: float | None = None,
+        sound_from: Path | None = None,
+    ) -> None:
+        if not (math.isfinite(fps) and fps > 0):
+            raise ValueError(f"fps must be positive, got {fps}")
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        if not 0 <= crf <= 51:
+            raise ValueError(f"crf must be 0..51, got {crf}")
+        if segment_s is not None and not segment_s > 0:
+            raise ValueError(f"segment_s must be positive, got {segment_s}")
+        self._path = check_writable(path, SUFFIXES)
+        self.dropped = 0
+        self._live = live
+        self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
+        encoding = Encoding(self._choice.preset, crf, fps)
+        self._parts = Parts(self._path, encoding, live=live, segment_s=segment_s, film=sound_from)
+        self._closed = False
+        self._hung: SinkError | None = None
+        self._dropped_before = 0
+        depth = _LIVE_QUEUE_DEPTH if live else _QUEUE_DEPTH
+        self._writer: WriterThread[tuple[Image, Frame]] = WriterThread(
+            self._encode, depth, patience_s=_PATIENCE_S, name="recording"
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why the last file that could not be written could not; None = all could."""
+        return self._hung or self._parts.failed
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Queue one picture. See `outputs.Sink.write`; here it raises no SinkError.
+
+        A live recording never waits. Else it waits while the encoder is behind.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR; must not be changed afterwards.
+            result: its frame's time is used.
+        """
+        if picture is None:
+            raise ValueError("a recording needs pictures, got None")
+        if self._hung:
+            return
+        item = picture, result.frame
+        if not self._live:
+            try:
+                self._writer.submit(item)
+            except TimeoutError as error:
+                self._give_up(error)
+        elif not self._writer.offer(item):
+            self.dropped += 1
+            if self.dropped == 1:
+                log.warning("%s: the encoder is behind, pictures are left out", self._path.name)
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `outputs.Sink.refresh`."""
+
+    def close(self) -> None:
+        """Write what is queued and finish the file; may be called again.
+
+        Where that takes too long or Ctrl-C interrupts it, the file stays as it is, and
+        can be played: the writer may still be in it, and it takes one thread at a time.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._writer.close()
+        except TimeoutError as error:
+            self._give_up(error)
+        finally:
+            if self._writer.stopped:
+                self._parts.close()
+        if self.dropped:
+            log.warning("%s: %d pictures were left out", self._path.name, self.dropped)
+
+    def _give_up(self, error: TimeoutError) -> None:
+        if self._hung is None:
+            self._hung = sink_error(self._path, error)
+            log.warning("%s; the recording stops there, all else goes on", self._hung)
+
+    def _encode(self, item: tuple[Image, Frame]) -> None:
+        """Encode one picture; runs in the writer's thread."""
+        began_s = time.monotonic()
+        self._parts.write(*item, self._choice.preset)
+        if self._live:
+            dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
+            crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
+            self._choice.note(began_s, time.monotonic(), crowded)

@@ -1,0 +1,161 @@
+"""The sink that sends records to a web server: a webhook."""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import logging
+import urllib.error
+import urllib.request
+
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from people.records import SCHEMA, Record, Recorder, to_json
+from structures import FrameResult, Image
+from threads import Outbox
+
+log = logging.getLogger(__name__)
+
+QUEUE_DEPTH = 1000  # records
+BATCH = 50  # records in a request
+_GATHER_S = 0.5  # what comes within it goes along with the first record
+_TIMEOUT_S = 10.0
+_CLOSE_S = 5.0
+_TRY_AGAIN = frozenset({408, 425, 429})  # and all of 5xx
+
+
+class _Refused(Exception):
+    """The server will not take it, however often it is sent."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without its body; it is an error instead."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
+class Webhook:
+    """A sink that POSTs person, source and aggregate records, not one per frame.
+
+    Records go out in batches (docs/events.md), in order, by a thread of its own: the frame
+    loop never waits. What cannot be delivered is tried again, later and later, with the same
+    `Idempotency-Key`; meanwhile up to `QUEUE_DEPTH` records wait, and then the oldest are
+    dropped, which is counted and logged. A batch that the server refuses (4xx) is given up.
+
+    Args:
+        address: http(s) URL; a user and password in it become basic authentication.
+        recorder: makes the records.
+        secret: key of the signature, HMAC-SHA256 of the body; empty = none.
+        first_wait_s: before the first further try; grows from there.
+
+    Raises:
+        SinkError: the address cannot be used.
+    """
+
+    wants_picture = False
+
+    def __init__(
+        self, address: str, recorder: Recorder, secret: str = "", first_wait_s: float = 1.0
+    ) -> None:
+        parts = split_address(address, ("http", "https"), "a webhook", "https://host/path")
+        # The path may be as secret as a password, so the host is all that is ever named.
+        host = parts.netloc.rpartition("@")[2]
+        self.name = f"{parts.scheme}://{host}"
+        self._sending = self._lost = 0
+        self._trouble = Trouble(self.name)
+        user, password = user_and_password(parts)
+        self._url = parts._replace(netloc=host, fragment="").geturl()
+        self._headers = {"Content-Type": "application/json", "User-Agent": "faces-webhook"}
+        if user is not None:
+            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+        self._secret = secret.encode()
+        self._recorder = recorder
+        self._first_wait_s = first_wait_s
+        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._closed = False
+        self._outbox: Outbox[Record] = Outbox(self._serve, QUEUE_DEPTH, f"webhook {self.name}")
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Queue what there is to tell; never waits. See `outputs.Sink.write`."""
+        if self._closed:
+            raise ValueError("write() after close(), got a frame")
+        self._outbox.put(self._recorder.news(result))
+
+    refresh = write
+
+    def close(self) -> None:
+        """Send what is left, for some seconds; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._outbox.put(self._recorder.last_news())
+        self._outbox.close(_CLOSE_S)
+        if missing := self._outbox.dropped + self._lost + self._sending + len(self._outbox):
+            log.warning("%s: %d records were not delivered", self.name, missing)
+
+    def _serve(self, outbox: Outbox[Record]) -> None:
+        """Deliver batch after batch; runs in the outbox's thread."""
+        number = 0
+        while not outbox.closing or len(outbox):
+            batch = outbox.take(1, 60.0)
+            if not batch:
+                continue
+            self._sending = 1
+            outbox.pause(_GATHER_S)
+            batch += outbox.take(BATCH - 1, 0.0)
+            self._sending, number = len(batch), number + 1
+            arrived = self._deliver(outbox, batch, f"{self._recorder.run}-{number}")
+            self._lost, self._sending = self._lost + len(batch) * (not arrived), 0
+            if outbox.closing and not arrived:
+                return
+
+    def _deliver(self, outbox: Outbox[Record], batch: list[Record], key: str) -> bool:
+        """Send one batch until it has arrived; False where it was given up."""
+        head = {"schema": SCHEMA, "type": "batch", "run": self._recorder.run, "key": key}
+        body = to_json(head | {"records": batch}).encode()
+        request = urllib.request.Request(self._url, body, self._signed(body, key), method="POST")
+        for wait_s in waits_s(self._first_wait_s):
+            last = outbox.closing  # one more try, but no more waiting
+            try:
+                self._post(request)
+            except _Refused as error:
+                self._trouble.begins(f"{error}; what it refuses is lost")
+                return False
+            except (OSError, http.client.HTTPException) as error:
+                self._trouble.begins(f"{reason_of(error)}; trying again")
+                if last:
+                    return False
+                outbox.pause(wait_s)
+            else:
+                self._trouble.ends()
+                return True
+        raise AssertionError("waits have no end")
+
+    def _signed(self, body: bytes, key: str) -> dict[str, str]:
+        headers = self._headers | {"Idempotency-Key": key}
+        if self._secret:
+            digest = hmac.new(self._secret, body, hashlib.sha256).hexdigest()
+            headers["X-Signature-256"] = f"sha256={digest}"
+        return headers
+
+    def _post(self, request: urllib.request.Request) -> None:
+        """Send once.
+
+        Raises:
+            _Refused: it will never be taken.
+            OSError, http.client.HTTPException: it may be taken later.
+        """
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_S):
+                pass
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code < 500 and error.code not in _TRY_AGAIN:
+                    raise _Refused(f"answers {error.code}; check the address") from None
+                raise OSError(f"answers {error.code}") from None

@@ -1,0 +1,1 @@
+"""Who is there and who was: visits, counts, and what is told of them."""

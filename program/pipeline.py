@@ -1,0 +1,194 @@
+"""What happens to one frame: detections -> tracks -> chips -> estimates -> smoothed.
+
+The stages come in through the constructor, so that tests and benchmarks can put in
+their own; the only state kept is the tracker's and the smoother's.
+
+`process` takes one frame through all of it. A program that has other things to do at the
+same time takes the steps apart: it asks `wants_search`, lets a thread search the picture,
+calls `follow` with what was found, and `describe` with the looks of several cameras at
+once, so that all their faces go through the network in one batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from detectors import Detector
+from estimators import Estimator
+from estimators.crops import align, fit_misfit_and_size
+from estimators.evidence import evidence_weights
+from program.load import Effort
+from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
+from tracking import Smoother, Tracker
+from tracking.places import NOWHERE, FacePlaces
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The faces of one frame, followed but not yet described.
+
+    Attributes:
+        frame: the frame.
+        tracks: all live tracks, tentative ones too.
+        places: (N, 4) float32 xyxy, wherever a face is or may be, those of no confirmed track
+            included: what to hide. Empty where nobody asked for it.
+        due: ids of the B tracks to be estimated.
+        chips: (B, S, S, 3) uint8 RGB, theirs.
+        weights: (B,) float32, how far each chip can be trusted.
+    """
+
+    frame: Frame
+    tracks: Sequence[Track]
+    places: Float32
+    due: Sequence[int]
+    chips: Image
+    weights: Float32
+
+
+class Pipeline:
+    """Finds, follows and describes the faces of one source's successive frames.
+
+    Attributes:
+        smoother: as given; it counts the estimates made and saved.
+        effort: how much to do for each frame; may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        tracker: Tracker,
+        estimator: Estimator,
+        smoother: Smoother,
+        detect_every: int | None = 1,
+        ethnicity: bool = False,
+        places: FacePlaces | None = None,
+    ) -> None:
+        """Put the stages together.
+
+        Args:
+            detector: finds faces; must give landmarks.
+            tracker: follows them.
+            estimator: describes their chips.
+            smoother: keeps the running answer of each track.
+            detect_every: the whole picture is searched on every Nth frame, and near the
+                known faces on those between; None = as `effort` says.
+            ethnicity: whether ethnicity is kept; where not, it goes no further than here.
+            places: remembers where faces have to be hidden; None where they need not be.
+
+        Raises:
+            ValueError: `detect_every` below 1.
+        """
+        if detect_every is not None and detect_every < 1:
+            raise ValueError(f"detect_every must be at least 1, got {detect_every}")
+        self.smoother, self.effort = smoother, Effort()
+        self._detector, self._tracker, self._estimator = detector, tracker, estimator
+        self._detect_every, self._ethnicity = detect_every, ethnicity
+        self._places = places
+        self._epoch: int | None = None
+        # The last frame of which `wants_search` said yes, and how many frames ago that was.
+        self._searched: Frame | None = None
+        self._since_search = 0
+
+    def process(self, frame: Frame) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
+        """Take one frame through all stages.
+
+        Returns:
+            The confirmed tracks by id, and what is known of them so far.
+        """
+        found = self.search(frame, self._detector) if self.wants_search(frame) else None
+        look = self.follow(frame, found)
+        describe(self._estimator, [(self, look)])
+        return self.result(look)
+
+    def wants_search(self, frame: Frame) -> bool:
+        """Whether the whole picture is to be searched; asked of each frame once, in order."""
+        self._since_search += 1
+        last = self._searched
+        if last is None or last.epoch != frame.epoch:
+            due = True
+        elif self._detect_every is not None:
+            due = self._since_search >= self._detect_every
+        else:  # five frames of 0.04 s may be a little less than 0.2 s
+            due = not 0 <= frame.time_s - last.time_s < self.effort.search_s - 1e-3
+        if due:
+            self._searched, self._since_search = frame, 0
+        return due
+
+    def search(self, frame: Frame, detector: Detector) -> Detections:
+        """Search the whole picture; may be called from any thread with a detector of its own.
+
+        Where faces are to be hidden, small ones are not passed over under load either.
+        """
+        return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
+
+    def follow(self, frame: Frame, found: Detections | None) -> Look:
+        """Follow the faces into `frame`.
+
+        Args:
+            frame: the next one.
+            found: what a search of the whole picture gave; None where there was none.
+
+        Returns:
+            The tracks, and the chips of those that are due for an estimate.
+        """
+        if frame.epoch != self._epoch:
+            self._tracker.reset()
+            if self._places:
+                self._places.reset()
+            self._epoch = frame.epoch
+        if found is None:
+            found = self._detector.detect_near(frame.image, self._tracker.foresee())
+        tracks = self._tracker.update(found)
+        self.smoother.forget_except({track.track_id for track in tracks})
+        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]
+        gap = self.effort.estimate_gap
+        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
+        chips, weights = self._chips(frame, found, [t.detection_index for t in due])
+        ids = [t.track_id for t in due][: len(chips)]
+        places = self._places.update(found.boxes, tracks, frame.time_s) if self._places else NOWHERE
+        return Look(frame, tracks, places, ids, chips, weights)
+
+    def _chips(
+        self, frame: Frame, found: Detections, rows: Sequence[int | None]
+    ) -> tuple[Image, Float32]:
+        """Cut out the faces of `rows`; none where the detector gives no landmarks."""
+        size = self._estimator.input_size
+        if found.landmarks is None or not rows:
+            return np.empty((0, size, size, 3), np.uint8), np.empty(0, np.float32)
+        points, scores = found.landmarks[np.array(rows)], found.scores[np.array(rows)]
+        template = self._detector.landmark_template
+        chips = align(frame.image, points, template, size)
+        misfit, chip_px = fit_misfit_and_size(points, template)
+        sure = self._detector.confident_score
+        return chips, evidence_weights(scores, sure, chip_px, misfit, chips)
+
+    def learn(self, look: Look, estimates: Estimates) -> None:
+        """Smooth the estimates of a look's chips, row by row."""
+        if not self._ethnicity:
+            estimates = replace(estimates, ethnicity_probs=None)
+        self.smoother.update(look.due, estimates, look.weights, look.frame.index)
+
+    def result(self, look: Look) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
+        """Return the confirmed tracks of a look by id, and what is known of them so far."""
+        shown = tuple(t for t in look.tracks if t.state is TrackState.CONFIRMED)
+        known = {track.track_id: self.smoother.current(track.track_id) for track in shown}
+        return shown, {track_id: value for track_id, value in known.items() if value is not None}
+
+
+def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> None:
+    """Estimate the faces that are due, in one batch for all cameras, and take note.
+
+    Args:
+        estimator: the one that the pipelines were made with.
+        looks: each camera's pipeline and its newest look.
+    """
+    looks = [(pipeline, look) for pipeline, look in looks if look.due]
+    if not looks:
+        return
+    estimates = estimator.estimate(np.concatenate([look.chips for _, look in looks]))
+    start = 0
+    for pipeline, look in looks:
+        stop = start + len(look.due)
+        pipeline.learn(look, estimates[start:stop])
+        start = stop

@@ -1,0 +1,165 @@
+"""A scripted bad camera: try out your own set-up without pulling cables.
+
+    chaos:FILE?freeze=5@10&drop=0.1&corrupt=0.01&resize=20&end=30
+
+plays FILE, any video, over and over at its own rate as a live source with the faults
+that are named: here it freezes for 5 s at second 10, loses a tenth of its pictures,
+damages one in a hundred, changes its size at second 20 and breaks off at second 30.
+
+    freeze=SECONDS@AT    silent, but connected (given up and opened again after two seconds)
+    late=SECONDS@AT      held up on the way: then everything arrives at once, too late
+    lose=SECONDS@AT      breaks off; nothing answers
+    refuse=SECONDS@AT    breaks off; the password is not accepted
+    end=AT               breaks off; may be opened again at once
+    resize=AT            between full and half size
+    drop=SHARE           pictures lost, 0..1
+    corrupt=SHARE        pictures damaged, 0..1
+    every=SECONDS        begin the script anew after so long
+    seed=NUMBER          other pictures lost and damaged (default 0)
+
+Several of a kind stand side by side: `freeze=5@10,2@30`. Times count from the start of
+the program. It goes through the same reader as real cameras and shows the same states.
+"""
+
+import contextlib
+import math
+import random
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import cast
+
+import av
+import cv2
+from av.video.frame import VideoFrame
+
+from errors import PasswordError, SourceError
+from sources.chaos_script import Script
+from sources.decoding import no_answer, open_video, pictures_of, to_image
+from sources.files import find_path
+from sources.live import LiveFeed, LiveOptions
+from sources.network import OPEN_S, READ_S
+from sources.reconnecting import Connection, Picture
+from structures import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the reader would give a real camera, seconds."""
+
+    open_s: float = OPEN_S
+    read_s: float = READ_S
+
+
+_NETWORK = Limits()
+
+
+def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> LiveFeed:
+    """Open `chaos:FILE?FAULTS`.
+
+    Args:
+        text: the whole address.
+        options: as for every live source.
+        limits: how long its silence is borne.
+
+    Raises:
+        SourceError: there is no such file, it is no video, or the faults are not understood.
+    """
+    file, mark, faults = text.removeprefix("chaos:").rpartition("?")
+    if not mark:
+        file, faults = faults, ""
+    name = "".join(c if c.isprintable() else "?" for c in f"chaos:{file}")
+    path = find_path(file, name)
+    try:
+        script = Script.parse(faults)
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from None
+    address = str(path.absolute())
+    with contextlib.closing(open_video(address, name)) as video:
+        fps = video.fps
+    return LiveFeed(ChaosCamera(address, name, fps, script, limits).connect, name, options)
+
+
+class ChaosCamera:
+    """A camera that sees a film, over and over, and misbehaves as its script says.
+
+    Its time is counted in pictures, so that the same script gives the same faults on a
+    slow machine, too.
+
+    Args:
+        address: of the film.
+        name: what to call it in messages.
+        fps: of the film.
+        script: what goes wrong.
+        limits: how long its silence is borne.
+    """
+
+    def __init__(self, address: str, name: str, fps: float, script: Script, limits: Limits) -> None:
+        self._address, self._name, self._fps = address, name, fps
+        self._script, self._limits = script, limits
+        self._started_s: float | None = None
+
+    def connect(self, stop: threading.Event) -> Connection:
+        """Open the camera, or fail as the script wants it; see `reconnecting.Connect`."""
+        if self._started_s is None:
+            self._started_s = time.monotonic()
+        script, now_s = self._script, self._now_s()
+        if script.left_s(script.refuse, now_s):
+            raise PasswordError(f"{self._name} refuses the user name or password (as scripted)")
+        if script.left_s(script.lose, now_s):
+            raise SourceError(f"{self._name}: nothing answers (as scripted)")
+        frozen_s = script.left_s(script.freeze, now_s)
+        stop.wait(min(frozen_s, self._limits.open_s))
+        if frozen_s > self._limits.open_s:
+            raise SourceError(no_answer(self._name))
+        return Connection(self._fps, self._pictures(stop))
+
+    def _now_s(self) -> float:
+        return 0.0 if self._started_s is None else time.monotonic() - self._started_s
+
+    def _pictures(self, stop: threading.Event) -> Generator[Picture, None, None]:
+        """Yield pictures until the script breaks off."""
+        opened_s = heard_s = self._now_s()
+        first = math.ceil(opened_s * self._fps)
+        with contextlib.closing(self._film(stop)) as film:
+            for number, seen in enumerate(film, first):
+                at_s = number / self._fps
+                due_s = at_s + self._script.left_s(self._script.late, at_s)
+                stop.wait(max(0.0, min(due_s, heard_s + self._limits.read_s) - self._now_s()))
+                silent = due_s - heard_s > self._limits.read_s
+                if stop.is_set() or silent or self._breaks_off(opened_s, at_s):
+                    return
+                luck = random.Random(f"{self._script.seed}:{number}")
+                is_lost = luck.random() < self._script.drop
+                if is_lost or self._script.left_s(self._script.freeze, at_s):
+                    continue
+                heard_s = due_s
+                yield Picture(self._spoilt(to_image(seen), at_s, luck), time.monotonic(), at_s)
+
+    def _breaks_off(self, opened_s: float, at_s: float) -> bool:
+        script = self._script
+        ended = script.happened(script.end, at_s) > script.happened(script.end, opened_s)
+        return ended or script.left_s((*script.lose, *script.refuse), at_s) > 0
+
+    def _spoilt(self, image: Image, at_s: float, luck: random.Random) -> Image:
+        """Return the picture with the size and the damage that the script wants."""
+        if self._script.happened(self._script.resize, at_s) % 2:
+            image = cast("Image", cv2.resize(image, None, fx=0.5, fy=0.5))
+        if luck.random() < self._script.corrupt:
+            row = luck.randrange(len(image))
+            image[row:] = image[row]  # what decoders make of the rest of a damaged picture
+        return image
+
+    def _film(self, stop: threading.Event) -> Generator[VideoFrame, None, None]:
+        """Decode the film over and over."""
+        empty = False
+        while not empty and not stop.is_set():
+            empty = True
+            with (
+                contextlib.closing(open_video(self._address, self._name)) as video,
+                contextlib.suppress(av.FFmpegError),  # damaged: what is there will do
+            ):
+                for picture in pictures_of(video, stop):
+                    empty = False
+                    yield picture

@@ -1,0 +1,227 @@
+"""Decoding with PyAV: what video files, test patterns and network streams share."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from errors import PasswordError, RefusedError, SourceError
+from sources.addresses import host_is_known
+from sources.feed import NOMINAL_FPS
+from structures import Frame, Image
+
+_TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
+
+log = logging.getLogger(__name__)
+
+
+def open_video(
+    address: str,
+    name: str,
+    *,
+    file_format: str | None = None,
+    options: dict[str, str] | None = None,
+    timeout_s: tuple[float, float] | None = None,
+) -> "Video":
+    """Open a file or an address and find its moving pictures.
+
+    Args:
+        address: path or URL, as FFmpeg understands it.
+        name: what to call it in messages.
+        file_format: FFmpeg's name of the format; None lets it find out.
+        options: FFmpeg's options.
+        timeout_s: limits for opening and for each read, None without limits.
+
+    Raises:
+        SourceError: it cannot be opened, or is not a video.
+    """
+    container = _open(address, name, file_format, options, timeout_s)
+    if isinstance(container, SourceError):
+        raise container  # here, where FFmpeg's error, address and password in it, is gone
+    for stream in container.streams.video:
+        if stream.codec_context.name in _TEXT_ART:
+            container.close()
+            raise SourceError(not_a_video(name))
+        if not stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a song
+            return Video(container, stream, name)
+    kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "a still"
+    container.close()
+    raise SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
+
+
+def _open(
+    address: str,
+    name: str,
+    file_format: str | None,
+    options: dict[str, str] | None,
+    timeout_s: tuple[float, float] | None,
+) -> InputContainer | SourceError:
+    """Open a container, or return what is wrong."""
+    started = time.monotonic()
+    try:
+        return av.open(address, format=file_format, options=options, timeout=timeout_s)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        # FFmpeg has several errors for no answer, "invalid data" among them.
+        if timeout_s is not None and time.monotonic() - started > 0.9 * timeout_s[0]:
+            return SourceError(no_answer(name))
+        return _refusal(error, name) or SourceError(_why(error, address, name))
+
+
+def not_a_video(name: str) -> str:
+    """Return what a user reads when a file is something else."""
+    return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
+
+
+def no_answer(name: str) -> str:
+    """Return what a user reads when nothing came back from an address in time."""
+    return f"{name} did not answer in time; check address, cable and network"
+
+
+def _refusal(error: Exception, name: str) -> RefusedError | None:
+    """Return what to raise where a server said no."""
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return PasswordError(f"{name} refuses the user name or password; check both in the address")
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return RefusedError(
+            f"{name}: the server has nothing at this path; check the end of the address"
+        )
+    return None
+
+
+def _why(error: Exception, address: str, name: str) -> str:
+    """Name cause and remedy of a failed open."""
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            f"{name}: nothing listens at this host and port; is it switched on, is the port right?"
+        )
+    if isinstance(error, av.error.ExitError | TimeoutError):
+        return no_answer(name)
+    if isinstance(error, PermissionError):
+        return f"{name} may not be read by this user; change its permissions"
+    if "://" in address and not host_is_known(address):
+        return f"{name}: the host is not known; check its name and the network"
+    if isinstance(error, av.error.InvalidDataError):
+        return not_a_video(name)
+    reason = error.strerror if isinstance(error, OSError | av.FFmpegError) else None
+    return f"{name} cannot be opened ({reason or type(error).__name__}); check the address"
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """An opened container and the stream of pictures in it; to be closed.
+
+    Attributes:
+        container: open.
+        stream: its first stream of moving pictures.
+        name: what to call it in messages.
+    """
+
+    container: InputContainer = field(repr=False)  # its own repr shows the address
+    stream: VideoStream
+    name: str
+
+    def close(self) -> None:
+        """Close the container; may be called again."""
+        self.container.close()
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the container states a duration."""
+        return bool(self.container.duration)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second with the fraction, nominal where unknown."""
+        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
+            if rate and 0 < rate <= 1000:  # clock rates such as 90,000 mean "unknown"
+                return float(rate)
+        return NOMINAL_FPS
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames the header promises, None where it does not say."""
+        if self.stream.frames:
+            return int(self.stream.frames)
+        duration = self.container.duration
+        return max(1, round(duration / av.time_base * self.fps)) if duration else None
+
+    def media_clock(self) -> Callable[[VideoFrame, int], float]:
+        """Return what gives a frame's media time, seconds from the container's start.
+
+        Frames without a timestamp (raw H.264, for one) are taken to come at `fps`.
+        """
+        start, fps = Fraction(self.container.start_time or 0, av.time_base), self.fps
+
+        def time_of(picture: VideoFrame, index: int) -> float:
+            if picture.pts is None or picture.time_base is None:
+                return index / fps
+            return float(picture.pts * picture.time_base - start)
+
+        return time_of
+
+
+def decode(
+    video: Video, stop: threading.Event, time_of: Callable[[VideoFrame, int], float]
+) -> Generator[Frame, None, None]:
+    """Decode an opened video to its end, then close it.
+
+    Rotation is applied. A change of size begins a new epoch, for pixel coordinates mean
+    something else from there on. Packets that cannot be decoded are skipped.
+
+    Args:
+        video: closed at the end, whatever happens.
+        stop: ends the generator soon after it is set.
+        time_of: gives a frame's `time_s` from the decoded frame and its index.
+
+    Raises:
+        av.FFmpegError: the container broke off; what the decoder still held came first.
+    """
+    epoch, shape = 0, None
+    with contextlib.closing(video):
+        for index, picture in enumerate(pictures_of(video, stop)):
+            image = to_image(picture)
+            epoch += shape not in (None, image.shape)
+            shape = image.shape
+            yield Frame(image, index, time_of(picture, index), epoch)
+
+
+def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
+    """Decode an opened video to its end and leave it open; `decode` says the rest."""
+    skipped = 0
+    try:
+        for packet in video.container.demux(video.stream):
+            if stop.is_set():
+                return
+            try:
+                yield from packet.decode()
+            except av.error.InvalidDataError:
+                skipped += 1
+    except av.FFmpegError:
+        with contextlib.suppress(av.FFmpegError):
+            yield from video.stream.codec_context.decode(None)
+        raise
+    finally:
+        if skipped:
+            log.warning("%s: %d damaged packets were skipped", video.name, skipped)
+
+
+def to_image(picture: VideoFrame) -> Image:
+    """Return a decoded picture as (H, W, 3) uint8 BGR, upright."""
+    pixels = picture.to_ndarray(format="bgr24")
+    return upright(cast("Image", pixels), picture.rotation)
+
+
+def upright(image: Image, rotation_degrees: float) -> Image:
+    """Turn `image`, (H, W, 3), counter-clockwise by the nearest quarter turns."""
+    turns = round(rotation_degrees / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

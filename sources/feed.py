@@ -1,0 +1,104 @@
+"""`Feed`: the source that stored media become once a thread reads them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from errors import SourceError, SourceLostError
+from structures import Frame, SourceStatus
+from threads import ReadAhead
+
+NOMINAL_FPS = 25.0
+
+
+def _no_drops() -> int:
+    return 0
+
+
+class Feed:
+    """A running reader with its description: `sources.Source` for stored media.
+
+    `next()` hands out the reader's frames. It must be closed, also after its end.
+    """
+
+    is_live = False
+
+    def __init__(
+        self,
+        reader: ReadAhead[Frame],
+        *,
+        name: str,
+        fps: float,
+        frame_count: int | None = None,
+        count_dropped: Callable[[], int] = _no_drops,
+    ) -> None:
+        """Wait for the first frame; the reader is closed when none comes.
+
+        Args:
+            reader: yields the frames.
+            name: what to call the source; without secrets.
+            fps: frames per second; nominal where unknown.
+            frame_count: how many frames there will be, None where unknown.
+            count_dropped: frames left out by the producer.
+
+        Raises:
+            SourceError: no frame came.
+        """
+        self.fps = fps
+        self.name = name
+        self.frame_count = frame_count
+        self._reader = reader
+        self._count_dropped = count_dropped
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(reader.close)
+            self.size_wh = self._first().size_wh
+            on_failure.pop_all()
+
+    def _first(self) -> Frame:
+        try:
+            return self._reader.peek()
+        except StopIteration:
+            problem = (
+                f"{self.name} holds no picture that can be decoded; play it elsewhere to check"
+            )
+        except SourceLostError as error:
+            problem = str(error)
+        raise SourceError(problem)
+
+    @property
+    def dropped(self) -> int:
+        """Frames never handed out so far."""
+        return self._reader.dropped + self._count_dropped()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        while True:
+            if (frame := self.take()) is not None:
+                return frame
+
+    @property
+    def status(self) -> SourceStatus:
+        """See `sources.Source`."""
+        return SourceStatus()
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        """See `sources.Source`."""
+        try:
+            return self._reader.take(timeout_s)
+        except TimeoutError:
+            return None
+
+    def close(self) -> None:
+        """Stop the reader; may be called again, and from another thread."""
+        self._reader.close()
+
+
+def lost(name: str) -> str:
+    """Return what a user reads when the camera or stream called `name` broke off."""
+    return f"{name} stopped sending; check its power, cable or network"
+
+
+def silent(name: str) -> str:
+    """Return what a user reads when one can be opened but gives no picture."""
+    return f"{name} answers but sends no picture; start it again"

@@ -1,0 +1,114 @@
+"""Video files and the generated test pattern."""
+
+import logging
+import math
+import re
+import threading
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from errors import SourceError, SourceLostError
+from sources.decoding import Video, decode, open_video
+from sources.feed import Feed, lost
+from structures import Frame
+from threads import ReadAhead
+
+log = logging.getLogger(__name__)
+
+_TEST_PATTERN = re.compile(
+    r"test:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+|/0*[1-9]\d*)?))?"
+    r",?(?:duration=(?P<duration>\d+(?:\.\d+)?))?"
+)
+
+
+def find_path(text: str, name: str) -> Path:
+    """Return the path of the file or folder that `text` names.
+
+    Raises:
+        SourceError: there is none, it is empty, or neither file nor folder.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise SourceError(f"{name}: {user} is nobody's home folder here; check the path") from None
+    try:
+        if path.is_dir():
+            return path
+        if not path.exists():
+            raise SourceError(f"{name}: no such file or folder; check the path")
+        if not path.is_file():
+            raise SourceError(f"{name} is neither a file nor a folder; give a video or a picture")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{name} is empty (0 bytes); copy it again")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"{name} cannot be opened ({reason}); check the path") from None
+    return path
+
+
+def open_file(path: Path, name: str) -> Feed:
+    """Open a video file: every frame once and in order, at its own time.
+
+    A file that is damaged or cut off gives the frames that can be decoded, then a
+    warning is logged and it ends as any film does: what is there is worth having.
+
+    Raises:
+        SourceError: it is not a video, or no frame of it can be decoded.
+    """
+    # Absolute, or else FFmpeg takes the "a:" of a file called "a:b.mp4" for a protocol.
+    return play(open_video(str(path.absolute()), name))
+
+
+def play(video: Video, remote: bool = False) -> Feed:
+    """Read an opened video that has an end; see `open_file`.
+
+    A `remote` one that breaks off raises `SourceLostError`: the rest of it is elsewhere.
+    """
+    video.stream.thread_type = "AUTO"
+    fps, count, time_of = video.fps, video.frame_count, video.media_clock()
+    promised = video.stream.frames  # 0 where the header does not say
+
+    def produce(stop: threading.Event) -> Generator[Frame, None, None]:
+        given = 0
+        try:
+            for frame in decode(video, stop, time_of):
+                given += 1
+                yield frame
+        except av.FFmpegError as error:
+            if remote:
+                raise SourceLostError(lost(video.name)) from None
+            log.warning("%s is damaged after %d frames: %s", video.name, given, error.strerror)
+            return
+        if given < promised and not stop.is_set():
+            cut = "%s ended after %d of %d frames: it may be damaged or cut off"
+            log.warning(cut, video.name, given, promised)
+
+    reader = ReadAhead(produce, name="file-reader")
+    return Feed(reader, name=video.name, fps=fps, frame_count=count)
+
+
+def open_test_pattern(text: str) -> Feed:
+    """Open a generated moving pattern that goes through the real decoder path.
+
+    Args:
+        text: `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`; 640x360@25 for 10 s where
+            nothing else is said. FPS may be a fraction: `test:@30000/1001`.
+
+    Raises:
+        SourceError: the address is not of that form.
+    """
+    found = _TEST_PATTERN.fullmatch(text)
+    if found is None:
+        form = "test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]"
+        raise SourceError(f"{text} is no test pattern; write {form}")
+    size = f"{found['width'] or 640}x{found['height'] or 360}"
+    rate = Fraction(found["fps"] or 25)
+    duration = float(found["duration"] or 10)
+    graph = f"testsrc2=size={size}:rate={rate}:duration={duration}"
+    feed = play(open_video(graph, text, file_format="lavfi"))
+    feed.frame_count = math.ceil(duration * rate)
+    return feed

@@ -1,0 +1,78 @@
+"""Opens whatever `--src` may name."""
+
+import re
+from collections.abc import Callable
+
+from errors import SourceError, redact
+from sources import Source
+from sources.chaos import open_chaos
+from sources.files import find_path, open_file, open_test_pattern
+from sources.live import LiveOptions
+from sources.network import open_stream
+from sources.photographs import PICTURE_SUFFIXES, open_folder, open_picture
+from sources.webcam import Capture, open_capture, open_webcam
+
+_USUAL = LiveOptions()
+_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp", "rtp")
+
+
+def open_source(
+    text: str | int,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+    open_camera: Callable[[int], Capture] = open_capture,
+    live: LiveOptions = _USUAL,
+) -> Source:
+    """Open a source by its name; all that can be wrong with it is said here, within 5 s.
+
+    A camera that answers in time may take longer to send its first picture.
+
+    Args:
+        text: one of
+            `0`, `1`, `/dev/video0`: a camera of this machine;
+            a path: a video, a picture, or a folder of pictures;
+            an address (rtsp, rtmp, http, srt, udp ...): a network stream;
+            `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`: a generated moving pattern;
+            `chaos:FILE?FAULTS`: a video played as a camera that misbehaves, see `chaos`.
+        width: wish for cameras, pixels.
+        height: wish for cameras, pixels.
+        fps: wish for cameras; nominal rate of a folder of pictures. Else without effect.
+        open_camera: gives the capture of a camera index.
+        live: what becomes of cameras and network streams that break off or are not there.
+
+    Raises:
+        SourceError: it cannot be opened, or holds nothing that can be shown.
+        ValueError: `width`, `height` or `fps` is not positive.
+    """
+    for option, value in {"width": width, "height": height, "fps": fps}.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"{option} must be positive, got {value}")
+    text = str(text).strip()
+    name = "".join(c if c.isprintable() else "?" for c in redact(text))
+    if not text:
+        raise SourceError("the source has no name; give a camera number, a path or an address")
+    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", text):
+        index = int(camera[1])
+        return open_webcam(
+            index, live, width=width, height=height, fps=fps, open_camera=open_camera
+        )
+    if text.startswith("test:"):
+        return open_test_pattern(text)
+    if text.startswith("chaos:"):
+        return open_chaos(text, live)
+    if address := re.fullmatch(r"([A-Za-z][\w+.-]*)(://.*)", text, re.DOTALL):
+        scheme = address[1].lower()  # FFmpeg knows no RTSP://
+        if scheme not in _SCHEMES:
+            raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
+        return open_stream(scheme + address[2], name, live)
+    return _open_path(text, name, fps)
+
+
+def _open_path(text: str, name: str, fps: float | None) -> Source:
+    path = find_path(text, name)
+    if path.is_dir():
+        return open_folder(path, name, fps)
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return open_picture(path, name) if is_picture else open_file(path, name)

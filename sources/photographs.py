@@ -1,0 +1,165 @@
+"""Still pictures: one file, or a folder of them in natural order."""
+
+import logging
+import re
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from errors import SourceError
+from sources.feed import NOMINAL_FPS, Feed
+from sources.quiet import silent_opencv
+from structures import Frame, Image
+from threads import ReadAhead
+
+log = logging.getLogger(__name__)
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+PHOTOGRAPH_S = 2.0  # for which a photograph is shown
+ALIKE = 30.0  # grey levels, see `resembles`
+LARGEST_SIDE = 32766  # pixels; OpenCV's warps count them in 16 bits
+
+
+def load_picture(path: Path, name: str) -> Image:
+    """Return the picture at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
+
+    Nothing is said on stderr, but by libpng where a PNG file is damaged.
+
+    Args:
+        path: of the file.
+        name: what to call it.
+
+    Raises:
+        SourceError: it cannot be read, or is larger than `LARGEST_SIDE`.
+    """
+    try:
+        with silent_opencv():
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        image = None
+    if image is None:
+        raise SourceError(f"{name} is damaged or not a picture; open it elsewhere to check")
+    if max(image.shape) > LARGEST_SIDE:
+        raise SourceError(f"{name} is larger than {LARGEST_SIDE} pixels a side; make it smaller")
+    return image
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts `p2.jpg` before `p10.jpg`."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures directly in `folder`, in natural order, without hidden files."""
+    return sorted(
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+        ),
+        key=lambda path: (natural_key(path), path.name),
+    )
+
+
+def follows(path: Path, before: Path) -> bool:
+    """Whether the names differ only in their last number, by one: film_007, film_008."""
+    mine, its = (re.fullmatch(r"(.*?)(\d+)(\D*)", p.name, re.DOTALL) for p in (path, before))
+    if mine is None or its is None:
+        return False
+    return (mine[1], mine[3], int(mine[2])) == (its[1], its[3], int(its[2]) + 1)
+
+
+def resembles(image: Image, before: Image) -> bool:
+    """Whether a picture can be the next one of a film: same size, much the same view.
+
+    Numbered photographs of one camera have the same size, too, but differ by 40 to 80
+    grey levels on average over a coarse grid; successive frames by less than 20.
+    """
+    if image.shape != before.shape:
+        return False
+    coarse = (
+        cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA) for picture in (image, before)
+    )
+    return bool(cv2.absdiff(*coarse).mean() < ALIKE)
+
+
+def open_picture(path: Path, name: str) -> Feed:
+    """Open one picture as a source of one frame.
+
+    Raises:
+        SourceError: it cannot be read, or is too large.
+    """
+    load_picture(path, name)
+    return _show([path], name, NOMINAL_FPS)
+
+
+def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
+    """Open the pictures of a folder, in natural order.
+
+    Pictures whose names are numbered in sequence and that resemble one another are a
+    film. Any other picture begins a new epoch, so that nobody is followed from one
+    photograph into the next. Pictures that cannot be read are left out, logged and
+    counted in `dropped`.
+
+    Args:
+        folder: folders within it are not searched.
+        name: what to call it.
+        fps: nominal rate, None = 25.
+
+    Raises:
+        SourceError: there is no picture in it, or none that can be read.
+    """
+    paths = list_pictures(folder)
+    if not paths:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise SourceError(f"{name} holds no pictures; put some of these in: {known}")
+    return _show(paths, name, fps or NOMINAL_FPS)
+
+
+def _show(paths: list[Path], name: str, fps: float) -> Feed:
+    album = _Album(paths, fps)
+    return Feed(
+        ReadAhead(album.frames, name="picture-reader"),
+        name=name,
+        fps=fps,
+        frame_count=len(paths),
+        count_dropped=lambda: album.skipped,
+    )
+
+
+class _Album:
+    """The frames of a list of pictures, and how many of those could not be read."""
+
+    def __init__(self, paths: list[Path], fps: float) -> None:
+        self.skipped = 0
+        self._paths = paths
+        self._fps = fps
+
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
+        """Yield the pictures; a film's come at its rate, photographs two seconds apart."""
+        epoch, time_s = 0, 0.0
+        before: tuple[int, Image] | None = None
+        for index, image in self._readable():
+            if before is not None:
+                last, last_image = before
+                film = follows(self._paths[index], self._paths[index - 1])
+                film = film and resembles(image, last_image)
+                epoch += not film
+                time_s += (index - last) / self._fps if film else PHOTOGRAPH_S
+            before = index, image
+            yield Frame(image, index, time_s, epoch)
+
+    def _readable(self) -> Iterator[tuple[int, Image]]:
+        for index, path in enumerate(self._paths):
+            try:
+                image = load_picture(path, path.name)
+            except SourceError as error:
+                self.skipped += 1
+                log.warning("left out: %s", error)
+            else:
+                yield index, image

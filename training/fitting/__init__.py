@@ -1,0 +1,1 @@
+"""From labelled chips or embeddings to trained weights."""

@@ -1,0 +1,158 @@
+"""Batches of augmented chips, made ahead by other processes.
+
+What a batch holds depends on the seed, the epoch and its place in the epoch alone: not on
+the number of processes, nor on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from threads import deaf_to_ctrl_c
+from training.fitting.augmentation import augment
+
+Chips = NDArray[np.uint8]
+_AHEAD = 3  # batches that wait for each process
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How batches are drawn and varied.
+
+    Attributes:
+        rows: `(M,)` int64, the chips to draw from.
+        chances: `(M,)` float64 that add up to 1, how likely each is drawn; None = every
+            row once in an epoch, in a random order.
+        batch: chips in a batch.
+        size: their side in pixels.
+        strength: of the augmentation.
+        seed: of everything.
+    """
+
+    rows: NDArray[np.int64]
+    chances: NDArray[np.float64] | None
+    batch: int
+    size: int
+    strength: float
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; the last rows that fill none are left out of it."""
+        return len(self.rows) // self.batch
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Rows of an epoch's batches, (steps, batch) int64."""
+        rng = np.random.default_rng([self.seed, epoch])
+        count = self.steps * self.batch
+        if self.chances is None:
+            order = rng.permutation(self.rows)[:count]
+        else:
+            order = rng.choice(self.rows, count, p=self.chances)
+        return order.reshape(self.steps, self.batch)
+
+
+class Loader:
+    """Makes batches in processes of its own, or with none in a thread; close it at the end."""
+
+    def __init__(self, images: Chips, plan: Plan, workers: int) -> None:
+        """Starts the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
+        self._plan, self._workers = plan, workers
+        self._closing = contextlib.ExitStack()
+        self._pool: Executor
+        if not workers:
+            self._pool = ThreadPoolExecutor(1)
+            self._images: Chips | None = images
+            self._closing.callback(self._pool.shutdown, cancel_futures=True)
+            return
+        self._images = None
+        memory = SharedMemory(create=True, size=images.nbytes)
+        self._closing.callback(memory.unlink)
+        self._closing.callback(memory.close)
+        np.ndarray(images.shape, np.uint8, memory.buf)[:] = images
+        # Not forked: a process with TensorFlow in it must not be.
+        self._pool = ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            _attach,
+            (memory.name, images.shape),
+        )
+        self._closing.callback(self._pool.shutdown, cancel_futures=True)
+        with deaf_to_ctrl_c():
+            for _ in range(workers):
+                self._pool.submit(_nothing)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Chips, NDArray[np.int64]]]:
+        """Yields the batches of an epoch from number `start` on, in their order.
+
+        Yields:
+            Chips `(B, size, size, 3)` uint8 RGB and the `(B,)` int64 rows that they show.
+        """
+        order = self._plan.order(epoch)
+        waiting: collections.deque[Future[Chips]] = collections.deque()
+        ahead = iter(range(start, len(order)))
+        try:
+            for index in range(start, len(order)):
+                for following in ahead:
+                    waiting.append(self._submit(order[following], epoch, following))
+                    if len(waiting) > _AHEAD * max(1, self._workers):
+                        break
+                yield waiting.popleft().result(), order[index]
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self._closing.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def _submit(self, rows: NDArray[np.int64], epoch: int, index: int) -> Future[Chips]:
+        plan = self._plan
+        work = (rows, plan.size, plan.strength, (plan.seed, epoch, index))
+        return self._pool.submit(_make, self._images, *work)
+
+
+def _nothing() -> None:
+    pass
+
+
+_shared: dict[str, Any] = {}  # in a worker process: the chips, and the memory that holds them
+
+
+def _attach(name: str, shape: tuple[int, ...]) -> None:
+    """Sets up a worker process."""
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
+    cv2.setNumThreads(1)
+    memory = SharedMemory(name)
+    _shared["memory"] = memory
+    _shared["images"] = np.ndarray(shape, np.uint8, memory.buf)
+
+
+def _make(
+    images: Chips | None,
+    rows: NDArray[np.int64],
+    size: int,
+    strength: float,
+    key: tuple[int, int, int],
+) -> Chips:
+    source = _shared["images"] if images is None else images
+    return augment(source[rows], size, np.random.default_rng(key), strength)

@@ -1,0 +1,126 @@
+"""The state of a run on disk, from which it goes on exactly as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import WeightsError
+from training.files import writing
+from training.fitting.settings import Settings
+
+_KINDS = ("network", "optimizer")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; all but the numbers in the network and the optimizer.
+
+    Attributes:
+        epoch: passes that are complete.
+        step: batches of the next pass that are done.
+        minutes: spent on fitting.
+        sums: mean losses of these batches times their number, by name.
+        history: the log, a line for each pass.
+        best: the line of the pass that is kept: that with the lowest score, or the last.
+        frozen: whether the optimizer is that of the frozen backbone.
+        of: settings and data; a run goes on only with the same.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    minutes: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    frozen: bool = False
+    of: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, line: dict[str, float], last: bool = False) -> bool:
+        """Log a pass that is complete, and stand before the next; whether it is to be kept.
+
+        Args:
+            line: of the log.
+            last: keep each pass in place of the one before, not only better ones.
+        """
+        self.history.append(line)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        better = last or not self.best or line["score"] < self.best["score"]
+        if better:
+            self.best = line
+        return better
+
+    def is_over(self, settings: Settings) -> bool:
+        """Whether the last epoch is done, the time is up, or none has been better for long."""
+        if self.epoch >= settings.epochs or (settings.minutes and self.minutes >= settings.minutes):
+            return True
+        if not settings.patience or not self.best or self.step:
+            return False
+        return self.epoch - self.best["epoch"] >= settings.patience
+
+
+def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
+    """Write the state; what was there stays if it cannot be written.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    from keras import ops
+
+    arrays = {"progress": np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)}
+    for kind, variables in zip(_KINDS, _variables(model), strict=True):
+        for i, variable in enumerate(variables):
+            arrays[f"{kind}{i}"] = np.asarray(ops.convert_to_numpy(variable))
+    with writing(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the run of a checkpoint is.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return Progress(**json.loads(_arrays(path)["progress"].tobytes()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_checkpoint(path) from error
+
+
+def restore(path: Path, model: Any, optimizer_too: bool) -> None:
+    """Give a compiled model, and its built optimizer, the numbers of a checkpoint.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another network.
+    """
+    arrays = _arrays(path)
+    pairs = list(zip(_KINDS, _variables(model), strict=True))
+    for kind, variables in pairs if optimizer_too else pairs[:1]:
+        shapes = [tuple(variable.shape) for variable in variables]
+        found = [arrays[f"{kind}{i}"] for i in range(len(shapes)) if f"{kind}{i}" in arrays]
+        if [value.shape for value in found] != shapes or f"{kind}{len(shapes)}" in arrays:
+            raise WeightsError(f"{path} is of another architecture; choose another --out")
+        for variable, value in zip(variables, found, strict=True):
+            variable.assign(value)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _no_checkpoint(path) from error
+
+
+def _no_checkpoint(path: Path) -> WeightsError:
+    return WeightsError(f"{path} is no checkpoint of a run, or damaged; choose another --out")
+
+
+def _variables(model: Any) -> tuple[list[Any], list[Any]]:
+    """Of the network, the state of its dropout included, and of its optimizer."""
+    return list(model.variables), list(model.optimizer.variables)

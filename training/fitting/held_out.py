@@ -1,0 +1,137 @@
+"""Rows held out of the training: which, and how well they are told."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from errors import DatasetError
+from estimators.age import AGE_CLASSES, decode_age
+from training.chips import Chips, shrink, years_outside
+from training.fitting.targets import nearest_classes
+
+Rows = NDArray[np.int64]
+_BATCH = 256
+
+
+def hold_out(groups: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
+    """Splits rows so that no group is on both sides.
+
+    Args:
+        groups: `(N,)` str.
+        share: of the rows to hold out; it is met as the groups allow, by at least one.
+        seed: decides which.
+
+    Returns:
+        Rows to learn and rows held out, int64, ascending.
+
+    Raises:
+        DatasetError: there are fewer than two groups.
+    """
+    order, members = _shuffled(groups, seed)
+    ends = np.cumsum(np.bincount(members)[order])
+    count = int(np.searchsorted(ends, math.ceil(share * len(groups)))) + 1
+    if count >= len(order):
+        raise DatasetError(
+            f"{len(order)} groups of faces are too few to hold some out; add rows to the set"
+        )
+    out = np.isin(members, order[:count])
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def fold_rows(groups: NDArray[np.str_], folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Cuts rows into parts of about one size; no group is in two of them.
+
+    Returns:
+        For each part: rows to learn, which are all others, and its rows.
+
+    Raises:
+        DatasetError: there are fewer groups than parts.
+    """
+    order, members = _shuffled(groups, seed)
+    if len(order) < folds:
+        raise DatasetError(f"{len(order)} groups of faces do not make {folds} folds")
+    sizes = np.bincount(members)
+    part, filled = np.zeros(len(order), np.int64), np.zeros(folds, np.int64)
+    for group in order[np.argsort(-sizes[order], kind="stable")]:
+        part[group] = filled.argmin()
+        filled[part[group]] += sizes[group]
+    of_row = part[members]
+    return [(np.flatnonzero(of_row != k), np.flatnonzero(of_row == k)) for k in range(folds)]
+
+
+def _shuffled(groups: NDArray[np.str_], seed: int) -> tuple[Rows, Rows]:
+    """The groups' numbers in random order, and each row's number."""
+    names, members = np.unique(groups, return_inverse=True)
+    return np.random.default_rng([seed, 0]).permutation(len(names)), members
+
+
+def predict(model: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """A network's answers about `(N, S, S, 3)` uint8 RGB chips of any size."""
+    size = model.inputs[0].shape[1]
+    parts = [
+        model.predict_on_batch(shrink(images[i : i + _BATCH], size).astype(np.float32))
+        for i in range(0, len(images), _BATCH)
+    ]
+    return {k: np.concatenate([np.asarray(part[k]) for part in parts]) for k in parts[0]}
+
+
+def metrics(answers: dict[str, NDArray[np.float32]], chips: Chips) -> dict[str, float]:
+    """How well known labels are told; those of which none is known are left out.
+
+    Returns:
+        `age_mae_years`, the mean distance from the labelled age or range; `cs5`, the share
+        within 5 years; `gender_accuracy`; `ethnicity_accuracy`; of a head of age classes
+        `class_accuracy`; and `score`, by which the best epoch is chosen, less is better:
+        five points of gender, or twenty of ethnicity, weigh as much as a year.
+    """
+    found: dict[str, float] = {}
+    known = np.isfinite(chips.age_low)
+    if known.any():
+        age = answers["age"][known]
+        low, high = chips.age_low[known], chips.age_high[known]
+        outside = years_outside(decode_age(age, 1.0)[0], low, high)
+        found["age_mae_years"] = float(outside.mean())
+        found["cs5"] = float((outside <= 5).mean())
+        if age.shape[1] in AGE_CLASSES:
+            middles = ((low + high) / 2).clip(0, 100).astype(np.int64)
+            classes = nearest_classes(age.shape[1])[middles].argmax(1)
+            found["class_accuracy"] = float((age.argmax(1) == classes).mean())
+    known = np.isfinite(chips.female)
+    if known.any():
+        female = answers["gender"][known, 1] > 0.5
+        found["gender_accuracy"] = float((female == (chips.female[known] > 0.5)).mean())
+    known = chips.race >= 0
+    if "race" in answers and known.any():
+        right = answers["race"][known].argmax(1) == chips.race[known]
+        found["ethnicity_accuracy"] = float(right.mean())
+    found["score"] = (
+        found.get("age_mae_years", 0.0)
+        + 20 * (1 - found.get("gender_accuracy", 1.0))
+        + 5 * (1 - found.get("ethnicity_accuracy", 1.0))
+    )
+    return found
+
+
+def spread_scale(answers: dict[str, NDArray[np.float32]], chips: Chips) -> float:
+    """Calibration of the age spread on held-out rows; a factor, or years where age is a value.
+
+    Where exact ages are known, 68 % of them lie within one spread; where only ranges are,
+    their likelihood under a normal distribution of that spread is the largest.
+    """
+    known = np.isfinite(chips.age_low)
+    if not known.any():
+        return 1.0
+    low, high = chips.age_low[known], chips.age_high[known]
+    years, spread = decode_age(answers["age"][known], 1.0)
+    spread, exact = np.maximum(spread, 1e-3), low == high
+    if exact.mean() > 0.2:
+        off = np.abs(years - low)[exact] / spread[exact]
+        return round(max(0.05, float(np.quantile(off, 0.68))), 2)
+    scales = np.geomspace(0.1, 30, 80)[:, None]
+    above, below = (ndtr((end - years) / (scales * spread)) for end in (high + 1, low))
+    return round(float(scales[np.log(above - below + 1e-6).sum(1).argmax(), 0]), 2)

@@ -1,0 +1,141 @@
+"""The network that settings describe: built, given its first weights, frozen in part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from errors import DatasetError
+from estimators.networks.backbones import start_from
+from estimators.networks.heads import Heads, is_constant, is_head
+from training.fitting.settings import Settings
+
+
+def build_network(settings: Settings) -> Any:
+    """Build the network of `settings`, with the weights of `backbone` and `init`.
+
+    Raises:
+        WeightsError: these cannot be had, or are of another architecture.
+        DatasetError: the settings fit no network.
+    """
+    try:
+        model = _build(settings, settings.heads())
+    except ValueError as error:  # as of Keras about a size that is too small
+        reason = str(error).partition("\n")[0]
+        raise DatasetError(f"cannot build {settings.architecture}: {reason}") from error
+    if settings.init:
+        start_from(model, Path(settings.init))
+    return model
+
+
+def _build(settings: Settings, heads: Heads) -> Any:
+    backbone = settings.backbone or None
+    size = {"size": settings.size} if settings.size else {}
+    match settings.architecture:
+        case "mobilenetv2":
+            from estimators.networks import mobilenetv2
+
+            return mobilenetv2.build(heads, backbone, settings.width, **size)
+        case "inceptionv3":
+            from estimators.networks import inceptionv3
+
+            return inceptionv3.build(heads, backbone, **size)
+        case "vggface":
+            from estimators.networks import vggface
+
+            return vggface.build(heads, backbone, settings.width, **size)
+        case "transfer":
+            from estimators.networks import transfer
+
+            return transfer.build(heads, backbone)
+        case "facenet":
+            raise ValueError("heads of facenet are trained by python -m training.train_heads")
+    from estimators.networks import ssrnet
+
+    filters = [2 * max(1, round(16 * settings.width))] * 4
+    return ssrnet.build(heads, backbone, **(ssrnet.WIDE if settings.wide else {"filters": filters}))
+
+
+def layers_of(model: Any) -> Iterator[Any]:
+    """All layers, those of models within the model, too."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from layers_of(layer)
+        else:
+            yield layer
+
+
+def freeze(model: Any, backbone: bool, norms: bool) -> None:
+    """Say which layers learn; a model that was compiled must be compiled again.
+
+    Args:
+        model: the network.
+        backbone: whether what lies below the heads stays as it is.
+        norms: whether the batch normalisations there do: they then use, and keep, the
+            statistics that they came with.
+    """
+    import keras
+
+    for layer in layers_of(model):
+        norm = norms and isinstance(layer, keras.layers.BatchNormalization)
+        learns = is_head(layer.name) or not (backbone or norm)
+        layer.trainable = learns and not is_constant(layer.name)
+
+
+@contextlib.contextmanager
+def computing_in(model: Any, precision: str) -> Iterator[None]:
+    """Let the backbone's maps be computed in `precision`; on leaving, in float32 again.
+
+    Weights stay float32, as do the scaling of pixels and all behind the maps: heads,
+    softmax, outputs. A file saved outside of this says float32 everywhere.
+    """
+    import keras
+
+    if precision == "float32":
+        yield
+        return
+    maps = [layer for layer in layers_of(model) if _gives_maps(layer)]
+    for layer in maps:
+        layer.dtype_policy = keras.DTypePolicy(precision)
+    try:
+        yield
+    finally:
+        for layer in maps:
+            layer.dtype_policy = keras.DTypePolicy("float32")
+
+
+def _gives_maps(layer: Any) -> bool:
+    import keras
+
+    if isinstance(layer, keras.layers.InputLayer | keras.layers.Rescaling) or is_head(layer.name):
+        return False
+    return len(getattr(layer.output, "shape", ())) == 4
+
+
+def make_optimizer(settings: Settings, frozen: bool) -> Any:
+    """The optimizer of the stage in which the backbone is frozen, or of the other one."""
+    import keras
+
+    rate = settings.frozen_rate or settings.rate if frozen else settings.rate
+    common: dict[str, Any] = {"learning_rate": rate, "global_clipnorm": settings.clip or None}
+    if settings.ema:
+        common |= {"use_ema": True, "ema_momentum": settings.ema}
+    if settings.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(weight_decay=settings.decay, **common)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    elif settings.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(**common)
+    else:
+        optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
+    if settings.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # `fit` would put the averaged weights in place of the current ones whenever it returns.
+    optimizer.finalize_variable_values = lambda variables: None
+    return optimizer
+
+
+def average(optimizer: Any, variables: list[Any]) -> None:
+    """Put the average of the last weights in their place, if the optimizer keeps one."""
+    type(optimizer).finalize_variable_values(optimizer, variables)

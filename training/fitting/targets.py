@@ -1,0 +1,200 @@
+"""What a network is to answer about each row: arrays for the losses, made from labels.
+
+Unknown labels have the weight 0 and harmless numbers; rare people may weigh more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimators.age import AGE_CLASSES, class_years, decode_age
+from estimators.networks.heads import AGE_HEADS
+from structures import AGE_BINS, ETHNICITIES
+from training.chips import Chips
+from training.fitting.settings import Settings
+
+Floats = NDArray[np.float32]
+Answers = Mapping[str, Floats]  # a teacher's outputs -> (N, K)
+
+_HEAVIEST = 10.0  # a row of a rare class weighs at most so many average ones
+_YEARS = np.arange(AGE_BINS)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the losses want; row i belongs to chip i.
+
+    Attributes:
+        arrays: output -> `(N, C)` float32; the first column is the row's weight.
+        chances: `(N,)` float64, how likely each row is to be drawn, adding up to 1; None =
+            every row once an epoch.
+    """
+
+    arrays: dict[str, Floats]
+    chances: NDArray[np.float64] | None
+
+    def of(self, rows: NDArray[np.int64]) -> dict[str, Floats]:
+        """The targets of a batch: in each output its weights add up to the number of rows.
+
+        So a batch in which few labels are known, or rare people are missing, counts as much
+        as any other.
+        """
+        batch = {}
+        for name, array in self.arrays.items():
+            part = array[rows]
+            total = part[:, 0].sum()
+            if total > 0:
+                part[:, 0] *= len(rows) / total
+            batch[name] = part
+        return batch
+
+
+def make_targets(chips: Chips, settings: Settings, answers: Answers | None = None) -> Targets:
+    """Build the targets of all chips.
+
+    Args:
+        chips: the labels; weights against imbalance count these rows.
+        settings: of the run.
+        answers: a teacher's, in any form of age, or none.
+    """
+    female = np.where(np.isfinite(chips.female), chips.female, -1).astype(np.int64)
+    gender, smoothing = answers["gender"] if answers else None, settings.gender_smoothing
+    arrays = {
+        "age": _age_array(chips, settings, answers),
+        "gender": _classes(female, 2, settings.weigh_gender, smoothing, gender),
+    }
+    if settings.ethnicity:
+        race, smoothing = _teachers_race(answers, len(chips)), settings.ethnicity_smoothing
+        arrays["race"] = _classes(
+            chips.race, len(ETHNICITIES), settings.weigh_ethnicity, smoothing, race
+        )
+    chances = None
+    if settings.draw_by_age:
+        chances = balanced(np.maximum(_decades(chips), 0), settings.draw_by_age).astype(np.float64)
+        chances /= chances.sum()
+    return Targets(arrays, chances)
+
+
+def _age_array(chips: Chips, settings: Settings, answers: Answers | None) -> Floats:
+    """Targets of age (N, C) as `losses.age_loss` or `losses.age_value_loss` wants them."""
+    width = AGE_HEADS[settings.age]
+    known = np.isfinite(chips.age_low)
+    low, high = (
+        np.where(known, years, 0.0).clip(0, AGE_BINS - 1).astype(np.float32)
+        for years in (chips.age_low, chips.age_high)
+    )
+    classes = _decades(chips)
+    if width in AGE_CLASSES:
+        middles = ((low + high) / 2).astype(np.int64)
+        classes = np.where(known, nearest_classes(width)[middles].argmax(1), -1)
+    parts = [balanced(classes, settings.weigh_age), (high > low).astype(np.float32), low, high]
+    columns = [np.stack(parts, 1)]
+    if width > 1:
+        columns.append(age_targets(low, high, width, settings))
+    if answers is not None:
+        taught = convert_age(answers["age"], width)
+        if width == 1:  # it may contradict the label by a few years, but no more
+            slack = np.where(known, settings.teacher_slack, np.inf)
+            taught = taught.clip((low - slack)[:, None], (high + slack)[:, None])
+        columns.append(taught.astype(np.float32))
+    return np.hstack(columns)
+
+
+def _decades(chips: Chips) -> NDArray[np.int64]:
+    """Decade of age 0..7 of each row, -1 = unknown."""
+    middle = np.where(np.isfinite(chips.age_low), (chips.age_low + chips.age_high) / 2, -10)
+    return np.asarray(np.clip(np.floor(middle / 10), -1, 7), np.int64)
+
+
+def balanced(classes: NDArray[np.int64], strength: float) -> Floats:
+    """Weights against imbalance, (N,): 0 where the class is unknown, 1 on average elsewhere.
+
+    Args:
+        classes: (N,) class of each row, -1 = unknown.
+        strength: 0 weighs all rows alike, 1 all classes.
+    """
+    known = classes >= 0
+    weights = known.astype(np.float64)
+    if strength and known.any():
+        counts = np.bincount(classes[known]).astype(np.float64)
+        weights[known] = counts[classes[known]] ** -strength
+        weights[known] /= weights[known].mean()
+        weights = np.minimum(weights, _HEAVIEST)
+    return weights.astype(np.float32)
+
+
+def age_targets(low: Floats, high: Floats, width: int, settings: Settings) -> Floats:
+    """The target distribution of exact ages; what ranges cover of each class.
+
+    Args:
+        low: (N,) youngest age, years 0..100.
+        high: (N,) oldest.
+        width: classes, 101 or one of `AGE_CLASSES`.
+        settings: of the run.
+
+    Returns:
+        (N, K) float32: rows of exact ages add up to 1; in the rows of ranges every entry is
+        the share of the class' years that lie in the range.
+    """
+    whole_low, whole_high = np.floor(low)[:, None], np.floor(high)[:, None]
+    if settings.age_loss == "label_distribution":
+        exact = np.exp(-0.5 * ((_YEARS - low[:, None]) / settings.label_sd) ** 2)
+        exact /= exact.sum(1, keepdims=True)
+    else:
+        exact = (whole_low == _YEARS).astype(np.float64)
+    covered = ((whole_low <= _YEARS) & (whole_high >= _YEARS)).astype(np.float64)
+    if width in AGE_CLASSES:
+        nearest = nearest_classes(width)
+        exact = exact @ nearest
+        shares = covered @ (class_years(width).T > 0) * class_years(width).max(1)
+        # A range between two classes, where there are gaps, belongs to the nearest one.
+        covered = np.where(shares.sum(1, keepdims=True) > 0, shares, covered @ nearest > 0)
+    return np.where((high > low)[:, None], covered, exact).astype(np.float32)
+
+
+def nearest_classes(count: int) -> NDArray[np.float64]:
+    """(101, K): 1 where the year belongs to the class, or is nearest to it."""
+    ranges = np.array(AGE_CLASSES[count])
+    years = _YEARS[:, None]
+    outside = np.maximum(0, np.maximum(ranges[:, 0] - years, years - ranges[:, 1]))
+    return np.eye(count)[outside.argmin(1)]
+
+
+def convert_age(answer: Floats, width: int) -> Floats:
+    """Bring a teacher's age (N, any width) into the width of the network that learns."""
+    if answer.shape[1] == width:
+        return answer
+    if width == 1:
+        return decode_age(answer, 1.0)[0][:, None]
+    if answer.shape[1] == 1:  # years: a Gaussian around them
+        years = np.exp(-0.5 * ((_YEARS - answer) / 3.0) ** 2) + 1e-12
+        years /= years.sum(1, keepdims=True)
+    elif answer.shape[1] in AGE_CLASSES:
+        years = answer @ class_years(answer.shape[1])
+    else:
+        years = answer
+    if width in AGE_CLASSES:
+        years = years @ nearest_classes(width)
+    return np.asarray(years, np.float32)
+
+
+def _classes(
+    classes: NDArray[np.int64], count: int, strength: float, smoothing: float, taught: Floats | None
+) -> Floats:
+    """Targets (N, 1 + K or 2 K): weight, smoothed label, the teacher's probabilities."""
+    label = np.eye(count)[np.maximum(classes, 0)] * (1 - smoothing) + smoothing / count
+    columns = [balanced(classes, strength)[:, None], label.astype(np.float32)]
+    if taught is not None:
+        columns.append(taught)
+    return np.hstack(columns)
+
+
+def _teachers_race(answers: Answers | None, count: int) -> Floats | None:
+    """The teacher's ethnicity; of one that tells none, nothing to be learnt."""
+    if answers is None:
+        return None
+    return answers.get("race", np.zeros((count, len(ETHNICITIES)), np.float32))

@@ -1,0 +1,112 @@
+"""The answers of a larger network, from which a smaller one learns."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from engines.running import OpenVinoEngine, chip_side
+from errors import WeightsError
+from estimators.facenet import make_facenet
+from estimators.networks.backbones import load_keras
+from estimators.weights import Weights, file_sha256, find_weights, read_manifest
+from training.chips import Chips, shrink
+from training.files import writing
+
+log = logging.getLogger(__name__)
+Answers = dict[str, NDArray[np.float32]]
+Network = Callable[[NDArray[np.uint8]], Answers]
+
+_BATCH = 64
+
+
+def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
+    """Ask the teacher about every plain chip and its mirror image, once and for all.
+
+    Args:
+        choice: a name of the manifest, or the path of a .keras or .onnx file.
+        chips: what to ask about.
+        cache: folder to keep the answers in; a file there belongs to one teacher and these
+            chips, by their contents.
+
+    Returns:
+        Output of the teacher -> `(N, K)` float32, the mean over both mirror images.
+
+    Raises:
+        WeightsError: no such teacher, or one that is no network for chips.
+    """
+    weights = _teacher_weights(choice)
+    path = weights.path("onnx" if "onnx" in weights.files else "keras")
+    kept = cache / f"teacher-{file_sha256(path)[:12]}-{_digest(chips)[:12]}.npz"
+    try:
+        with kept.open("rb") as opened, np.load(opened) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        log.warning("%s cannot be read (%s); asking the teacher again", kept, error)
+    answers = _ask(weights, path, chips.images)
+    cache.mkdir(parents=True, exist_ok=True)
+    with writing(kept) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **answers)
+    return answers
+
+
+def _ask(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
+    network, size = _network(weights, path)
+    parts: list[Answers] = []
+    for start in tqdm(range(0, len(images), _BATCH), "asking the teacher", disable=None):
+        chips = shrink(images[start : start + _BATCH], size)
+        plain, mirrored = network(chips), network(np.ascontiguousarray(chips[:, :, ::-1]))
+        parts.append({name: _mean(plain[name], mirrored[name]) for name in plain})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((one + other) / 2, np.float32)
+
+
+def _teacher_weights(choice: str) -> Weights:
+    models = read_manifest()["models"]
+    if choice in models:
+        return find_weights(choice, models[choice]["architecture"])
+    path = Path(choice)
+    if not path.is_file() or path.suffix not in (".keras", ".onnx"):
+        known = ", ".join(models)
+        raise WeightsError(
+            f"no teacher {choice}: want an existing .keras or .onnx file, or one of {known}"
+        )
+    return Weights(path.stem, "", {path.suffix.removeprefix("."): path}, {}, 1.0, "")
+
+
+def _network(weights: Weights, path: Path) -> tuple[Network, int]:
+    """The teacher as a function of `(B, S, S, 3)` uint8 RGB chips, and its S."""
+    if path.suffix == ".onnx":
+        facenet = weights.architecture == "facenet"
+        engine = make_facenet("openvino", weights) if facenet else OpenVinoEngine(weights)
+        return lambda chips: dict(engine.submit(chips)()), engine.input_size
+    model: Any = load_keras(path)
+    size = chip_side([tuple(node.shape) for node in model.inputs], path)
+    if not isinstance(model.output, dict) or not {"age", "gender"} <= set(model.output):
+        raise WeightsError(f"the teacher {path} has no outputs age and gender")
+
+    def ask(chips: NDArray[np.uint8]) -> Answers:
+        answers = model.predict_on_batch(chips.astype(np.float32))
+        return {name: np.asarray(value, np.float32) for name, value in answers.items()}
+
+    return ask, size
+
+
+def _digest(chips: Chips) -> str:
+    """A hash of what the answers depend on."""
+    digest = hashlib.sha256("\n".join(chips.files).encode())
+    digest.update(np.ascontiguousarray(chips.images).data)
+    return digest.hexdigest()

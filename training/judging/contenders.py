@@ -1,0 +1,186 @@
+"""The networks that an evaluation compares: finding them, asking them, timing them."""
+
+import ast
+import importlib.util
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import WeightsError
+from estimators import ARCHITECTURES, Estimator, make_estimator
+from estimators.facenet import NETWORK
+from estimators.weights import read_manifest
+from structures import Estimates, Image
+
+BATCHES = 1, 8  # for which a face's time is measured
+_BATCH = 64
+_CALLS, _WARM_UP = 25, 3
+
+
+@dataclass(slots=True)
+class Contender:
+    """One network under test.
+
+    Attributes:
+        name: as shown; differs between contenders.
+        estimator: the network.
+        ms: batch size -> milliseconds a face, as measured here.
+    """
+
+    name: str
+    estimator: Estimator
+    ms: dict[int, float] = field(default_factory=dict)
+
+
+def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> list[Contender]:
+    """Load networks.
+
+    Args:
+        choices: names of weights/manifest.json, and .keras and .onnx files; none = all shipped
+            that can run, which those of facenet can only after their conversion.
+        architecture: of the files; None = told by `architecture_of`.
+        engine: further arguments of `make_estimator`.
+
+    Raises:
+        WeightsError: unknown, missing, damaged, or of an unknown architecture.
+        EngineError: the engine cannot be used.
+    """
+    models = read_manifest()["models"]
+    found: list[Contender] = []
+    shipped = [n for n, m in models.items() if m["architecture"] != "facenet" or NETWORK.is_file()]
+    for choice in dict.fromkeys(choices or shipped):
+        if choice in models:
+            name, kind = choice, models[choice]["architecture"]
+        else:
+            name, kind = Path(choice).stem, architecture or architecture_of(Path(choice), models)
+        if name in (one.name for one in found):
+            name = choice  # two files of the same name
+        found.append(Contender(name, make_estimator(kind, choice, **engine)))
+    return found
+
+
+def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
+    """A file's architecture: of the record that training left beside it, or by its chips' size.
+
+    Args:
+        path: a .keras or .onnx file.
+        known: names that would have been fine, for the message.
+
+    Raises:
+        WeightsError: no such file, or no architecture takes such chips.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".keras", ".onnx"):
+        names = ", ".join(known) or "none"
+        raise WeightsError(
+            f"no weights called {str(path)!r}; known: {names}, or give a .keras or .onnx file"
+        )
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist; check the path")
+    recorded = _recorded(path.with_suffix(".json"))
+    if recorded in ARCHITECTURES:
+        return recorded
+    side = _keras_side(path) if suffix == ".keras" else _onnx_side(path)
+    sides = {name: _side_of(name) for name in ARCHITECTURES}
+    for name, wanted in sides.items():
+        if wanted == side:
+            return name
+    fitting = ", ".join(f"{name} {wanted}" for name, wanted in sides.items() if wanted)
+    raise WeightsError(
+        f"{path} takes chips of {side or 'unknown'} pixels, but {fitting}; "
+        "say what it is with --estimator"
+    )
+
+
+def ask(
+    estimator: Estimator, images: Image, tick: Callable[[int], object] = lambda done: None
+) -> Estimates:
+    """Describe every chip of `images`, (N, S, S, 3) uint8 RGB; row i belongs to chip i.
+
+    Args:
+        estimator: the network; S is its `input_size`.
+        images: the chips.
+        tick: hears how many more are done.
+
+    Raises:
+        WeightsError: the network gives something else than numbers.
+    """
+    parts = [estimator.estimate(images[:0])]
+    for start in range(0, len(images), _BATCH):
+        parts.append(estimator.estimate(images[start : start + _BATCH]))
+        tick(len(parts[-1]))
+    races = [part.ethnicity_probs for part in parts if part.ethnicity_probs is not None]
+    told = Estimates(
+        np.concatenate([part.age_years for part in parts]),
+        np.concatenate([part.age_spread_years for part in parts]),
+        np.concatenate([part.female_prob for part in parts]),
+        np.concatenate(races) if estimator.has_ethnicity else None,
+    )
+    if not (np.isfinite(told.age_years).all() and np.isfinite(told.female_prob).all()):
+        raise WeightsError("the network tells NaN for some faces; its training has gone wrong")
+    return told
+
+
+def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
+    """Milliseconds a face, the median of 25 calls with `batch` chips each.
+
+    Args:
+        estimator: the network.
+        images: (N, S, S, 3) uint8 RGB, N >= 1; used over and over.
+        batch: chips in a call.
+    """
+    chips = images[np.arange(batch) % len(images)]
+    times = []
+    for _ in range(_WARM_UP + _CALLS):
+        start_s = time.perf_counter()
+        estimator.estimate(chips)
+        times.append(time.perf_counter() - start_s)
+    return 1e3 * float(np.median(times[_WARM_UP:])) / batch
+
+
+def _recorded(path: Path) -> str:
+    """The architecture that a record of training names, "" where it names none."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["architecture"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _keras_side(path: Path) -> int | None:
+    """The side of the chips that a .keras file takes, without loading it."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            layers = json.loads(parts.read("config.json"))["config"]["layers"]
+        shape = layers[0]["config"]["batch_shape"]
+        return int(shape[1])
+    except (OSError, zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged or no functional Keras model") from error
+
+
+def _onnx_side(path: Path) -> int | None:
+    """The side of the chips that an .onnx file takes."""
+    import openvino
+
+    try:
+        shape = openvino.Core().read_model(path).inputs[0].partial_shape
+        return None if shape[1].is_dynamic else int(shape[1].get_length())
+    except (RuntimeError, IndexError) as error:
+        raise WeightsError(f"{path} is damaged or no ONNX network") from error
+
+
+def _side_of(architecture: str) -> int | None:
+    """`INPUT_SIZE` of the architecture's module, read: importing some takes seconds."""
+    spec = importlib.util.find_spec(f"estimators.networks.{architecture}")
+    if spec is None or spec.origin is None:
+        return None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "INPUT_SIZE":
+            return int(ast.literal_eval(node.value))
+    return None

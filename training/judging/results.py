@@ -1,0 +1,241 @@
+"""What one network said of one set, measured; and the files that keep it."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from estimators.age import AGE_CLASSES
+from files import sink_error, write_whole
+from structures import ETHNICITIES, Estimates
+from training.chips import Chips
+from training.judging.metrics import (
+    Bin,
+    Ints,
+    age_classes,
+    calibration_error,
+    class_ratios,
+    confusion,
+    reliability,
+)
+from training.judging.photographs import Examples
+from training.judging.scores import Group, Score, measure, ratio_scores
+from training.labels import GENDERS
+
+# Key, title, names of classes, true and told class of each row.
+_Question = tuple[str, str, tuple[str, ...], Ints, Ints]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassTable:
+    """How the classes of one question are told apart.
+
+    Attributes:
+        key: "gender", "ethnicity", "age7", "age8" or "age12".
+        title: as shown.
+        names: of the classes.
+        counts: `(K, K)` faces by true class (rows) and told class (columns).
+        scores: "precision 0", "recall 0", "f1 0", "precision 1" ...
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    counts: Ints
+    scores: dict[str, Score]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One network on one set.
+
+    Attributes:
+        model: the network's name.
+        examples: the set.
+        told: what it said of `examples.chips`, row by row.
+        groups: for which there are scores.
+        scores: group -> metric -> score.
+        tables: of gender, ethnicity and age classes, where labelled and told.
+        curve: how often a probability of "female" is right; empty where not labelled.
+    """
+
+    model: str
+    examples: Examples
+    told: Estimates
+    groups: list[Group]
+    scores: dict[str, dict[str, Score]]
+    tables: list[ClassTable]
+    curve: list[Bin]
+
+
+def judge(
+    model: str,
+    examples: Examples,
+    told: Estimates,
+    groups: list[Group],
+    schemes: Sequence[int],
+    resamples: int,
+    seed: int,
+) -> Result:
+    """Measure what a network said; see `Result` and `scores.measure`."""
+    chips = examples.chips
+    return Result(
+        model,
+        examples,
+        told,
+        groups,
+        measure(chips, told, groups, schemes, resamples, seed),
+        class_tables(chips, told, schemes, resamples, seed),
+        reliability(told.female_prob.astype(np.float64), chips.female.astype(np.float64)),
+    )
+
+
+def class_tables(
+    chips: Chips, told: Estimates, schemes: Sequence[int], resamples: int, seed: int
+) -> list[ClassTable]:
+    """Tables of the questions that are both labelled and told."""
+    gender = np.where(np.isnan(chips.female), -1, chips.female == 1).astype(np.int64)
+    asked: list[_Question] = [
+        ("gender", "Gender", GENDERS, gender, (told.female_prob > 0.5).astype(np.int64))
+    ]
+    if told.ethnicity_probs is not None:
+        guess = told.ethnicity_probs.argmax(axis=1).astype(np.int64)
+        asked.append(("ethnicity", "Ethnicity", ETHNICITIES, chips.race, guess))
+    for count in schemes:
+        names = tuple(f"{low}-{high}" for low, high in AGE_CLASSES[count][:-1])
+        names += (f"{AGE_CLASSES[count][-1][0]}+",)
+        title = f"Age, {count} classes"
+        asked.append((f"age{count}", title, names, *age_classes(chips, told, count)))
+    found = []
+    for key, title, names, truth, guess in asked:
+        if (truth >= 0).any():
+            parts = class_ratios(truth, guess, len(names))
+            rows = truth >= 0
+            scores = ratio_scores(parts, chips.groups, rows, resamples, seed)
+            counts = confusion(truth, guess, len(names))
+            found.append(ClassTable(key, title, tuple(names), counts, scores))
+    return found
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, unless it is there.
+
+    Raises:
+        SinkError: it cannot be made, or not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def predictions(result: Result) -> bytes:
+    """A CSV table: a row for each face with its labels and what was said of it.
+
+    Photographs in which no face was found have labels only.
+    """
+    text = io.StringIO()
+    names = [f"{name.lower()}_prob" for name in ETHNICITIES]
+    columns = ["file", "age_min", "age_max", "gender", "ethnicity"]
+    columns += ["age_years", "age_spread_years", "female_prob", *names]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    told = result.told
+    for i, labels in enumerate(_labels(result.examples.chips)):
+        values = [told.age_years[i], told.age_spread_years[i], told.female_prob[i]]
+        races = [""] * len(names) if told.ethnicity_probs is None else told.ethnicity_probs[i]
+        writer.writerow([*labels, *(f"{v:.4g}" for v in values), *(_short(v) for v in races)])
+    if result.examples.missed is not None:
+        nothing = [""] * (3 + len(names))
+        writer.writerows([*labels, *nothing] for labels in _labels(result.examples.missed))
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def _labels(chips: Chips) -> Iterable[list[str]]:
+    for i in range(len(chips)):
+        female = chips.female[i]
+        yield [
+            str(chips.files[i]),
+            *("" if np.isnan(age) else f"{age:g}" for age in (chips.age_low[i], chips.age_high[i])),
+            "" if np.isnan(female) else GENDERS[int(female)],
+            "" if chips.race[i] < 0 else ETHNICITIES[chips.race[i]],
+        ]
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def metrics_json(
+    results: Iterable[Result], models: Mapping[str, Mapping[int, float]], about: Mapping[str, Any]
+) -> bytes:
+    """Everything measured, for machines; a number that cannot be told is null.
+
+    Args:
+        results: what was measured.
+        models: name -> batch size -> milliseconds a face.
+        about: how it was measured.
+    """
+    whole = {
+        "about": dict(about),
+        "models": {name: {"ms_a_face": dict(ms)} for name, ms in models.items()},
+        "results": [_as_json(result) for result in results],
+    }
+    return (json.dumps(_without_nan(whole), indent=1, allow_nan=False) + "\n").encode()
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    missed = result.examples.missed
+    return {
+        "model": result.model,
+        "set": result.examples.name,
+        "faces": len(result.examples.chips),
+        "missed": None if missed is None else len(missed),
+        "notes": list(result.examples.notes),
+        "scores": {
+            group: {name: score._asdict() for name, score in found.items()}
+            for group, found in result.scores.items()
+        },
+        "classes": {
+            table.key: {
+                "names": list(table.names),
+                "confusion": table.counts.tolist(),
+                "support": table.counts.sum(axis=1).tolist(),
+                **{name: score._asdict() for name, score in table.scores.items()},
+            }
+            for table in result.tables
+        },
+        "gender_calibration": {
+            "error": calibration_error(result.curve),
+            "bins": [one._asdict() for one in result.curve],
+        },
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""From a published set of faces to aligned chips with one table."""

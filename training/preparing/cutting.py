@@ -1,0 +1,210 @@
+"""From a photograph to a chip: find the one face, bring it upright, encode it.
+
+The work is shared out among processes; the chips come back in the order of the pictures,
+whatever the number of processes, and are the same bytes.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detectors import Detector, make_detector
+from errors import DatasetError, SourceError
+from estimators.crops import align
+from sources.photographs import load_picture
+from structures import Detections, Float32, Image
+from threads import deaf_to_ctrl_c, end_with_parent
+
+CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; what all weights here are trained on
+NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
+NOT_SQUARE = "not square, so not aligned"
+SUFFIX = ".webp"
+
+_QUALITY = 95  # of WebP: 5 kB a chip of 112 pixels
+_LONG_SIDE = 800  # pixels to which larger pictures are reduced for the search
+_IN_A_JOB = 16  # pictures; less than a second's work, so that little is lost at Ctrl-C
+_AHEAD = 3  # jobs for each process that may wait
+
+Outcome = bytes | str  # the chip's file, or the reason why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How chips are made; what their bytes depend on.
+
+    Attributes:
+        size: side of the chips, pixels.
+        margin: see `with_margin`.
+        detector: a key of `detectors.DETECTORS`.
+        min_face: smallest face to look for, pixels (mtcnn), in a picture whose long side is
+            up to 800 pixels; larger in larger ones, in proportion.
+        several: "refuse" pictures with several faces, or take the "largest".
+        aligned: the pictures are chips already: no search, only the size is changed.
+    """
+
+    size: int = 112
+    margin: float = CANONICAL_MARGIN
+    detector: str = "mtcnn"
+    min_face: int = 40
+    several: str = "refuse"
+    aligned: bool = False
+
+
+def with_margin(template: Float32, margin: float) -> Float32:
+    """Where a detector's points lie in a chip with another margin.
+
+    The margin is dlib's `padding`: the tight chip is extended by so much of its side on each
+    of its sides. The canonical chip has 0.25.
+
+    Args:
+        template: (5, 2) float32, in the canonical unit chip; not changed.
+        margin: from 0 on.
+    """
+    tight = template * (1 + 2 * CANONICAL_MARGIN) - CANONICAL_MARGIN
+    return ((tight + margin) / (1 + 2 * margin)).astype(np.float32)
+
+
+class Cutter:
+    """Makes chips of pictures.
+
+    Args:
+        cut: how.
+        detector: None = the one that `cut` names, built when it is first needed.
+    """
+
+    def __init__(self, cut: Cut, detector: Detector | None = None) -> None:
+        self._cut = cut
+        if detector is None and not cut.aligned:
+            # For each process one thread: they are as many as there are cores.
+            detector = make_detector(cut.detector, cut.min_face, threads=1)
+        self._detector = detector
+
+    def __call__(self, path: Path) -> Outcome:
+        """The chip of the picture at `path`, or why there is none."""
+        if not is_whole(path):
+            return DAMAGED
+        try:
+            image = load_picture(path, path.name)
+        except SourceError:
+            return DAMAGED
+        detector = self._detector
+        chip = self._resized(image) if detector is None else self._found(image, detector)
+        return chip if isinstance(chip, str) else encode(chip)
+
+    def _found(self, image: Image, detector: Detector) -> Image | str:
+        """The face's chip, (size, size, 3) uint8 RGB, or why there is none."""
+        coarse = max(1.0, max(image.shape) / _LONG_SIDE)
+        faces = detector.detect(image, coarse).above(detector.starting_score)
+        if not len(faces) or faces.landmarks is None:
+            return NO_FACE
+        if len(faces) > 1 and self._cut.several == "refuse":
+            return SEVERAL
+        points = faces.landmarks[_largest(faces)][None]
+        template = with_margin(detector.landmark_template, self._cut.margin)
+        return align(image, points, template, self._cut.size)[0]
+
+    def _resized(self, image: Image) -> Image | str:
+        if image.shape[0] != image.shape[1]:
+            return NOT_SQUARE
+        size = self._cut.size
+        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
+        chip = cv2.resize(image, (size, size), interpolation=how)
+        return np.asarray(cv2.cvtColor(chip, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _largest(faces: Detections) -> int:
+    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
+    return int(np.argmax(sides.prod(1)))
+
+
+def encode(chip: Image) -> bytes:
+    """The WebP file of a chip, (S, S, 3) uint8 RGB."""
+    bgr = cv2.cvtColor(chip, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(SUFFIX, bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a picture is there and, if it is a JPEG, has its end.
+
+    Of one that breaks off OpenCV makes a picture whose lower part is grey. The mark of the end
+    must come after that of the last scan; both occur in embedded previews, too, but those lie
+    before it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    is_jpeg = data.startswith(b"\xff\xd8")
+    return bool(data) and not (is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"))
+
+
+def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome, None, None]:
+    """Yield what comes of each picture, in order.
+
+    Args:
+        paths: of the pictures.
+        cut: how.
+        workers: processes; 1 = this one.
+
+    Raises:
+        EngineError: the detector cannot be had.
+        WeightsError: the detector cannot be had.
+        DatasetError: a process was killed.
+    """
+    if workers == 1:
+        yield from map(Cutter(cut), paths)
+        return
+    jobs = (paths[i : i + _IN_A_JOB] for i in range(0, len(paths), _IN_A_JOB))
+    # Forked, the threads of OpenVINO would be missing.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _start, (cut,))
+    try:
+        for done in _in_order(pool, jobs, workers * _AHEAD):
+            yield from done
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a worker was killed, perhaps for want of memory; give the same command again to go "
+            "on, with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, jobs: Iterator[Sequence[Path]], ahead: int
+) -> Iterator[list[Outcome]]:
+    """Yield the outcomes of the jobs, with at most `ahead` of them begun or waiting."""
+    waiting: deque[Future[list[Outcome]]] = deque()
+    for job in jobs:
+        with deaf_to_ctrl_c():  # which is for the program, not for its workers
+            waiting.append(pool.submit(_run, job))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+_cut: Cut  # of this process, if it is a worker
+_cutter: Cutter | None = None
+
+
+def _start(cut: Cut) -> None:
+    """Prepare a worker process; what could fail waits for the first job, which can tell."""
+    global _cut
+    _cut = cut
+    cv2.setNumThreads(1)
+    end_with_parent()
+
+
+def _run(paths: Sequence[Path]) -> list[Outcome]:
+    global _cutter
+    if _cutter is None:
+        _cutter = Cutter(_cut)
+    return [_cutter(path) for path in paths]

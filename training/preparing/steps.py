@@ -1,0 +1,199 @@
+"""The steps from a published set to chips with a table; `training.prepare` is the program.
+
+    read     the set's reader gives faces (`training.datasets`)
+    plan     those whose labels are wanted and whose pictures are there
+    cut      one chip of each picture (`cutting`), into an archive that can be gone on with
+    finish   twins and people make groups, groups make splits; table, record, plot
+
+Only cutting takes long. The rest is done anew each time the command is given, so that labels
+can be corrected and splits drawn otherwise without cutting again.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from errors import DatasetError
+from training.datasets import read_dataset
+from training.labels import Face, write_table
+from training.preparing import distribution, splits
+from training.preparing.counts import Record, write_record
+from training.preparing.cutting import SUFFIX, Cut, cut_all
+from training.preparing.growing import GrowingArchive
+from training.preparing.twins import find_twins, frequencies_of
+
+_PICTURES_A_WORKER = 64  # with fewer, starting a process takes longer than the work
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".chip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the outputs depend on, beside the set itself.
+
+    Attributes:
+        name: of the set, a key of `datasets.DATASETS`.
+        cut: how chips are made.
+        need: labels that a face must have, out of `structures.ATTRIBUTES`.
+        limit: only the first so many faces; None = all.
+        fresh: draw splits where some are published, too.
+        test_share, val_share: of the faces, where splits are drawn.
+        seed: of the draw.
+    """
+
+    name: str
+    cut: Cut = field(default_factory=Cut)
+    need: Sequence[str] = ()
+    limit: int | None = None
+    fresh: bool = False
+    test_share: float = 0.2
+    val_share: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be cut.
+
+    Attributes:
+        faces: `file` is the picture, relative to the root.
+        chips: names of their chips, each once.
+        dropped: reason -> faces left out before.
+    """
+
+    faces: list[Face]
+    chips: list[str]
+    dropped: Counter[str]
+
+    def made_from(self, cut: Cut) -> dict[str, Any]:
+        """What the bytes of the chips depend on, ready for JSON."""
+        names = "\n".join(face.file for face in self.faces)
+        return asdict(cut) | {"pictures": hashlib.sha256(names.encode()).hexdigest()}
+
+
+def prepare(settings: Settings, root: Path, out: Path, workers: int, replace: bool) -> str:
+    """Do all the steps.
+
+    Args:
+        settings: what is wanted.
+        root: folder of the published set.
+        out: folder for the outputs; is made.
+        workers: processes that cut.
+        replace: begin anew where `out` holds the set made from something else.
+
+    Returns:
+        One line for people on what came of it.
+
+    Raises:
+        StreamError: what is wrong, in one line.
+    """
+    todo = plan(settings, root)
+    with GrowingArchive(out, settings.name, todo.made_from(settings.cut), replace) as archive:
+        cut(todo, settings.cut, root, archive, workers)
+        return finish(settings, todo, archive)
+
+
+def plan(settings: Settings, root: Path) -> Plan:
+    """Read the set and choose among its faces.
+
+    Raises:
+        DatasetError: nothing is left, or most of the pictures are missing.
+    """
+    reading = read_dataset(settings.name, root)
+    dropped = Counter(reading.dropped)
+    wanted = [face for face in reading.faces if not _lacks(face, settings.need)]
+    dropped["label missing"] = len(reading.faces) - len(wanted)
+    if not wanted:
+        raise DatasetError(f"no face of {settings.name} has all of {', '.join(settings.need)}")
+    wanted = wanted[: settings.limit]
+    there = [face for face in wanted if _is_text(face.file) and (root / face.file).is_file()]
+    dropped["missing picture"] = missing = len(wanted) - len(there)
+    if 2 * missing > len(wanted):
+        kept = set(there)
+        first = next(face.file for face in wanted if face not in kept)
+        raise DatasetError(
+            f"{missing} of {len(wanted)} pictures are missing under {root}, the first is "
+            f"{first!a}; copy or unpack the set again"
+        )
+    return Plan(there, chip_names([face.file for face in there]), dropped)
+
+
+def _lacks(face: Face, need: Sequence[str]) -> bool:
+    labels = {"age": face.age, "gender": face.female, "ethnicity": face.ethnicity}
+    return any(labels[name] is None for name in need)
+
+
+def _is_text(file: str) -> bool:
+    """Whether a file's name, which may be any bytes, can be written into a table."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in file)
+
+
+def chip_names(files: Sequence[str]) -> list[str]:
+    """Names of the chips of pictures: with another suffix, or one more where that clashes."""
+    short = [_without_suffix(file) for file in files]
+    times = Counter(short)
+    pairs = zip(files, short, strict=True)
+    return [(name if times[name] == 1 else file) + SUFFIX for file, name in pairs]
+
+
+def _without_suffix(file: str) -> str:
+    path = PurePosixPath(file)
+    while path.suffix.lower() in _SUFFIXES:
+        path = path.with_suffix("")
+    return str(path)
+
+
+def cut(todo: Plan, how: Cut, root: Path, archive: GrowingArchive, workers: int) -> None:
+    """Cut the chips that the archive does not have yet, with a progress bar.
+
+    Raises:
+        StreamError: the archive cannot be written, or the detector cannot be had.
+    """
+    begun = len(archive.entries)
+    paths = [root / face.file for face in todo.faces[begun:]]
+    if paths:
+        workers = min(workers, max(1, len(paths) // _PICTURES_A_WORKER))
+        outcomes = cut_all(paths, how, workers)
+        with tqdm(initial=begun, total=len(todo.faces), unit="face", disable=None) as bar:
+            for chip, outcome in zip(todo.chips[begun:], outcomes, strict=True):
+                archive.add(chip, outcome)
+                bar.update()
+    archive.finish(outdated=archive.path.with_suffix(".csv"))
+
+
+def finish(settings: Settings, todo: Plan, archive: GrowingArchive) -> str:
+    """Group, split and write the table, the record and the plot; returns a line for people.
+
+    Raises:
+        DatasetError: there is no chip at all, or something cannot be written.
+    """
+    left_out: dict[str, list[str]] = {}
+    faces = []
+    for face, entry in zip(todo.faces, archive.entries, strict=True):
+        if entry.why:
+            left_out.setdefault(entry.why, []).append(face.file)
+        else:
+            faces.append(replace(face, file=entry.file))
+    if not faces:
+        reasons = ", ".join(f"{len(files)} {why}" for why, files in left_out.items())
+        raise DatasetError(
+            f"none of {len(todo.faces)} pictures gave a chip: {reasons}; if they are aligned "
+            "already, --aligned takes them as they are"
+        )
+    twins = find_twins(frequencies_of(archive.path, [face.file for face in faces]))
+    told = splits.report(faces, twins)
+    faces = splits.grouped(faces, twins, settings.name)
+    if settings.fresh or not any(face.split for face in faces):
+        faces = splits.assign(faces, settings.test_share, settings.val_share, settings.seed)
+    kept = splits.settle(faces)
+    dropped = todo.dropped + Counter({why: len(files) for why, files in left_out.items()})
+    dropped[splits.STRADDLES] = len(faces) - len(kept)
+    record = Record(settings.name, asdict(settings), kept, +dropped, left_out, told)
+    write_record(archive.path.with_suffix(".json"), record)
+    distribution.draw(settings.name, kept, archive.path.with_suffix(".png"))
+    write_table(archive.path.with_suffix(".csv"), kept)
+    return record.summary()

@@ -1,0 +1,1 @@
+"""From trained weights to the files that the program runs."""

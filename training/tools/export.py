@@ -1,0 +1,221 @@
+"""Make the files that other engines read out of a .keras file, and enter them.
+
+    python -m estimators.export weights/mobilenetv2_fairface.keras
+    python -m estimators.export FILE.keras --formats onnx,int8,savedmodel --data DIR
+    python -m estimators.export FILE.keras --name NAME --terms "..." --trained-on "..."
+
+FILE.onnx is written beside FILE.keras and compared with it on random chips; int8 is kept
+only where it costs next to nothing on the test rows of --data. With --name the files go to
+weights/ under that name, with an entry in weights/manifest.json; files that are listed
+there already have their hashes brought up to date. Nothing is changed if anything fails.
+Needs TensorFlow (requirements.txt), int8 what requirements-dev.txt has.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.starting import compile_for_cpu
+from errors import SinkError, StreamError, WeightsError
+from estimators.networks.backbones import load_keras
+from estimators.weights import WEIGHTS_DIR
+from program.options import OneLineParser
+from training.tools.manifest import Entry, check_entry, enter_model, update_manifest
+
+TOLERANCE = 1e-4
+FORMATS = ("onnx", "int8", "savedmodel", "keras")
+
+
+def export(keras_path: Path) -> tuple[Path, float]:
+    """Write the .onnx file beside `keras_path`.
+
+    Returns:
+        Its path, and the largest difference of any output on 8 random chips.
+
+    Raises:
+        WeightsError: no such file, not a Keras model, one that ONNX or OpenVINO has no
+            words for, or the outputs differ by more than 1e-4 of their size.
+    """
+    model = _load(keras_path)
+    shape = (8, *model.inputs[0].shape[1:])
+    chips = np.random.default_rng(0).integers(0, 256, shape, np.uint8).astype(np.float32)
+    expected = {name: np.asarray(value) for name, value in model(chips).items()}
+    target = keras_path.with_suffix(".onnx")
+    partial = target.with_suffix(".partial.onnx")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the converter probes np.object
+            model.export(partial, format="onnx", verbose=False)
+        worst = _largest_difference(partial, chips, expected)
+        if worst > TOLERANCE:
+            raise WeightsError(f"{keras_path}: the ONNX file differs by {worst:.1e}, not written")
+        partial.replace(target)
+    except RuntimeError as error:
+        raise WeightsError(f"{keras_path} does what ONNX or OpenVINO cannot") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target, worst
+
+
+def export_savedmodel(keras_path: Path) -> Path:
+    """Write the folder FILE_savedmodel beside `keras_path`; it must not be there yet."""
+    target = keras_path.with_name(f"{keras_path.stem}_savedmodel")
+    _load(keras_path).export(target, format="tf_saved_model", verbose=False)
+    return target
+
+
+def _load(path: Path) -> Any:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return load_keras(path)
+
+
+def _largest_difference(
+    onnx_path: Path, chips: np.ndarray, expected: dict[str, np.ndarray]
+) -> float:
+    results = compile_for_cpu(onnx_path)(chips)
+    return max(
+        float(np.abs(results[name] - value).max() / max(1.0, np.abs(value).max()))
+        for name, value in expected.items()
+    )
+
+
+def make_files(
+    source: Path, formats: Sequence[str], data: Path | None, sets: Sequence[str]
+) -> dict[str, Path]:
+    """Make files beside `source`, saying so.
+
+    Args:
+        source: a .keras file.
+        formats: out of `FORMATS`.
+        data: folder of the labelled sets that int8 needs.
+        sets: their names; the first is what ranges are measured on.
+
+    Returns:
+        Format, as in the manifest, -> file; the SavedModel, a folder, as "savedmodel".
+
+    Raises:
+        StreamError: one cannot be made.
+    """
+    made: dict[str, Path] = {}
+    if "onnx" in formats or "int8" in formats:
+        made["onnx"], worst = export(source)
+        print(f"{made['onnx'].name}  largest difference {worst:.1e}")
+    if "int8" in formats:
+        from training.tools.int8 import quantize_if_cheap  # the only need for labelled faces here
+
+        if data is None:
+            raise WeightsError("int8 wants --data, a folder with labelled chips")
+        if (quantized := quantize_if_cheap(made["onnx"], data, sets)) is not None:
+            made["onnx_int8"] = quantized
+    if "savedmodel" in formats:
+        made["savedmodel"] = export_savedmodel(source)
+        print(made["savedmodel"].name)
+    return made
+
+
+def export_all(source: Path, options: argparse.Namespace) -> None:
+    """Make what the command line asks of one file; it is all there in the end, or nothing.
+
+    Raises:
+        StreamError: something cannot be made or written.
+    """
+    if source.suffix != ".keras" or not source.is_file():
+        raise WeightsError(f"{source} is not an existing .keras file")
+    entry = _entry(source, options)
+    folder, name = (WEIGHTS_DIR, entry.name) if entry else (source.parent, source.stem)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+            copy = Path(temporary) / f"{name}.keras"
+            shutil.copyfile(source, copy)
+            made = make_files(copy, options.formats, options.data, options.sets)
+            if entry:
+                made = {"keras": copy, **made}
+                record = source.with_suffix(".json")
+                if record.is_file():
+                    made["record"] = Path(shutil.copyfile(record, copy.with_suffix(".json")))
+            placed = {kind: _place(file, folder) for kind, file in made.items()}
+    except OSError as error:
+        raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
+    files = {kind: file for kind, file in placed.items() if kind not in ("savedmodel", "record")}
+    if entry:
+        print(f"{entry.name} entered in the manifest; its card is {enter_model(entry, files)}")
+    elif update_manifest("keras", source, files):
+        print("manifest updated")
+
+
+def _place(file: Path, folder: Path) -> Path:
+    """Move a file or folder to its place, over what is there."""
+    target = folder / file.name
+    if target.is_dir():
+        shutil.rmtree(target)
+    return file.replace(target)
+
+
+def _entry(source: Path, options: argparse.Namespace) -> Entry | None:
+    """What to enter in the manifest, as options or the record of the training say."""
+    if not options.name:
+        return None
+    try:
+        record = json.loads(source.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    said = Entry(
+        options.name,
+        options.architecture or record.get("architecture"),
+        record.get("spread_scale") if options.spread_scale is None else options.spread_scale,
+        options.trained_on,
+        options.terms,
+    )
+    return check_entry(said, options.replace)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(","))
+    if set(chosen) - set(FORMATS):
+        raise argparse.ArgumentTypeError(f"want a list out of {','.join(FORMATS)}, got {text!r}")
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = OneLineParser(
+        prog="python -m estimators.export", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE.keras")
+    add("--formats", type=_formats, default=("onnx",), help=f"out of {','.join(FORMATS)}")
+    add("--data", type=Path, help="for int8: folder with NAME.tar and NAME.csv")
+    add("--sets", nargs="+", default=["fairface"], help="for int8: sets (default: fairface)")
+    add("--name", help="put the files into weights/ under this name, with a manifest entry")
+    add("--architecture", help="for --name; default: as the record of the training says")
+    add("--spread-scale", type=float, help="for --name; default: as the record says")
+    add("--trained-on", help="for --name: the data, in words")
+    add("--terms", help="for --name: what the weights may be used for")
+    add("--replace", action="store_true", help="for --name: replace a model of that name")
+    options = parser.parse_args(argv)
+    if options.name and len(options.files) > 1:
+        parser.error("--name wants one FILE.keras")
+    try:
+        for path in options.files:
+            export_all(path, options)
+    except StreamError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("export: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

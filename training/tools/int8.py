@@ -1,0 +1,163 @@
+"""Make the int8 file of `--precision int8` out of an .onnx file.
+
+    python -m training.int8 weights/mobilenetv2_fairface.onnx --data DIR
+
+The ranges of the maps are measured on train rows of FairFace, whose terms (CC BY 4.0)
+the file then inherits. NAME.int8.onnx is written beside NAME.onnx; where
+weights/manifest.json lists NAME.onnx, the new file is entered. Convolutions and their
+sums become integers; the first two, closest to the pixels, and the heads stay float32.
+The settings are those that came closest to the float32 network on other train rows.
+Needs onnxruntime and onnx (requirements-dev.txt).
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.running import OpenVinoEngine, chip_side
+from engines.starting import open_session
+from errors import StreamError, WeightsError
+from estimators.weights import Weights
+from program.options import OneLineParser
+from training.chips import Chips, load_chips, shrink
+from training.files import writing
+from training.fitting.held_out import metrics
+from training.tools.manifest import update_manifest
+
+CHIPS = 256
+# What it may cost on test rows: age error in years, points of right genders.
+MOST_YEARS, MOST_POINTS = 0.1, 0.3
+_PERCENTILE = 99.99  # of the values of a map; what lies beyond is cut off
+
+
+class _Feed:
+    """Hands chips one by one to ONNX Runtime's calibration."""
+
+    def __init__(self, name: str, chips: NDArray[np.uint8]) -> None:
+        self._rest = iter([{name: chip[None].astype(np.float32)} for chip in chips])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(self._rest, None)
+
+
+def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
+    """Write the int8 file beside `source`.
+
+    Weights get 7 bits: with 8, sums may saturate on CPUs without VNNI, silently.
+
+    Args:
+        source: an .onnx file.
+        chips: (N, 112, 112, 3) uint8 RGB to measure on.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        WeightsError: not a network for chips.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    try:
+        session = open_session(source)
+    except RuntimeError as error:
+        raise WeightsError(f"{source} is not a network that ONNX Runtime can run") from error
+    inputs = session.get_inputs()
+    side = chip_side(
+        [tuple(n if isinstance(n, int) else None for n in i.shape) for i in inputs], source
+    )
+    target = source.with_suffix(".int8.onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        fused, partial = Path(folder) / "fused.onnx", Path(folder) / target.name
+        quant_pre_process(source, fused, skip_symbolic_shape=True)
+        quantize_static(
+            fused,
+            partial,
+            _Feed(inputs[0].name, shrink(chips, side)),
+            op_types_to_quantize=["Conv", "Add"],
+            nodes_to_exclude=_convolutions(fused)[:2],
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": _PERCENTILE},
+        )
+        with writing(target) as part:
+            part.write_bytes(partial.read_bytes())
+    return target
+
+
+def quantize_if_cheap(source: Path, folder: Path, sets: Sequence[str]) -> Path | None:
+    """Write the int8 file if it tells test rows about as well as the float32 network.
+
+    Args:
+        source: an .onnx file.
+        folder: holds NAME.tar and NAME.csv.
+        sets: names; ranges are measured on train rows of the first, costs on test rows of all.
+
+    Returns:
+        The file; None where it costs too much, which is said.
+
+    Raises:
+        StreamError: not a network for chips, or a set is missing.
+    """
+    target = quantize(source, load_chips(folder, sets[0], "train", CHIPS).images)
+    cheap = True
+    for name in sets:
+        chips = load_chips(folder, name, "test")
+        exact, coarse = (_measure(path, chips) for path in (source, target))
+        years = coarse.get("age_mae_years", 0.0) - exact.get("age_mae_years", 0.0)
+        points = 100 * (exact.get("gender_accuracy", 0.0) - coarse.get("gender_accuracy", 0.0))
+        cheap &= years < MOST_YEARS and points < MOST_POINTS
+        print(
+            f"int8 on {len(chips)} test rows of {name}: {years:+.3f} years, {-points:+.2f} points"
+        )
+    if cheap:
+        return target
+    target.unlink()
+    print(f"int8 not kept: it may cost less than {MOST_YEARS} years and {MOST_POINTS} points")
+    return None
+
+
+def _measure(path: Path, chips: Chips) -> dict[str, float]:
+    """What a network tells of labelled chips, see `held_out.metrics`."""
+    engine = OpenVinoEngine(Weights(path.stem, "", {"onnx": path}, {}, 1.0, ""))
+    images = shrink(chips.images, engine.input_size)
+    parts = [engine.submit(images[i : i + 64])() for i in range(0, len(images), 64)]
+    return metrics({k: np.concatenate([part[k] for part in parts]) for k in parts[0]}, chips)
+
+
+def _convolutions(path: Path) -> list[str]:
+    """Names of a network's convolutions, first to last."""
+    import onnx
+
+    return [node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = OneLineParser(prog="python -m training.int8", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE.onnx")
+    add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
+    add("--set", default="fairface", help="name of the set (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        chips = load_chips(options.data, options.set, "train", CHIPS).images
+        for path in options.files:
+            target = quantize(path, chips)
+            listed = update_manifest("onnx", path, {"onnx_int8": target})
+            print(f"{target}{'  (manifest updated)' * listed}")
+    except StreamError as error:
+        print(f"int8: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
