@@ -1,11 +1,11 @@
-"""Checks on files to be written, made before the first frame rather than after the last."""
+"""Files to be written: checked before the first frame, replaced whole or not at all."""
 
 import contextlib
 import errno
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from errors import SinkError, redact
@@ -60,20 +60,38 @@ def refuse_overwriting(path: str | Path, source: str) -> None:
             raise SinkError(f"{path}: is the source itself; choose another name for the output")
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all; one that exists is replaced at the end.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        Where to write it: beside `path`, with the same suffix. It takes the place of `path`
+        when the block ends; if the block raises, it is removed and `path` stays as it was.
+
+    Raises:
+        OSError: it cannot be replaced.
+    """
+    beside = path.with_name(f".{path.stem[:200]}.{os.getpid()}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file whole or not at all; one that exists is replaced.
 
     Raises:
         OSError: it cannot be written; what there was before is still there.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    with replacing(path) as beside:
+        beside.write_bytes(data)
 
 
 def sink_error(path: str | Path, error: Exception) -> SinkError:
