@@ -35,7 +35,7 @@ class Page:
         complaints: what the page wrote to the console, and its uncaught errors.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse):
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.complaints: list[str] = []
         self._socket = socket
         self._numbers = itertools.count(1)

@@ -44,7 +44,7 @@ class ListSource:
         fps: float = 25.0,
         is_live: bool = False,
         error: Exception | None = None,
-    ):
+    ) -> None:
         self.is_live = is_live
         self.fps = fps
         self.size_wh = frames[0].size_wh if frames else (64, 48)
@@ -92,7 +92,7 @@ class ScriptedDetector:
     starting_score = 0.8
     confident_score = 0.9
 
-    def __init__(self, boxes_per_frame: Iterable[Sequence[Sequence[float]]]):
+    def __init__(self, boxes_per_frame: Iterable[Sequence[Sequence[float]]]) -> None:
         self.calls = 0
         self.near_calls = 0
         self._script = iter(boxes_per_frame)
@@ -119,7 +119,9 @@ class ConstantEstimator:
     input_size = 96
     has_ethnicity = False
 
-    def __init__(self, age_years: float = 30.0, female_prob: float = 0.9, spread: float = 5.0):
+    def __init__(
+        self, age_years: float = 30.0, female_prob: float = 0.9, spread: float = 5.0
+    ) -> None:
         self.batches: list[int] = []
         self._values = (age_years, spread, female_prob)
 
@@ -135,7 +137,9 @@ class ScriptedCamera:
     that of its pictures, as cameras may.
     """
 
-    def __init__(self, script: Iterable[Image | None], opens: bool = True, fps: float = 30.0):
+    def __init__(
+        self, script: Iterable[Image | None], opens: bool = True, fps: float = 30.0
+    ) -> None:
         self.released = False
         self.asked: dict[int, float] = {}
         self._script = iter(script)
@@ -181,7 +185,7 @@ class ScriptedConnections:
         taken: released by a test for every picture that it took; `TAKEN` waits for that.
     """
 
-    def __init__(self, *script: Exception | list, fps: float = 100.0):
+    def __init__(self, *script: Exception | list, fps: float = 100.0) -> None:
         self.attempts = 0
         self.closed = 0
         self.taken = threading.Semaphore(0)

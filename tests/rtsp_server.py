@@ -52,7 +52,7 @@ def clock_pictures(width, height):
 class Camera(GstRtspServer.RTSPMediaFactory):
     """Serves pictures at their rate, whoever looks at them."""
 
-    def __init__(self, caps, encode, pictures, fps):
+    def __init__(self, caps, encode, pictures, fps) -> None:
         super().__init__()
         self.pictures, self.fps = pictures, fps
         self.set_launch(
@@ -62,12 +62,12 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.set_latency(0)
         self.connect("media-configure", self.configure)
 
-    def configure(self, _factory, media):
+    def configure(self, _factory, media) -> None:
         source = media.get_element().get_by_name("src")
         pictures, began_s = self.pictures(), time.monotonic()
         pushed, is_over = 0, False
 
-        def push():
+        def push() -> bool:
             nonlocal pushed, is_over
             while not is_over and pushed <= (time.monotonic() - began_s) * self.fps:
                 buffer = Gst.Buffer.new_wrapped(next(pictures))
@@ -77,7 +77,7 @@ class Camera(GstRtspServer.RTSPMediaFactory):
                 is_over = source.push_buffer(buffer) != Gst.FlowReturn.OK
             return not is_over
 
-        def end(_media):
+        def end(_media) -> None:
             nonlocal is_over
             is_over = True
 
@@ -99,7 +99,7 @@ def clock(path, width, height, fps):
     return path, Camera(caps, encode, lambda: clock_pictures(width, height), fps)
 
 
-def ask_for_password(server, cameras, user, password):
+def ask_for_password(server, cameras, user, password) -> None:
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)
     auth = GstRtspServer.RTSPAuth()
@@ -113,7 +113,7 @@ def ask_for_password(server, cameras, user, password):
         camera.set_permissions(permissions)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", default="8554")
     parser.add_argument("--film", action="append", default=[], metavar="/PATH=FILE.h264@FPS")

@@ -12,14 +12,14 @@ from tests.results import passers_by, person, result, track, with_state
 class Hands:
     """A clock and a calendar that are set by hand."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now_s, self.day = 1000.0, date(2030, 5, 1)
 
     def aggregates(self, attributes=("age", "gender"), **options):
         return Aggregates(attributes, clock=lambda: self.now_s, today=lambda: self.day, **options)
 
 
-def let_pass(aggregates, *groups):
+def let_pass(aggregates, *groups) -> None:
     first_id = 1
     for count, age, gender in groups:
         for one in passers_by(count, age, gender, first_id):
@@ -27,7 +27,7 @@ def let_pass(aggregates, *groups):
         first_id += count + 1
 
 
-def test_each_person_is_counted_once_and_with_the_values_last_known():
+def test_each_person_is_counted_once_and_with_the_values_last_known() -> None:
     exact = Hands().aggregates(anonymous=False)
     exact.update(result(0, [track(1)]))
     exact.update(result(1, [track(1)], {1: person(17.0, Gender.UNSURE)}))
@@ -39,7 +39,7 @@ def test_each_person_is_counted_once_and_with_the_values_last_known():
     assert exact.crowd().groups == (Group("20-39", "male", 1),)
 
 
-def test_groups_of_fewer_than_five_do_not_show():
+def test_groups_of_fewer_than_five_do_not_show() -> None:
     hands = Hands()
     crowd = hands.aggregates()
     let_pass(crowd, (4, 70.0, Gender.MALE), (5, 30.0, Gender.FEMALE))
@@ -48,7 +48,7 @@ def test_groups_of_fewer_than_five_do_not_show():
     assert crowd.crowd().people == 5  # nine would tell that four are hidden
 
 
-def test_no_two_answers_differ_by_fewer_than_five_people():
+def test_no_two_answers_differ_by_fewer_than_five_people() -> None:
     hands, rng = Hands(), np.random.default_rng(3)
     crowd, told = hands.aggregates(), []
     for i in range(1, 400):
@@ -63,7 +63,7 @@ def test_no_two_answers_differ_by_fewer_than_five_people():
     assert told[-1].people > 350
 
 
-def test_anonymous_counts_change_once_a_minute_only():
+def test_anonymous_counts_change_once_a_minute_only() -> None:
     hands = Hands()
     crowd = hands.aggregates()
     hands.now_s += 59
@@ -73,7 +73,7 @@ def test_anonymous_counts_change_once_a_minute_only():
     assert crowd.crowd().people == 5
 
 
-def test_the_end_of_the_run_counts_those_who_are_still_there():
+def test_the_end_of_the_run_counts_those_who_are_still_there() -> None:
     crowd = Hands().aggregates()
     ids = range(1, 6)
     crowd.update(result(0, [track(i) for i in ids], {i: person() for i in ids}))
@@ -82,7 +82,7 @@ def test_the_end_of_the_run_counts_those_who_are_still_there():
     assert (crowd.crowd().now, crowd.crowd().people) == (0, 5)
 
 
-def test_a_new_day_begins_with_nobody():
+def test_a_new_day_begins_with_nobody() -> None:
     hands = Hands()
     crowd = hands.aggregates(anonymous=False)
     let_pass(crowd, (3, 30.0, Gender.FEMALE))
@@ -91,7 +91,7 @@ def test_a_new_day_begins_with_nobody():
     assert (crowd.crowd().day, crowd.crowd().people) == ("2030-05-02", 0)
 
 
-def test_what_was_not_asked_for_is_not_counted():
+def test_what_was_not_asked_for_is_not_counted() -> None:
     crowd = Hands().aggregates(["age"], anonymous=False)
     let_pass(crowd, (1, 30.0, Gender.FEMALE), (1, 31.0, Gender.MALE))
     assert crowd.crowd().groups == (Group("20-39", "", 2),)
@@ -100,7 +100,7 @@ def test_what_was_not_asked_for_is_not_counted():
     assert crowd.crowd().groups == (Group("", "female", 2),)
 
 
-def test_people_of_whom_nothing_was_told_are_a_group_of_their_own():
+def test_people_of_whom_nothing_was_told_are_a_group_of_their_own() -> None:
     crowd = Hands().aggregates(anonymous=False)
     crowd.update(result(0, [track(1)]))
     crowd.update(result(1, []))
@@ -110,14 +110,16 @@ def test_people_of_whom_nothing_was_told_are_a_group_of_their_own():
 @pytest.mark.parametrize(
     ("age", "band"), [(0, 0), (9.9, 0), (10, 1), (19.9, 1), (20, 2), (40, 3), (59.9, 3), (60, 4)]
 )
-def test_a_band_begins_with_its_first_year_and_ends_before_the_next_one(age, band):
+def test_a_band_begins_with_its_first_year_and_ends_before_the_next_one(
+    age: float, band: int
+) -> None:
     assert age_band(age) == AGE_BANDS[band]
 
 
 # visits
 
 
-def test_a_visit_lasts_from_the_first_detection_to_the_last_one():
+def test_a_visit_lasts_from_the_first_detection_to_the_last_one() -> None:
     visits = Visits()
     for i, misses in enumerate([0, 0, 1, 0, 1, 2]):
         assert visits.update(result(i, [track(7, misses)])).left == []
@@ -125,7 +127,7 @@ def test_a_visit_lasts_from_the_first_detection_to_the_last_one():
     assert (visit.track_id, visit.first_s, visit.last_s, visit.frames) == (7, 0.0, 3 / 25, 3)
 
 
-def test_a_visit_settles_once():
+def test_a_visit_settles_once() -> None:
     visits, unsettled = Visits(), person(converged=False)
     steps = [None, unsettled, person(), unsettled, person()]
     changes = [
@@ -134,14 +136,14 @@ def test_a_visit_settles_once():
     assert [len(change.settled) for change in changes] == [0, 0, 1, 0, 0]
 
 
-def test_a_new_epoch_is_the_end_of_all_visits_whatever_the_ids():
+def test_a_new_epoch_is_the_end_of_all_visits_whatever_the_ids() -> None:
     visits = Visits()
     visits.update(result(0, [track(1), track(2)]))
     assert [v.track_id for v in visits.update(result(1, [track(1)], epoch=1)).left] == [1, 2]
     assert len(visits) == 1
 
 
-def test_people_stay_while_a_source_stalls_and_leave_when_it_breaks_off():
+def test_people_stay_while_a_source_stalls_and_leave_when_it_breaks_off() -> None:
     visits, last = Visits(), result(0, [track(1)])
     visits.update(last)
     assert visits.update(with_state(last, "stalled")).left == []

@@ -6,7 +6,7 @@ import pytest
 from tracking.sort import assign
 
 
-def test_assignment_is_the_best_of_all_permutations_on_small_random_cases():
+def test_assignment_is_the_best_of_all_permutations_on_small_random_cases() -> None:
     rng = np.random.default_rng(4)
     for rows, columns in itertools.product(range(1, 5), repeat=2):
         overlap = rng.random((rows, columns))
@@ -23,12 +23,12 @@ def test_assignment_is_the_best_of_all_permutations_on_small_random_cases():
         assert all(overlap[pair] >= 0.3 for pair in pairs.items())
 
 
-def test_an_acceptable_pair_is_not_given_up_for_one_below_the_threshold():
+def test_an_acceptable_pair_is_not_given_up_for_one_below_the_threshold() -> None:
     overlap = np.array([[0.5, 0.29], [0.45, 0.0]])
     assert assign(overlap, 0.3) == {0: 0}
     assert assign(np.array([[0.31, 0.29], [0.29, 0.0]]), 0.3) == {0: 0}
 
 
-def test_assignment_of_nothing_is_nothing():
+def test_assignment_of_nothing_is_nothing() -> None:
     for shape in ((0, 0), (0, 3), (3, 0)):
         assert assign(np.zeros(shape), 0.3) == {}

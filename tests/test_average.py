@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 @pytest.fixture
-def network(tmp_path):
+def network(tmp_path: Path):
     keras = pytest.importorskip("keras")
 
     def save(name, kernel, units=1):
@@ -20,7 +22,7 @@ def network(tmp_path):
     return save
 
 
-def test_the_average_lies_in_the_middle(network, tmp_path):
+def test_the_average_lies_in_the_middle(network, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     files = [network("a.keras", 1.0), network("b.keras", 4.0)]
     assert main([*files, "--out", str(tmp_path / "c.keras")]) == 0
@@ -28,7 +30,9 @@ def test_the_average_lies_in_the_middle(network, tmp_path):
     assert model.predict_on_batch(np.array([[1.0, 1.0]])) == pytest.approx(5.0)
 
 
-def test_networks_that_are_built_differently_are_refused(network, tmp_path, capsys):
+def test_networks_that_are_built_differently_are_refused(
+    network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [network("a.keras", 1.0), network("b.keras", 1.0, units=2)]
     assert main([*files, "--out", str(tmp_path / "c.keras")]) == 2
     assert "b.keras is built differently from" in capsys.readouterr().err
@@ -36,7 +40,7 @@ def test_networks_that_are_built_differently_are_refused(network, tmp_path, caps
 
 
 @pytest.mark.parametrize("arguments", [["a.keras"], ["a.keras", "b.keras", "--out", "c.onnx"]])
-def test_what_makes_no_sense_is_one_line(arguments, capsys):
+def test_what_makes_no_sense_is_one_line(arguments, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*arguments, *([] if "--out" in arguments else ["--out", "c.keras"])])
     assert end.value.code == 2

@@ -14,7 +14,7 @@ def believer_in_youth(true_ages: np.ndarray) -> np.ndarray:
     return probs / probs.sum(axis=1, keepdims=True)
 
 
-def test_dividing_by_the_prior_is_what_subtracting_its_logarithm_from_the_logits_is():
+def test_dividing_by_the_prior_is_what_subtracting_its_logarithm_from_the_logits_is() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(5, 101))
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -25,7 +25,7 @@ def test_dividing_by_the_prior_is_what_subtracting_its_logarithm_from_the_logits
     assert prior.sum() == pytest.approx(1)
 
 
-def test_old_people_who_were_seen_too_young_are_seen_better():
+def test_old_people_who_were_seen_too_young_are_seen_better() -> None:
     rng = np.random.default_rng(1)
     ages = np.concatenate([rng.normal(25, 8, 900).clip(0, 100), rng.uniform(50, 90, 100)])
     probs = believer_in_youth(ages)
@@ -37,7 +37,7 @@ def test_old_people_who_were_seen_too_young_are_seen_better():
     assert np.abs(after - ages)[old].mean() < np.abs(probs @ AGES - ages)[old].mean()
 
 
-def test_the_error_counts_each_age_band_alike_and_nothing_within_a_range():
+def test_the_error_counts_each_age_band_alike_and_nothing_within_a_range() -> None:
     probs = np.zeros((3, 101))
     probs[[0, 1, 2], [20, 20, 60]] = 1
     low, high = np.array([20.0, 25.0, 70.0]), np.array([29.0, 29.0, 100.0])

@@ -55,7 +55,7 @@ class OneWorker:
     count = 2
     ctrl_c_after: int | None = None
 
-    def __init__(self, *_):
+    def __init__(self, *_) -> None:
         self.counted = 0
         self.stopped = False
 
@@ -90,7 +90,7 @@ class OneWorker:
 class Told:
     """The progress that `OneWorker` hands to its jobs."""
 
-    def __init__(self, worker):
+    def __init__(self, worker) -> None:
         self._worker = worker
 
     def count(self, frames: int = 1) -> None:
@@ -101,7 +101,7 @@ class Told:
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch: pytest.MonkeyPatch):
     """Quick stages, and workers that are this very process."""
     jobs.load_models.cache_clear()
     monkeypatch.setattr(jobs, "make_detector", lambda *_: BrightSquares())
@@ -149,7 +149,9 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_slices_give_what_the_whole_film_gives(here, tmp_path, capsys):
+def test_slices_give_what_the_whole_film_gives(
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film = make_film(tmp_path / "film.mp4")
     assert run_main(film, "--out", tmp_path / "whole", "--slice", "0") == 0
     assert run_main(film, "--out", tmp_path / "cut", "--slice", "1") == 0
@@ -175,7 +177,9 @@ def test_slices_give_what_the_whole_film_gives(here, tmp_path, capsys):
     assert capsys.readouterr().out.count("160 frames") == 2
 
 
-def test_a_bad_file_among_good_ones_costs_one_line(here, tmp_path, capsys):
+def test_a_bad_file_among_good_ones_costs_one_line(
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "films"
     make_film(folder / "good.mp4", 5)
     make_film(folder / "deep" / "er" / "good.mkv", 5)
@@ -192,7 +196,9 @@ def test_a_bad_file_among_good_ones_costs_one_line(here, tmp_path, capsys):
     assert visible(tmp_path / "out") == ["good.csv", "good.jsonl", "good_2.csv", "good_2.jsonl"]
 
 
-def test_a_finished_film_is_skipped_until_it_or_the_options_change(here, tmp_path, capsys):
+def test_a_finished_film_is_skipped_until_it_or_the_options_change(
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film, out = make_film(tmp_path / "film.mp4", 5), tmp_path / "out"
     assert run_main(film, "--out", out) == 0
     first = (out / "film.jsonl").read_bytes()
@@ -209,7 +215,9 @@ def test_a_finished_film_is_skipped_until_it_or_the_options_change(here, tmp_pat
     assert len(events_of(out / "film.jsonl")) == 7
 
 
-def test_names_stay_when_films_are_added_and_nothing_foreign_is_overwritten(here, tmp_path):
+def test_names_stay_when_films_are_added_and_nothing_foreign_is_overwritten(
+    here, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     second = make_film(tmp_path / "b" / "film.mp4", 3)
     assert run_main(second, "--out", out, "--no-video") == 0
@@ -226,8 +234,8 @@ def test_names_stay_when_films_are_added_and_nothing_foreign_is_overwritten(here
 
 
 def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
-    here, tmp_path, capsys, monkeypatch
-):
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     film, out = make_film(tmp_path / "film.mp4", 240), tmp_path / "out"
     short = make_film(tmp_path / "short.mp4", 5)
     command = [film, short, "--out", out, "--slice", "1"]
@@ -250,7 +258,9 @@ def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
     assert not [path for path in (out / ".batch").iterdir() if path.is_dir()]
 
 
-def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(here, tmp_path):
+def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(
+    here, tmp_path: Path
+) -> None:
     film = tmp_path / "film.mkv"
     settings = {"codec": "mjpeg", "pixels": "yuvj420p"}
     halves = [write_clip(tmp_path / "1.mkv", [scene(i) for i in range(60)], **settings)]
@@ -280,8 +290,8 @@ def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(here, t
 
 @pytest.mark.parametrize("seconds", ["0", "1"])
 def test_a_film_that_cannot_be_recorded_is_told_and_nothing_of_it_is_published(
-    seconds, here, tmp_path, capsys
-):
+    seconds: str, here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     wide = [np.zeros((16, 16400, 3), np.uint8)] * 120  # more than H.264 can hold
     film = write_clip(tmp_path / "wide.mkv", wide, codec="mjpeg", pixels="yuvj420p")
     assert run_main(film, "--out", tmp_path / "out", "--slice", seconds) == 1
@@ -303,7 +313,9 @@ def test_a_film_that_cannot_be_recorded_is_told_and_nothing_of_it_is_published(
         (["{tmp}/film.mp4", "--ray", "127.0.0.1:1", "--workers", "2"], "--workers"),
     ],
 )
-def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, here, tmp_path, capsys):
+def test_bad_input_gives_one_line_and_exit_code_2(
+    arguments, words: str, here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "nothing").mkdir()
     make_film(tmp_path / "film.mp4", 2)
     filled = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
@@ -315,7 +327,9 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, here, tmp_pa
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
 
 
-def test_two_runs_do_not_write_into_one_folder(here, tmp_path, capsys):
+def test_two_runs_do_not_write_into_one_folder(
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film = make_film(tmp_path / "film.mp4", 2)
     batch.make_folder(tmp_path / "out")
     with batch.sole_user(tmp_path / "out"):
@@ -324,7 +338,9 @@ def test_two_runs_do_not_write_into_one_folder(here, tmp_path, capsys):
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed")
-def test_without_ray_its_remedy_is_told(here, tmp_path, capsys):
+def test_without_ray_its_remedy_is_told(
+    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film = make_film(tmp_path / "film.mp4", 2)
     assert run_main(film, "--out", tmp_path / "out", "--ray", "local") == 2
     assert "requirements-batch.txt" in capsys.readouterr().err
@@ -334,7 +350,9 @@ def test_without_ray_its_remedy_is_told(here, tmp_path, capsys):
     ("seconds", "workers", "expected"),
     [([7200], 8, 300), ([120], 8, 60), ([36000], 4, 600), ([600] * 100, 4, 600), ([7200], 1, 0)],
 )
-def test_slices_are_as_long_as_keeping_everybody_busy_allows(seconds, workers, expected):
+def test_slices_are_as_long_as_keeping_everybody_busy_allows(
+    seconds, workers: int, expected: int
+) -> None:
     assert choose_slice_s(seconds, workers) == expected
 
 
@@ -348,7 +366,7 @@ def answer(progress, number: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_costs_its_own_job_only():
+def test_a_worker_that_is_killed_costs_its_own_job_only() -> None:
     workers = LocalWorkers(2)
     futures = [workers.submit(answer, 1), workers.submit(die)]
     futures += [workers.submit(answer, n) for n in (2, 3, 4)]
@@ -367,7 +385,7 @@ def sample_copies(folder: Path, number: int) -> Path:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_real_workers_and_the_next_run_goes_on(tmp_path):
+def test_ctrl_c_stops_real_workers_and_the_next_run_goes_on(tmp_path: Path) -> None:
     films, out = sample_copies(tmp_path / "films", 3), tmp_path / "out"
     command = [sys.executable, "batch.py", films, "--out", out, "--workers", "2", "--slice", "5"]
     process = subprocess.Popen(
@@ -420,7 +438,7 @@ def check_sample(folder: Path, whole: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_sample(tmp_path_factory):
+def whole_sample(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("whole")
     command = [sys.executable, "batch.py", SAMPLE, "--out", folder, "--slice", "0"]
     subprocess.run([*command, "--workers", "1"], cwd=ROOT, check=True, capture_output=True)
@@ -428,14 +446,14 @@ def whole_sample(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_sample_in_slices_equals_the_sample_as_a_whole(whole_sample, tmp_path):
+def test_the_sample_in_slices_equals_the_sample_as_a_whole(whole_sample, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "batch", SAMPLE, "--out", tmp_path, "--slice", "5"]
     subprocess.run([*command, "--workers", "2"], cwd=ROOT, check=True, capture_output=True)
     check_sample(tmp_path, whole_sample)
 
 
 @pytest.mark.slow
-def test_ray_gives_what_the_workers_of_this_machine_give(whole_sample, tmp_path):
+def test_ray_gives_what_the_workers_of_this_machine_give(whole_sample, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed: see requirements-batch.txt")
     command = [sys.executable, "batch.py", SAMPLE, "--out", tmp_path, "--slice", "5"]
     done = subprocess.run(

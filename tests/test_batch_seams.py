@@ -33,7 +33,7 @@ def ids_by_frame(frames: list[Seen]) -> dict[int, list[int]]:
     return {each.index: [t.track_id for t in each.tracks] for each in frames}
 
 
-def test_one_person_keeps_one_id_through_seam_after_seam():
+def test_one_person_keeps_one_id_through_seam_after_seam() -> None:
     def part(first, stop, own_id):
         return [seen(i, track(own_id, 3.0 * i)) for i in range(first, stop)]
 
@@ -41,14 +41,14 @@ def test_one_person_keeps_one_id_through_seam_after_seam():
     assert {i for ids in ids_by_frame(frames).values() for i in ids} == {5}
 
 
-def test_up_to_the_end_of_the_overlap_the_earlier_slice_counts():
+def test_up_to_the_end_of_the_overlap_the_earlier_slice_counts() -> None:
     early = [seen(i, track(1, 100)) for i in range(30)]
     late = [seen(i, track(1, 104)) for i in range(20, 50)]
     frames = joined(early, late)
     assert [each.tracks[0].box[0] for each in frames] == [100] * 30 + [104] * 20
 
 
-def test_who_appears_in_the_overlap_has_one_id_and_who_comes_later_a_new_one():
+def test_who_appears_in_the_overlap_has_one_id_and_who_comes_later_a_new_one() -> None:
     early = [seen(i, track(1, 0), *([track(2, 200)] if i >= 25 else [])) for i in range(30)]
     late = [
         seen(
@@ -64,7 +64,7 @@ def test_who_appears_in_the_overlap_has_one_id_and_who_comes_later_a_new_one():
     assert ids[40] == ids[49] == [1, 2, 3]
 
 
-def test_an_id_of_the_first_slice_is_never_given_to_somebody_else():
+def test_an_id_of_the_first_slice_is_never_given_to_somebody_else() -> None:
     early = [seen(i, *([track(7, 0)] if i < 10 else [])) for i in range(30)]
     late = [seen(i, *([track(1, 300)] if i > 35 else [])) for i in range(20, 50)]
     ids = ids_by_frame(joined(early, late))
@@ -73,7 +73,7 @@ def test_an_id_of_the_first_slice_is_never_given_to_somebody_else():
 
 
 @pytest.mark.parametrize("meet", [22, 25, 28, 32])
-def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet):
+def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet: int) -> None:
     def place(person: int, index: int) -> float:
         return 300 + (9 if person == 1 else -9) * (index - meet)
 
@@ -89,21 +89,21 @@ def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet):
         assert where == {1: place(1, each.index), 2: place(2, each.index)}
 
 
-def test_a_track_that_broke_off_gives_way_to_the_one_that_took_its_place():
+def test_a_track_that_broke_off_gives_way_to_the_one_that_took_its_place() -> None:
     early = [seen(i, track(1 if i < 25 else 2, 50)) for i in range(30)]
     late = [seen(i, track(1, 50)) for i in range(20, 50)]
     assert match_tracks(early[20:], late[:10]) == {1: 2}
     assert ids_by_frame(joined(early, late))[49] == [2]
 
 
-def test_tracks_that_hardly_overlap_are_two_people():
+def test_tracks_that_hardly_overlap_are_two_people() -> None:
     early = [seen(i, track(1, 0)) for i in range(10)]
     late = [seen(i, track(1, 25)) for i in range(10)]
     assert match_tracks(early, late) == {}
     assert match_tracks([seen(0)], [seen(0)]) == {}
 
 
-def test_matching_equals_brute_force_over_all_pairings():
+def test_matching_equals_brute_force_over_all_pairings() -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
         places = random.uniform(0, 60, (3, 2))
@@ -140,7 +140,7 @@ def total(pairs, early, late) -> float:
     return score
 
 
-def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none():
+def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none() -> None:
     ages = np.random.default_rng(1).normal(40, 4, 60)
 
     def part(first, stop, own_id):
@@ -159,14 +159,14 @@ def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none():
         assert got.samples == want.samples == each.index + 1
 
 
-def test_a_change_of_size_before_the_seam_stays_a_change():
+def test_a_change_of_size_before_the_seam_stays_a_change() -> None:
     early = [seen(i, epoch=int(i >= 10)) for i in range(30)]
     late = [seen(i, epoch=int(i >= 40)) for i in range(20, 50)]
     epochs = [each.epoch for each in joined(early, late)]
     assert epochs == [0] * 10 + [1] * 30 + [2] * 10
 
 
-def test_slices_without_anybody_and_a_single_slice_are_joined_as_well():
+def test_slices_without_anybody_and_a_single_slice_are_joined_as_well() -> None:
     assert ids_by_frame(joined([seen(i) for i in range(5)], [seen(i) for i in range(3, 9)])) == {
         i: [] for i in range(9)
     }

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -35,7 +36,9 @@ def film_at(path, folder) -> Film:
 
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize(("frames", "slice_s"), [(1000, 5), (1001, 10), (100, 60), (7, 1), (0, 1)])
-def test_slices_have_the_say_over_every_frame_exactly_once(frames, slice_s, every):
+def test_slices_have_the_say_over_every_frame_exactly_once(
+    frames: int, slice_s: int, every: int
+) -> None:
     settings = Settings(detect_every=every)
     parts = cut(frames, 25.0, slice_s, settings)
     assert [i for part in parts for i in range(part.own, part.stop)] == list(range(frames))
@@ -45,13 +48,13 @@ def test_slices_have_the_say_over_every_frame_exactly_once(frames, slice_s, ever
         assert following.own - following.first >= 2 * settings.max_age
 
 
-def test_the_overlap_outlasts_a_long_max_age():
+def test_the_overlap_outlasts_a_long_max_age() -> None:
     first, second, *_ = cut(2000, 25.0, 20, Settings(max_age=100))
     assert first.stop - second.first >= 200
 
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "irregular.mp4", "film.mkv", "short_gops.mp4"])
-def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name, tmp_path):
+def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name: str, tmp_path: Path) -> None:
     times = [40 * i + (13 * i) % 29 for i in range(60)] if "irregular" in name else None
     settings = {"g": "7"} if "short" in name else {"bf": "3"}
     clip = write_clip(tmp_path / name, numbered(60), times_ms=times, settings=settings)
@@ -69,13 +72,15 @@ def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name, tmp_path):
             assert np.array_equal(frame.image, same.image)
 
 
-def test_a_film_whose_times_cannot_be_trusted_is_not_cut(tmp_path):
+def test_a_film_whose_times_cannot_be_trusted_is_not_cut(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "film.ts", numbered(20))
     assert index_film(Unheard(), film_at(clip, tmp_path)) == 0
 
 
 @pytest.mark.parametrize("uneven", [False, True])
-def test_joined_recordings_play_every_picture_once_at_its_own_time(uneven, tmp_path):
+def test_joined_recordings_play_every_picture_once_at_its_own_time(
+    uneven: bool, tmp_path: Path
+) -> None:
     pictures = [grey(4 * i + 10) for i in range(60)]
     times = [0.04 * i + (0.03 * ((i * 7) % 10) / 10 if uneven else 0) for i in range(60)]
     paths = []
@@ -96,12 +101,14 @@ def test_joined_recordings_play_every_picture_once_at_its_own_time(uneven, tmp_p
         assert 0.4 < next(container.decode(video=0)).time <= 1.5
 
 
-def test_a_slice_that_is_done_early_does_not_end_every_wait(monkeypatch, tmp_path):
+def test_a_slice_that_is_done_early_does_not_end_every_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     quick, slow = Future(), Future()
     quick.set_result(Outcome(value="quick", began_s=0.0, ended_s=1.0))
     waited_for = []
 
-    def wait_until_slow_is_done(futures, *_):
+    def wait_until_slow_is_done(futures, *_) -> None:
         waited_for.append(list(futures))
         slow.set_result(Outcome(value="slow", began_s=0.0, ended_s=2.0))
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def most_pairs_by_trying_all(faces, shown):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_as_many_faces_are_counted_as_the_best_of_all_pairings_finds(seed):
+def test_as_many_faces_are_counted_as_the_best_of_all_pairings_finds(seed) -> None:
     rng = np.random.default_rng(seed)
 
     def crowd(count):
@@ -38,20 +39,20 @@ def test_as_many_faces_are_counted_as_the_best_of_all_pairings_finds(seed):
     assert count_pairs(faces, shown) == most_pairs_by_trying_all(faces, shown)
 
 
-def test_a_second_box_on_a_face_and_a_box_on_nothing_are_extra():
+def test_a_second_box_on_a_face_and_a_box_on_nothing_are_extra() -> None:
     reference = Reference((640, 360), [[boxes((0, 0, 10, 10))], [boxes((0, 0, 10, 10))], []])
     shown = [boxes((0, 0, 10, 10), (0, 0, 9, 10), (50, 50, 60, 60)), boxes(), boxes((1, 1, 5, 5))]
     assert judge(reference, shown) == (1, 2, 3, 3)
     assert judge(reference, shown[:1]) == (1, 1, 2, 1)
 
 
-def test_a_face_is_found_by_a_box_that_fits_any_detectors_drawing_of_it():
+def test_a_face_is_found_by_a_box_that_fits_any_detectors_drawing_of_it() -> None:
     tall, square = (0, 0, 10, 30), (0, 18, 10, 30)
     assert count_pairs([boxes(tall)], boxes((0, 20, 10, 30))) == 0
     assert count_pairs([boxes(tall, square)], boxes((0, 20, 10, 30))) == 1
 
 
-def test_overlapping_boxes_of_two_families_are_one_candidate():
+def test_overlapping_boxes_of_two_families_are_one_candidate() -> None:
     candidates = merge({"a": boxes((0, 0, 10, 10), (40, 0, 50, 10)), "b": boxes((41, 0, 51, 10))})
     assert [sorted(candidate.boxes) for candidate in candidates] == [["a"], ["a", "b"]]
     assert merge({"a": boxes(), "b": boxes((1, 2, 3, 4))})[0].box.tolist() == [1, 2, 3, 4]
@@ -61,11 +62,13 @@ def test_overlapping_boxes_of_two_families_are_one_candidate():
     ("looks", "confirmed", "is_face"),
     [(1, 1, False), (2, 2, True), (3, 1, False), (8, 2, True), (9, 2, False), (0, 0, False)],
 )
-def test_a_track_is_a_face_when_two_looks_and_a_quarter_of_them_confirm(looks, confirmed, is_face):
+def test_a_track_is_a_face_when_two_looks_and_a_quarter_of_them_confirm(
+    looks: int, confirmed: int, is_face: bool
+) -> None:
     assert History(looks=looks, confirmed=confirmed).is_face is is_face
 
 
-def test_a_look_returns_the_witness_box_in_pixels_of_the_whole_picture():
+def test_a_look_returns_the_witness_box_in_pixels_of_the_whole_picture() -> None:
     centred = ScriptedDetector([[(75, 75, 175, 175)]])  # where a face of a look lies
     box = look(grey(9, (640, 360)), boxes((300, 100, 320, 120))[0], centred)
     assert box == pytest.approx([300, 100, 320, 120], abs=0.01)
@@ -74,7 +77,7 @@ def test_a_look_returns_the_witness_box_in_pixels_of_the_whole_picture():
     assert look(grey(9), boxes((0, 0, 20, 20))[0], ScriptedDetector([])) is None
 
 
-def test_a_reference_is_read_as_it_was_written(tmp_path):
+def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
     frames = [[boxes((0, 1, 2, 3), (0.5, 1, 2, 3))], [], [boxes((4, 5, 6, 7))]]
     write(Reference((64, 48), frames), path)
@@ -86,7 +89,7 @@ def test_a_reference_is_read_as_it_was_written(tmp_path):
     assert json.loads(path.read_text())["frames"][1] == []
 
 
-def test_a_sheet_shows_every_track_once_and_whether_it_passed():
+def test_a_sheet_shows_every_track_once_and_whether_it_passed() -> None:
     def seen(shade, **looks):
         return History([grey(shade, (250, 250))], {0: None}, **looks)
 

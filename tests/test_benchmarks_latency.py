@@ -23,15 +23,15 @@ def clock_picture(ms, width=640):
 
 @pytest.mark.parametrize("width", [640, 1366])
 @pytest.mark.parametrize("ms", [0, 1, 123_456_789, 0xFFFFFFFF])
-def test_the_clock_is_read_bit_by_bit(ms, width):
+def test_the_clock_is_read_bit_by_bit(ms: int, width: int) -> None:
     assert shown_ms(clock_picture(ms, width)) == ms
 
 
-def test_an_age_goes_on_where_the_clock_starts_anew():
+def test_an_age_goes_on_where_the_clock_starts_anew() -> None:
     assert frame_age_s(clock_picture(0xFFFFFFF6), 2**32 / 1000 + 0.030) == pytest.approx(0.040)
 
 
-def test_the_first_second_is_left_out_and_then_the_time_is_up():
+def test_the_first_second_is_left_out_and_then_the_time_is_up() -> None:
     watch = Stopwatch(seconds=2.0)
     shown_s = time.monotonic()
     frame = Frame(clock_picture(int(1000 * shown_s)), 0, 0.0, arrived_s=shown_s)
@@ -47,7 +47,9 @@ def test_the_first_second_is_left_out_and_then_the_time_is_up():
     assert table(watch).count("|") == 20
 
 
-def test_a_source_without_a_clock_is_one_line_with_the_remedy(capsys):
+def test_a_source_without_a_clock_is_one_line_with_the_remedy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert latency.main(["samples/sample.mp4", "--seconds", "2"]) == 2
     said = capsys.readouterr().err
     assert "shows no clock" in said

@@ -40,7 +40,7 @@ def a_system(name, runs, ours=False, lines=None):
     return System(name, name.title(), ours, 600, lambda clip: next(script), lines)
 
 
-def test_a_program_is_measured_by_the_lines_it_prints_about_frames():
+def test_a_program_is_measured_by_the_lines_it_prints_about_frames() -> None:
     measured = measure(fake())
     assert [len(frame) for frame in measured.boxes] == [0, 1, 2, 3]
     assert measured.boxes[2].tolist() == [[2, 0, 10, 10]] * 2
@@ -51,13 +51,13 @@ def test_a_program_is_measured_by_the_lines_it_prints_about_frames():
     assert measured.fps == pytest.approx(3 / measured.seconds)
 
 
-def test_a_program_that_waits_for_ctrl_c_after_its_frames_gets_it():
+def test_a_program_that_waits_for_ctrl_c_after_its_frames_gets_it() -> None:
     listens = "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(0))\n"
     waits = listens + (FAKE % 0).replace("sys.exit(0)", "time.sleep(60)")
     assert len(measure([sys.executable, "-c", waits], frames=4).boxes) == 4
 
 
-def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said():
+def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said() -> None:
     with pytest.raises(BenchmarkError, match=r"exit code 3 \(noise\)"):
         measure(fake(3))
     with pytest.raises(BenchmarkError, match="0 frames"):
@@ -67,12 +67,12 @@ def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said():
 
 
 @pytest.mark.parametrize("line", [b"hello\n", b"{}\n", b"[1]\n", b'{"tracks": [{"box": [1]}]}'])
-def test_a_line_that_is_not_about_a_frame_is_shown(line):
+def test_a_line_that_is_not_about_a_frame_is_shown(line: bytes) -> None:
     with pytest.raises(BenchmarkError, match="not a line about a frame"):
         boxes_of(line)
 
 
-def test_systems_take_turns_round_by_round():
+def test_systems_take_turns_round_by_round() -> None:
     order = []
 
     def playing(name):
@@ -95,7 +95,7 @@ def results():
     return [run.summarize(Path("crowd.mp4"), systems, runs, reference)]
 
 
-def test_faces_are_compared_on_the_frames_that_all_have_and_in_pixels_of_the_clip():
+def test_faces_are_compared_on_the_frames_that_all_have_and_in_pixels_of_the_clip() -> None:
     ours, twice, blind = results()[0].rows
     assert ours.common == Found(2, 2, 0, 2)
     assert ours.whole == Found(3, 3, 0, 3)
@@ -104,7 +104,7 @@ def test_faces_are_compared_on_the_frames_that_all_have_and_in_pixels_of_the_cli
     assert blind.common == Found(0, 2, 2, 2)
 
 
-def test_the_table_has_a_row_for_each_system_with_medians_and_spreads():
+def test_the_table_has_a_row_for_each_system_with_medians_and_spreads() -> None:
     made = results()
     made[0].stages_ms = {"decode": 1.5}
     table = report.markdown(made)
@@ -116,7 +116,7 @@ def test_the_table_has_a_row_for_each_system_with_medians_and_spreads():
     assert len({line.count("|") for line in rows[:5]}) == 1
 
 
-def test_a_line_of_history_holds_everything_that_the_table_needs(tmp_path):
+def test_a_line_of_history_holds_everything_that_the_table_needs(tmp_path: Path) -> None:
     path = tmp_path / "new" / "history.jsonl"
     for _ in range(2):
         report.append(path, report.record(results(), {"repeat": 2, "load": (0.1, 0.2, 0.3)}))
@@ -128,14 +128,16 @@ def test_a_line_of_history_holds_everything_that_the_table_needs(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_the_plot_starts_at_nought_and_is_written(tmp_path, suffix):
+def test_the_plot_starts_at_nought_and_is_written(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"plot{suffix}"
     report.plot(results(), path, ["ours", "blind"])
     assert path.stat().st_size > 3000
 
 
 @pytest.mark.parametrize("panels", [1, 2, 3])
-def test_the_first_system_is_on_top_however_many_clips_there_are(tmp_path, panels):
+def test_the_first_system_is_on_top_however_many_clips_there_are(
+    tmp_path: Path, panels: int
+) -> None:
     path = tmp_path / "plot.png"
     report.plot(results() * panels, path, ["ours", "blind"])
     blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(int), 2, 0)
@@ -145,7 +147,9 @@ def test_the_first_system_is_on_top_however_many_clips_there_are(tmp_path, panel
     assert rows_of[0].max() < rows_of[1].min()
 
 
-def test_bad_input_is_one_line_with_the_remedy(tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_line_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for arguments, cause in (
         (["nowhere.mp4"], "no such clip; check the path"),
@@ -161,8 +165,8 @@ def test_bad_input_is_one_line_with_the_remedy(tmp_path, monkeypatch, capsys):
 
 
 def test_an_environment_is_ready_only_while_its_requirements_are_those_of_today(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     name = setup.NAMES[0]
     folder = tmp_path / "faces-benchmarks" / "environments" / name
@@ -180,16 +184,16 @@ def test_an_environment_is_ready_only_while_its_requirements_are_those_of_today(
 class Page(BaseHTTPRequestHandler):
     """Serves one part of a stream of pictures, or nothing."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"picture" if self.path == "/stream" else b"")
 
-    def log_message(self, *_):
+    def log_message(self, *_) -> None:
         """Quiet."""
 
 
-def test_a_page_counts_as_watched_only_where_pictures_came(monkeypatch):
+def test_a_page_counts_as_watched_only_where_pictures_came(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -202,7 +206,7 @@ def test_a_page_counts_as_watched_only_where_pictures_came(monkeypatch):
 
 
 @pytest.mark.slow
-def test_this_program_is_measured_on_the_bundled_clip():
+def test_this_program_is_measured_on_the_bundled_clip() -> None:
     measured = measure(stream_command(run.SAMPLE, 60))
     assert len(measured.boxes) == 60
     assert sum(map(len, measured.boxes)) > 20

@@ -8,7 +8,7 @@ from training.fitting.settings import Settings
 SMALL = ["architecture=vggface", "width=0.01", "size=32", "age=expectation", "ethnicity=true"]
 
 
-def test_the_chips_have_labels_of_all_kinds():
+def test_the_chips_have_labels_of_all_kinds() -> None:
     chips = noise(12)
     assert chips.images.shape == (12, 112, 112, 3)
     assert (chips.age_low == chips.age_high).any()
@@ -16,12 +16,14 @@ def test_the_chips_have_labels_of_all_kinds():
     assert set(chips.female) == {0, 1}
 
 
-def test_the_pipeline_makes_images():
+def test_the_pipeline_makes_images() -> None:
     assert pipeline_rate(Settings(batch=8, size=16), workers=0, steps=4) > 0
 
 
 @pytest.mark.slow
-def test_a_backend_that_is_installed_has_a_rate(capsys, monkeypatch):
+def test_a_backend_that_is_installed_has_a_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     changes = [*SMALL, "batch=8", "workers=0", "precision=float32"]

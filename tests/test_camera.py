@@ -19,7 +19,7 @@ from tests.fakes import HASTY, ScriptedCamera, grey, wait_for
 opened = pytest.fixture(opening)
 
 
-def test_a_camera_is_live_and_gives_its_newest_picture(opened):
+def test_a_camera_is_live_and_gives_its_newest_picture(opened) -> None:
     camera = ScriptedCamera(endless(numbered(3, (80, 60))))
     source = opened(0, open_camera=lambda index: camera)
     assert (source.is_live, source.fps, source.frame_count) == (True, 30.0, None)
@@ -34,7 +34,7 @@ def test_a_camera_is_live_and_gives_its_newest_picture(opened):
     assert camera.released
 
 
-def test_the_camera_asked_for_is_opened(opened):
+def test_the_camera_asked_for_is_opened(opened) -> None:
     asked = []
 
     def open_camera(index):
@@ -46,7 +46,9 @@ def test_the_camera_asked_for_is_opened(opened):
     assert asked == [3, 2]
 
 
-def test_a_camera_that_grants_another_size_is_taken_as_it_is(opened, caplog):
+def test_a_camera_that_grants_another_size_is_taken_as_it_is(
+    opened, caplog: pytest.LogCaptureFixture
+) -> None:
     camera = ScriptedCamera(endless(numbered(1, (80, 60))), fps=0)
     with caplog.at_level(logging.WARNING):
         source = opened(0, width=1280, height=720, fps=15, open_camera=lambda index: camera)
@@ -60,12 +62,12 @@ def test_a_camera_that_grants_another_size_is_taken_as_it_is(opened, caplog):
     assert "camera 0 gives 80x60" in caplog.text
 
 
-def test_a_camera_that_is_slow_to_start_is_waited_for(opened):
+def test_a_camera_that_is_slow_to_start_is_waited_for(opened) -> None:
     camera = ScriptedCamera(itertools.chain([None] * 5, endless(numbered(1))))
     assert next(opened(0, open_camera=lambda index: camera)).index == 0
 
 
-def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
+def test_an_unplugged_camera_is_lost_not_ended(monkeypatch: pytest.MonkeyPatch, opened) -> None:
     monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
     camera = ScriptedCamera(numbered(5))
     source = opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False))
@@ -74,7 +76,7 @@ def test_an_unplugged_camera_is_lost_not_ended(monkeypatch, opened):
     assert camera.released
 
 
-def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
+def test_a_camera_whose_driver_raises_is_lost(monkeypatch: pytest.MonkeyPatch, opened) -> None:
     monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
 
     def script():
@@ -86,7 +88,9 @@ def test_a_camera_whose_driver_raises_is_lost(monkeypatch, opened):
         list(opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False)))
 
 
-def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(monkeypatch, opened):
+def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(
+    monkeypatch: pytest.MonkeyPatch, opened
+) -> None:
     monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
     plugs = [
         ScriptedCamera(paced(numbered(5))),
@@ -107,7 +111,7 @@ def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(monkeypa
     assert all(camera.released for camera in plugs[:3])
 
 
-def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time():
+def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time() -> None:
     hung = threading.Event()
 
     def open_camera(index):
@@ -119,7 +123,7 @@ def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time():
     hung.set()
 
 
-def test_a_read_that_hangs_blocks_neither_the_consumer_nor_the_status_nor_close():
+def test_a_read_that_hangs_blocks_neither_the_consumer_nor_the_status_nor_close() -> None:
     hung = threading.Event()
 
     def script():
@@ -140,13 +144,13 @@ def test_a_read_that_hangs_blocks_neither_the_consumer_nor_the_status_nor_close(
         hung.wait(0.001)
 
 
-def test_a_busy_camera_is_an_error_with_a_remedy():
+def test_a_busy_camera_is_an_error_with_a_remedy() -> None:
     camera = ScriptedCamera([], opens=False)
     assert problem_of(0, open_camera=lambda index: camera).startswith("camera 0")
     assert camera.released
 
 
-def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch):
+def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
     camera = ScriptedCamera([])
     assert "camera 0" in problem_of(0, open_camera=lambda index: camera)
@@ -154,6 +158,8 @@ def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch):
 
 
 @pytest.mark.skipif(Path("/dev/video9").exists(), reason="there is a camera 9 here")
-def test_a_camera_that_is_not_there_is_named_without_remarks_of_opencv(capfd):
+def test_a_camera_that_is_not_there_is_named_without_remarks_of_opencv(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     assert "camera 9" in problem_of(9)
     assert capfd.readouterr() == ("", "")

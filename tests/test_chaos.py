@@ -19,7 +19,7 @@ SAFETY_S = 10.0  # only ever reached by a test that fails
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory: pytest.TempPathFactory):
     """Fifty numbered pictures at 100 a second."""
     return write_clip(
         tmp_path_factory.mktemp("chaos") / "clip.mp4", numbered(50), fps=Fraction(100)
@@ -49,7 +49,7 @@ def frames_until(source, enough):
     return frames, states
 
 
-def test_without_faults_it_is_the_film_again_and_again_as_a_live_source(clip, opened):
+def test_without_faults_it_is_the_film_again_and_again_as_a_live_source(clip, opened) -> None:
     source = opened(f"chaos:{clip}")
     assert source.is_live
     assert source.name == f"chaos:{clip}"
@@ -67,21 +67,21 @@ def test_without_faults_it_is_the_film_again_and_again_as_a_live_source(clip, op
         ("refuse=0.3@0.2", SourceState.FAILED),
     ],
 )
-def test_each_fault_is_seen_as_its_state_and_is_got_over(clip, opened, fault, state):
+def test_each_fault_is_seen_as_its_state_and_is_got_over(clip, opened, fault: str, state) -> None:
     source = opened(f"chaos:{clip}?{fault}")
     _, states = frames_until(source, lambda f, s: state in s and s[-1] is SourceState.LIVE)
     assert state in states
     assert states[-1] is SourceState.LIVE
 
 
-def test_breaking_off_begins_a_new_epoch(clip, opened):
+def test_breaking_off_begins_a_new_epoch(clip, opened) -> None:
     source = opened(f"chaos:{clip}?end=0.2")
     frames, _ = frames_until(source, lambda f, s: f and f[-1].epoch > 0)
     assert frames[-1].epoch == 1
     assert source.status.reconnects == 1
 
 
-def test_a_change_of_size_begins_a_new_epoch_without_a_reconnect(clip, opened):
+def test_a_change_of_size_begins_a_new_epoch_without_a_reconnect(clip, opened) -> None:
     source = opened(f"chaos:{clip}?resize=0.2")
     frames, _ = frames_until(source, lambda f, s: f and f[-1].epoch > 0)
     assert frames[0].size_wh == (64, 48)
@@ -89,12 +89,12 @@ def test_a_change_of_size_begins_a_new_epoch_without_a_reconnect(clip, opened):
     assert source.status.reconnects == 0
 
 
-def test_pictures_are_damaged_as_often_as_was_asked_for(clip, opened):
+def test_pictures_are_damaged_as_often_as_was_asked_for(clip, opened) -> None:
     frames, _ = frames_until(opened(f"chaos:{clip}?corrupt=1"), lambda f, s: len(f) > 5)
     assert all(np.ptp(frame.image.mean(axis=(1, 2))) <= level(1) - level(0) for frame in frames)
 
 
-def test_the_same_seed_loses_the_same_pictures():
+def test_the_same_seed_loses_the_same_pictures() -> None:
     script = Script.parse("drop=0.5&seed=3&freeze=5@10,2@30&every=60")
     assert (script.drop, script.seed, len(script.freeze)) == (0.5, 3, 2)
     assert script.left_s(script.freeze, 12.0) == 3.0
@@ -112,6 +112,6 @@ def test_the_same_seed_loses_the_same_pictures():
         ("chaos:", "chaos:"),
     ],
 )
-def test_what_is_not_understood_is_named(clip, address, words):
+def test_what_is_not_understood_is_named(clip, address: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):
         open_source(address.replace("{clip}", str(clip))).close()

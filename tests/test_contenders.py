@@ -22,11 +22,11 @@ class LevelEstimator(ConstantEstimator):
 
 @pytest.mark.parametrize("suffix", ["keras", "onnx"])
 @pytest.mark.parametrize("name", ["mobilenetv2", "ssrnet"])
-def test_the_size_of_its_chips_tells_what_a_file_is(name, suffix):
+def test_the_size_of_its_chips_tells_what_a_file_is(name: str, suffix: str) -> None:
     assert architecture_of(WEIGHTS / f"{name}_fairface.{suffix}") == name
 
 
-def test_the_record_of_training_goes_before_the_size(tmp_path):
+def test_the_record_of_training_goes_before_the_size(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     shutil.copy(WEIGHTS / "ssrnet_fairface.onnx", path)
     record = path.with_suffix(".json")
@@ -37,7 +37,7 @@ def test_the_record_of_training_goes_before_the_size(tmp_path):
     assert architecture_of(path) == "mobilenetv2"
 
 
-def test_damaged_and_unknown_files_are_named(tmp_path):
+def test_damaged_and_unknown_files_are_named(tmp_path: Path) -> None:
     for suffix in ("keras", "onnx"):
         path = tmp_path / f"torn.{suffix}"
         path.write_bytes(b"no network")
@@ -47,7 +47,7 @@ def test_damaged_and_unknown_files_are_named(tmp_path):
         architecture_of(Path("x"), ["a", "b"])
 
 
-def test_files_of_the_same_name_are_told_apart(tmp_path):
+def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         shutil.copy(WEIGHTS / "ssrnet_fairface.onnx", tmp_path / folder / "net.onnx")
@@ -55,7 +55,7 @@ def test_files_of_the_same_name_are_told_apart(tmp_path):
     assert [one.name for one in load([*paths, paths[0]], None)] == ["net", paths[1]]
 
 
-def test_answers_come_in_the_order_of_the_faces():
+def test_answers_come_in_the_order_of_the_faces() -> None:
     chips = np.repeat(np.arange(150, dtype=np.uint8), 3).reshape(150, 1, 1, 3)
     done = []
     told = ask(LevelEstimator(), chips, done.append)
@@ -64,12 +64,12 @@ def test_answers_come_in_the_order_of_the_faces():
     assert len(ask(LevelEstimator(), chips[:0])) == 0
 
 
-def test_a_network_that_tells_no_numbers_is_refused():
+def test_a_network_that_tells_no_numbers_is_refused() -> None:
     with pytest.raises(WeightsError, match="NaN"):
         ask(ConstantEstimator(age_years=float("nan")), np.zeros((3, 96, 96, 3), np.uint8))
 
 
-def test_time_is_measured_at_the_batch_size_asked_for():
+def test_time_is_measured_at_the_batch_size_asked_for() -> None:
     estimator = ConstantEstimator()
     assert time_ms(estimator, np.zeros((3, 96, 96, 3), np.uint8), 8) > 0
     assert set(estimator.batches) == {8}

@@ -19,14 +19,14 @@ def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
-def test_the_fit_recovers_the_similarity_that_moved_the_points():
+def test_the_fit_recovers_the_similarity_that_moved_the_points() -> None:
     truth = [similarity(120, 17, (300, 40)), similarity(24, -60, (-5, 700))]
     points = np.stack([moved(m, TEMPLATE) for m in truth])
     for fitted, matrix in zip(fit_similarity(points, TEMPLATE), truth, strict=True):
         np.testing.assert_allclose(moved(fitted, moved(matrix, TEMPLATE)), TEMPLATE, atol=1e-4)
 
 
-def test_the_fit_is_the_least_squares_solution_of_a_general_solver():
+def test_the_fit_is_the_least_squares_solution_of_a_general_solver() -> None:
     rng = np.random.default_rng(1)
     points = (TEMPLATE * 80 + rng.normal(0, 6, TEMPLATE.shape)).astype(np.float32)
     # Unknowns a, b, tx, ty of x' = a x - b y + tx, y' = b x + a y + ty.
@@ -38,12 +38,12 @@ def test_the_fit_is_the_least_squares_solution_of_a_general_solver():
     np.testing.assert_allclose(fit_similarity(points[None], TEMPLATE)[0], want, atol=1e-6)
 
 
-def test_points_of_another_shape_are_refused():
+def test_points_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="got"):
         fit_similarity(np.zeros((2, 4, 2), np.float32), TEMPLATE)
 
 
-def test_the_misfit_is_nil_for_a_similar_face_and_grows_when_it_turns_away():
+def test_the_misfit_is_nil_for_a_similar_face_and_grows_when_it_turns_away() -> None:
     frontal = moved(similarity(90, 5, (40, 40)), TEMPLATE)
     profile = frontal.copy()
     profile[:, 0] = 100 + (frontal[:, 0] - 100) * 0.4
@@ -54,7 +54,7 @@ def test_the_misfit_is_nil_for_a_similar_face_and_grows_when_it_turns_away():
 
 
 @pytest.mark.parametrize("scale", [30, 112, 500])
-def test_marks_drawn_at_the_landmarks_lie_at_the_template_in_the_chip(scale):
+def test_marks_drawn_at_the_landmarks_lie_at_the_template_in_the_chip(scale: int) -> None:
     image = np.zeros((900, 900, 3), np.uint8)
     points = moved(similarity(scale, 20, (350, 250)), TEMPLATE)
     for i, (x, y) in enumerate(points):
@@ -73,7 +73,7 @@ def test_marks_drawn_at_the_landmarks_lie_at_the_template_in_the_chip(scale):
             )
 
 
-def test_fine_detail_of_a_large_face_is_averaged_and_not_aliased():
+def test_fine_detail_of_a_large_face_is_averaged_and_not_aliased() -> None:
     image = np.zeros((1000, 1000, 3), np.uint8)
     image[:, ::2] = 255  # stripes far finer than a chip pixel: only their mean may remain
     points = moved(similarity(800, 0, (100, 100)), TEMPLATE)
@@ -81,7 +81,7 @@ def test_fine_detail_of_a_large_face_is_averaged_and_not_aliased():
     assert abs(chip.astype(float) - 127.5).max() < 12
 
 
-def test_a_face_at_the_edge_or_outside_gives_a_chip_that_is_black_there():
+def test_a_face_at_the_edge_or_outside_gives_a_chip_that_is_black_there() -> None:
     image = np.full((100, 100, 3), 200, np.uint8)
     away = moved(similarity(60, 0, (500, 500)), TEMPLATE)
     corner = moved(similarity(60, 0, (-30, -30)), TEMPLATE)
@@ -91,7 +91,7 @@ def test_a_face_at_the_edge_or_outside_gives_a_chip_that_is_black_there():
     assert chips[1][40:, 40:].min() == 200
 
 
-def test_alignment_leaves_the_picture_alone_and_no_faces_give_no_chips():
+def test_alignment_leaves_the_picture_alone_and_no_faces_give_no_chips() -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
     image.flags.writeable = False
     assert align(image, np.zeros((0, 5, 2), np.float32), TEMPLATE, 96).shape == (0, 96, 96, 3)
@@ -107,13 +107,13 @@ def looks(**changes: float) -> float:
     return float(evidence_weights(score, 1.0, chip_px, misfit, chip)[0])
 
 
-def test_a_small_blurred_turned_or_doubtful_face_weighs_less():
+def test_a_small_blurred_turned_or_doubtful_face_weighs_less() -> None:
     best = looks()
     assert best == 1
     for worse in ({"chip_px": 24.0}, {"misfit": 0.09}, {"score": 0.4}, {"blurred": True}):
         assert 0 < looks(**worse) < 0.6 * best
 
 
-def test_no_looks_give_no_weights():
+def test_no_looks_give_no_weights() -> None:
     none = np.zeros(0, np.float32)
     assert evidence_weights(none, 1.0, none, none, np.zeros((0, 8, 8, 3), np.uint8)).shape == (0,)

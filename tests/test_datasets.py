@@ -5,6 +5,7 @@ import datetime
 import random
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ from training.datasets.imdb_wiki import age_at
 WHITE, BLACK, ASIAN, INDIAN, OTHERS = range(len(ETHNICITIES))
 
 
-def touch(root, *files):
+def touch(root, *files) -> None:
     for file in files:
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
 
-def write(path, *lines, sep=","):
+def write(path, *lines, sep=",") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(sep.join(map(str, line)) + "\n" for line in lines))
 
@@ -36,7 +37,7 @@ def labels(name, root):
     return {f.file: (f.age, f.female, f.ethnicity, f.person, f.split) for f in faces}
 
 
-def test_utkface_names_tell_age_gender_and_ethnicity(tmp_path):
+def test_utkface_names_tell_age_gender_and_ethnicity(tmp_path: Path) -> None:
     touch(tmp_path, "part2/1_1_3_20161219140623097.jpg", "part1/116_0_0_20170120134921760.jpg")
     assert labels("utkface", tmp_path) == {
         "part1/116_0_0_20170120134921760.jpg": ((116, 116), False, WHITE, "", ""),
@@ -44,7 +45,7 @@ def test_utkface_names_tell_age_gender_and_ethnicity(tmp_path):
     }
 
 
-def test_utkface_names_that_are_malformed_are_counted(tmp_path):
+def test_utkface_names_that_are_malformed_are_counted(tmp_path: Path) -> None:
     good = "24_1_4_20170116220224657.jpg.chip.jpg"
     bad = (
         "24_0_1_20170116220224657 .jpg.chip.jpg",
@@ -60,7 +61,7 @@ def test_utkface_names_that_are_malformed_are_counted(tmp_path):
 
 
 @pytest.mark.data
-def test_utkface_originals_are_read_as_their_prepared_table_says(data_dir):
+def test_utkface_originals_are_read_as_their_prepared_table_says(data_dir: Path) -> None:
     known = {}
     with (data_dir / "faces" / "utkface.csv").open() as file:
         for row in csv.DictReader(file):
@@ -76,7 +77,7 @@ def test_utkface_originals_are_read_as_their_prepared_table_says(data_dir):
 
 
 @pytest.mark.data
-def test_fairface_originals_are_read_with_ranges_and_the_published_splits(data_dir):
+def test_fairface_originals_are_read_with_ranges_and_the_published_splits(data_dir: Path) -> None:
     found = labels("fairface", data_dir / "raw" / "fairface")
     assert len(found) == 120
     assert found["train/1.jpg"] == ((50, 59), False, ASIAN, "", "train")
@@ -86,20 +87,20 @@ def test_fairface_originals_are_read_with_ranges_and_the_published_splits(data_d
 
 
 @pytest.mark.data
-def test_fgnet_originals_are_read_with_person_and_age(data_dir):
+def test_fgnet_originals_are_read_with_person_and_age(data_dir: Path) -> None:
     found = labels("fgnet", data_dir / "raw" / "fgnet")
     assert len(found) == 311
     assert found["images/001A43b.JPG"] == ((43, 43), None, None, "001", "test")
     assert len({person for *_, person, _ in found.values()}) == 25
 
 
-def fairface(root, *train):
+def fairface(root, *train) -> None:
     columns = ("file", "age", "gender", "race", "service_test")
     write(root / "fairface_label_train.csv", columns, *train)
     write(root / "fairface_label_val.csv", columns, ("val/1.jpg", "3-9", "Male", "White", "True"))
 
 
-def test_fairface_names_its_genders(tmp_path):
+def test_fairface_names_its_genders(tmp_path: Path) -> None:
     fairface(
         tmp_path,
         ("train/1.jpg", "0-2", "Female", "Latino_Hispanic", "False"),
@@ -122,13 +123,13 @@ def test_fairface_names_its_genders(tmp_path):
         ("train/7.jpg", "20-2"),
     ],
 )
-def test_a_wrong_or_broken_off_row_is_named_with_its_line(tmp_path, row):
+def test_a_wrong_or_broken_off_row_is_named_with_its_line(tmp_path: Path, row) -> None:
     fairface(tmp_path, ("train/6.jpg", "20-29", "Male", "White", "True"), row)
     with pytest.raises(DatasetError, match=r"fairface_label_train\.csv, line 3: "):
         read_dataset("fairface", tmp_path)
 
 
-def test_a_missing_table_is_named(tmp_path):
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"fairface_label_train\.csv: No such file"):
         read_dataset("fairface", tmp_path)
 
@@ -146,7 +147,7 @@ def cells(*texts):
     return out
 
 
-def wiki(path, rows, key="wiki"):
+def wiki(path, rows, key="wiki") -> None:
     """Write a struct as published; rows of dob, taken, file, gender, name, score, second score."""
     dob, taken, files, gender, names, score, second = zip(*rows, strict=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ def wiki(path, rows, key="wiki"):
     savemat(path, {key: struct})
 
 
-def test_imdb_wiki_zero_is_female_and_the_cleaning_rules_apply(tmp_path):
+def test_imdb_wiki_zero_is_female_and_the_cleaning_rules_apply(tmp_path: Path) -> None:
     nan, inf = float("nan"), float("inf")
     woman, man = serial(1960, 7, 1), serial(1960, 7, 2)
     wiki(
@@ -198,7 +199,7 @@ def test_imdb_wiki_zero_is_female_and_the_cleaning_rules_apply(tmp_path):
     }
 
 
-def test_the_age_is_that_on_the_first_of_july():
+def test_the_age_is_that_on_the_first_of_july() -> None:
     rng = random.Random(0)
     for _ in range(300):
         born = datetime.date(rng.randint(1900, 1990), rng.randint(1, 12), rng.randint(1, 28))
@@ -210,7 +211,7 @@ def test_the_age_is_that_on_the_first_of_july():
         assert age_at(taken, serial(born.year, born.month, born.day)) == birthdays
 
 
-def test_a_damaged_matlab_file_is_named(tmp_path):
+def test_a_damaged_matlab_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "wiki.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     with pytest.raises(DatasetError, match=r"wiki\.mat: .*again"):
         read_dataset("imdb_wiki", tmp_path)
@@ -221,13 +222,13 @@ ADIENCE += ("tilt_ang", "fiducial_yaw_angle", "fiducial_score")
 REST = (0, 414, 1086, 1383, -115, 30, 17)
 
 
-def adience(root, *rows):
+def adience(root, *rows) -> None:
     for fold in range(5):
         mine = [row[1:] + REST for row in rows if row[0] == fold]
         write(root / f"fold_{fold}_data.txt", ADIENCE, *mine, sep="\t")
 
 
-def test_adience_ages_are_ranges_numbers_or_none(tmp_path):
+def test_adience_ages_are_ranges_numbers_or_none(tmp_path: Path) -> None:
     adience(
         tmp_path,
         (0, "30601258@N03", "10399646885_o.jpg", 1, "(25, 32)", "f"),
@@ -253,24 +254,24 @@ def test_adience_ages_are_ranges_numbers_or_none(tmp_path):
     assert read_dataset("adience", tmp_path).dropped == {"neither age nor gender": 1}
 
 
-def test_adience_aligned_pictures_are_preferred(tmp_path):
+def test_adience_aligned_pictures_are_preferred(tmp_path: Path) -> None:
     adience(tmp_path, (2, "u@N0", "a.jpg", 5, "(4, 6)", "m"))
     touch(tmp_path, "faces/u@N0/coarse_tilt_aligned_face.5.a.jpg")
     touch(tmp_path, "aligned/u@N0/landmark_aligned_face.5.a.jpg")
     assert list(labels("adience", tmp_path)) == ["aligned/u@N0/landmark_aligned_face.5.a.jpg"]
 
 
-def test_adience_wrong_labels_are_named(tmp_path):
+def test_adience_wrong_labels_are_named(tmp_path: Path) -> None:
     adience(tmp_path, (3, "u@N0", "a.jpg", 5, "(4, 6)", "x"))
     with pytest.raises(DatasetError, match=r"fold_3_data\.txt, line 2: .*'x'"):
         read_dataset("adience", tmp_path)
 
 
-def lfw(root, *people):
+def lfw(root, *people) -> None:
     touch(root, *(f"lfw/{p}/{p}_{n:04d}.jpg" for p in people for n in (1, 2)))
 
 
-def test_lfw_genders_come_from_the_lists(tmp_path):
+def test_lfw_genders_come_from_the_lists(tmp_path: Path) -> None:
     lfw(tmp_path, "Ann_Veneman", "Aaron_Eckhart", "Nobody_Known", "Both_Ways")
     (tmp_path / "female_names.txt").write_text("Ann_Veneman_0001.jpg\nBoth_Ways\n\n")
     (tmp_path / "male_names.txt").write_text("Aaron Eckhart\t1\nBoth_Ways_0001.jpg\n")
@@ -283,14 +284,14 @@ def test_lfw_genders_come_from_the_lists(tmp_path):
     assert read_dataset("lfw", tmp_path).dropped == {"on no list": 2, "on both lists": 2}
 
 
-def test_lfw_without_a_list_says_which(tmp_path):
+def test_lfw_without_a_list_says_which(tmp_path: Path) -> None:
     lfw(tmp_path, "Ann_Veneman")
     (tmp_path / "lfw_female.txt").write_text("Ann_Veneman\n")
     with pytest.raises(DatasetError, match="no list of male names"):
         read_dataset("lfw", tmp_path)
 
 
-def test_appa_real_has_a_real_and_an_apparent_age(tmp_path):
+def test_appa_real_has_a_real_and_an_apparent_age(tmp_path: Path) -> None:
     columns = ("file_name", "num_ratings", "apparent_age_avg", "apparent_age_std", "real_age")
     rows = {
         "train": ("000000.jpg", 36, 5.05556, 0.826, 4),
@@ -310,13 +311,13 @@ def test_appa_real_has_a_real_and_an_apparent_age(tmp_path):
     assert apparent["train/000000.jpg_face.jpg"][0] == (5.05556, 5.05556)
 
 
-def test_an_unknown_set_lists_those_there_are(tmp_path):
+def test_an_unknown_set_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"'celeba'; there are {', '.join(DATASETS)}"):
         read_dataset("celeba", tmp_path)
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_an_empty_folder_and_none_at_all_are_refused_in_one_line(name, tmp_path):
+def test_an_empty_folder_and_none_at_all_are_refused_in_one_line(name, tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as told:
         read_dataset(name, tmp_path)
     assert str(tmp_path) in str(told.value) and "\n" not in str(told.value)

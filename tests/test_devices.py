@@ -10,10 +10,10 @@ ON_GPU = [Way("tensorflow", "gpu"), Way("onnxruntime", "gpu")]
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch: pytest.MonkeyPatch):
     """Says what the machine has: `machine(gpu=..., usable=..., packages=...)`."""
 
-    def has(gpu=True, usable=("tensorflow", "onnxruntime"), packages=devices.ENGINES):
+    def has(gpu=True, usable=("tensorflow", "onnxruntime"), packages=devices.ENGINES) -> None:
         monkeypatch.setattr(devices, "has_gpu", lambda: gpu)
         monkeypatch.setattr(devices, "_can_use_gpu", lambda engine: engine in usable)
         monkeypatch.setattr(devices, "installed", lambda package: package in packages)
@@ -21,13 +21,13 @@ def machine(monkeypatch):
     return has
 
 
-def test_without_a_gpu_the_processor_is_taken(machine):
+def test_without_a_gpu_the_processor_is_taken(machine) -> None:
     machine(gpu=False)
     assert ways("auto", "auto") == [Way("openvino", "cpu")]
     assert ways("tensorflow", "auto") == [Way("tensorflow", "cpu")]
 
 
-def test_a_gpu_comes_first_and_the_processor_is_what_it_falls_back_on(machine):
+def test_a_gpu_comes_first_and_the_processor_is_what_it_falls_back_on(machine) -> None:
     machine()
     assert ways("auto", "auto") == [*ON_GPU, Way("openvino", "cpu")]
     assert ways("onnxruntime", "auto") == [ON_GPU[1], Way("onnxruntime", "cpu")]
@@ -35,14 +35,14 @@ def test_a_gpu_comes_first_and_the_processor_is_what_it_falls_back_on(machine):
     assert ways("auto", "cpu") == [Way("openvino", "cpu")]
 
 
-def test_an_engine_without_cuda_or_without_a_file_to_read_is_left_out(machine):
+def test_an_engine_without_cuda_or_without_a_file_to_read_is_left_out(machine) -> None:
     machine(usable=("onnxruntime",))
     assert ways("auto", "gpu") == ON_GPU[1:]
     machine()
     assert ways("auto", "gpu", formats=["onnx"]) == ON_GPU[1:]
 
 
-def test_onnx_runtime_stands_in_where_openvino_is_not_installed(machine):
+def test_onnx_runtime_stands_in_where_openvino_is_not_installed(machine) -> None:
     machine(gpu=False, packages=("onnxruntime",))
     assert ways("auto", "cpu") == [Way("onnxruntime", "cpu")]
 
@@ -57,15 +57,15 @@ def test_onnx_runtime_stands_in_where_openvino_is_not_installed(machine):
     ],
 )
 def test_a_gpu_that_cannot_be_had_is_refused_in_one_line_with_the_remedy(
-    machine, engine, there, said
-):
+    machine, engine: str, there, said: str
+) -> None:
     machine(**there)
     with pytest.raises(EngineError, match=said) as caught:
         make_estimator("mobilenetv2", engine=engine, device="gpu")
     assert "\n" not in str(caught.value)
 
 
-def test_detectors_refuse_a_gpu_that_cannot_be_had(machine):
+def test_detectors_refuse_a_gpu_that_cannot_be_had(machine) -> None:
     machine(gpu=False)
     with pytest.raises(EngineError, match="no NVIDIA GPU was found"):
         make_detector("mtcnn", device="gpu")
@@ -81,13 +81,15 @@ def test_detectors_refuse_a_gpu_that_cannot_be_had(machine):
         ("tensorflow", r"pip install -r requirements\.txt"),
     ],
 )
-def test_an_engine_that_is_not_installed_names_the_remedy(machine, engine, install):
+def test_an_engine_that_is_not_installed_names_the_remedy(
+    machine, engine: str, install: str
+) -> None:
     machine(gpu=False, packages=())
     with pytest.raises(EngineError, match=install):
         make_estimator("mobilenetv2", engine=engine)
 
 
-def test_unknown_devices_and_precisions_list_the_known_ones():
+def test_unknown_devices_and_precisions_list_the_known_ones() -> None:
     for make in (make_detector, make_estimator):
         name = "mtcnn" if make is make_detector else "ssrnet"
         with pytest.raises(ValueError, match="auto, cpu, gpu, got 'tpu'"):
@@ -96,7 +98,7 @@ def test_unknown_devices_and_precisions_list_the_known_ones():
             make(name, precision="int4")
 
 
-def test_what_fails_on_the_gpu_is_tried_on_the_processor(caplog):
+def test_what_fails_on_the_gpu_is_tried_on_the_processor(caplog: pytest.LogCaptureFixture) -> None:
     def build(way):
         if way.device == "gpu":
             raise EngineError("libcudnn is missing")
@@ -108,7 +110,7 @@ def test_what_fails_on_the_gpu_is_tried_on_the_processor(caplog):
         first_that_works(ON_GPU, build)
 
 
-def test_a_package_within_one_that_is_not_there_is_not_installed():
+def test_a_package_within_one_that_is_not_there_is_not_installed() -> None:
     assert devices.installed("numpy.linalg")
     assert not devices.installed("numpy.nonsense")
     assert not devices.installed("nonsense.within")

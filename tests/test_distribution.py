@@ -1,5 +1,7 @@
 """The picture of who is in a set."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from training.labels import Face
 from training.preparing.distribution import age_shares, draw, shares
 
 
-def test_a_range_is_spread_over_its_years():
+def test_a_range_is_spread_over_its_years() -> None:
     faces = [Face("a", (20, 29)), Face("b", (23, 23)), Face("c", (3, 9)), Face("d")]
     found = age_shares(faces)
     assert found.sum() == pytest.approx(1)
@@ -17,11 +19,11 @@ def test_a_range_is_spread_over_its_years():
     assert found[[0, 1]] == pytest.approx([2 / 7 / 3, 5 / 7 / 3])
 
 
-def test_the_very_old_are_in_the_last_bin():
+def test_the_very_old_are_in_the_last_bin() -> None:
     assert age_shares([Face("a", (116, 116)), Face("b", (100, 100))])[-1] == 1
 
 
-def test_shares_are_of_those_known():
+def test_shares_are_of_those_known() -> None:
     np.testing.assert_allclose(shares([0, 1, 1, None], 3), [1 / 3, 2 / 3, 0])
     assert not shares([None], 2).any() and not age_shares([]).any()
 
@@ -34,7 +36,7 @@ def test_shares_are_of_those_known():
         [Face("a")],
     ],
 )
-def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path, faces):
+def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path: Path, faces) -> None:
     for name in ("1", "2"):
         draw("set", faces, tmp_path / f"{name}.png")
     first, second = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
@@ -43,7 +45,7 @@ def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path, faces):
     assert picture.shape[1] > 1000 and picture.std() > 5
 
 
-def test_a_plot_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_plot_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match=r"a\.png: File exists"):
         draw("set", [Face("a")], tmp_path / "file" / "a.png")

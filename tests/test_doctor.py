@@ -12,6 +12,7 @@ import time
 from collections import deque
 from importlib import metadata
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -55,11 +56,11 @@ def only(findings, level=None):
 class Terminal(io.StringIO):
     encoding = "ascii"
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
-def test_a_finding_is_laid_out_for_80_columns_with_its_remedy_below():
+def test_a_finding_is_laid_out_for_80_columns_with_its_remedy_below() -> None:
     told = lines(problem("weights", "word " * 40, "remedy " * 20), 80, colour=False)
     assert all(len(line) <= 80 for line in told)
     assert told[0].startswith("problem  weights ")
@@ -67,7 +68,9 @@ def test_a_finding_is_laid_out_for_80_columns_with_its_remedy_below():
     assert " ".join(" ".join(told).split()).count("word") == 40
 
 
-def test_only_a_terminal_gets_colours_and_no_color_is_respected(monkeypatch):
+def test_only_a_terminal_gets_colours_and_no_color_is_respected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = [ok("a", "fine")]
     monkeypatch.delenv("NO_COLOR", raising=False)
     plain, terminal = io.StringIO(), Terminal()
@@ -79,7 +82,7 @@ def test_only_a_terminal_gets_colours_and_no_color_is_respected(monkeypatch):
     assert "\x1b" not in quiet.getvalue()
 
 
-def test_what_the_terminal_cannot_show_is_escaped():
+def test_what_the_terminal_cannot_show_is_escaped() -> None:
     out = Terminal()
     tell([ok("disk", "/home/zoë may be written to")], out, 80)
     assert r"zo\xeb" in out.getvalue()
@@ -97,20 +100,20 @@ def test_what_the_terminal_cannot_show_is_escaped():
         ),
     ],
 )
-def test_the_last_line_sums_up_and_the_exit_code_agrees(found, code, last):
+def test_the_last_line_sums_up_and_the_exit_code_agrees(found, code: int, last: str) -> None:
     out = io.StringIO()
     assert tell(found, out, 80) == code
     assert out.getvalue().splitlines()[-1] == last
 
 
-def test_a_password_is_never_told():
+def test_a_password_is_never_told() -> None:
     out = io.StringIO()
     address = "rtsp://joe:p@ss:w/rd@cam/live"
     tell([problem("stream", f"{address} is bad", f"try {address}")], out, 200)
     assert "joe" not in out.getvalue() and "w/rd" not in out.getvalue()
 
 
-def test_our_own_errors_are_parted_into_cause_and_remedy():
+def test_our_own_errors_are_parted_into_cause_and_remedy() -> None:
     found = of_error("weights", True, WeightsError("a.onnx is damaged; restore it"))
     assert (found.text, found.remedy) == ("a.onnx is damaged", "restore it")
 
@@ -118,7 +121,7 @@ def test_our_own_errors_are_parted_into_cause_and_remedy():
 # checks that hang, fail, or take turns
 
 
-def test_a_check_that_hangs_is_named_and_what_it_said_before_is_kept():
+def test_a_check_that_hangs_is_named_and_what_it_said_before_is_kept() -> None:
     release = threading.Event()
 
     def hang():
@@ -141,7 +144,7 @@ def test_a_check_that_hangs_is_named_and_what_it_said_before_is_kept():
     ]
 
 
-def test_a_check_that_fails_does_not_keep_the_others_from_being_told():
+def test_a_check_that_fails_does_not_keep_the_others_from_being_told() -> None:
     def fail():
         raise OSError("the driver is upset")
         yield
@@ -150,7 +153,7 @@ def test_a_check_that_fails_does_not_keep_the_others_from_being_told():
     assert "the driver is upset" in only(found, Level.WARNING).text
 
 
-def test_the_checks_run_beside_each_other():
+def test_the_checks_run_beside_each_other() -> None:
     meeting = threading.Barrier(3, timeout=SAFETY_S)
 
     def meet():
@@ -167,17 +170,17 @@ def test_the_checks_run_beside_each_other():
     ("version", "level"),
     [((3, 10, 9), "problem"), ((3, 11, 0), "ok"), ((3, 13, 5), "ok"), ((3, 14, 0), "warning")],
 )
-def test_the_version_of_python_is_judged(version, level):
+def test_the_version_of_python_is_judged(version, level: str) -> None:
     assert only(machine.python(version)).level == level
 
 
-def test_missing_different_and_broken_packages_are_named_with_remedies(tmp_path):
+def test_missing_different_and_broken_packages_are_named_with_remedies(tmp_path: Path) -> None:
     pins = tmp_path / "requirements.txt"
     pins.write_text("# numbers\nnumpy==2.0\nopencv-python==4.1\nav==18\nmtcnn==1.0.0\nold==1\n")
     versions = {"numpy": "2.0", "opencv-python": "4.1", "mtcnn": "1.0.0", "old": "2"}
     loaded = []
 
-    def load(module):
+    def load(module) -> None:
         loaded.append(module)
         if module == "cv2":
             raise ImportError("libGL.so.1: cannot open shared object file")
@@ -193,14 +196,14 @@ def test_missing_different_and_broken_packages_are_named_with_remedies(tmp_path)
     assert loaded == ["numpy", "cv2", "old"]  # what holds weights only is not imported
 
 
-def test_a_package_that_is_not_needed_may_be_missing(tmp_path):
+def test_a_package_that_is_not_needed_may_be_missing(tmp_path: Path) -> None:
     pins = tmp_path / "requirements.txt"
     pins.write_text("dlib-bin==20\n")
     found = machine.packages(("dlib-bin",), pins, lambda name: None, pytest.fail)
     assert only(found, Level.WARNING).text == "dlib-bin is not installed"
 
 
-def files(root, contents):
+def files(root, contents) -> None:
     for name, text in contents.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,8 +231,8 @@ V2, V1 = "sys/fs/cgroup/", "sys/fs/cgroup/cpu/cpu.cfs_"
     ],
 )
 def test_limits_of_control_groups_on_processors_are_heeded(
-    contents, threads, level, said, tmp_path
-):
+    contents, threads: int, level: str, said: str, tmp_path: Path
+) -> None:
     files(tmp_path, contents)
     found = only(machine.processors(threads, tmp_path))
     assert found.level == level and said in found.text
@@ -237,7 +240,7 @@ def test_limits_of_control_groups_on_processors_are_heeded(
         assert "--threads 1" in found.remedy
 
 
-def test_memory_is_what_the_control_group_leaves(tmp_path):
+def test_memory_is_what_the_control_group_leaves(tmp_path: Path) -> None:
     files(tmp_path, {"proc/meminfo": f"MemTotal: {8 * GIB_KB} kB\nMemAvailable: {6 * GIB_KB} kB\n"})
     assert only(machine.memory(tmp_path)).text == "6.0 of 8.0 GiB are free"
     limited = {V2 + "memory.max": str(2 * 2**30), V2 + "memory.current": str(3 * 2**29)}
@@ -246,11 +249,11 @@ def test_memory_is_what_the_control_group_leaves(tmp_path):
     assert (found.level, found.text) == ("warning", "0.5 of 2.0 GiB are free")
 
 
-def test_where_memory_is_not_stated_nothing_is_said(tmp_path):
+def test_where_memory_is_not_stated_nothing_is_said(tmp_path: Path) -> None:
     assert list(machine.memory(tmp_path)) == []
 
 
-def test_a_full_disk_and_a_folder_that_cannot_be_written_to_are_told(tmp_path):
+def test_a_full_disk_and_a_folder_that_cannot_be_written_to_are_told(tmp_path: Path) -> None:
     full = machine.disk([tmp_path], lambda folder: (2**40, 2**40, 2**20))
     assert "0.0 GiB are free" in only(full, Level.WARNING).text
     assert only(machine.disk([tmp_path / "none"]), Level.WARNING).text.endswith(
@@ -259,7 +262,7 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written_to_are_told(tmp_path):
     assert only(machine.disk([tmp_path], lambda folder: (2**40, 0, 2**40))).level == "ok"
 
 
-def test_a_clock_that_was_never_set_is_told():
+def test_a_clock_that_was_never_set_is_told() -> None:
     assert only(machine.clock(time.localtime(0))).level == "warning"
     assert only(machine.clock()).level == "ok"
 
@@ -267,28 +270,28 @@ def test_a_clock_that_was_never_set_is_told():
 # display, codecs, cameras, files
 
 
-def test_a_missing_display_is_a_warning_and_none_is_needed_without_a_window():
+def test_a_missing_display_is_a_warning_and_none_is_needed_without_a_window() -> None:
     found = only(media.display(True, lambda: "there is no display: use --no-window"))
     assert (found.level, found.remedy) == ("warning", "use --no-window")
     assert only(media.display(True, lambda: None)).level == "ok"
     assert only(media.display(False, pytest.fail)).level == "ok"
 
 
-def test_codecs_are_tried():
+def test_codecs_are_tried() -> None:
     assert [(f.item, f.level) for f in media.codecs(SAMPLE)] == [
         ("decoding", "ok"),
         ("recording", "ok"),
     ]
 
 
-def test_a_damaged_sample_is_told(tmp_path):
+def test_a_damaged_sample_is_told(tmp_path: Path) -> None:
     damaged = tmp_path / "sample.mp4"
     damaged.write_text("text " * 100)
     assert only(media.codecs(damaged)).level == "problem"
 
 
 @pytest.fixture
-def two_cameras(tmp_path):
+def two_cameras(tmp_path: Path):
     """The paths of a camera of two nodes, the second of which gives no pictures, and another."""
     nodes = {"video0": "0", "video1": "1", "video2": "0"}
     for name, index in nodes.items():
@@ -298,7 +301,7 @@ def two_cameras(tmp_path):
     return tmp_path / "dev", tmp_path / "sys"
 
 
-def test_each_camera_is_tried_and_only_the_one_asked_for_must_work(two_cameras):
+def test_each_camera_is_tried_and_only_the_one_asked_for_must_work(two_cameras) -> None:
     asked = []
 
     def open_camera(index):
@@ -314,13 +317,15 @@ def test_each_camera_is_tried_and_only_the_one_asked_for_must_work(two_cameras):
     assert [f.level for f in media.cameras(None, open_camera, *two_cameras)] == ["ok", "warning"]
 
 
-def test_a_camera_that_gives_no_picture_is_told(two_cameras, monkeypatch):
+def test_a_camera_that_gives_no_picture_is_told(
+    two_cameras, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
     found = list(media.cameras(0, lambda index: ScriptedCamera([]), *two_cameras))
     assert found[0].level == "problem" and "camera 0" in found[0].text
 
 
-def test_a_camera_that_is_not_there_is_told_with_those_that_are(two_cameras):
+def test_a_camera_that_is_not_there_is_told_with_those_that_are(two_cameras) -> None:
     def open_camera(index):
         return ScriptedCamera(endless(numbered(3)))
 
@@ -329,17 +334,19 @@ def test_a_camera_that_is_not_there_is_told_with_those_that_are(two_cameras):
 
 
 @pytest.mark.parametrize(("asked", "level"), [(None, "ok"), (0, "warning"), (3, "problem")])
-def test_no_camera_at_all_matters_as_far_as_one_was_asked_for(asked, level, tmp_path):
+def test_no_camera_at_all_matters_as_far_as_one_was_asked_for(
+    asked: int | None, level: str, tmp_path: Path
+) -> None:
     assert only(media.cameras(asked, pytest.fail, tmp_path, tmp_path)).level == level
 
 
-def test_a_file_is_tried():
+def test_a_file_is_tried() -> None:
     assert "960x540" in only(media.media_file(str(SAMPLE))).text
     missing = only(media.media_file("nowhere.mp4"))
     assert (missing.level, missing.remedy) == ("problem", "check the path")
 
 
-def test_outputs_are_tried_where_they_would_go(tmp_path):
+def test_outputs_are_tried_where_they_would_go(tmp_path: Path) -> None:
     asked = options(output=str(tmp_path / "a.mp4"), people=str(tmp_path / "no/b.csv"), events="-")
     found = list(media.outputs(asked, ["0"]))
     assert [f.level for f in found] == ["ok", "problem"]
@@ -350,14 +357,14 @@ def test_outputs_are_tried_where_they_would_go(tmp_path):
 
 
 @pytest.fixture
-def shipped(tmp_path):
+def shipped(tmp_path: Path):
     """A copy of the folder of weights."""
     folder = tmp_path / "weights"
     shutil.copytree(ROOT / "weights", folder)
     return folder
 
 
-def test_weights_as_shipped_are_good_and_damage_is_found(shipped):
+def test_weights_as_shipped_are_good_and_damage_is_found(shipped) -> None:
     entries = read_manifest()["models"].values()
     count = sum(len(entry["files"]) for entry in entries)
     assert only(models.weights(options(), shipped)).text.startswith(f"{count} files as shipped")
@@ -369,12 +376,12 @@ def test_weights_as_shipped_are_good_and_damage_is_found(shipped):
     assert "ssrnet_fairface.keras cannot be read" in only(found, Level.WARNING).text
 
 
-def test_weights_that_there_are_not_are_told():
+def test_weights_that_there_are_not_are_told() -> None:
     found = only(models.weights(options(weights="nonsense")))
     assert found.level == "problem" and "nonsense" in found.text
 
 
-def installed(tmp_path, package, names):
+def installed(tmp_path: Path, package, names):
     """A package as an installer leaves it."""
     folder = tmp_path / f"{package}-1.0.dist-info"
     record = {f"{package}-1.0.dist-info/METADATA": "Name: x\nVersion: 1.0\n"}
@@ -385,7 +392,7 @@ def installed(tmp_path, package, names):
     return metadata.Distribution.at(folder)
 
 
-def test_damaged_weights_of_a_package_are_found(tmp_path):
+def test_damaged_weights_of_a_package_are_found(tmp_path: Path) -> None:
     names = ["mtcnn/pnet.lz4", "mtcnn/rnet.lz4"]
     package = installed(tmp_path, "mtcnn", names)
     stated = models._damage(next(f for f in package.files if f.name == "pnet.lz4"))
@@ -397,23 +404,23 @@ def test_damaged_weights_of_a_package_are_found(tmp_path):
     assert {f.level for f in found if f.item == "dlib"} == {"warning"}
 
 
-def test_weights_of_packages_are_checked_against_their_records():
+def test_weights_of_packages_are_checked_against_their_records() -> None:
     assert [(f.item, f.level) for f in models.package_files("mtcnn")] == [
         ("mtcnn", "ok"),
         ("dlib", "ok"),
     ]
 
 
-def test_a_package_of_weights_is_missed_by_the_detector_that_needs_it():
-    def none(name):
+def test_a_package_of_weights_is_missed_by_the_detector_that_needs_it() -> None:
+    def none(name) -> Never:
         raise metadata.PackageNotFoundError(name)
 
     found = {f.item: f.level for f in models.package_files("dlib", none)}
     assert found == {"mtcnn": "warning", "dlib": "problem"}
 
 
-def test_an_engine_must_be_installed_only_where_it_is_asked_for():
-    def version_of(package):
+def test_an_engine_must_be_installed_only_where_it_is_asked_for() -> None:
+    def version_of(package) -> str:
         if package.startswith("tensorflow"):
             raise metadata.PackageNotFoundError(package)
         return "1.2"
@@ -432,12 +439,14 @@ def test_an_engine_must_be_installed_only_where_it_is_asked_for():
         ("H100, 81559 MiB, 550.1\n", "cpu", "warning", "no engine here uses it"),
     ],
 )
-def test_a_gpu_is_told_with_the_engine_that_would_use_it(answer, device, level, said):
+def test_a_gpu_is_told_with_the_engine_that_would_use_it(
+    answer: str | None, device: str, level: str, said: str
+) -> None:
     found = only(models.gpu(options(), lambda: answer, lambda _: Way("tensorflow", device)))
     assert found.level == level and said in found.text
 
 
-def test_the_networks_are_tried_on_a_picture():
+def test_the_networks_are_tried_on_a_picture() -> None:
     found = only(models.one_look(options(), lambda: media.picture_of(str(SAMPLE), 50)))
     assert found.level == "ok" and found.text.startswith("1 in the sample's picture")
     empty = only(models.one_look(options(), lambda: Frame(grey(9), 0, 0.0)))
@@ -461,7 +470,7 @@ class Endless(Video):
 
 
 @pytest.fixture
-def camera(tmp_path):
+def camera(tmp_path: Path):
     """Opens a stream with a key frame in every fifth picture."""
     clip = write_clip(tmp_path / "clip.ts", numbered(20), settings={"g": "5", "bf": "0"})
 
@@ -472,7 +481,7 @@ def camera(tmp_path):
     return open_it
 
 
-def test_a_camera_that_works_is_told_step_by_step(listener, camera):
+def test_a_camera_that_works_is_told_step_by_step(listener, camera) -> None:
     found = list(network.address(f"rtsp://joe:p@ss@127.0.0.1:{listener}/live", camera))
     assert [f.item for f in found] == ["host", "port", "stream", "picture", "key frames"]
     assert {f.level for f in found} == {"ok"}
@@ -481,15 +490,15 @@ def test_a_camera_that_works_is_told_step_by_step(listener, camera):
     assert not any("p@ss" in f.text or "joe" in f.text for f in found)
 
 
-def test_rare_key_frames_are_a_warning():
+def test_rare_key_frames_are_a_warning() -> None:
     assert network._key_frames([1.0]).level == "warning"
     assert network._key_frames([1.0, 11.0]).level == "warning"
     assert network._key_frames([1.0, 3.0]).text == "every 2.0 s"
 
 
 @pytest.mark.parametrize("why", ["refuses the user name or password", "nothing at this path"])
-def test_what_the_server_refuses_is_told(why, listener):
-    def open_it(address, name, **_):
+def test_what_the_server_refuses_is_told(why: str, listener) -> None:
+    def open_it(address, name, **_) -> Never:
         raise SourceError(f"{name} {why}; check it")
 
     found = list(network.address(f"rtsp://joe:s3cret@127.0.0.1:{listener}/live", open_it))
@@ -498,7 +507,7 @@ def test_what_the_server_refuses_is_told(why, listener):
     assert "s3cret" not in found[-1].text
 
 
-def test_a_stream_without_pictures_is_told(listener, camera):
+def test_a_stream_without_pictures_is_told(listener, camera) -> None:
     def at_its_end(*arguments, **_):
         video = camera(*arguments)
         deque(video.container.demux(video.stream), maxlen=0)
@@ -508,7 +517,7 @@ def test_a_stream_without_pictures_is_told(listener, camera):
     assert (found[-1].item, found[-1].level) == ("picture", "problem")
 
 
-def test_where_nothing_listens_no_stream_is_tried():
+def test_where_nothing_listens_no_stream_is_tried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = list(network.address(f"rtsp://127.0.0.1:{port}/live", pytest.fail))
@@ -516,18 +525,18 @@ def test_where_nothing_listens_no_stream_is_tried():
     assert "nothing listens" in found[-1].text and found[-1].level == "problem"
 
 
-def test_an_unknown_host_is_told():
+def test_an_unknown_host_is_told() -> None:
     found = only(network.address("rtsp://joe:s3cret@no-such-host.invalid/live", pytest.fail))
     assert found.item == "host" and found.level == "problem"
 
 
 @pytest.mark.parametrize("text", ["rtsp://", "rtsp://joe:s3cret@host:99999/x", "rtsp://:554/a"])
-def test_an_address_without_host_or_with_a_bad_port_is_told(text):
+def test_an_address_without_host_or_with_a_bad_port_is_told(text: str) -> None:
     found = only(network.address(text, pytest.fail))
     assert found.level == "problem" and "s3cret" not in found.text
 
 
-def test_an_address_without_a_port_of_tcp_goes_straight_to_the_stream(camera):
+def test_an_address_without_a_port_of_tcp_goes_straight_to_the_stream(camera) -> None:
     found = list(network.address("udp://127.0.0.1/live", camera))
     assert [f.item for f in found][:2] == ["host", "stream"]
 
@@ -535,7 +544,7 @@ def test_an_address_without_a_port_of_tcp_goes_straight_to_the_stream(camera):
 # all of it
 
 
-def test_the_whole_report_finds_this_machine_ready(monkeypatch):
+def test_the_whole_report_finds_this_machine_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("doctor.LIMIT_S", 6 * SAFETY_S)
     out = io.StringIO()
     assert main_report(options(json=True), out) == 0
@@ -545,13 +554,13 @@ def test_the_whole_report_finds_this_machine_ready(monkeypatch):
     assert {"python", "packages", "weights", "faces", "recording", "source", "clock"} <= items
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m doctor --src sample | head -1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("ok       python") and done.stderr == ""
 
 
-def test_without_the_packages_the_report_says_so_and_ends(tmp_path):
+def test_without_the_packages_the_report_says_so_and_ends(tmp_path: Path) -> None:
     files(tmp_path, {"cv2.py": "raise ImportError('libGL.so.1: no such file')\n"})
     command = [sys.executable, "-m", "doctor"]
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
@@ -564,7 +573,7 @@ def test_without_the_packages_the_report_says_so_and_ends(tmp_path):
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
-def test_the_report_imports_tensorflow_and_dlib_only_where_they_are_asked_for():
+def test_the_report_imports_tensorflow_and_dlib_only_where_they_are_asked_for() -> None:
     code = (
         "import sys; sys.argv = ['doctor', '--src', 'sample'];"
         "import doctor; doctor.LIMIT_S = 60;"
@@ -574,7 +583,7 @@ def test_the_report_imports_tensorflow_and_dlib_only_where_they_are_asked_for():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_an_address_may_come_from_the_environment(monkeypatch):
+def test_an_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("doctor.__main__.main_report", lambda options: asked.extend(options.src))
     monkeypatch.setattr(sys, "argv", ["doctor", "--src", "env:CAMERA", "--src", "env:NONE"])

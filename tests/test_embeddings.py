@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,19 +39,19 @@ class MeanColours:
 
 
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch):
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings, "PART_FACES", 16)
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path: Path):
     folder = tmp_path / "sets"
     folder.mkdir()
     chip_sets.write_set(folder, "small", COUNT, tests=TESTS)
     return folder
 
 
-def test_what_is_written_is_read_back_with_its_labels(data, tmp_path):
+def test_what_is_written_is_read_back_with_its_labels(data, tmp_path: Path) -> None:
     assert write_embeddings(data, "small", tmp_path, MeanColours(), views=3) == COUNT + TESTS
     chips = chip_sets.chips(COUNT)
     found = read_vectors(tmp_path, "small", "train")
@@ -65,7 +66,7 @@ def test_what_is_written_is_read_back_with_its_labels(data, tmp_path):
     np.testing.assert_array_equal(wide, np.concatenate([found.views["embedding"]] * 2, axis=2))
 
 
-def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_path):
+def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_path: Path) -> None:
     import tensorflow as tf
 
     write_embeddings(data, "small", tmp_path, MeanColours(), views=2, splits=["train"])
@@ -83,7 +84,7 @@ def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_pa
     assert "ethnicity" not in rows[7]
 
 
-def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path):
+def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path / "whole", MeanColours(), views=3)
     with pytest.raises(KeyboardInterrupt):
         write_embeddings(data, "small", tmp_path / "cut", MeanColours(stop_after=90), views=3)
@@ -96,13 +97,13 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path):
     assert write_embeddings(data, "small", tmp_path / "cut", MeanColours(), views=3) == 0
 
 
-def test_embeddings_of_another_kind_are_not_mixed(data, tmp_path):
+def test_embeddings_of_another_kind_are_not_mixed(data, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match=r"another views \(1, not 2\); delete it"):
         write_embeddings(data, "small", tmp_path, MeanColours(), views=2)
 
 
-def test_damaged_and_missing_files_are_named(data, tmp_path):
+def test_damaged_and_missing_files_are_named(data, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match="has no split val; has test, train"):
         read_vectors(tmp_path, "small", "val")
@@ -119,7 +120,9 @@ def test_damaged_and_missing_files_are_named(data, tmp_path):
         read_vectors(tmp_path, "small", "train")
 
 
-def test_wrong_input_is_one_line(data, tmp_path, capsys, monkeypatch):
+def test_wrong_input_is_one_line(
+    data, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embeddings, "make_embedder", lambda choice, scaling: MeanColours())
     for arguments, message in {
         ("none",): "cannot read the table",
@@ -132,7 +135,9 @@ def test_wrong_input_is_one_line(data, tmp_path, capsys, monkeypatch):
         assert error.count("\n") == 1
 
 
-def test_preparing_a_set_can_write_its_embeddings_too(tmp_path, monkeypatch):
+def test_preparing_a_set_can_write_its_embeddings_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prepare, "make_embedder", lambda choice: MeanColours())
     folder = utkface(tmp_path / "raw", count=12, twins=2)
     arguments = ["utkface", "--root", str(folder), "--out", str(tmp_path / "out"), "--aligned"]
@@ -163,7 +168,7 @@ ema = 0.5
 
 
 @pytest.fixture
-def embedded(data, tmp_path):
+def embedded(data, tmp_path: Path):
     write_embeddings(data, "small", tmp_path / "emb", MeanColours(), views=2)
     return tmp_path / "emb"
 
@@ -171,7 +176,9 @@ def embedded(data, tmp_path):
 @pytest.mark.parametrize(
     ("vector", "network"), [("features", "modern"), ("embedding", "published")]
 )
-def test_heads_learn_and_become_an_onnx_file(vector, network, embedded, tmp_path, capsys):
+def test_heads_learn_and_become_an_onnx_file(
+    vector: str, network: str, embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from estimators.facenet import Heads
     from training.tools.export import export
 
@@ -198,7 +205,7 @@ def test_heads_learn_and_become_an_onnx_file(vector, network, embedded, tmp_path
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_heads(embedded, tmp_path):
+def test_the_same_seed_gives_the_same_heads(embedded, tmp_path: Path) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern") + "seed = 3\n")
     logs = []
@@ -210,7 +217,7 @@ def test_the_same_seed_gives_the_same_heads(embedded, tmp_path):
     assert logs[0] == logs[1]
 
 
-def test_children_can_be_left_out_for_training(embedded):
+def test_children_can_be_left_out_for_training(embedded) -> None:
     from training.fitting.settings import Settings
     from training.train_heads import load_data, old_enough
 
@@ -224,7 +231,9 @@ def test_children_can_be_left_out_for_training(embedded):
     assert len(old_enough(chip_sets.chips(8), 20)) < 8
 
 
-def test_what_fits_no_heads_is_one_line(embedded, tmp_path, capsys):
+def test_what_fits_no_heads_is_one_line(
+    embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern"))
     for change, message in {

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ CALM, CROWDED = BY_LOAD
 class Encoder:
     """Tells a choice of pictures at 25 a second."""
 
-    def __init__(self, fixed=None):
+    def __init__(self, fixed=None) -> None:
         self.choice = PresetChoice(fixed)
         self.count = 0
 
@@ -24,7 +26,9 @@ class Encoder:
         return self.choice.preset
 
 
-def test_the_preset_is_the_slower_one_after_a_calm_while_and_the_quicker_as_soon_as_crowded():
+def test_the_preset_is_the_slower_one_after_a_calm_while_and_the_quicker_as_soon_as_crowded() -> (
+    None
+):
     encoder = Encoder()
     assert encoder.work(10, 0.2, crowded=False) == CROWDED
     assert encoder.work(15, 0.2, crowded=False) == CALM
@@ -36,7 +40,7 @@ def test_the_preset_is_the_slower_one_after_a_calm_while_and_the_quicker_as_soon
     assert encoder.work(10, 0.2, crowded=False) == CALM
 
 
-def test_a_preset_that_was_asked_for_stays():
+def test_a_preset_that_was_asked_for_stays() -> None:
     encoder = Encoder("medium")
     assert encoder.work(60, 0.1, crowded=False) == "medium"
     assert encoder.work(60, 2.0, crowded=True) == "medium"
@@ -54,13 +58,13 @@ def written(path, presets):
     return file, count
 
 
-def test_a_file_goes_on_with_another_preset_and_loses_nothing(tmp_path):
+def test_a_file_goes_on_with_another_preset_and_loses_nothing(tmp_path: Path) -> None:
     file, count = written(tmp_path / "out.mp4", [CROWDED, CALM, CROWDED])
     assert levels(file.path) == pytest.approx([grey(i) for i in range(count)], abs=3)
     assert times_of(file.path) == pytest.approx(np.arange(count) / 25, abs=0.001)
 
 
-def test_a_preset_that_would_need_other_headers_is_not_gone_on_with(tmp_path):
+def test_a_preset_that_would_need_other_headers_is_not_gone_on_with(tmp_path: Path) -> None:
     file, count = written(tmp_path / "out.mp4", ["ultrafast", "slower"])
     assert len(levels(file.path)) == count
 
@@ -75,14 +79,14 @@ def test_a_preset_that_would_need_other_headers_is_not_gone_on_with(tmp_path):
         ((255, 0, 0), (32, 240, 118)),
     ],
 )
-def test_colours_are_converted_by_bt_709(bgr, yuv):
+def test_colours_are_converted_by_bt_709(bgr, yuv) -> None:
     frame = ColourConverter().convert(np.full((32, 48, 3), bgr, np.uint8))
     planes = frame.to_ndarray()
     got = planes[:32].mean(), planes[32:40].mean(), planes[40:].mean()
     assert got == pytest.approx(yuv, abs=1.5)
 
 
-def test_a_picture_that_is_a_view_or_read_only_is_converted_as_its_copy_would_be():
+def test_a_picture_that_is_a_view_or_read_only_is_converted_as_its_copy_would_be() -> None:
     wide = np.random.default_rng(0).integers(0, 256, (32, 80, 3), np.uint8)
     view = wide[:, 16:64]
     copy = view.copy()

@@ -36,7 +36,7 @@ def read(table):
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory):
+def sets(tmp_path_factory: pytest.TempPathFactory):
     """`two` has ages, genders and splits, `genders` only genders and no splits."""
     folder = tmp_path_factory.mktemp("sets")
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def sets(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(sets, tmp_path_factory):
+def evaluated(sets, tmp_path_factory: pytest.TempPathFactory):
     """Two networks on both sets: the folder of results, and what was said."""
     out = tmp_path_factory.mktemp("out") / "new"
     shutil.copy(ROOT / "weights" / f"{SMALL}.onnx", out.parent / "mine.onnx")
@@ -71,7 +71,7 @@ def evaluated(sets, tmp_path_factory):
     return out, printed.getvalue()
 
 
-def test_every_network_is_measured_on_every_set(evaluated):
+def test_every_network_is_measured_on_every_set(evaluated) -> None:
     out, printed = evaluated
     metrics = json.loads((out / "metrics.json").read_text())
     pairs = [(one["model"], one["set"], one["faces"]) for one in metrics["results"]]
@@ -87,7 +87,7 @@ def test_every_network_is_measured_on_every_set(evaluated):
     assert "not labelled: age, ethnicity" in printed
 
 
-def test_predictions_give_the_figures_of_the_report(evaluated):
+def test_predictions_give_the_figures_of_the_report(evaluated) -> None:
     out, _ = evaluated
     rows = read(out / f"two-test.{SMALL}.csv")
     assert [row["file"] for row in rows] == [f"{i}.png" for i in range(24)]
@@ -99,7 +99,7 @@ def test_predictions_give_the_figures_of_the_report(evaluated):
     assert {row["white_prob"] for row in rows} == {""}  # this network tells no ethnicity
 
 
-def test_the_page_needs_nothing_but_itself(evaluated):
+def test_the_page_needs_nothing_but_itself(evaluated) -> None:
     page = (evaluated[0] / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(source.startswith(("data:image/", "#")) for source in sources)
@@ -110,7 +110,7 @@ def test_the_page_needs_nothing_but_itself(evaluated):
         assert page.count(opened) == page.count(closed)
 
 
-def test_faces_can_be_left_out_of_the_page(sets, tmp_path):
+def test_faces_can_be_left_out_of_the_page(sets, tmp_path: Path) -> None:
     where = ["--data", sets, "--sets", "genders", "--out", tmp_path, "--limit", "6"]
     assert run_main(SMALL, *where, *LIMITS, "--no-faces") == 0
     page = (tmp_path / "report.html").read_text()
@@ -118,7 +118,7 @@ def test_faces_can_be_left_out_of_the_page(sets, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["results"][0]["faces"] == 6
 
 
-def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_path):
+def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     shutil.copytree(PORTRAITS, folder)
     cv2.imwrite(str(folder / "wall.png"), np.full((200, 300, 3), 120, np.uint8))
@@ -154,22 +154,26 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
         ([SMALL, "--sets", "two", "--classes", "9"], "invalid choice"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(sets, tmp_path, capsys, arguments, complaint):
+def test_what_is_wrong_is_said_in_one_line(
+    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, complaint: str
+) -> None:
     assert run_main(*arguments, "--data", sets, "--out", tmp_path / "out", *LIMITS) == 2
     error = capsys.readouterr().err.strip()
     assert complaint in error and "\n" not in error
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_done(
-    sets, tmp_path, capsys
-):
+    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     taken = tmp_path / "out"
     taken.write_text("a file")
     assert run_main(SMALL, "--data", sets, "--sets", "two", "--out", taken) == 2
     assert f"{taken}: cannot be written: File exists" in capsys.readouterr().err
 
 
-def test_a_disk_that_fills_up_leaves_what_is_finished(sets, tmp_path, capsys, monkeypatch):
+def test_a_disk_that_fills_up_leaves_what_is_finished(
+    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = Path.write_bytes
 
     def full(path, data):
@@ -184,9 +188,11 @@ def test_a_disk_that_fills_up_leaves_what_is_finished(sets, tmp_path, capsys, mo
     assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]
 
 
-def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(sets, tmp_path, capsys, monkeypatch):
+def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(
+    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Impatient:
-        def __init__(self, *arguments, **options):
+        def __init__(self, *arguments, **options) -> None:
             self._network = make_estimator(*arguments, **options)
             self.input_size, self.has_ethnicity = self._network.input_size, False
 
@@ -204,7 +210,7 @@ def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(sets, tmp_path, cap
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_the_card_of_the_small_network_is_right(data_dir, tmp_path):
+def test_the_card_of_the_small_network_is_right(data_dir: Path, tmp_path: Path) -> None:
     where = ["--data", data_dir / "faces", "--sets", "utkface", "--out", tmp_path, "--no-faces"]
     assert run_main(SMALL, *where, "--resamples", 0, "--card", tmp_path / "card.md") == 0
     made = (tmp_path / "card.md").read_text().splitlines()

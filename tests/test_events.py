@@ -42,7 +42,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def write_all(sink, results):
+def write_all(sink, results) -> None:
     for one in results:
         sink.write(None, one)
     sink.close()
@@ -51,7 +51,7 @@ def write_all(sink, results):
 # events
 
 
-def test_every_frame_becomes_one_line_that_says_what_the_result_said(tmp_path):
+def test_every_frame_becomes_one_line_that_says_what_the_result_said(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     first = result(0)
     second = result(7, [track(3), track(4, misses=2)], {3: person(shares=SHARES)}, epoch=1)
@@ -77,14 +77,14 @@ def test_every_frame_becomes_one_line_that_says_what_the_result_said(tmp_path):
     assert "ethnicity" not in coasting
 
 
-def test_lines_stay_valid_json_when_a_number_is_not_finite():
+def test_lines_stay_valid_json_when_a_number_is_not_finite() -> None:
     broken = result(0, [track(1, box=(np.nan, 0, np.inf, 5))], {1: person(age=float("nan"))})
     text = to_json(recorder().frame(broken))
     assert json.loads(text)["tracks"][0]["box"] == [None, 0.0, None, 5.0]
     assert json.loads(text)["tracks"][0]["age_years"] is None
 
 
-def test_a_dash_means_standard_output(capsys):
+def test_a_dash_means_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     sink = events_writer("-")
     write_all(sink, [result(0), result(1)])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -93,7 +93,7 @@ def test_a_dash_means_standard_output(capsys):
     assert capsys.readouterr().out == "still open\n"
 
 
-def test_a_standard_output_that_is_closed_is_a_sink_error(monkeypatch):
+def test_a_standard_output_that_is_closed_is_a_sink_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)  # what Python makes of `>&-`
     with pytest.raises(SinkError, match=r"standard output is closed; .* name a file"):
         events_writer("-")
@@ -123,7 +123,7 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_process_leaves_all_its_lines_and_a_sound_table(tmp_path):
+def test_a_killed_process_leaves_all_its_lines_and_a_sound_table(tmp_path: Path) -> None:
     events, table = tmp_path / "events.jsonl", tmp_path / "people.csv"
     with run_child(WRITE_AND_WAIT, str(events), str(table), stdin=subprocess.PIPE) as child:
         assert child.stdout.readline() == "written\n"
@@ -146,7 +146,7 @@ except SinkError as error:
 """
 
 
-def test_a_reader_that_goes_away_is_one_sink_error_and_no_noise_at_exit():
+def test_a_reader_that_goes_away_is_one_sink_error_and_no_noise_at_exit() -> None:
     child = run_child(BROKEN_PIPE, stdin=subprocess.PIPE)
     child.stdout.close()
     child.stdin.close()
@@ -157,7 +157,9 @@ def test_a_reader_that_goes_away_is_one_sink_error_and_no_noise_at_exit():
 
 
 @pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
-def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(writer, tmp_path):
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(
+    writer, tmp_path: Path
+) -> None:
     with pytest.raises(SinkError, match="is a folder"):
         writer(tmp_path)
     with pytest.raises(SinkError, match="there is no folder"):
@@ -170,7 +172,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(writer
 
 
 @pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
-def test_without_frames_an_existing_file_is_left_alone_and_none_is_made(writer, tmp_path):
+def test_without_frames_an_existing_file_is_left_alone_and_none_is_made(
+    writer, tmp_path: Path
+) -> None:
     old = tmp_path / "old"
     old.write_text("precious")
     for path in (old, tmp_path / "new"):
@@ -183,7 +187,7 @@ def test_without_frames_an_existing_file_is_left_alone_and_none_is_made(writer, 
 
 
 @pytest.mark.parametrize("writer", [events_writer, PeopleWriter])
-def test_a_full_disk_is_a_sink_error_once(writer):
+def test_a_full_disk_is_a_sink_error_once(writer) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full on this system")
@@ -196,7 +200,7 @@ def test_a_full_disk_is_a_sink_error_once(writer):
 # people
 
 
-def test_each_person_gets_one_row_with_the_values_last_known(tmp_path):
+def test_each_person_gets_one_row_with_the_values_last_known(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     write_all(
         PeopleWriter(path),
@@ -218,7 +222,7 @@ def test_each_person_gets_one_row_with_the_values_last_known(tmp_path):
     assert (five["samples"], five["age_years"], five["gender"]) == ("0", "", "")
 
 
-def test_a_table_of_people_needs_a_file(tmp_path, monkeypatch):
+def test_a_table_of_people_needs_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SinkError, match="name a file"):
         PeopleWriter("-")
@@ -242,7 +246,9 @@ def interrupt_at(line_number):
     return trace
 
 
-def test_ctrl_c_at_any_moment_neither_loses_nor_doubles_a_person(tmp_path, monkeypatch):
+def test_ctrl_c_at_any_moment_neither_loses_nor_doubles_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(people, "_REFRESH_S", 0.0)
     path = tmp_path / "people.csv"
     frames = [result(0, [track(1), track(2)]), result(1, [track(3)], time_s=60.0)]
@@ -265,7 +271,7 @@ def test_ctrl_c_at_any_moment_neither_loses_nor_doubles_a_person(tmp_path, monke
     assert noted == ["1", "2", "3", "3"] and line > 20
 
 
-def test_rows_of_people_gone_are_final_and_no_longer_held(tmp_path):
+def test_rows_of_people_gone_are_final_and_no_longer_held(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     sink = PeopleWriter(path)
     for i in range(200):  # a new person every minute
@@ -276,7 +282,7 @@ def test_rows_of_people_gone_are_final_and_no_longer_held(tmp_path):
     assert [row["id"] for row in rows(path)] == [str(i + 1) for i in range(200)]
 
 
-def test_a_person_who_is_still_followed_is_not_gone_however_slow_the_frames(tmp_path):
+def test_a_person_who_is_still_followed_is_not_gone_however_slow_the_frames(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     misses = [result(i, [track(1, misses=i)], time_s=30.0 * i) for i in range(5)]
     write_all(PeopleWriter(path), [*misses, result(5, [track(1)], time_s=150.0)])
@@ -284,14 +290,16 @@ def test_a_person_who_is_still_followed_is_not_gone_however_slow_the_frames(tmp_
     assert (row["frames"], row["last_seen_s"]) == ("2", "150.000")
 
 
-def test_a_new_epoch_ends_all_rows(tmp_path):
+def test_a_new_epoch_ends_all_rows(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     frames = [result(0, [track(1)], time_s=5.0), result(1, [track(1)], epoch=1, time_s=5.1)]
     write_all(PeopleWriter(path), frames)
     assert [(r["id"], r["first_seen_s"]) for r in rows(path)] == [("1", "5.000"), ("1", "5.100")]
 
 
-def test_the_table_always_equals_one_written_at_the_end(tmp_path, monkeypatch):
+def test_the_table_always_equals_one_written_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(people, "_REFRESH_S", 0.0)  # rewrite the tail with every frame
     path = tmp_path / "people.csv"
     rng = np.random.default_rng(5)
@@ -309,7 +317,7 @@ def test_the_table_always_equals_one_written_at_the_end(tmp_path, monkeypatch):
     assert len(rows(path)) == len(seen)
 
 
-def test_values_are_quoted_as_csv_wants_it(tmp_path):
+def test_values_are_quoted_as_csv_wants_it(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     write_all(PeopleWriter(path), [result(0, [track(1)], {1: person(shares=SHARES)})])
     data = path.read_bytes()
@@ -317,7 +325,7 @@ def test_values_are_quoted_as_csv_wants_it(tmp_path):
     assert len(list(csv.reader(io.StringIO(data.decode())))) == 2
 
 
-def test_what_was_not_asked_for_is_in_no_file(tmp_path):
+def test_what_was_not_asked_for_is_in_no_file(tmp_path: Path) -> None:
     events, people = tmp_path / "events.jsonl", tmp_path / "people.csv"
     one = result(0, [track(1)], {1: person(shares=SHARES)})
     write_all(events_writer(events, ["age"]), [one])
@@ -328,7 +336,9 @@ def test_what_was_not_asked_for_is_in_no_file(tmp_path):
         assert word not in people.read_text()
 
 
-def test_of_several_cameras_each_row_names_its_own_and_a_cut_ends_only_its_people(tmp_path):
+def test_of_several_cameras_each_row_names_its_own_and_a_cut_ends_only_its_people(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "people.csv"
     door, yard = (replace(result(0, [track(i)]), camera=c) for i, c in ((1, "door"), (2, "yard")))
     cut = replace(door, frame=replace(door.frame, epoch=1, index=1), tracks=(track(3),))

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def keras():
 
 
 @pytest.fixture
-def own(keras, tmp_path):
+def own(keras, tmp_path: Path):
     """A tiny trained network with the record of its training."""
     from estimators.networks import vggface
     from estimators.networks.heads import Heads
@@ -39,7 +40,7 @@ def own(keras, tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A folder of weights with an empty manifest, in place of the real one."""
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -53,7 +54,7 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path):
+def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text('{"defaults": {}, "models": {}}')
     (tmp_path / "new.onnx").write_text("x")
@@ -86,7 +87,9 @@ def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path):
     assert (entry["spread_scale"], entry["terms"], card.read_text()) == (7.0, "everyone", "mine")
 
 
-def test_what_is_no_keras_file_is_refused(tmp_path, capsys):
+def test_what_is_no_keras_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "text.keras").write_text("no network")
     for name, reason in {"none.keras": "not an existing", "text.keras": "not a Keras"}.items():
         assert export.main([str(tmp_path / name)]) == 2
@@ -96,7 +99,7 @@ def test_what_is_no_keras_file_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["text.keras"]
 
 
-def test_formats_that_are_none_are_refused(capsys):
+def test_formats_that_are_none_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         export.main(["a.keras", "--formats", "onnx,pickle"])
     assert ended.value.code == 2
@@ -104,7 +107,9 @@ def test_formats_that_are_none_are_refused(capsys):
 
 
 @pytest.mark.slow
-def test_a_network_is_installed_with_all_its_files_and_used(own, folder, keras, capsys):
+def test_a_network_is_installed_with_all_its_files_and_used(
+    own, folder, keras, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--terms", "everyone", "--trained-on", "bright and dark faces"]
     formats = ["--formats", "onnx,savedmodel,keras"]
     assert export.main([str(own), "--name", "new", *words, *formats]) == 0
@@ -131,7 +136,13 @@ def test_a_network_is_installed_with_all_its_files_and_used(own, folder, keras, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cheap", [True, False])
-def test_int8_is_kept_only_where_it_costs_little(own, tmp_path, monkeypatch, capsys, cheap):
+def test_int8_is_kept_only_where_it_costs_little(
+    own,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cheap: bool,
+) -> None:
     pytest.importorskip("onnxruntime.quantization")
     from training.tools import int8
 
@@ -148,8 +159,10 @@ def test_int8_is_kept_only_where_it_costs_little(own, tmp_path, monkeypatch, cap
 
 
 @pytest.mark.slow
-def test_an_export_that_fails_half_way_changes_nothing(own, folder, monkeypatch, capsys):
-    def full(path):
+def test_an_export_that_fails_half_way_changes_nothing(
+    own, folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path) -> Never:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(export, "export_savedmodel", full)

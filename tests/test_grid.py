@@ -16,19 +16,19 @@ class Keeper:
 
     wants_picture = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.closed = False
         self.pictures, self.times_s, self.calls = [], [], []
 
-    def write(self, picture, result, call="write"):
+    def write(self, picture, result, call="write") -> None:
         self.pictures.append(picture)
         self.times_s.append(result.frame.time_s)
         self.calls.append((call, result.frame.index))
 
-    def refresh(self, picture, result):
+    def refresh(self, picture, result) -> None:
         self.write(picture, result, "refresh")
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
@@ -42,7 +42,7 @@ def shot(camera, level, size_wh=(160, 80), **fields):
 
 
 @pytest.mark.parametrize("count", range(1, 17))
-def test_cells_are_equal_lie_inside_and_do_not_overlap(count):
+def test_cells_are_equal_lie_inside_and_do_not_overlap(count) -> None:
     taken = np.zeros((1080, 1920), int)
     rects = cells(count, (1920, 1080))
     for x, y, width, height in rects:
@@ -52,12 +52,12 @@ def test_cells_are_equal_lie_inside_and_do_not_overlap(count):
     assert len({rect[2:] for rect in rects}) == 1
 
 
-def test_one_camera_has_the_whole_picture():
+def test_one_camera_has_the_whole_picture() -> None:
     assert cells(1, (640, 360)) == [(0, 0, 640, 360)]
 
 
 @pytest.mark.parametrize("size_wh", [(1920, 1080), (1921, 1079), (176, 144), (30, 900), (3, 2)])
-def test_a_picture_is_made_to_fit_with_its_aspect_and_brightness(size_wh):
+def test_a_picture_is_made_to_fit_with_its_aspect_and_brightness(size_wh) -> None:
     fitted = fit(shot("a", 77, size_wh), (200, 100)).frame
     assert fitted.size_wh[0] <= 200 and fitted.size_wh[1] <= 100
     assert fitted.size_wh[0] == 200 or fitted.size_wh[1] == 100
@@ -67,14 +67,14 @@ def test_a_picture_is_made_to_fit_with_its_aspect_and_brightness(size_wh):
 
 
 @pytest.mark.parametrize("whole", [2, 4])
-def test_a_picture_made_whole_times_smaller_has_the_means_of_its_blocks(whole):
+def test_a_picture_made_whole_times_smaller_has_the_means_of_its_blocks(whole: int) -> None:
     image = np.random.default_rng(0).integers(0, 255, (60, 120, 3), np.uint8)
     small = fit(FrameResult(Frame(image, 0, 0.0)), (120 // whole, 60 // whole)).frame.image
     means = image.reshape(60 // whole, whole, 120 // whole, whole, 3).mean(axis=(1, 3))
     assert np.abs(small - means).max() <= 1
 
 
-def test_boxes_are_scaled_with_their_picture():
+def test_boxes_are_scaled_with_their_picture() -> None:
     box = np.array((16, 8, 80, 40), np.float32)
     track = Track(1, box, TrackState.CONFIRMED, 0, 0, 9)
     fitted = fit(shot("a", 9, tracks=(track,)), (80, 80))
@@ -83,7 +83,7 @@ def test_boxes_are_scaled_with_their_picture():
     assert fitted.tracks[0].box.dtype == np.float32
 
 
-def test_each_camera_is_seen_in_its_own_place():
+def test_each_camera_is_seen_in_its_own_place() -> None:
     keeper, grid = grid_of("a", "b", "c", "d")
     for camera, level in zip("abcd", (50, 100, 150, 200), strict=True):
         grid.write(None, shot(camera, level))
@@ -93,7 +93,7 @@ def test_each_camera_is_seen_in_its_own_place():
     assert picture[102, 100, 0] == picture[50, 202, 0] == 24  # between them
 
 
-def test_pictures_of_another_shape_are_letterboxed():
+def test_pictures_of_another_shape_are_letterboxed() -> None:
     keeper, grid = grid_of("a", size_wh=(200, 100))
     grid.write(None, shot("a", 200, (50, 100)))
     row = keeper.pictures[0][50, :, 0]
@@ -103,14 +103,14 @@ def test_pictures_of_another_shape_are_letterboxed():
     assert (column[25:75] == 200).all() and (column[:25] == 24).all() and (column[75:] == 24).all()
 
 
-def test_faces_are_drawn_at_the_size_they_are_shown_in():
+def test_faces_are_drawn_at_the_size_they_are_shown_in() -> None:
     track = Track(3, np.array((400, 200, 800, 600), np.float32), TrackState.CONFIRMED, 0, 0, 9)
     keeper, grid = grid_of("a", size_wh=(200, 100))
     grid.write(None, shot("a", 50, (1600, 800), tracks=(track,)))
     assert tuple(keeper.pictures[0][50, 50]) == track_colour(3)
 
 
-def test_a_round_is_handed_on_once_when_all_have_been_heard_of():
+def test_a_round_is_handed_on_once_when_all_have_been_heard_of() -> None:
     keeper, grid = grid_of("a", "b", "c")
     for turn in range(3):
         for camera in "cab":
@@ -120,7 +120,7 @@ def test_a_round_is_handed_on_once_when_all_have_been_heard_of():
     assert [picture[50, 100, 0] for picture in keeper.pictures] == [60, 61, 62]
 
 
-def test_a_slow_or_silent_camera_does_not_hold_the_others_up():
+def test_a_slow_or_silent_camera_does_not_hold_the_others_up() -> None:
     keeper, grid = grid_of("fast", "silent")
     for turn in range(6):
         grid.write(None, shot("fast", 60 + turn))
@@ -128,7 +128,7 @@ def test_a_slow_or_silent_camera_does_not_hold_the_others_up():
     assert [picture[102, 100, 0] for picture in keeper.pictures] == [61, 62, 63, 64, 65]
 
 
-def test_where_nothing_new_came_the_inner_sink_is_refreshed():
+def test_where_nothing_new_came_the_inner_sink_is_refreshed() -> None:
     keeper, grid = grid_of("a", "b")
     for camera in "abab":
         grid.write(None, shot(camera, 60))
@@ -140,7 +140,7 @@ def test_where_nothing_new_came_the_inner_sink_is_refreshed():
     assert {index for _, index in keeper.calls[1:]} == {2}
 
 
-def test_a_lost_camera_is_dimmed_and_one_never_seen_says_that_it_connects():
+def test_a_lost_camera_is_dimmed_and_one_never_seen_says_that_it_connects() -> None:
     keeper, grid = grid_of("a", "b", "never")
     grid.write(None, shot("a", 200))
     grid.write(None, shot("b", 200))
@@ -153,7 +153,7 @@ def test_a_lost_camera_is_dimmed_and_one_never_seen_says_that_it_connects():
     assert np.array_equal(picture[104:204, :200], expected)
 
 
-def test_only_what_changed_is_drawn_anew():
+def test_only_what_changed_is_drawn_anew() -> None:
     class Counting(Overlay):
         drawn = 0
 
@@ -168,7 +168,7 @@ def test_only_what_changed_is_drawn_anew():
     assert overlay.drawn == 4 + 1  # and one placeholder
 
 
-def test_one_camera_can_be_shown_alone_and_then_all_again():
+def test_one_camera_can_be_shown_alone_and_then_all_again() -> None:
     keeper, grid = grid_of("a", "b")
     for camera, level in (("a", 50), ("b", 100)):
         grid.write(None, shot(camera, level))
@@ -183,14 +183,14 @@ def test_one_camera_can_be_shown_alone_and_then_all_again():
     assert np.array_equal(keeper.pictures[-1], keeper.pictures[0])
 
 
-def test_pictures_handed_on_are_not_changed_afterwards():
+def test_pictures_handed_on_are_not_changed_afterwards() -> None:
     keeper, grid = grid_of("a")
     for level in (10, 20):
         grid.write(None, shot("a", level))
     assert (keeper.pictures[0][50] == 10).all()
 
 
-def test_times_are_those_of_the_clock():
+def test_times_are_those_of_the_clock() -> None:
     ticks = iter([100.0, 100.5, 101.25])
     keeper, grid = grid_of("a", clock=lambda: next(ticks))
     for _ in range(2):
@@ -198,7 +198,7 @@ def test_times_are_those_of_the_clock():
     assert keeper.times_s == [0.5, 1.25]
 
 
-def test_it_is_closed_with_the_sink_it_feeds():
+def test_it_is_closed_with_the_sink_it_feeds() -> None:
     keeper, grid = grid_of("a")
     assert not grid.closed and not grid.wants_picture
     grid.close()
@@ -206,12 +206,12 @@ def test_it_is_closed_with_the_sink_it_feeds():
 
 
 @pytest.mark.parametrize("cameras", [(), ("a", "a")])
-def test_cameras_need_names_of_their_own(cameras):
+def test_cameras_need_names_of_their_own(cameras) -> None:
     with pytest.raises(ValueError, match="names of their own, got"):
         grid_of(*cameras)
 
 
-def test_an_unknown_camera_is_refused():
+def test_an_unknown_camera_is_refused() -> None:
     _, grid = grid_of("a")
     with pytest.raises(ValueError, match="got 'b'"):
         grid.write(None, shot("b", 10))

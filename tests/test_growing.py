@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,13 +35,13 @@ def whole(folder):
 
 
 @pytest.fixture
-def reference(tmp_path):
+def reference(tmp_path: Path):
     folder = tmp_path / "reference"
     go_on(folder, [*WORK, LONG])
     return whole(folder)
 
 
-def test_any_tar_program_reads_the_archive(tmp_path):
+def test_any_tar_program_reads_the_archive(tmp_path: Path) -> None:
     go_on(tmp_path, [*WORK, LONG])
     with tarfile.open(tmp_path / "set.tar") as tar:
         found = {member.name: tar.extractfile(member).read() for member in tar}
@@ -48,7 +49,7 @@ def test_any_tar_program_reads_the_archive(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set.progress.jsonl", "set.tar"]
 
 
-def test_broken_off_again_and_again_it_is_the_same_in_the_end(tmp_path, reference):
+def test_broken_off_again_and_again_it_is_the_same_in_the_end(tmp_path: Path, reference) -> None:
     done = [go_on(tmp_path, [*WORK, LONG], stop_after=7) for _ in range(5)]
     assert done == [0, 7, 14, 21, 28]
     assert not (tmp_path / "set.tar").exists()
@@ -56,7 +57,7 @@ def test_broken_off_again_and_again_it_is_the_same_in_the_end(tmp_path, referenc
     assert whole(tmp_path) == reference
 
 
-def test_killed_at_any_byte_it_is_the_same_in_the_end(tmp_path, reference):
+def test_killed_at_any_byte_it_is_the_same_in_the_end(tmp_path: Path, reference) -> None:
     rng = np.random.default_rng(0)
     part, log = tmp_path / "set.tar.part", tmp_path / "set.progress.jsonl"
     for _ in range(12):
@@ -77,7 +78,7 @@ def test_killed_at_any_byte_it_is_the_same_in_the_end(tmp_path, reference):
             path.unlink()
 
 
-def test_a_finished_archive_is_left_alone(tmp_path, reference):
+def test_a_finished_archive_is_left_alone(tmp_path: Path, reference) -> None:
     go_on(tmp_path, [*WORK, LONG])
     before = (tmp_path / "set.tar").stat()
     assert go_on(tmp_path, [*WORK, LONG]) == len(WORK) + 1
@@ -85,7 +86,7 @@ def test_a_finished_archive_is_left_alone(tmp_path, reference):
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
 
 
-def test_a_finished_archive_that_was_damaged_is_made_again(tmp_path, reference):
+def test_a_finished_archive_that_was_damaged_is_made_again(tmp_path: Path, reference) -> None:
     go_on(tmp_path, [*WORK, LONG])
     os.truncate(tmp_path / "set.tar", 5000)
     assert go_on(tmp_path, [*WORK, LONG]) == 0
@@ -93,7 +94,9 @@ def test_a_finished_archive_that_was_damaged_is_made_again(tmp_path, reference):
 
 
 @pytest.mark.parametrize("stop_after", [10, None])
-def test_other_settings_are_refused_unless_it_is_to_be_replaced(tmp_path, stop_after):
+def test_other_settings_are_refused_unless_it_is_to_be_replaced(
+    tmp_path: Path, stop_after: int | None
+) -> None:
     go_on(tmp_path, WORK, stop_after)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = MADE | {"size": 96}
@@ -106,7 +109,7 @@ def test_other_settings_are_refused_unless_it_is_to_be_replaced(tmp_path, stop_a
     assert len((tmp_path / "set.progress.jsonl").read_bytes().splitlines()) == 4
 
 
-def test_until_the_new_archive_is_whole_the_old_one_and_its_table_stay(tmp_path):
+def test_until_the_new_archive_is_whole_the_old_one_and_its_table_stay(tmp_path: Path) -> None:
     go_on(tmp_path, WORK)
     (tmp_path / "set.csv").touch()
     before = (tmp_path / "set.tar").read_bytes()
@@ -120,7 +123,7 @@ def test_until_the_new_archive_is_whole_the_old_one_and_its_table_stay(tmp_path)
     assert not (tmp_path / "set.csv").exists()
 
 
-def test_an_archive_of_somebody_else_is_not_overwritten(tmp_path):
+def test_an_archive_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "set.tar").write_bytes(b"published")
     with pytest.raises(DatasetError, match="not made by this program"):
         go_on(tmp_path, WORK)
@@ -128,7 +131,7 @@ def test_an_archive_of_somebody_else_is_not_overwritten(tmp_path):
     assert (tmp_path / "set.tar").read_bytes() == b"published"
 
 
-def test_a_second_run_is_kept_out(tmp_path):
+def test_a_second_run_is_kept_out(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     with GrowingArchive(tmp_path, "set", MADE, replace=False) as first:
         first.add(*WORK[0])
@@ -137,7 +140,7 @@ def test_a_second_run_is_kept_out(tmp_path):
     go_on(tmp_path, WORK)
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, reference):
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, reference) -> None:
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, before[1]))
@@ -150,7 +153,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, reference):
     assert whole(tmp_path) == reference
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match=r"cannot be written: (Not a directory|File exists)"):
         go_on(tmp_path / "file", WORK)

@@ -2,6 +2,7 @@ import gc
 import os
 import signal
 import threading
+from typing import Never
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from estimators import make_estimator
 from estimators.weights import WEIGHTS_DIR
 
 
-def test_ctrl_c_works_after_a_network_is_gone():
+def test_ctrl_c_works_after_a_network_is_gone() -> None:
     estimator = make_estimator("mobilenetv2", engine="openvino")
     del estimator
     gc.collect()
@@ -21,7 +22,7 @@ def test_ctrl_c_works_after_a_network_is_gone():
         threading.Event().wait(10)
 
 
-def test_a_file_that_is_no_network_is_a_runtime_error():
+def test_a_file_that_is_no_network_is_a_runtime_error() -> None:
     with pytest.raises(RuntimeError):
         compile_for_cpu(WEIGHTS_DIR / "manifest.json")
     pytest.importorskip("onnxruntime")
@@ -29,7 +30,7 @@ def test_a_file_that_is_no_network_is_a_runtime_error():
         open_session(WEIGHTS_DIR / "manifest.json")
 
 
-def test_pieces_have_few_lengths_and_give_every_row_once_and_in_order():
+def test_pieces_have_few_lengths_and_give_every_row_once_and_in_order() -> None:
     lengths = set()
     for count in range(1, 150):
         rows = np.arange(count, dtype=np.uint8)[:, None]
@@ -39,8 +40,8 @@ def test_pieces_have_few_lengths_and_give_every_row_once_and_in_order():
     assert lengths == {1, 2, 4, 8, 16, 32, 64}
 
 
-def test_what_fails_first_on_a_gpu_is_one_line_with_the_remedy():
-    def call():
+def test_what_fails_first_on_a_gpu_is_one_line_with_the_remedy() -> None:
+    def call() -> Never:
         raise OSError("libcudnn.so.9\nis missing")
 
     with pytest.raises(EngineError, match=r"requirements-gpu\.txt, or use --device cpu") as caught:

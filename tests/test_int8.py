@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ def chips(count, side):
 
 
 @pytest.mark.slow
-def test_the_int8_file_is_smaller_and_close_to_the_network(tmp_path):
+def test_the_int8_file_is_smaller_and_close_to_the_network(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime.quantization")
     source = tmp_path / "mine.onnx"
     shutil.copy(weights.find_weights(None, "mobilenetv2").path("onnx"), source)
@@ -32,7 +33,7 @@ def test_the_int8_file_is_smaller_and_close_to_the_network(tmp_path):
         np.testing.assert_allclose(value, expected[name], atol=0.15)
 
 
-def test_what_is_no_network_is_refused(tmp_path, capsys):
+def test_what_is_no_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime.quantization")
     path = tmp_path / "mine.onnx"
     path.write_bytes(b"this is text")

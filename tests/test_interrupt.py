@@ -44,7 +44,7 @@ complete = True
 """
 
 
-def test_an_import_comes_to_its_end_before_ctrl_c_is_heard(tmp_path):
+def test_an_import_comes_to_its_end_before_ctrl_c_is_heard(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
     command = [sys.executable, "-c", IMPORTING]
@@ -55,7 +55,7 @@ def test_an_import_comes_to_its_end_before_ctrl_c_is_heard(tmp_path):
 
 
 @pytest.mark.parametrize("module", ["argparse", "numpy", "cv2", "scipy.linalg", "av", "openvino"])
-def test_ctrl_c_after_the_import_of(module):
+def test_ctrl_c_after_the_import_of(module: str) -> None:
     with start("-X", "importtime") as process:
         for line in process.stderr:  # each import is a line as soon as it is done
             if line.rstrip().endswith(f" {module}"):
@@ -67,7 +67,7 @@ def test_ctrl_c_after_the_import_of(module):
 
 
 @pytest.mark.parametrize("delay_s", [0.4, 0.6, 0.8, 1.0, 1.25, 1.5])
-def test_ctrl_c_after_a_while(delay_s):
+def test_ctrl_c_after_a_while(delay_s: float) -> None:
     with start() as process:
         time.sleep(delay_s)
         process.send_signal(signal.SIGINT)

@@ -20,7 +20,7 @@ def textbook_step(x, p, z):
     return x + gain @ (z - h @ x), (np.eye(7) - gain @ h) @ p
 
 
-def test_the_filter_follows_the_textbook_equations():
+def test_the_filter_follows_the_textbook_equations() -> None:
     rng = np.random.default_rng(3)
     box = np.array([100.0, 80, 160, 150])
     motion = BoxFilter(box)
@@ -34,7 +34,7 @@ def test_the_filter_follows_the_textbook_equations():
         np.testing.assert_allclose(motion.covariance, p, rtol=1e-6, atol=1e-9)
 
 
-def test_the_matrices_are_those_of_the_paper():
+def test_the_matrices_are_those_of_the_paper() -> None:
     f = transition()
     expected = np.eye(7)
     expected[0, 4] = expected[1, 5] = expected[2, 6] = 1
@@ -42,7 +42,7 @@ def test_the_matrices_are_those_of_the_paper():
     np.testing.assert_array_equal(np.diag(transition(0.5)), [1, 1, 1, 1, 0.5, 0.5, 0.5])
 
 
-def test_process_noise_is_that_of_a_random_acceleration_within_a_frame():
+def test_process_noise_is_that_of_a_random_acceleration_within_a_frame() -> None:
     q = process_noise(40.0, 1600.0, 0.8)
     for position, velocity in ((0, 4), (1, 5), (2, 6)):
         g = np.array([0.5, 1.0])
@@ -51,7 +51,7 @@ def test_process_noise_is_that_of_a_random_acceleration_within_a_frame():
     assert np.linalg.eigvalsh(q).min() > -1e-9
 
 
-def test_noise_grows_with_the_box_so_that_a_face_scaled_up_is_followed_alike():
+def test_noise_grows_with_the_box_so_that_a_face_scaled_up_is_followed_alike() -> None:
     small, large = BoxFilter([10, 10, 34, 34]), BoxFilter([250, 250, 850, 850])
     for step in range(1, 15):
         box = np.array([10 + step, 10, 34 + step, 34 + step % 3], float)
@@ -61,7 +61,7 @@ def test_noise_grows_with_the_box_so_that_a_face_scaled_up_is_followed_alike():
     np.testing.assert_allclose(large.box, 25 * small.box, rtol=1e-5)
 
 
-def test_a_face_in_steady_motion_is_followed_through_five_missed_frames():
+def test_a_face_in_steady_motion_is_followed_through_five_missed_frames() -> None:
     motion = BoxFilter([0, 0, 50, 60])
     for step in range(1, 21):
         motion.predict()
@@ -71,7 +71,7 @@ def test_a_face_in_steady_motion_is_followed_through_five_missed_frames():
     np.testing.assert_allclose(centre(motion.box), [25 + 100, 30 + 50], atol=1.5)
 
 
-def test_uncertainty_grows_with_each_prediction_and_falls_with_a_measurement():
+def test_uncertainty_grows_with_each_prediction_and_falls_with_a_measurement() -> None:
     motion = BoxFilter([0, 0, 50, 60])
     before = np.diag(motion.covariance)[:4]
     for _ in range(5):
@@ -83,7 +83,7 @@ def test_uncertainty_grows_with_each_prediction_and_falls_with_a_measurement():
     assert (np.diag(motion.covariance)[:4] < before).all()
 
 
-def test_a_missed_box_slows_down_and_comes_to_rest_within_a_bounded_distance():
+def test_a_missed_box_slows_down_and_comes_to_rest_within_a_bounded_distance() -> None:
     motion = BoxFilter([0, 0, 50, 60])
     for step in range(1, 21):
         motion.predict()
@@ -94,7 +94,7 @@ def test_a_missed_box_slows_down_and_comes_to_rest_within_a_bounded_distance():
     assert centre(motion.box)[0] - start == pytest.approx(velocity / (1 - FADE), rel=1e-3)
 
 
-def test_area_and_ratio_stay_positive_however_fast_a_face_shrinks():
+def test_area_and_ratio_stay_positive_however_fast_a_face_shrinks() -> None:
     motion = BoxFilter([0, 0, 400, 400])
     for side in (300, 200, 120, 60, 20):
         motion.predict()

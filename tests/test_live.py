@@ -3,6 +3,7 @@
 import http.server
 import itertools
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,20 +30,20 @@ opened = pytest.fixture(opening)
         ("rtsp://b@x.org:p?s#s@[::1]/cam", "rtsp://b%40x.org:p%3Fs%23s@[::1]/cam"),
     ],
 )
-def test_passwords_may_be_typed_as_they_are(typed, meant):
+def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
     assert escape_user(typed) == meant
 
 
 @pytest.fixture
-def web(tmp_path):
+def web(tmp_path: Path):
     """An http server on this machine: files of tmp_path, /live JPEGs, /half a film."""
     stop = threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
+        def __init__(self, *arguments) -> None:
             super().__init__(*arguments, directory=str(tmp_path))
 
-        def log_message(self, *arguments):
+        def log_message(self, *arguments) -> None:
             pass
 
         def do_GET(self):
@@ -66,7 +67,7 @@ def web(tmp_path):
                     break
             return None
 
-        def handle(self):
+        def handle(self) -> None:
             try:
                 super().handle()
             except ConnectionError:
@@ -83,7 +84,7 @@ def web(tmp_path):
     thread.join()
 
 
-def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path, web):
+def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path: Path, web) -> None:
     write_clip(tmp_path / "clip.mp4", numbered(40), options={"movflags": "faststart"})
     source = open_source(f"{web[0]}/clip.mp4?token=secret")
     assert not source.is_live
@@ -92,7 +93,7 @@ def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path, web):
     source.close()
 
 
-def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path, web, opened):
+def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path: Path, web, opened) -> None:
     pictures = list(np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))
     write_clip(tmp_path / "clip.mp4", pictures, options={"movflags": "faststart"})
     source = opened(f"{web[0]}/half.mp4")
@@ -104,7 +105,7 @@ def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path, web, op
     assert 10 < len(given) < 30
 
 
-def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web):
+def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web) -> None:
     address, stop = web
     source = open_source(f"{address}/live", live=LiveOptions(reconnect=False))
     assert source.is_live
@@ -118,7 +119,9 @@ def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web):
     source.close()
 
 
-def test_what_is_wrong_with_an_address_is_named_without_its_secrets(web, capfd):
+def test_what_is_wrong_with_an_address_is_named_without_its_secrets(
+    web, capfd: pytest.CaptureFixture[str]
+) -> None:
     nobody = "127.0.0.1:1/cam?token=hush"
     for address, cause in {
         f"{web[0]}/nothing.mp4": "has nothing at this path",

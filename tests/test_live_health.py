@@ -22,7 +22,7 @@ def live_health() -> Health:
     return health
 
 
-def test_a_source_is_connecting_until_its_first_picture_and_then_live():
+def test_a_source_is_connecting_until_its_first_picture_and_then_live() -> None:
     health = Health(stale_s=1.0)
     assert state(health, 0) is SourceState.CONNECTING
     health.broke_off("nothing listens")
@@ -33,14 +33,14 @@ def test_a_source_is_connecting_until_its_first_picture_and_then_live():
     assert (state(health, 9.9), health.reconnects) == (SourceState.LIVE, 0)
 
 
-def test_a_source_is_stalled_when_its_newest_picture_is_a_second_old():
+def test_a_source_is_stalled_when_its_newest_picture_is_a_second_old() -> None:
     health = live_health()
     assert state(health, 1.0) is SourceState.LIVE
     assert state(health, 1.1) is SourceState.STALLED
     assert health.status(5.0).detail == "no picture for 5 s"
 
 
-def test_three_fresh_pictures_after_a_gap_make_it_live_again():
+def test_three_fresh_pictures_after_a_gap_make_it_live_again() -> None:
     health = live_health()
     for now_s in (2.0, 2.01, 2.02):  # the first was under way when the gap began
         health.picture(now_s)
@@ -49,7 +49,7 @@ def test_three_fresh_pictures_after_a_gap_make_it_live_again():
     assert state(health, 2.03) is SourceState.LIVE
 
 
-def test_late_pictures_are_not_fresh_but_do_not_stall_a_source_that_is_live():
+def test_late_pictures_are_not_fresh_but_do_not_stall_a_source_that_is_live() -> None:
     health = live_health()
     health.picture(0.3, is_late=True)
     assert state(health, 0.3) is SourceState.LIVE
@@ -58,7 +58,7 @@ def test_late_pictures_are_not_fresh_but_do_not_stall_a_source_that_is_live():
     assert state(health, 2.04) is SourceState.STALLED
 
 
-def test_three_pictures_after_a_reconnect_make_it_live_again():
+def test_three_pictures_after_a_reconnect_make_it_live_again() -> None:
     health = live_health()
     health.broke_off("stopped sending")
     assert state(health, 0.1) is SourceState.RECONNECTING
@@ -70,7 +70,7 @@ def test_three_pictures_after_a_reconnect_make_it_live_again():
     assert (state(health, 1.3), health.reconnects) == (SourceState.LIVE, 1)
 
 
-def test_a_refusal_is_a_failure_until_a_connection_stands():
+def test_a_refusal_is_a_failure_until_a_connection_stands() -> None:
     health = live_health()
     health.broke_off("wrong password", refused=True)
     assert health.status(0.1).detail == "wrong password"
@@ -79,7 +79,7 @@ def test_a_refusal_is_a_failure_until_a_connection_stands():
     assert state(health, 10.0) is SourceState.RECONNECTING
 
 
-def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them():
+def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them() -> None:
     health = Health(stale_s=1.0)
     health.opened(0.0, fps=1)
     health.picture(0.0)
@@ -92,7 +92,7 @@ def lateness_of(pairs) -> list[float]:
     return [round(lateness.of(media_s, arrived_s), 3) for media_s, arrived_s in pairs]
 
 
-def test_pictures_held_up_and_delivered_in_a_burst_are_late_by_as_much():
+def test_pictures_held_up_and_delivered_in_a_burst_are_late_by_as_much() -> None:
     before = [(i / 25, 100 + i / 25) for i in range(50)]
     burst = [(2 + i / 25, 103.5 + i / 1000) for i in range(38)]  # 1.5 s, and decoding
     after = [(3.52 + i / 25, 103.54 + i / 25) for i in range(10)]
@@ -103,13 +103,13 @@ def test_pictures_held_up_and_delivered_in_a_burst_are_late_by_as_much():
     assert late[88:] == [0] * 10
 
 
-def test_unsteady_networks_and_drifting_clocks_make_nothing_late():
+def test_unsteady_networks_and_drifting_clocks_make_nothing_late() -> None:
     jitter = [(i / 25, i / 25 + 0.1 * (i % 3) / 2) for i in range(500)]
     drift = [(i / 25, i / 25 * 1.001) for i in range(25 * 3600)]
     assert set(lateness_of(jitter)) == set(lateness_of(drift)) == {0}
 
 
-def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long():
+def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long() -> None:
     leap_back = [(i / 25 if i < 50 else (i - 50) / 25, i / 25) for i in range(100)]
     assert set(lateness_of(leap_back)) == {0}
     skipped = [(i / 25 if i < 50 else i / 25 - 1, i / 25) for i in range(300)]
@@ -117,7 +117,7 @@ def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long():
     assert lateness_of([(None, 1.0), (None, 9.0)]) == [0, 0]
 
 
-def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures():
+def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures() -> None:
     backoff = Backoff(Patience())
     waits = [backoff.next_s() for _ in range(80)]
     assert 0.375 <= waits[0] <= 0.5
@@ -129,7 +129,7 @@ def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures
     assert Backoff(HASTY).next_s() <= HASTY.retry_s
 
 
-def test_late_pictures_are_left_out_but_for_one_now_and_then():
+def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
     catch_up = CatchUp(SimpleNamespace(skip_frame="DEFAULT"))
     assert not catch_up.leaves_out(0.0, True, 10.0)
     # A second's hold-up, then pictures of 40 ms that take 10 ms each.
@@ -137,7 +137,7 @@ def test_late_pictures_are_left_out_but_for_one_now_and_then():
     assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are hardly late"
 
 
-def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up():
+def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up() -> None:
     decoder = SimpleNamespace(skip_frame="DEFAULT")
     catch_up = CatchUp(decoder)
     for i in range(40):  # every picture takes twice the time that it lasts

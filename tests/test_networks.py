@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def answers(model, chips):
 
 @pytest.mark.parametrize("age", AGE_HEADS)
 @pytest.mark.parametrize("ethnicity", [True, False])
-def test_heads_are_what_the_settings_say(keras, age, ethnicity):
+def test_heads_are_what_the_settings_say(keras, age, ethnicity: bool) -> None:
     model = build_network(replace(TINY, age=age, ethnicity=ethnicity, hidden=3, dropout=0.1))
     chips = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     out = answers(model, chips)
@@ -41,14 +42,16 @@ def test_heads_are_what_the_settings_say(keras, age, ethnicity):
             np.testing.assert_allclose(value.sum(1), 1, atol=1e-5)
 
 
-def test_unknown_heads_are_refused():
+def test_unknown_heads_are_refused() -> None:
     with pytest.raises(ValueError, match=r"age head must be one of expectation, .*, got 'years'"):
         Heads("years")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_published_settings_file_builds_its_network(keras, path, monkeypatch):
+def test_every_published_settings_file_builds_its_network(
+    keras, path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     settings = read_settings(path)
     if settings.architecture == "facenet":
@@ -69,7 +72,7 @@ def test_every_published_settings_file_builds_its_network(keras, path, monkeypat
     assert outputs == {k: (None, width) for k, width in settings.heads().widths().items()}
 
 
-def test_a_frozen_backbone_leaves_the_heads_to_learn(keras):
+def test_a_frozen_backbone_leaves_the_heads_to_learn(keras) -> None:
     model = build_network(replace(TINY, hidden=3))
     freeze(model, backbone=True, norms=False)
     learning = {layer.name for layer in layers_of(model) if layer.trainable_weights}
@@ -80,7 +83,7 @@ def test_a_frozen_backbone_leaves_the_heads_to_learn(keras):
     assert len(model.trainable_weights) == len(model.weights)
 
 
-def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras):
+def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras) -> None:
     sharp, blurred = (build_network(replace(TINY, age_blur=sd)) for sd in (0.0, 3.0))
     for model in (sharp, blurred):
         logits = model.get_layer("age_logits")
@@ -97,7 +100,9 @@ def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras):
     assert "age_logits" in learning
 
 
-def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(keras, tmp_path):
+def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(
+    keras, tmp_path: Path
+) -> None:
     path = tmp_path / "first.keras"
     first = build_network(replace(TINY, age="classes7", ethnicity=False))
     first.save(path)
@@ -113,7 +118,9 @@ def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(keras, 
     assert (second.get_layer("gender_logits").get_weights()[0] != gender).any()
 
 
-def test_wrong_backbones_are_named_in_one_line(keras, tmp_path, monkeypatch):
+def test_wrong_backbones_are_named_in_one_line(
+    keras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = tmp_path / "tiny.keras"
     build_network(TINY).save(own)
     (tmp_path / "text.h5").write_text("no weights")
@@ -136,9 +143,9 @@ def test_wrong_backbones_are_named_in_one_line(keras, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("architecture", ["mobilenetv2", "inceptionv3", "vggface"])
 def test_without_internet_imagenet_is_one_line_that_names_the_file(
-    keras, architecture, monkeypatch
-):
-    def no_internet(*args, **kwargs):
+    keras, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_internet(*args, **kwargs) -> Never:
         raise Exception("URL fetch failure on ...: None -- [Errno -2] Name or service not known")
 
     for module in ("mobilenet_v2", "inception_v3", "vgg16"):
@@ -150,7 +157,7 @@ def test_without_internet_imagenet_is_one_line_that_names_the_file(
     assert "\n" not in str(caught.value)
 
 
-def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras):
+def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras) -> None:
     for architecture, width in (("mobilenetv2", 0.9), ("vggface", 0.5)):
         settings = Settings(architecture=architecture, backbone="imagenet", width=width)
         with pytest.raises(DatasetError, match=f"cannot build {architecture}: "):
@@ -158,7 +165,9 @@ def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras):
 
 
 @pytest.mark.slow
-def test_the_shipped_network_is_a_start_for_fine_tuning(keras, monkeypatch):
+def test_the_shipped_network_is_a_start_for_fine_tuning(
+    keras, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     model = build_network(read_settings(Path("mobilenetv2_finetune")))
     shipped = keras.saving.load_model("weights/mobilenetv2_fairface.keras", compile=False)

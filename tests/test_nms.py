@@ -21,7 +21,7 @@ def _by_hand(boxes, scores, threshold, measure):
 
 @pytest.mark.parametrize("measure", ["union", "min"])
 @pytest.mark.parametrize("count", [0, 1, 40, 700])
-def test_suppression_equals_the_definition(measure, count):
+def test_suppression_equals_the_definition(measure: str, count: int) -> None:
     rng = np.random.default_rng(count)
     corners = rng.integers(0, 60, (count, 2))
     boxes = np.concatenate([corners, corners + rng.integers(5, 40, (count, 2))], 1)
@@ -31,12 +31,12 @@ def test_suppression_equals_the_definition(measure, count):
     assert kept.tolist() == _by_hand(boxes.tolist(), scores, 0.53, measure)
 
 
-def test_of_equal_scores_the_earlier_box_stays():
+def test_of_equal_scores_the_earlier_box_stays() -> None:
     boxes = np.array([(0, 0, 10, 10), (1, 0, 11, 10)], np.float32)
     assert nms(boxes, np.ones(2, np.float32), 0.5).tolist() == [0]
 
 
-def test_a_box_without_area_overlaps_nothing():
+def test_a_box_without_area_overlaps_nothing() -> None:
     point, box = np.array([(5, 5, 5, 5)], np.float32), np.array([(0, 0, 9, 9)], np.float32)
     assert overlaps(point, box) == 0
     assert overlaps(point, box, "min") == 0

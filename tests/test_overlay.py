@@ -65,11 +65,11 @@ def placed(boxes, sizes, image_wh, **options):
         ),
     ],
 )
-def test_a_label_says_what_is_known_and_no_more(person, short, lines):
+def test_a_label_says_what_is_known_and_no_more(person, short: bool, lines) -> None:
     assert label_lines(person, "#3", short) == lines
 
 
-def test_nothing_known_and_no_name_makes_no_label():
+def test_nothing_known_and_no_name_makes_no_label() -> None:
     assert label_lines(None) == []
     assert label_lines(FEMALE) == ["female 34 ±4"]
 
@@ -88,15 +88,17 @@ def test_nothing_known_and_no_name_makes_no_label():
         ),
     ],
 )
-def test_the_status_line_leaves_out_what_is_unknown_or_zero(fields, latency_ms, text):
+def test_the_status_line_leaves_out_what_is_unknown_or_zero(
+    fields, latency_ms: float | None, text: str
+) -> None:
     assert " | ".join(status_parts(result(**fields), 2, latency_ms)) == text
 
 
-def test_one_face_is_singular():
+def test_one_face_is_singular() -> None:
     assert status_parts(result(), 1) == ["1 face", "0:00"]
 
 
-def test_of_a_source_without_pictures_only_what_is_still_true_is_told():
+def test_of_a_source_without_pictures_only_what_is_still_true_is_told() -> None:
     lost = result(time_s=9, fps=25.0, camera="door", status=SourceStatus(SourceState.STALLED))
     assert status_parts(lost, 2, 9999.0) == ["door", "0:09"]
 
@@ -113,11 +115,13 @@ def test_of_a_source_without_pictures_only_what_is_still_true_is_told():
         (SourceState.FAILED, None, "cannot connect to door"),
     ],
 )
-def test_a_notice_says_what_is_the_matter_and_for_how_long(state, age_s, text):
+def test_a_notice_says_what_is_the_matter_and_for_how_long(
+    state, age_s: float | None, text: str
+) -> None:
     assert headline(SourceStatus(state), age_s, "door") == text
 
 
-def test_lines_are_filled_as_far_as_they_fit_and_nothing_gets_lost():
+def test_lines_are_filled_as_far_as_they_fit_and_nothing_gets_lost() -> None:
     parts = ["24.9 fps", "x" * 60, "2 faces", "0:12"]
     lines = wrap(parts, 12, 150, "  ")
     assert all(plate_size_wh([line], 12)[0] <= 150 for line in lines)
@@ -131,7 +135,7 @@ def test_lines_are_filled_as_far_as_they_fit_and_nothing_gets_lost():
 # plates
 
 
-def test_the_plus_minus_sign_is_drawn_and_not_replaced():
+def test_the_plus_minus_sign_is_drawn_and_not_replaced() -> None:
     drawn = {sign: plate((sign,), 40, (255, 255, 255)) for sign in "±+?"}
     assert not np.array_equal(drawn["±"], drawn["?"])
     ink_rows = np.flatnonzero((drawn["±"] < 128).any(axis=(1, 2)))
@@ -140,7 +144,7 @@ def test_the_plus_minus_sign_is_drawn_and_not_replaced():
 
 
 @pytest.mark.parametrize("size", [12, 13, 25, 49])
-def test_a_plate_has_the_size_foretold_and_keeps_its_rim_clear(size):
+def test_a_plate_has_the_size_foretold_and_keeps_its_rim_clear(size: int) -> None:
     lines = ("#123 female 34 ±4", "Asian gjpqy 71 %")
     picture = plate(lines, size, (0, 0, 255))
     assert picture.shape[1::-1] == plate_size_wh(lines, size)
@@ -148,7 +152,7 @@ def test_a_plate_has_the_size_foretold_and_keeps_its_rim_clear(size):
     assert (rim == (0, 0, 255)).all()
 
 
-def test_text_contrasts_with_its_plate_whatever_the_track():
+def test_text_contrasts_with_its_plate_whatever_the_track() -> None:
     for track_id in range(1, 100):
         pixels = plate(("M",), 60, track_colour(track_id)).reshape(-1, 3)
         ends = pixels[[pixels.sum(axis=1).argmin(), pixels.sum(axis=1).argmax()]]
@@ -156,7 +160,7 @@ def test_text_contrasts_with_its_plate_whatever_the_track():
         assert (max(light) + 0.05) / (min(light) + 0.05) > 4.5  # WCAG 2, level AA
 
 
-def test_colours_are_stable_and_those_of_near_ids_differ():
+def test_colours_are_stable_and_those_of_near_ids_differ() -> None:
     colours = np.array([track_colour(i) for i in range(1, 200)], np.float32)
     assert track_colour(7) == track_colour(7)
     lab = cv2.cvtColor(colours[None] / 255, cv2.COLOR_BGR2Lab)[0]
@@ -167,7 +171,7 @@ def test_colours_are_stable_and_those_of_near_ids_differ():
 # where labels go
 
 
-def test_labels_stay_inside_for_boxes_anywhere():
+def test_labels_stay_inside_for_boxes_anywhere() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         width, height = rng.integers(60, 400, 2)
@@ -178,42 +182,42 @@ def test_labels_stay_inside_for_boxes_anywhere():
             assert x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height
 
 
-def test_a_label_larger_than_the_picture_starts_at_its_corner():
+def test_a_label_larger_than_the_picture_starts_at_its_corner() -> None:
     assert placed([(10, 10, 20, 20)], [(500, 50)], (100, 40)) == [(0, 0, 500, 50)]
 
 
-def test_a_lone_label_goes_above_and_below_where_there_is_no_room_above():
+def test_a_lone_label_goes_above_and_below_where_there_is_no_room_above() -> None:
     assert placed([(100, 100, 150, 160)], [(80, 12)], (640, 360)) == [(100, 87, 180, 99)]
     assert placed([(100, 5, 150, 60)], [(80, 12)], (640, 360)) == [(100, 61, 180, 73)]
 
 
 @pytest.mark.parametrize("spacing", [40, 50, 70])
-def test_labels_of_faces_side_by_side_do_not_cover_each_other(spacing):
+def test_labels_of_faces_side_by_side_do_not_cover_each_other(spacing: int) -> None:
     boxes = [(20 + i * spacing, 150, 55 + i * spacing, 200) for i in range(7)]
     labels = placed(boxes, [(95, 16)] * 7, (640, 360))
     assert all(overlap(a, b) == 0 for a, b in combinations(labels, 2))
 
 
-def test_labels_hide_no_face_where_there_is_room():
+def test_labels_hide_no_face_where_there_is_room() -> None:
     boxes = [(50, 100, 100, 160), (60, 180, 110, 240), (300, 100, 360, 170), (366, 105, 420, 170)]
     labels = placed(boxes, [(90, 16)] * 4, (640, 360))
     assert all(overlap(label, box) == 0 for label in labels for box in boxes)
 
 
-def test_labels_keep_off_what_is_taken():
+def test_labels_keep_off_what_is_taken() -> None:
     taken = (0, 0, 200, 20)
     (label,) = placed([(5, 25, 60, 80)], [(80, 16)], (640, 360), taken=[taken])
     assert overlap(label, taken) == 0
 
 
-def test_no_boxes_need_no_places():
+def test_no_boxes_need_no_places() -> None:
     assert placed([], [], (640, 360)) == []
 
 
 # drawing
 
 
-def test_the_frame_is_left_as_it_was():
+def test_the_frame_is_left_as_it_was() -> None:
     one = result([track(1, (50, 50, 100, 100))], {1: FEMALE})
     drawn = Overlay().draw(one)
     assert (one.frame.image == 128).all() and not one.frame.image.flags.writeable
@@ -222,14 +226,14 @@ def test_the_frame_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (641, 359), (3840, 2160)])
-def test_pictures_of_any_size_get_their_box_drawn_in_the_colour_of_the_track(size_wh):
+def test_pictures_of_any_size_get_their_box_drawn_in_the_colour_of_the_track(size_wh) -> None:
     box = np.array((0.3, 0.4, 0.6, 0.9)) * np.tile(size_wh, 2)
     drawn = Overlay(status=False).draw(result([track(5, box)], size_wh=size_wh))
     x, y = round(box[0]), round((box[1] + box[3]) / 2)
     assert tuple(drawn[y, x]) == track_colour(5)
 
 
-def test_nothing_is_written_outside_the_picture():
+def test_nothing_is_written_outside_the_picture() -> None:
     rng = np.random.default_rng(1)
     canvas = np.full((400, 500, 3), 77, np.uint8)
     inside = np.s_[100:300, 100:400]
@@ -253,22 +257,22 @@ def test_nothing_is_written_outside_the_picture():
         (10, 10, np.inf, 60),
     ],
 )
-def test_a_box_that_is_not_in_the_picture_is_left_out_with_its_label(box):
+def test_a_box_that_is_not_in_the_picture_is_left_out_with_its_label(box) -> None:
     drawn = Overlay(status=False).draw(result([track(1, box)], {1: FEMALE}))
     assert (drawn == 128).all()
 
 
-def test_a_box_of_absurd_size_is_drawn_where_it_shows():
+def test_a_box_of_absurd_size_is_drawn_where_it_shows() -> None:
     drawn = Overlay(status=False).draw(result([track(1, (-1e30, 100, 1e30, 1e30))]))
     assert tuple(drawn[100, 500]) == track_colour(1)
 
 
-def test_tentative_tracks_are_not_shown():
+def test_tentative_tracks_are_not_shown() -> None:
     tentative = track(1, (50, 50, 100, 100), state=TrackState.TENTATIVE)
     assert (Overlay(status=False).draw(result([tentative])) == 128).all()
 
 
-def test_a_face_not_seen_in_this_frame_has_a_thinner_broken_box():
+def test_a_face_not_seen_in_this_frame_has_a_thinner_broken_box() -> None:
     box = (100, 100, 300, 300)
     overlay, colour = Overlay(status=False), track_colour(1)
     drawn = [overlay.draw(result([track(1, box, misses)]))[200:290] for misses in (0, 2)]
@@ -279,14 +283,14 @@ def test_a_face_not_seen_in_this_frame_has_a_thinner_broken_box():
 
 
 @pytest.mark.parametrize("grey", [0, 255])
-def test_a_box_shows_on_black_and_on_white(grey):
+def test_a_box_shows_on_black_and_on_white(grey: int) -> None:
     drawn = Overlay(status=False).draw(result([track(6, (100, 100, 300, 300))], grey=grey))
     side = drawn[200, 90:110].astype(int)
     light = [luminance(tuple(pixel)) for pixel in side]
     assert (max(light) + 0.05) / (min(light) + 0.05) > 3  # WCAG 2 for graphics
 
 
-def test_long_labels_are_shortened_on_small_pictures():
+def test_long_labels_are_shortened_on_small_pictures() -> None:
     size = text_size((176, 144))
     drawn = Overlay(status=False).draw(
         result([track(8, (60, 60, 120, 120))], {8: FEMALE}, size_wh=(176, 144))
@@ -296,14 +300,14 @@ def test_long_labels_are_shortened_on_small_pictures():
     assert found.min() < 1
 
 
-def test_a_status_line_too_wide_for_the_picture_is_broken_in_two():
+def test_a_status_line_too_wide_for_the_picture_is_broken_in_two() -> None:
     drawn = Overlay().draw(result(size_wh=(176, 144), fps=118.3, dropped=1234))
     lines = ("118.3 fps   0 faces   0:00", "1234 dropped")
     expected = plate(lines, text_size((176, 144)), (40, 40, 40))
     assert np.array_equal(drawn[: expected.shape[0], : expected.shape[1]], expected)
 
 
-def test_without_tracks_only_the_status_line_is_drawn():
+def test_without_tracks_only_the_status_line_is_drawn() -> None:
     assert (Overlay(status=False).draw(result()) == 128).all()
     drawn = Overlay().draw(result())
     _, height = plate_size_wh(("0",), text_size((640, 360)))
@@ -316,7 +320,7 @@ LOST = SourceStatus(SourceState.RECONNECTING, "it does not answer")
 
 
 @pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (640, 360), (1920, 1080)])
-def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle(size_wh):
+def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle(size_wh) -> None:
     drawn = Overlay(status=False).draw(result(size_wh=size_wh, grey=200, status=LOST))
     assert drawn.shape[1::-1] == size_wh
     assert (drawn[-1] < 100).all() or size_wh == (8, 8)
@@ -324,13 +328,13 @@ def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle
     assert (middle.max(axis=2) > 200).any()  # the plate
 
 
-def test_the_faces_of_a_lost_source_are_dimmed_with_it():
+def test_the_faces_of_a_lost_source_are_dimmed_with_it() -> None:
     drawn = Overlay().draw(result([track(5, (20, 300, 80, 350))], status=LOST))
     assert tuple(drawn[320, 20]) != track_colour(5)
     assert (drawn[330] < 100).all()
 
 
-def test_a_notice_counts_the_age_of_the_last_picture():
+def test_a_notice_counts_the_age_of_the_last_picture() -> None:
     def drawn(now_s):
         frame = Frame(np.full((360, 640, 3), 9, np.uint8), 0, 0.0, arrived_s=100.0)
         return Overlay(clock=lambda: now_s).draw(FrameResult(frame, status=LOST))
@@ -339,7 +343,7 @@ def test_a_notice_counts_the_age_of_the_last_picture():
     assert not np.array_equal(drawn(112.1), drawn(113.1))
 
 
-def test_before_the_first_picture_there_is_a_placeholder_with_the_name():
+def test_before_the_first_picture_there_is_a_placeholder_with_the_name() -> None:
     connecting = SourceStatus(SourceState.CONNECTING)
     pictures = [Overlay().placeholder((320, 200), name, connecting) for name in ("door", "yard")]
     assert all(picture.shape == (200, 320, 3) for picture in pictures)
@@ -347,11 +351,11 @@ def test_before_the_first_picture_there_is_a_placeholder_with_the_name():
     assert (pictures[0][0] == pictures[0][0, 0]).all()  # nothing in the corner
 
 
-def test_a_live_picture_is_neither_dimmed_nor_covered():
+def test_a_live_picture_is_neither_dimmed_nor_covered() -> None:
     assert (Overlay(status=False).draw(result(load="estimating less often")) == 128).all()
 
 
-def test_anonymous_neither_boxes_nor_labels_are_drawn_but_faces_are_counted():
+def test_anonymous_neither_boxes_nor_labels_are_drawn_but_faces_are_counted() -> None:
     some = result([track(1, (200, 100, 300, 220))], {1: FEMALE})
     assert (Overlay(status=False, anonymous=True).draw(some) == some.frame.image).all()
     shown, want = Overlay(anonymous=True).draw(some), Overlay().draw(some)

@@ -1,6 +1,7 @@
 import time
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -31,7 +32,7 @@ def copied(film, path, **options):
     return recording
 
 
-def test_segments_follow_on_each_other_and_each_is_whole(tmp_path):
+def test_segments_follow_on_each_other_and_each_is_whole(tmp_path: Path) -> None:
     times = np.arange(80) / 25
     recording = record(tmp_path / "out.mp4", times, segment_s=1)
     assert recording.failed is None
@@ -46,7 +47,7 @@ def test_segments_follow_on_each_other_and_each_is_whole(tmp_path):
     assert seen == pytest.approx([grey(i) for i in range(80)], abs=3)
 
 
-def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path):
+def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "out.mkv", 25, live=True, segment_s=60)
     before = datetime.now(UTC).replace(microsecond=0)
     recording.write(*shot(0, 500.0, arrived_s=time.monotonic()))
@@ -56,7 +57,7 @@ def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path
     assert before <= named <= datetime.now(UTC)
 
 
-def test_names_of_files(tmp_path):
+def test_names_of_files(tmp_path: Path) -> None:
     path = tmp_path / "door.mp4"
     began = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
     assert part_path(path, 1, segments=False).name == "door.mp4"
@@ -69,7 +70,7 @@ def test_names_of_files(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_the_sound_of_a_film_is_kept_in_time(tmp_path, suffix):
+def test_the_sound_of_a_film_is_kept_in_time(tmp_path: Path, suffix: str) -> None:
     film = write_clicks(tmp_path / "film.mp4")
     copied(film, tmp_path / f"out{suffix}")
     flashes, clicks = flashes_and_clicks(tmp_path / f"out{suffix}")
@@ -77,7 +78,7 @@ def test_the_sound_of_a_film_is_kept_in_time(tmp_path, suffix):
     assert clicks == pytest.approx(flashes, abs=0.005)
 
 
-def test_sound_is_copied_packet_by_packet(tmp_path):
+def test_sound_is_copied_packet_by_packet(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.mp4")
     copied(film, tmp_path / "out.mp4")
 
@@ -89,7 +90,7 @@ def test_sound_is_copied_packet_by_packet(tmp_path):
     assert len(ours) > 100 and ours == theirs[1 : len(ours) + 1]  # the first lies before zero
 
 
-def test_sound_ends_with_the_pictures(tmp_path):
+def test_sound_ends_with_the_pictures(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.mp4", seconds=4)
     record(tmp_path / "out.mp4", np.arange(40) / 25, sound_from=film)
     ends = lengths(tmp_path / "out.mp4")
@@ -97,7 +98,7 @@ def test_sound_ends_with_the_pictures(tmp_path):
     assert ends["audio"] == pytest.approx(1.6, abs=0.05)
 
 
-def test_each_segment_has_its_own_sound_in_time(tmp_path):
+def test_each_segment_has_its_own_sound_in_time(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.mp4", seconds=5)
     copied(film, tmp_path / "out.mp4", segment_s=1.3)
     heard = []
@@ -108,7 +109,7 @@ def test_each_segment_has_its_own_sound_in_time(tmp_path):
     assert heard == pytest.approx([1.0, 2.0 - 1.32, 3.0 - 2.6, 4.0 - 3.92], abs=0.03)
 
 
-def test_a_film_whose_times_begin_late_keeps_its_sound_in_time(tmp_path):
+def test_a_film_whose_times_begin_late_keeps_its_sound_in_time(tmp_path: Path) -> None:
     film, late = write_clicks(tmp_path / "film.mkv"), tmp_path / "late.mkv"
     with av.open(str(film)) as old, av.open(str(late), "w") as new:
         streams = [new.add_stream_from_template(stream) for stream in old.streams]
@@ -128,7 +129,9 @@ def test_a_film_whose_times_begin_late_keeps_its_sound_in_time(tmp_path):
     assert clicks == pytest.approx(flashes, abs=0.005)
 
 
-def test_sound_that_the_file_cannot_hold_is_left_out_and_told(tmp_path, caplog):
+def test_sound_that_the_file_cannot_hold_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     film = write_clicks(tmp_path / "film.mkv", codec="pcm_u8", rate=8000)
     copied(film, tmp_path / "out.mp4")
     assert "its sound (pcm_u8) is left out" in caplog.text
@@ -139,7 +142,9 @@ def test_sound_that_the_file_cannot_hold_is_left_out_and_told(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_where_there_is_no_sound_nothing_is_said(tmp_path, caplog):
+def test_where_there_is_no_sound_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     film = tmp_path / "silent.mp4"
     record(film, [0.0, 0.04])
     copied(film, tmp_path / "out.mp4")
@@ -148,7 +153,9 @@ def test_where_there_is_no_sound_nothing_is_said(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_sound_that_is_gone_at_the_end_is_told_and_the_pictures_are_kept(tmp_path, caplog):
+def test_sound_that_is_gone_at_the_end_is_told_and_the_pictures_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     film = write_clicks(tmp_path / "film.mp4")
     recording = Recording(tmp_path / "out.mp4", 25, sound_from=film)
     film.unlink()

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,12 +10,12 @@ from training.judging.photographs import cut_faces, read_labels
 from training.labels import Face
 
 
-def put(folder, *names):
+def put(folder, *names) -> None:
     for name in names:
         cv2.imwrite(str(folder / name), grey(90, (64, 48)))
 
 
-def test_names_in_the_style_of_utkface_are_labels(tmp_path):
+def test_names_in_the_style_of_utkface_are_labels(tmp_path: Path) -> None:
     put(tmp_path, "34_1_2_20170103.jpg", "7_0_party.jpg", "8.jpg", "IMG_2034.jpg", "200_1_0_x.jpg")
     found, notes = read_labels(tmp_path)
     assert found == [
@@ -23,7 +25,7 @@ def test_names_in_the_style_of_utkface_are_labels(tmp_path):
     assert notes == ["3 left out, without a label: 8.jpg, 200_1_0_x.jpg, IMG_2034.jpg"]
 
 
-def test_names_of_fgnet_tell_person_and_age(tmp_path):
+def test_names_of_fgnet_tell_person_and_age(tmp_path: Path) -> None:
     put(tmp_path, "001A08.JPG", "012A43a.JPG", "note.jpg")
     found, notes = read_labels(tmp_path, "fgnet")
     assert found == [
@@ -33,7 +35,7 @@ def test_names_of_fgnet_tell_person_and_age(tmp_path):
     assert notes == ["1 left out, without a label: note.jpg"]
 
 
-def test_a_table_goes_before_names(tmp_path):
+def test_a_table_goes_before_names(tmp_path: Path) -> None:
     put(tmp_path, "34_1_2_x.jpg")
     table = "file,age,gender,person\n34_1_2_x.jpg,30,m,Ann\nb.jpg,,,\n"
     (tmp_path / "labels.csv").write_text(table)
@@ -43,7 +45,7 @@ def test_a_table_goes_before_names(tmp_path):
     assert read_labels(tmp_path, "utkface")[0] == [Face("34_1_2_x.jpg", (34, 34), True, 2)]
 
 
-def test_folders_without_labels_say_what_is_needed(tmp_path):
+def test_folders_without_labels_say_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"labels\.csv .* columns file, age"):
         read_labels(tmp_path)
     with pytest.raises(DatasetError, match=r"no folder .*/gone"):
@@ -53,7 +55,7 @@ def test_folders_without_labels_say_what_is_needed(tmp_path):
         read_labels(tmp_path)
 
 
-def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path):
+def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path: Path) -> None:
     for name, level in (("one.png", 10), ("two.png", 20), ("none.png", 30)):
         cv2.imwrite(str(tmp_path / name), grey(level, (200, 100)))
     image = cv2.imread(str(tmp_path / "two.png"))
@@ -75,7 +77,7 @@ def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path):
     )
 
 
-def test_photographs_without_any_face_are_refused(tmp_path):
+def test_photographs_without_any_face_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     with pytest.raises(DatasetError, match="no face was found"):
         cut_faces(tmp_path, [Face("a.png", (1, 1))], ScriptedDetector([]), [32], "mine")

@@ -23,7 +23,7 @@ def write_pictures(folder: Path, names, size_wh=(64, 48)) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "JPG"])
-def test_a_picture_is_one_frame(tmp_path, opened, suffix):
+def test_a_picture_is_one_frame(tmp_path: Path, opened, suffix: str) -> None:
     folder = write_pictures(tmp_path / "p", [f"ü 1.{suffix}"])
     source = opened(folder / f"ü 1.{suffix}")
     (frame,) = source
@@ -31,7 +31,7 @@ def test_a_picture_is_one_frame(tmp_path, opened, suffix):
     assert (source.frame_count, source.is_live, source.size_wh) == (1, False, (64, 48))
 
 
-def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path, opened):
+def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, opened) -> None:
     picture = grey(40, (64, 48))
     picture[:16, :24] = 200
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
@@ -44,7 +44,7 @@ def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path, opened):
     assert np.abs(frame.image.astype(int) - np.rot90(picture, -1)).mean() < 3
 
 
-def test_numbered_pictures_of_one_size_are_a_film(tmp_path, opened):
+def test_numbered_pictures_of_one_size_are_a_film(tmp_path: Path, opened) -> None:
     names = [f"frame_{i}.png" for i in range(8, 13)]  # 8, 9, 10: in natural order
     source = opened(write_pictures(tmp_path / "film", names), fps=12.5)
     frames = list(source)
@@ -54,7 +54,7 @@ def test_numbered_pictures_of_one_size_are_a_film(tmp_path, opened):
     assert (source.fps, source.frame_count) == (12.5, 5)
 
 
-def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path, opened):
+def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path: Path, opened) -> None:
     names = ["anna.png", "ben.png", "p1.png", "p2.png", "p4.png", "q5.png"]
     folder = write_pictures(tmp_path / "album", names)
     frames = list(opened(folder))
@@ -62,7 +62,9 @@ def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path, opened):
     assert [frame.index for frame in frames] == list(range(6))
 
 
-def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(tmp_path, opened):
+def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(
+    tmp_path: Path, opened
+) -> None:
     folder = tmp_path / "camera"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -75,13 +77,15 @@ def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(tmp_p
     assert [frame.time_s for frame in frames] == pytest.approx([0, 2, 4])
 
 
-def test_a_numbered_picture_of_another_size_begins_a_new_epoch(tmp_path, opened):
+def test_a_numbered_picture_of_another_size_begins_a_new_epoch(tmp_path: Path, opened) -> None:
     folder = write_pictures(tmp_path / "f", ["f1.png", "f2.png"])
     cv2.imwrite(str(folder / "f3.png"), grey(100, (32, 24)))
     assert [frame.epoch for frame in opened(folder)] == [0, 0, 1]
 
 
-def test_unreadable_pictures_are_left_out_and_counted(tmp_path, opened, caplog):
+def test_unreadable_pictures_are_left_out_and_counted(
+    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = write_pictures(tmp_path / "f", [f"f{i}.png" for i in range(1, 7)])
     (folder / "f3.png").write_bytes(b"no picture")
     (folder / "f6.png").write_bytes(b"")
@@ -96,7 +100,9 @@ def test_unreadable_pictures_are_left_out_and_counted(tmp_path, opened, caplog):
     assert "left out: f3.png is damaged or not a picture" in caplog.text
 
 
-def test_pictures_too_large_for_opencv_are_named_as_what_they_are(tmp_path, opened, caplog):
+def test_pictures_too_large_for_opencv_are_named_as_what_they_are(
+    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = write_pictures(tmp_path / "f", ["a.png"])
     cv2.imwrite(str(folder / "wide.png"), grey(9, (LARGEST_SIDE + 1, 2)))
     cv2.imwrite(str(tmp_path / "high.png"), grey(9, (2, LARGEST_SIDE + 1)))
@@ -109,7 +115,9 @@ def test_pictures_too_large_for_opencv_are_named_as_what_they_are(tmp_path, open
     cv2.warpAffine(frame.image, np.eye(2, 3), (96, 96))  # what a larger one fails in
 
 
-def test_opencv_says_nothing_of_pictures_that_it_cannot_read(tmp_path, capfd):
+def test_opencv_says_nothing_of_pictures_that_it_cannot_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "float.tiff"), noise.astype(np.float32))
     for suffix in (".png", ".tiff", ".webp", ".jpg", ".bmp"):
@@ -121,6 +129,6 @@ def test_opencv_says_nothing_of_pictures_that_it_cannot_read(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path):
+def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("text")
     assert "no picture that can be decoded" in problem_of(tmp_path)

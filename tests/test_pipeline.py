@@ -29,7 +29,7 @@ class PlacedEstimator(ConstantEstimator):
         return Estimates(ages, np.full(n, 5, np.float32), np.full(n, 0.9, np.float32))
 
 
-def test_all_faces_of_a_frame_go_through_the_network_in_one_call():
+def test_all_faces_of_a_frame_go_through_the_network_in_one_call() -> None:
     estimator = ConstantEstimator()
     pipeline = pipeline_of(ScriptedDetector([[LEFT, RIGHT]]), estimator)
     tracks, people = pipeline.process(film(1, SIZE)[0])
@@ -37,7 +37,7 @@ def test_all_faces_of_a_frame_go_through_the_network_in_one_call():
     assert estimator.batches == [2]
 
 
-def test_what_is_said_of_a_face_belongs_to_the_track_on_that_face():
+def test_what_is_said_of_a_face_belongs_to_the_track_on_that_face() -> None:
     image = np.zeros((270, 480, 3), np.uint8)
     image[:, :240], image[:, 240:] = 30, 60
     frames = [Frame(image, i, i / 25) for i in range(10)]
@@ -51,7 +51,7 @@ def test_what_is_said_of_a_face_belongs_to_the_track_on_that_face():
         assert people[track.track_id].age_years == pytest.approx(want, abs=1)
 
 
-def test_between_searches_of_the_whole_picture_known_faces_are_looked_for_where_they_are():
+def test_between_searches_of_the_whole_picture_known_faces_are_looked_for_where_they_are() -> None:
     detector = ScriptedDetector([[LEFT]] * 12)
     pipeline = pipeline_of(detector, detect_every=3)
     shown = [pipeline.process(frame)[0] for frame in film(12, SIZE)]
@@ -59,7 +59,7 @@ def test_between_searches_of_the_whole_picture_known_faces_are_looked_for_where_
     assert [[track.time_since_update for track in tracks] for tracks in shown] == [[0]] * 12
 
 
-def test_a_new_face_is_found_by_the_next_search_of_the_whole_picture():
+def test_a_new_face_is_found_by_the_next_search_of_the_whole_picture() -> None:
     script = [[LEFT]] * 4 + [[LEFT, RIGHT]] * 8
     pipeline = pipeline_of(ScriptedDetector(script), detect_every=3)
     seen = [len(pipeline.follow(f, g).tracks) for f, g in searched(pipeline, film(9, SIZE))]
@@ -74,14 +74,16 @@ def searched(pipeline, frames):
 
 
 @pytest.mark.parametrize(("fps", "search_s", "gap"), [(25, 0.2, 5), (10, 0.2, 2), (30, 0.4, 12)])
-def test_left_to_itself_the_whole_picture_is_searched_by_the_clock(fps, search_s, gap):
+def test_left_to_itself_the_whole_picture_is_searched_by_the_clock(
+    fps: int, search_s: float, gap: int
+) -> None:
     pipeline = pipeline_of(ScriptedDetector([]), detect_every=None)
     pipeline.effort = Effort(search_s=search_s)
     due = [pipeline.wants_search(frame) for frame in film(4 * gap, SIZE, fps)]
     assert due == ([True] + [False] * (gap - 1)) * 4
 
 
-def test_the_faces_of_two_cameras_go_through_the_network_in_one_call():
+def test_the_faces_of_two_cameras_go_through_the_network_in_one_call() -> None:
     estimator = ConstantEstimator()
     one, two = (pipeline_of(ScriptedDetector([[LEFT, RIGHT]]), estimator) for _ in range(2))
     frame = film(1, SIZE)[0]
@@ -92,7 +94,7 @@ def test_the_faces_of_two_cameras_go_through_the_network_in_one_call():
         assert len(pipeline.result(look)[1]) == 2
 
 
-def test_with_less_effort_faces_are_estimated_less_often():
+def test_with_less_effort_faces_are_estimated_less_often() -> None:
     made = []
     for gap in (1, 8):
         pipeline = pipeline_of(ScriptedDetector([[LEFT]] * 24))
@@ -103,7 +105,7 @@ def test_with_less_effort_faces_are_estimated_less_often():
     assert made == [24, 3]
 
 
-def test_where_faces_are_hidden_small_ones_are_looked_for_under_load_too():
+def test_where_faces_are_hidden_small_ones_are_looked_for_under_load_too() -> None:
     class Noting(ScriptedDetector):
         def detect(self, image, coarse=1.0):
             asked.append(coarse)
@@ -117,7 +119,7 @@ def test_where_faces_are_hidden_small_ones_are_looked_for_under_load_too():
     assert asked == [2.0, 1.0]
 
 
-def test_a_new_epoch_starts_with_a_detection_and_with_nobody_known():
+def test_a_new_epoch_starts_with_a_detection_and_with_nobody_known() -> None:
     detector = ScriptedDetector([[LEFT]] * 5)
     pipeline = pipeline_of(detector, detect_every=4)
     before = [pipeline.process(frame) for frame in film(2, SIZE)]
@@ -128,7 +130,7 @@ def test_a_new_epoch_starts_with_a_detection_and_with_nobody_known():
     assert people[tracks[0].track_id].samples == 1
 
 
-def test_only_confirmed_tracks_are_shown_and_described():
+def test_only_confirmed_tracks_are_shown_and_described() -> None:
     estimator = ConstantEstimator()
     pipeline = pipeline_of(ScriptedDetector([[]] * 10 + [[LEFT]] * 3), estimator)
     for frame in film(11, SIZE):
@@ -140,7 +142,7 @@ def test_only_confirmed_tracks_are_shown_and_described():
     assert [track.state for track in tracks] == [TrackState.CONFIRMED]
 
 
-def test_a_settled_track_is_estimated_less_often_and_the_saving_is_counted():
+def test_a_settled_track_is_estimated_less_often_and_the_saving_is_counted() -> None:
     estimator = ConstantEstimator()
     pipeline = pipeline_of(ScriptedDetector([[LEFT]] * 200), estimator)
     for frame in film(200, SIZE):
@@ -151,7 +153,7 @@ def test_a_settled_track_is_estimated_less_often_and_the_saving_is_counted():
     assert pipeline.smoother.estimates_saved > 100
 
 
-def test_ethnicity_goes_no_further_unless_it_was_asked_for():
+def test_ethnicity_goes_no_further_unless_it_was_asked_for() -> None:
     class Telling(ConstantEstimator):
         has_ethnicity = True
 
@@ -166,18 +168,18 @@ def test_ethnicity_goes_no_further_unless_it_was_asked_for():
         assert (people[1].ethnicity_probs is not None) == asked
 
 
-def test_a_frame_without_faces_costs_no_network_call():
+def test_a_frame_without_faces_costs_no_network_call() -> None:
     estimator = ConstantEstimator()
     assert pipeline_of(ScriptedDetector([[]]), estimator).process(film(1, SIZE)[0]) == ((), {})
     assert estimator.batches == []
 
 
-def test_detecting_on_every_zeroth_frame_is_refused():
+def test_detecting_on_every_zeroth_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         pipeline_of(ScriptedDetector([]), detect_every=0)
 
 
-def test_detections_without_landmarks_are_followed_but_not_described():
+def test_detections_without_landmarks_are_followed_but_not_described() -> None:
     class Blind(ScriptedDetector):
         def detect(self, image, coarse=1.0):
             found = super().detect(image, coarse)

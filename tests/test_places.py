@@ -14,7 +14,7 @@ def track(box, state=TrackState.TENTATIVE, misses=0):
     return Track(1, box, state, misses, None, 1)
 
 
-def test_every_detection_and_every_track_is_a_place():
+def test_every_detection_and_every_track_is_a_place() -> None:
     found, coasting = boxes((0, 0), (50, 0)), boxes((100, 0), (200, 0))
     tracks = [track(coasting[0]), track(coasting[1], TrackState.CONFIRMED, misses=4)]
     places = FacePlaces().update(found, tracks, 0.0)
@@ -23,33 +23,33 @@ def test_every_detection_and_every_track_is_a_place():
     assert FacePlaces().update(NONE, [], 0.0).shape == (0, 4)
 
 
-def test_where_a_face_was_lost_stays_a_place_for_a_second():
+def test_where_a_face_was_lost_stays_a_place_for_a_second() -> None:
     places = FacePlaces(keep_s=1.0)
     places.update(boxes((10, 10)), [], 0.0)
     shown = [len(places.update(NONE, [], i / 10)) for i in range(1, 15)]
     assert shown == [1] * 10 + [0] * 4
 
 
-def test_a_face_that_moves_on_leaves_no_places_behind():
+def test_a_face_that_moves_on_leaves_no_places_behind() -> None:
     places = FacePlaces()
     for i in range(30):
         assert len(places.update(boxes((5 * i, 0)), [], i / 25)) == 1
 
 
-def test_a_face_that_jumps_is_hidden_in_both_places():
+def test_a_face_that_jumps_is_hidden_in_both_places() -> None:
     places = FacePlaces()
     places.update(boxes((0, 0)), [], 0.0)
     assert len(places.update(boxes((100, 0)), [], 0.04)) == 2
 
 
-def test_one_of_two_faces_is_lost():
+def test_one_of_two_faces_is_lost() -> None:
     places = FacePlaces()
     places.update(boxes((0, 0), (100, 0)), [], 0.0)
     shown = places.update(boxes((2, 0)), [], 0.04)
     assert shown.tolist() == [*boxes((2, 0)).tolist(), *boxes((100, 0)).tolist()]
 
 
-def test_after_a_reset_there_is_none():
+def test_after_a_reset_there_is_none() -> None:
     places = FacePlaces()
     places.update(boxes((0, 0)), [], 0.0)
     places.update(NONE, [], 0.1)

@@ -22,7 +22,7 @@ def run_main(*arguments: str) -> int:
 
 
 @pytest.fixture
-def photographs(tmp_path) -> Path:
+def photographs(tmp_path: Path) -> Path:
     folder = tmp_path / "photographs"
     folder.mkdir()
     for path in PORTRAITS.iterdir():
@@ -33,7 +33,9 @@ def photographs(tmp_path) -> Path:
     return folder
 
 
-def test_a_folder_becomes_a_table_and_annotated_pictures(photographs, tmp_path, capsys):
+def test_a_folder_becomes_a_table_and_annotated_pictures(
+    photographs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table, pictures = tmp_path / "faces.csv", tmp_path / "annotated"
     outputs = ["--table", str(table), "--pictures", str(pictures)]
     assert run_main(str(photographs), *outputs) == 0
@@ -51,7 +53,7 @@ def test_a_folder_becomes_a_table_and_annotated_pictures(photographs, tmp_path, 
     assert "3 faces in 4 pictures, 1 without a face" in capsys.readouterr().err
 
 
-def test_json_and_ethnicity_on_request(photographs, tmp_path):
+def test_json_and_ethnicity_on_request(photographs, tmp_path: Path) -> None:
     table = tmp_path / "faces.json"
     picture = str(photographs / "joe_biden.jpg")
     assert run_main(picture, "--table", str(table), "--attributes", "age,gender,ethnicity") == 0
@@ -61,14 +63,18 @@ def test_json_and_ethnicity_on_request(photographs, tmp_path):
     assert row["x1"] < row["x2"]
 
 
-def test_without_a_table_file_the_table_goes_to_standard_output(photographs, capsys):
+def test_without_a_table_file_the_table_goes_to_standard_output(
+    photographs, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_main(str(photographs / "wall.png"), str(photographs / "joe_biden.jpg")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("file,face,x1")
     assert len(lines) == 2
 
 
-def test_a_damaged_picture_is_left_out_and_named(photographs, capsys):
+def test_a_damaged_picture_is_left_out_and_named(
+    photographs, capsys: pytest.CaptureFixture[str]
+) -> None:
     (photographs / "broken.jpg").write_text("no picture")
     assert run_main(str(photographs)) == 0
     assert "broken.jpg" in capsys.readouterr().err
@@ -87,7 +93,9 @@ def test_a_damaged_picture_is_left_out_and_named(photographs, capsys):
         (["{tmp}/photo.jpg", "--estimator", "resnet"], "mobilenetv2"),
     ],
 )
-def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, capsys):
+def test_bad_input_gives_one_line_and_exit_code_2(
+    arguments, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("no picture")
     shutil.copy(PORTRAITS / "joe_biden.jpg", tmp_path / "photo.jpg")
@@ -100,7 +108,7 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, ca
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read anything")
-def test_a_folder_that_may_not_be_read_is_a_source_error(tmp_path):
+def test_a_folder_that_may_not_be_read_is_a_source_error(tmp_path: Path) -> None:
     folder = tmp_path / "secret"
     folder.mkdir(mode=0)
     try:
@@ -111,8 +119,8 @@ def test_a_folder_that_may_not_be_read_is_a_source_error(tmp_path):
 
 
 def test_a_picture_that_cannot_be_saved_ends_the_run_but_leaves_the_table(
-    photographs, tmp_path, capsys
-):
+    photographs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table, pictures = tmp_path / "faces.csv", tmp_path / "annotated"
     (pictures / "joe_biden.jpg").mkdir(parents=True)
     outputs = ["--table", str(table), "--pictures", str(pictures)]
@@ -134,7 +142,9 @@ def test_a_picture_that_cannot_be_saved_ends_the_run_but_leaves_the_table(
         ("wide.webp", 20_000, "wide.webp.png"),  # wider than WebP can be
     ],
 )
-def test_a_picture_is_saved_in_its_own_format_or_else_as_png(source, width, saved, tmp_path, capfd):
+def test_a_picture_is_saved_in_its_own_format_or_else_as_png(
+    source: str, width: int, saved: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     picture = np.full((8, width, 3), 77, np.uint8)
     predict.PictureFolder(str(tmp_path / "out"), []).save(picture, Path(source))
     (path,) = (tmp_path / "out").iterdir()
@@ -143,7 +153,7 @@ def test_a_picture_is_saved_in_its_own_format_or_else_as_png(source, width, save
     assert capfd.readouterr().err == ""
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     folder = predict.PictureFolder(str(tmp_path), [])
     for level, source in enumerate(("a/photo.png", "b/photo.png", "photo", "c/photo.png")):
         folder.save(np.full((8, 8, 3), level, np.uint8), Path(source))
@@ -151,7 +161,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
     assert [cv2.imread(str(tmp_path / name))[0, 0, 0] for name in names] == [0, 1, 2, 3]
 
 
-def test_a_disk_that_fills_up_leaves_no_half_written_picture(tmp_path):
+def test_a_disk_that_fills_up_leaves_no_half_written_picture(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
     folder = predict.PictureFolder(str(tmp_path), [])

@@ -64,7 +64,9 @@ def outputs(folder, name="utkface"):
     return {path.name: path.read_bytes() for path in folder.glob(f"{name}.*")}
 
 
-def test_a_prepared_set_is_read_as_it_was_published(tmp_path, capsys):
+def test_a_prepared_set_is_read_as_it_was_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = utkface(tmp_path / "raw")
     assert prepare("UTKFace", "--root", root, "--out", tmp_path / "out", "--aligned") == 0
     told = capsys.readouterr().out
@@ -83,7 +85,7 @@ def test_a_prepared_set_is_read_as_it_was_published(tmp_path, capsys):
         assert file.split("_")[:2] == [f"{train.age_low[i]:g}", f"{train.female[i]:g}"]
 
 
-def test_the_record_tells_what_was_done(tmp_path):
+def test_the_record_tells_what_was_done(tmp_path: Path) -> None:
     root = utkface(tmp_path / "raw")
     (root / "23_1_20170104.jpg.chip.jpg").touch()
     (root / "23_1_1_20170104.jpg.chip.jpg").write_bytes(b"not a picture")
@@ -99,7 +101,7 @@ def test_the_record_tells_what_was_done(tmp_path):
     assert str(tmp_path) not in json.dumps(record)
 
 
-def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path):
+def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path: Path) -> None:
     root, arguments = utkface(tmp_path / "raw"), ["--seed", "5", "--aligned"]
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
@@ -118,7 +120,7 @@ def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path):
     assert outputs(tmp_path / "broken") == outputs(tmp_path / "whole")
 
 
-def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     root = utkface(tmp_path / "raw", 140)
     for workers in (1, 2):
         out = tmp_path / str(workers)
@@ -127,7 +129,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
 
 
-def test_a_killed_worker_is_one_line(tmp_path):
+def test_a_killed_worker_is_one_line(tmp_path: Path) -> None:
     root = utkface(tmp_path / "raw", 8, 0)
     outcomes = cut_all([*root.iterdir()] * 60, Cut(aligned=True), workers=2)
     assert isinstance(next(outcomes), bytes)
@@ -137,7 +139,7 @@ def test_a_killed_worker_is_one_line(tmp_path):
         list(outcomes)
 
 
-def test_splits_are_drawn_anew_without_cutting_again(tmp_path):
+def test_splits_are_drawn_anew_without_cutting_again(tmp_path: Path) -> None:
     root, out = utkface(tmp_path / "raw"), tmp_path / "out"
     arguments = ["utkface", "--root", root, "--out", out, "--aligned"]
     assert prepare(*arguments) == 0
@@ -153,7 +155,9 @@ def test_splits_are_drawn_anew_without_cutting_again(tmp_path):
     assert abs(splits.count("test") - 20) <= 1 and abs(splits.count("val") - 10) <= 2
 
 
-def test_other_settings_are_refused_in_one_line(tmp_path, capsys):
+def test_other_settings_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, out = utkface(tmp_path / "raw"), tmp_path / "out"
     arguments = ["utkface", "--root", root, "--out", out, "--aligned"]
     assert prepare(*arguments) == 0
@@ -176,7 +180,9 @@ def test_other_settings_are_refused_in_one_line(tmp_path, capsys):
         (["utkface", "--margin", "-1"], "want a number from 0 to 4"),
     ],
 )
-def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, told):
+def test_wrong_arguments_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, told: str
+) -> None:
     (tmp_path / "raw").mkdir()
     name, *others = arguments
     try:
@@ -199,7 +205,9 @@ def half_copied(root, there, of):
     return root
 
 
-def test_a_half_copied_set_is_refused_and_a_few_missing_pictures_are_counted(tmp_path, capsys):
+def test_a_half_copied_set_is_refused_and_a_few_missing_pictures_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = half_copied(tmp_path / "half", there=4, of=10)
     assert prepare("fairface", "--root", root, "--out", tmp_path / "out", "--aligned") == 2
     error = capsys.readouterr().err
@@ -209,7 +217,9 @@ def test_a_half_copied_set_is_refused_and_a_few_missing_pictures_are_counted(tmp
     assert "2 left out (missing picture 2)" in capsys.readouterr().out
 
 
-def test_faces_without_the_labels_needed_are_left_out(tmp_path, capsys):
+def test_faces_without_the_labels_needed_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "fgnet"
     root.mkdir()
     assert cv2.imwrite(str(root / "001A02.JPG"), scene(0))
@@ -235,7 +245,9 @@ def lfw(root):
     return root
 
 
-def test_photographs_become_upright_chips_and_others_are_refused(tmp_path, capsys):
+def test_photographs_become_upright_chips_and_others_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, out = lfw(tmp_path / "lfw"), tmp_path / "out"
     assert prepare("lfw", "--root", root, "--out", out, "--workers", "1") == 0
     told = capsys.readouterr().out
@@ -257,7 +269,7 @@ def test_photographs_become_upright_chips_and_others_are_refused(tmp_path, capsy
     assert "several" not in capsys.readouterr().out
 
 
-def test_no_chip_at_all_is_one_line(tmp_path, capsys):
+def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = utkface(tmp_path / "raw", 3, 0)
     assert prepare("utkface", "--root", root, "--out", tmp_path / "out", "--workers", "1") == 2
     assert "none of 3 pictures gave a chip: 3 no face" in capsys.readouterr().err
@@ -273,7 +285,7 @@ def test_no_chip_at_all_is_one_line(tmp_path, capsys):
         ([[10, 10, 60, 60]], "refuse", [10, 10, 60, 60]),
     ],
 )
-def test_one_face_and_no_more_makes_a_chip(tmp_path, boxes, several, outcome):
+def test_one_face_and_no_more_makes_a_chip(tmp_path: Path, boxes, several: str, outcome) -> None:
     picture = scene(0, 150)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture)
     found = Cutter(Cut(several=several), ScriptedDetector([boxes]))(tmp_path / "a.png")
@@ -286,7 +298,7 @@ def test_one_face_and_no_more_makes_a_chip(tmp_path, boxes, several, outcome):
     assert np.abs(chip.astype(int) - expected).mean() < 5
 
 
-def test_the_margin_is_that_of_dlibs_get_face_chip():
+def test_the_margin_is_that_of_dlibs_get_face_chip() -> None:
     picture = cv2.cvtColor(cv2.imread(str(PORTRAITS / "joe_biden.jpg")), cv2.COLOR_BGR2RGB)
     find = dlib.get_frontal_face_detector()
     predict = dlib.shape_predictor(str(_predictor_file()))
@@ -300,7 +312,7 @@ def test_the_margin_is_that_of_dlibs_get_face_chip():
     np.testing.assert_allclose(with_margin(MTCNN_TEMPLATE, 0.25), MTCNN_TEMPLATE, atol=1e-6)
 
 
-def test_a_jpeg_that_breaks_off_is_not_whole(tmp_path):
+def test_a_jpeg_that_breaks_off_is_not_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     assert cv2.imwrite(str(path), scene(0))
     data = path.read_bytes()
@@ -319,7 +331,7 @@ def test_a_jpeg_that_breaks_off_is_not_whole(tmp_path):
     assert not is_whole(tmp_path / "none.jpg")
 
 
-def test_names_of_chips_are_short_and_never_the_same():
+def test_names_of_chips_are_short_and_never_the_same() -> None:
     files = ["a/1.jpg.chip.jpg", "a/2.JPG", "b/1.jpg", "b/1.png", "v1.2/x.y.jpg"]
     assert chip_names(files) == [
         "a/1.webp", "a/2.webp", "b/1.jpg.webp", "b/1.png.webp", "v1.2/x.y.webp",
@@ -328,7 +340,9 @@ def test_names_of_chips_are_short_and_never_the_same():
 
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "least"), [("utkface", 118), ("fairface", 108), ("fgnet", 115)])
-def test_faces_are_found_in_originals(data_dir, tmp_path, name, least):
+def test_faces_are_found_in_originals(
+    data_dir: Path, tmp_path: Path, name: str, least: int
+) -> None:
     root = data_dir / "raw" / name
     options = ["--limit", "120", "--workers", "1"]
     assert prepare(name, "--root", root, "--out", tmp_path, *options) == 0
@@ -336,7 +350,9 @@ def test_faces_are_found_in_originals(data_dir, tmp_path, name, least):
 
 
 @pytest.mark.data
-def test_aligned_originals_become_the_chips_that_others_made_of_them(data_dir, tmp_path):
+def test_aligned_originals_become_the_chips_that_others_made_of_them(
+    data_dir: Path, tmp_path: Path
+) -> None:
     root = data_dir / "raw" / "utkface"
     assert prepare("utkface", "--root", root, "--out", tmp_path, "--aligned") == 0
     paths = tmp_path / "utkface.tar", data_dir / "faces" / "utkface.tar"
@@ -355,7 +371,9 @@ def picture(tar, name):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(tmp_path, signal_, code):
+def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
+    tmp_path: Path, signal_, code: int
+) -> None:
     root = utkface(tmp_path / "raw", 300)
     for path in root.glob("*.jpg"):  # larger, so that there is time to stop
         picture = cv2.imread(str(path))

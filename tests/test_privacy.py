@@ -14,7 +14,7 @@ def box(*sides):
 
 
 @pytest.mark.parametrize("kind", HIDING)
-def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind):
+def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind) -> None:
     before, image = noise(), noise()
     hide(image, box(80, 40, 120, 80), kind)
     changed = (image != before).any(axis=2)
@@ -25,14 +25,14 @@ def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind):
     assert changed[40:80, 80:120].mean() > 0.95
 
 
-def test_of_a_pixelated_face_a_few_mean_colours_are_left():
+def test_of_a_pixelated_face_a_few_mean_colours_are_left() -> None:
     image = noise()
     hide(image, box(80, 40, 120, 80), "pixelate")
     colours = np.unique(image[30:90, 70:130].reshape(-1, 3), axis=0)
     assert len(colours) <= CELLS**2
 
 
-def test_a_blurred_face_says_no_more_than_a_pixelated_one():
+def test_a_blurred_face_says_no_more_than_a_pixelated_one() -> None:
     # Two pictures with the same mean colours in the cells are the same when blurred.
     flat = np.full((64, 64, 3), 128, np.uint8)
     checked = flat.copy()
@@ -54,13 +54,13 @@ def test_a_blurred_face_says_no_more_than_a_pixelated_one():
      (60, 60, 60, 60), (60, 60, 61, 61), (80, 80, 20, 20), (np.nan, 0, np.inf, 5),
      (-1e9, -1e9, 1e9, 1e9)],
 )  # fmt: skip
-def test_a_box_may_lie_anywhere(kind, sides):
+def test_a_box_may_lie_anywhere(kind, sides) -> None:
     image = noise()
     hide(image, box(*sides), kind)
     assert image.shape == (120, 200, 3)
 
 
-def test_a_frame_is_hidden_in_a_new_picture():
+def test_a_frame_is_hidden_in_a_new_picture() -> None:
     frame = Frame(noise(), 7, 0.3, 2, arrived_s=1.0)
     hidden = hide_faces(frame, box(80, 40, 120, 80), "pixelate")
     assert (frame.image == noise()).all()

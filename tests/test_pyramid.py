@@ -9,7 +9,7 @@ from detectors.pyramid import CELL, STRIDE, Pyramid, level_sizes, place_levels
 
 @pytest.mark.parametrize("min_face", [12, 20, 40, 77])
 @pytest.mark.parametrize("size", [(640, 360), (123, 457), (80, 80)])
-def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(size, min_face):
+def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(size, min_face: int) -> None:
     sizes = level_sizes(*size, min_face, 0.709)
     faces = [CELL * size[0] / width for width, _ in sizes]  # a cell, in the picture's pixels
     assert faces[0] == pytest.approx(min_face, rel=0.05)
@@ -18,13 +18,13 @@ def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(size, min_f
     assert min(min(s) for s in sizes) >= CELL
 
 
-def test_a_picture_too_small_for_a_face_has_no_level():
+def test_a_picture_too_small_for_a_face_has_no_level() -> None:
     assert level_sizes(39, 500, 40, 0.709) == []
     assert Pyramid((39, 500), 40, 0.709).levels == []
 
 
 @pytest.mark.parametrize("size", [(640, 360), (333, 999), (41, 40)])
-def test_levels_do_not_overlap_and_start_on_a_stride(size):
+def test_levels_do_not_overlap_and_start_on_a_stride(size) -> None:
     levels = place_levels(level_sizes(*size, 20, 0.709))
     covered = np.zeros((3000, 1000), int)
     for x, y, width, height in levels:
@@ -33,7 +33,7 @@ def test_levels_do_not_overlap_and_start_on_a_stride(size):
     assert covered.max() == 1
 
 
-def test_the_packed_levels_give_what_the_levels_give_alone():
+def test_the_packed_levels_give_what_the_levels_give_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (600, 480, 3), dtype=np.uint8)
     net = Net("pnet")
     pyramid = Pyramid((480, 600), 40, 0.709)
@@ -51,7 +51,7 @@ def test_the_packed_levels_give_what_the_levels_give_alone():
     np.testing.assert_array_equal(seen, ~pyramid.outside)
 
 
-def test_a_window_of_the_canvas_is_a_box_of_the_picture():
+def test_a_window_of_the_canvas_is_a_box_of_the_picture() -> None:
     pyramid = Pyramid((400, 300), 24, 0.5)  # levels of 200 x 150, 100 x 75, ...
     second = pyramid.levels[1]
     boxes = pyramid.boxes(np.array([0, second.y // 2 + 3]), np.array([5, second.x // 2]))

@@ -13,7 +13,7 @@ from tests.recordings import grey, level, names, read, record, shot, times_of, u
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_every_frame_comes_back_in_order_at_its_time(tmp_path, suffix):
+def test_every_frame_comes_back_in_order_at_its_time(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     times = uneven_times(80)
     record(path, times)
@@ -23,7 +23,7 @@ def test_every_frame_comes_back_in_order_at_its_time(tmp_path, suffix):
     assert names(tmp_path) == [path.name]
 
 
-def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path):
+def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     times = uneven_times(100)
     record(path, times)
@@ -40,7 +40,7 @@ def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path):
     assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
 
 
-def test_colours_come_back(tmp_path):
+def test_colours_come_back(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     image = np.zeros((64, 96, 3), np.uint8)
     image[:, :32], image[:, 32:64], image[:, 64:] = (200, 60, 30), (30, 60, 200), (40, 180, 60)
@@ -53,7 +53,7 @@ def test_colours_come_back(tmp_path):
 
 
 @pytest.mark.parametrize("size_wh", [(161, 90), (160, 91), (161, 91), (17, 17)])
-def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path, size_wh):
+def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path: Path, size_wh) -> None:
     path = tmp_path / "out.mp4"
     record(path, [0.0, 0.04], size_wh=size_wh)
     width, height = size_wh
@@ -63,7 +63,7 @@ def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path, size_wh):
         assert np.ptp(picture) <= 3  # no dark rim
 
 
-def test_times_that_stand_still_or_run_back_still_grow_in_the_file(tmp_path):
+def test_times_that_stand_still_or_run_back_still_grow_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     recording = Recording(path, 25)
     seen = [(0.0, 0), (0.04, 0), (0.04, 0), (0.03, 0), (5.0, 0), (0.0, 1), (0.04, 1)]
@@ -76,7 +76,7 @@ def test_times_that_stand_still_or_run_back_still_grow_in_the_file(tmp_path):
     assert times[6] - times[5] == pytest.approx(0.04, abs=0.001)
 
 
-def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path):
+def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path: Path) -> None:
     clock = [1000.0, 1000.1, 1000.3]
     record(tmp_path / "live.mp4", clock, live=True)
     assert times_of(tmp_path / "live.mp4") == pytest.approx([0.0, 0.1, 0.3], abs=0.001)
@@ -84,7 +84,7 @@ def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path):
     assert times_of(tmp_path / "file.mp4") == pytest.approx([2.0, 2.1, 2.3], abs=0.001)
 
 
-def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path):
+def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "out.mp4", 25)
     sizes = [(160, 90)] * 5 + [(96, 64)] * 4 + [(160, 90)] * 3
     for index, size_wh in enumerate(sizes):
@@ -97,19 +97,21 @@ def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path):
     assert parts[1][0].time == 0
 
 
-def test_a_name_with_a_colon_is_a_file_name(tmp_path, monkeypatch):
+def test_a_name_with_a_colon_is_a_file_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     record(Path("2026-01-31T12:30.mp4"), [0.0, 0.04])
     assert len(read(tmp_path / "2026-01-31T12:30.mp4")) == 2
     assert names(tmp_path) == ["2026-01-31T12:30.mp4"]
 
 
-def test_what_ffmpeg_cannot_write_is_told_in_its_words_only():
+def test_what_ffmpeg_cannot_write_is_told_in_its_words_only() -> None:
     error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
     assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path):
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     for path, why in [
         (tmp_path / "folder.mp4", "is a folder"),
@@ -124,14 +126,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_pa
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_refused(tmp_path):
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SinkError, match="Permission denied"):
         check_writable(tmp_path / "out.mp4")
     tmp_path.chmod(0o700)
 
 
-def test_a_live_recording_leaves_pictures_out_and_counts_them(tmp_path, caplog):
+def test_a_live_recording_leaves_pictures_out_and_counts_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
     recording = Recording(tmp_path / "out.mp4", 25, live=True, preset="placebo", crf=0)
     for index in range(40):
@@ -143,13 +147,13 @@ def test_a_live_recording_leaves_pictures_out_and_counts_them(tmp_path, caplog):
     assert f"out.mp4: {recording.dropped} pictures were left out" in caplog.text
 
 
-def test_a_film_leaves_none_out(tmp_path):
+def test_a_film_leaves_none_out(tmp_path: Path) -> None:
     recording = record(tmp_path / "out.mp4", np.arange(60) / 25, size_wh=(640, 360))
     assert recording.dropped == 0
     assert len(read(tmp_path / "out.mp4")) == 60
 
 
-def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_path):
+def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_path: Path) -> None:
     old = tmp_path / "old.mp4"
     old.write_text("precious")
     for path in (old, tmp_path / "new.mp4"):
@@ -161,14 +165,14 @@ def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_p
     assert names(tmp_path) == ["old.mp4"]
 
 
-def test_an_existing_file_is_replaced(tmp_path):
+def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_text("old")
     record(path, [0.0, 0.04])
     assert len(read(path)) == 2
 
 
-def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path):
+def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
     source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
     source.touch()
     link.symlink_to(source)
@@ -189,12 +193,12 @@ def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path):
         ({"fps": 25, "segment_s": 0}, "segment_s must be positive, got 0"),
     ],
 )
-def test_wrong_arguments_are_refused(tmp_path, options, message):
+def test_wrong_arguments_are_refused(tmp_path: Path, options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recording(tmp_path / "out.mp4", **options)
 
 
-def test_a_recording_wants_pictures(tmp_path):
+def test_a_recording_wants_pictures(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "out.mp4", 25)
     assert recording.wants_picture
     with pytest.raises(ValueError, match="got None"):

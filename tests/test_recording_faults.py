@@ -57,8 +57,8 @@ def kill_while_recording(path, *arguments):
     ],
 )
 def test_a_killed_process_loses_less_than_a_second_at_whatever_pace(
-    tmp_path, suffix, seconds, pace, nominal, live
-):
+    tmp_path: Path, suffix: str, seconds: int, pace: int, nominal: int, live: int
+) -> None:
     frames = kill_while_recording(tmp_path / f"out{suffix}", seconds, pace, nominal, live)
     lost = seconds * pace - len(frames)
     assert 0 <= lost < pace
@@ -85,7 +85,9 @@ recording.close()
 """
 
 
-def test_ctrl_c_while_it_is_closed_leaves_the_file_as_it_is_and_the_process_ends(tmp_path):
+def test_ctrl_c_while_it_is_closed_leaves_the_file_as_it_is_and_the_process_ends(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "out.mp4"
     done = run_child(INTERRUPTED, path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
@@ -116,8 +118,8 @@ print(recording.failed)
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("live", [0, 1])
 def test_a_file_that_cannot_grow_is_told_once_and_plays_while_all_else_goes_on(
-    tmp_path, suffix, live
-):
+    tmp_path: Path, suffix: str, live: int
+) -> None:
     path = tmp_path / f"out{suffix}"
     done = run_child(FULL, path, live, 0, 200_000)
     problem = f"{path}: cannot be written: File too large"
@@ -143,7 +145,7 @@ def small_disk():
     folder.rmdir()
 
 
-def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk):
+def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk) -> None:
     done = run_child(FULL, small_disk / "out.mp4", 0, 2, 0)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("cannot be written: No space left on device\n")
@@ -151,7 +153,9 @@ def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk):
     assert len(read(small_disk / "out-001.mp4")) > 5
 
 
-def test_after_a_failure_the_next_file_is_tried_when_its_time_comes(tmp_path, caplog):
+def test_after_a_failure_the_next_file_is_tried_when_its_time_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "out-002.mp4").mkdir()  # in the way
     times = [index / 25 for index in range(100)]
     recording = record(tmp_path / "out.mp4", times, segment_s=1)
@@ -164,7 +168,7 @@ def test_after_a_failure_the_next_file_is_tried_when_its_time_comes(tmp_path, ca
         assert levels(path) == pytest.approx([grey(i) for i in indices], abs=3)
 
 
-def test_a_film_is_never_overwritten_by_a_part_of_its_own_recording(tmp_path):
+def test_a_film_is_never_overwritten_by_a_part_of_its_own_recording(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "out-002.mp4")
     before = film.read_bytes()
     times = [index / 25 for index in range(50)]
@@ -173,7 +177,9 @@ def test_a_film_is_never_overwritten_by_a_part_of_its_own_recording(tmp_path):
     assert film.read_bytes() == before
 
 
-def test_a_file_that_cannot_be_rewritten_stays_as_it_was_recorded(tmp_path, caplog):
+def test_a_file_that_cannot_be_rewritten_stays_as_it_was_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "out.mp4"
     rewritten = tmp_path / f".out.mp4.{os.getpid()}.mp4"
     rewritten.mkdir()  # in the way
@@ -184,7 +190,9 @@ def test_a_file_that_cannot_be_rewritten_stays_as_it_was_recorded(tmp_path, capl
     assert recording.failed is None
 
 
-def test_without_room_on_the_disk_a_file_is_not_rewritten(tmp_path, caplog, monkeypatch):
+def test_without_room_on_the_disk_a_file_is_not_rewritten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     record(tmp_path / "out.mp4", [index / 25 for index in range(30)])

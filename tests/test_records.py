@@ -44,7 +44,7 @@ def a_run(recorder):
 
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
 @pytest.mark.parametrize("anonymous", [True, False])
-def test_every_record_is_what_the_schema_says(attributes, anonymous):
+def test_every_record_is_what_the_schema_says(attributes, anonymous: bool) -> None:
     clock = iter(range(0, 10**6, 40))
     recorder = Recorder(
         attributes, run=new_run(), anonymous=anonymous, clock=lambda: float(next(clock))
@@ -56,14 +56,14 @@ def test_every_record_is_what_the_schema_says(attributes, anonymous):
     assert kinds == {"frame", "source", "aggregate"} | ({"person"} if not anonymous else set())
 
 
-def test_the_schema_refuses_what_is_not_in_it():
+def test_the_schema_refuses_what_is_not_in_it() -> None:
     record = Recorder(run=new_run()).frame(result(0, [track(1)]))
     for change in ({"schema": 1}, {"type": "people"}, {"run": "me"}, {"password": "x"}):
         with pytest.raises(jsonschema.ValidationError):
             check(record | change)
 
 
-def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones():
+def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones() -> None:
     people = [r for r in a_run(Recorder(run=new_run())) if r["type"] == "person"]
     told = [(r["event"], r["id"], r["settled"]) for r in people]
     assert told == [
@@ -80,19 +80,19 @@ def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones():
     assert left["frames"] == 3
 
 
-def test_a_source_is_told_of_first_and_when_its_state_changes():
+def test_a_source_is_told_of_first_and_when_its_state_changes() -> None:
     sources = [r["source"] for r in a_run(Recorder(run=new_run())) if r["type"] == "source"]
     assert [s["state"] for s in sources] == ["live", "stalled", "reconnecting", "live"]
     assert sources[-1]["reconnects"] == 1 and sources[1]["detail"] == "no answer"
 
 
-def test_a_state_holds_no_secret_even_if_its_detail_does():
+def test_a_state_holds_no_secret_even_if_its_detail_does() -> None:
     leaking = with_state(result(0), "failed", "rtsp://joe:s3cret@camera refused")
     (record,) = Recorder(run=new_run()).news(leaking)
     assert "s3cret" not in to_json(record) and "joe" not in to_json(record)
 
 
-def test_aggregates_come_once_a_minute():
+def test_aggregates_come_once_a_minute() -> None:
     now_s = 0.0
     recorder = Recorder(run=new_run(), clock=lambda: now_s)
     told = []
@@ -102,7 +102,7 @@ def test_aggregates_come_once_a_minute():
     assert told == [60, 120, 180]
 
 
-def test_anonymous_nothing_is_told_of_any_one_person():
+def test_anonymous_nothing_is_told_of_any_one_person() -> None:
     recorder = Recorder(run=new_run(), anonymous=True)
     records = [r for one in passers_by(4) for r in recorder.news(one)] + recorder.last_news()
     assert {r["type"] for r in records} == {"source", "aggregate"}
@@ -110,7 +110,7 @@ def test_anonymous_nothing_is_told_of_any_one_person():
     assert '"id"' not in "".join(map(to_json, records))
 
 
-def test_cameras_are_kept_apart():
+def test_cameras_are_kept_apart() -> None:
     recorder = Recorder(run=new_run())
     for i in range(3):
         for camera in ("door", "yard"):
@@ -125,11 +125,11 @@ def test_cameras_are_kept_apart():
     assert [r["people"] for r in last if r["type"] == "aggregate"] == [1, 1]
 
 
-def test_a_live_frame_tells_how_old_it_is():
+def test_a_live_frame_tells_how_old_it_is() -> None:
     live = FrameResult(Frame(PICTURE, 0, 0.0, arrived_s=0.0))
     record = check(Recorder(run=new_run()).frame(live))
     assert record["latency_ms"] > 0
 
 
-def test_runs_have_names_of_their_own():
+def test_runs_have_names_of_their_own() -> None:
     assert len({new_run() for _ in range(100)}) == 100

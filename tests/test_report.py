@@ -34,7 +34,7 @@ def page_of(*results, faces=True):
 
 
 @pytest.fixture(autouse=True)
-def coarse_figures(monkeypatch):
+def coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn in a fifth of the time."""
     monkeypatch.setattr(style, "DPI", 40)
 
@@ -50,13 +50,13 @@ ODD_SETS = {
 
 
 @pytest.mark.parametrize("name", ODD_SETS)
-def test_a_page_can_be_made_of_odd_sets(name):
+def test_a_page_can_be_made_of_odd_sets(name) -> None:
     page = page_of(result_of(ODD_SETS[name], name=name))
     assert page.endswith("</html>\n") and f"<h2>{name}</h2>" in page
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
 
 
-def test_a_page_can_be_made_of_a_network_that_always_says_the_same():
+def test_a_page_can_be_made_of_a_network_that_always_says_the_same() -> None:
     some = faces(60)
     told = ConstantEstimator().estimate(chips_of(some).images)
     page = page_of(result_of(some, "<b>net</b>", "<script>x", told=told))
@@ -64,14 +64,14 @@ def test_a_page_can_be_made_of_a_network_that_always_says_the_same():
     assert "<script" not in page and "<b>net" not in page
 
 
-def test_faces_shown_are_of_all_ages():
+def test_faces_shown_are_of_all_ages() -> None:
     some = [Face(f"{i}", (25, 25)) for i in range(200)] + [Face("old", (80, 80)), Face("b", (1, 1))]
     result = result_of(some)
     ages = result.examples.chips.age_low[showcase(result, 0)]
     assert len(ages) == 12 and set(ages) == {25, 80, 1}
 
 
-def test_the_worst_mistakes_come_first():
+def test_the_worst_mistakes_come_first() -> None:
     some = [Face(f"{i}", (30, 30), False, 0) for i in range(5)]
     years = np.array([30, 41, 33, 62, 29], np.float32)
     female = np.array([0.1, 0.6, 0.2, 0.7, 0.99], np.float32)
@@ -83,7 +83,7 @@ def test_the_worst_mistakes_come_first():
 
 
 @pytest.mark.parametrize("spread", ["even", "growing"])
-def test_the_slopes_interval_holds_it_in_19_cases_of_20(spread):
+def test_the_slopes_interval_holds_it_in_19_cases_of_20(spread: str) -> None:
     rng = np.random.default_rng(0)
     age = np.linspace(0, 80, 120)
     sd = 5 if spread == "even" else age / 8
@@ -95,7 +95,7 @@ def test_the_slopes_interval_holds_it_in_19_cases_of_20(spread):
     assert 0.925 < hits / 1000 < 0.97
 
 
-def test_a_card_has_the_groups_of_all_its_sets():
+def test_a_card_has_the_groups_of_all_its_sets() -> None:
     ranged = [Face(f"{i}", (60, 69), True) for i in range(25)]
     results = [result_of(faces(100), name="utkface test"), result_of(ranged, name="fairface test")]
     lines = model_card(results, "mine", "do it").splitlines()
@@ -114,7 +114,7 @@ def test_a_card_has_the_groups_of_all_its_sets():
     assert lines[-1] == "`do it` makes these figures."
 
 
-def test_a_new_section_leaves_the_rest_of_a_card_alone():
+def test_a_new_section_leaves_the_rest_of_a_card_alone() -> None:
     old = "# net\n\n## Recipe\nx\n\n## Accuracy\n1\n\n## Accuracy of old\n2\n"
     results = [result_of(faces(30))]
     new = model_card(results, "net", "do it", old)
@@ -124,7 +124,7 @@ def test_a_new_section_leaves_the_rest_of_a_card_alone():
     assert model_card(results, "net", "do it", "# net\n").startswith("# net\n\n## Accuracy\n| ")
 
 
-def test_the_short_table_says_why_a_figure_is_missing():
+def test_the_short_table_says_why_a_figure_is_missing() -> None:
     some = faces(40)
     told = answers(chips_of(some), ethnicity=False)
     results = [result_of(some, "whole"), result_of(some, "half", told=told)]
@@ -135,7 +135,7 @@ def test_the_short_table_says_why_a_figure_is_missing():
     assert re.match(r"\d+\.\d \(", rows[4].split(" | ")[column])
 
 
-def test_networks_are_compared_by_what_is_labelled():
+def test_networks_are_compared_by_what_is_labelled() -> None:
     networks = [Contender(name, ConstantEstimator(), {1: 2.0}) for name in ("a", "b")]
     genders = [Face(f"{i}", None, bool(i % 2)) for i in range(30)]
     drawn = figures([result_of(genders, name) for name in ("a", "b")], networks)
@@ -147,7 +147,7 @@ def test_networks_are_compared_by_what_is_labelled():
     assert figures([result_of(bare, name) for name in ("a", "b")], networks) == []
 
 
-def test_the_error_card_counts_faces_that_are_missed_in_their_group():
+def test_the_error_card_counts_faces_that_are_missed_in_their_group() -> None:
     some = [Face(f"{i}", (30, 30), True, 0) for i in range(25)]
     missed = chips_of([Face("x", (4, 4), True, 0), Face("y", (5, 5), False, 1)])
     card = report.error_card([result_of(some, name="mine", missed=missed)])

@@ -31,7 +31,7 @@ def stays(shipped):
     return found
 
 
-def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped):
+def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped) -> None:
     assert CLIP.stat().st_size <= 2_000_000
     with av.open(str(CLIP)) as container:
         stream = container.streams.video[0]
@@ -45,11 +45,11 @@ def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped):
     assert max(b - a for a, b in pairwise([*keys, FRAMES])) <= 2 * FPS
 
 
-def test_the_shipped_truth_is_what_the_script_makes(shipped):
+def test_the_shipped_truth_is_what_the_script_makes(shipped) -> None:
     assert truth_differences(shipped, json.loads(json.dumps(truth()))) == []
 
 
-def test_a_moved_box_and_a_missing_person_are_noticed(shipped):
+def test_a_moved_box_and_a_missing_person_are_noticed(shipped) -> None:
     other = deepcopy(shipped)
     other["frames"][200]["people"][0]["box"][2] += 0.2
     del other["frames"][201]["people"][0]["visible"]
@@ -60,18 +60,18 @@ def test_a_moved_box_and_a_missing_person_are_noticed(shipped):
     ]
 
 
-def test_frames_are_numbered_and_timed_from_zero(shipped):
+def test_frames_are_numbered_and_timed_from_zero(shipped) -> None:
     assert [frame["index"] for frame in shipped["frames"]] == list(range(FRAMES))
     assert np.allclose([frame["time_s"] for frame in shipped["frames"]], np.arange(FRAMES) / FPS)
 
 
-def test_there_are_moments_with_nobody_one_two_and_three_people(shipped):
+def test_there_are_moments_with_nobody_one_two_and_three_people(shipped) -> None:
     counts = np.bincount([len(frame["people"]) for frame in shipped["frames"]])
     assert len(counts) == 4
     assert counts.min() >= FPS
 
 
-def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped):
+def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped) -> None:
     rows = [row for frame in shipped["frames"] for row in frame["people"]]
     boxes = np.array([row["box"] for row in rows])
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -83,7 +83,7 @@ def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped):
     assert np.all((points > boxes[:, None, :2]) & (points < boxes[:, None, 2:]))
 
 
-def test_each_appearance_is_one_unbroken_smooth_stay(shipped):
+def test_each_appearance_is_one_unbroken_smooth_stay(shipped) -> None:
     for rows in stays(shipped).values():
         indices = [index for index, _ in rows]
         assert indices == list(range(indices[0], indices[-1] + 1))
@@ -91,7 +91,7 @@ def test_each_appearance_is_one_unbroken_smooth_stay(shipped):
         assert np.abs(np.diff(boxes, axis=0)).max() < 25
 
 
-def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped):
+def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped) -> None:
     numbers = {}
     for (person, appearance), rows in stays(shipped).items():
         numbers.setdefault(person, []).append((rows[0][0], rows[-1][0], appearance))
@@ -102,7 +102,7 @@ def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped):
         assert returned - left > FPS
 
 
-def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shipped):
+def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shipped) -> None:
     hidden = []
     for rows in stays(shipped).values():
         x1, x2 = np.array([row["box"][::2] for _, row in rows]).T
@@ -114,7 +114,7 @@ def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shippe
     assert max(hidden) <= 0.45 * FPS
 
 
-def test_ages_follow_from_the_dates(shipped):
+def test_ages_follow_from_the_dates(shipped) -> None:
     for fact in shipped["people"]:
         born = date.fromisoformat(fact["born"])
         for day, age in zip(fact["photographed"], fact["age_range_years"], strict=True):
@@ -130,7 +130,7 @@ def test_ages_follow_from_the_dates(shipped):
 
 
 @pytest.mark.parametrize("time_s", [4.2, 8.9, 11.92, 13.8])
-def test_visible_counts_the_pixels_that_nobody_nearer_covers(time_s):
+def test_visible_counts_the_pixels_that_nobody_nearer_covers(time_s: float) -> None:
     standing = poses(time_s)
     for rank, (pose, fraction) in enumerate(zip(standing, visibility(standing), strict=True)):
         x1, y1, x2, y2 = pose.box.round().astype(int)
@@ -146,7 +146,7 @@ def test_visible_counts_the_pixels_that_nobody_nearer_covers(time_s):
         assert np.mean(free) == pytest.approx(fraction, abs=0.03)
 
 
-def test_nobody_changes_depth_while_covering_another():
+def test_nobody_changes_depth_while_covering_another() -> None:
     nearer = set()
     for index in range(FRAMES):
         spans = [
@@ -164,7 +164,7 @@ def test_nobody_changes_depth_while_covering_another():
         nearer = touching
 
 
-def test_box_and_landmarks_move_with_the_portrait():
+def test_box_and_landmarks_move_with_the_portrait() -> None:
     for pose in poses(8.0):
         x1, y1, x2, y2 = pose.person.face_box
         middle = pose.place(np.array([[(x1 + x2) / 2, (y1 + y2) / 2]]))[0]
@@ -176,18 +176,18 @@ def test_box_and_landmarks_move_with_the_portrait():
         )
 
 
-def test_a_frame_does_not_depend_on_those_drawn_before():
+def test_a_frame_does_not_depend_on_those_drawn_before() -> None:
     first = render(100)
     render(260)
     assert np.array_equal(render(100), first)
 
 
 @pytest.mark.slow
-def test_the_clip_shows_what_the_script_draws():
+def test_the_clip_shows_what_the_script_draws() -> None:
     assert video_differences(CLIP) == []
 
 
-def test_every_portrait_is_there_and_holds_its_outline():
+def test_every_portrait_is_there_and_holds_its_outline() -> None:
     for person in people().values():
         portrait = cv2.imread(str(HERE / "portraits" / person.file))
         height, width = portrait.shape[:2]

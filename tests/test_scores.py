@@ -16,7 +16,7 @@ def share_scores(right, people, resamples=2000):
     return ratio_scores(parts, np.asarray(people).astype(str), rows, resamples)["share"]
 
 
-def test_the_interval_of_a_share_is_about_that_of_the_binomial():
+def test_the_interval_of_a_share_is_about_that_of_the_binomial() -> None:
     right = np.arange(400) % 5 > 0
     score = share_scores(right, np.arange(400))
     half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
@@ -24,7 +24,7 @@ def test_the_interval_of_a_share_is_about_that_of_the_binomial():
     assert (score.low, score.high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.006)
 
 
-def test_photographs_of_one_person_count_as_one():
+def test_photographs_of_one_person_count_as_one() -> None:
     right = np.arange(100) % 5 > 0
     single = share_scores(right, np.arange(100))
     tenfold = share_scores(np.repeat(right, 10), np.repeat(np.arange(100), 10))
@@ -34,20 +34,20 @@ def test_photographs_of_one_person_count_as_one():
     assert share_scores(np.repeat(right, 10), np.arange(1000)).high < tenfold.high
 
 
-def test_all_right_is_no_proof_of_perfection():
+def test_all_right_is_no_proof_of_perfection() -> None:
     score = share_scores(np.ones(30), np.arange(30))
     assert (score.value, score.high) == (1, 1)
     assert score.low**30 == pytest.approx(0.025)
     assert share_scores(np.zeros(30), np.arange(30)).high == pytest.approx(1 - score.low)
 
 
-def test_one_person_has_no_interval_and_few_are_unsure():
+def test_one_person_has_no_interval_and_few_are_unsure() -> None:
     assert np.isnan(share_scores([1, 0, 1], ["a", "a", "a"]).low)
     assert share_scores(np.ones(FEW - 1), np.arange(FEW - 1)).unsure
     assert not share_scores(np.ones(FEW), np.arange(FEW)).unsure
 
 
-def test_each_group_has_the_figures_of_its_own_faces():
+def test_each_group_has_the_figures_of_its_own_faces() -> None:
     some = faces(150)
     chips = chips_of(some)
     told = answers(chips)
@@ -70,7 +70,7 @@ def test_each_group_has_the_figures_of_its_own_faces():
             assert np.isnan(score.low) or score.low <= score.high
 
 
-def test_a_range_counts_to_the_band_of_its_middle():
+def test_a_range_counts_to_the_band_of_its_middle() -> None:
     chips = chips_of([Face("a", (18, 24)), Face("b", (70, 100)), Face("c", (9.5, 9.5)), Face("d")])
     bands = {group.name: group.rows.tolist() for group in groups_of(chips) if group.kind == "age"}
     assert bands == {
@@ -80,7 +80,7 @@ def test_a_range_counts_to_the_band_of_its_middle():
     }
 
 
-def test_what_is_not_labelled_or_not_told_has_no_figure():
+def test_what_is_not_labelled_or_not_told_has_no_figure() -> None:
     chips = chips_of([Face(f"{i}", None, bool(i % 2)) for i in range(30)])
     scores = measure(chips, answers(chips, ethnicity=False), groups_of(chips), (7,), 50)
     assert set(scores["all"]) == {"gender", "gender_auc", "gender_too_sure"}
@@ -88,7 +88,7 @@ def test_what_is_not_labelled_or_not_told_has_no_figure():
     assert set(scores) == {"all", "male", "female"}
 
 
-def test_the_same_seed_gives_the_same_intervals():
+def test_the_same_seed_gives_the_same_intervals() -> None:
     chips = chips_of(faces())
     told = answers(chips)
     one, two, other = (measure(chips, told, groups_of(chips), (), 50, seed)["all"]

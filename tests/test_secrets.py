@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def camera():
     """A web server that hands out the sample to those who know the password."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             want = base64.b64encode(b"j0e:s3cr@t").decode()
             if self.headers.get("Authorization") != f"Basic {want}":
                 self.send_response(401)
@@ -40,7 +41,7 @@ def camera():
             except OSError:
                 self.close_connection = True  # the program has seen enough
 
-        def log_message(self, *_):
+        def log_message(self, *_) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -53,17 +54,17 @@ def camera():
 
 
 @pytest.fixture(autouse=True)
-def quick_stages(monkeypatch):
+def quick_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A face in the first pictures, and nobody afterwards."""
     monkeypatch.setattr(stream, "make_detector", lambda *_: ScriptedDetector([[FACE]] * 8))
     monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
 
 
-def address(port, password="s3cr@t"):
+def address(port, password="s3cr@t") -> str:
     return f"http://j0e:{password}@127.0.0.1:{port}/film.mp4?token=t0ken"
 
 
-def all_bytes(folder, capfd, caplog):
+def all_bytes(folder, capfd, caplog: pytest.LogCaptureFixture):
     """Names and contents of all files, what was printed and what was logged."""
     parts = [caplog.text.encode(), *(text.encode() for text in capfd.readouterr())]
     for path in folder.rglob("*"):
@@ -73,12 +74,19 @@ def all_bytes(folder, capfd, caplog):
     return b"\0".join(parts)
 
 
-def hold_no(secrets, data):
+def hold_no(secrets, data) -> None:
     assert [secret for secret in secrets if secret.encode() in data] == []
 
 
 @pytest.mark.parametrize("privacy", [[], ["--blur"], ["--anonymous"]])
-def test_a_run_writes_no_secret_anywhere(privacy, camera, tmp_path, capfd, caplog, monkeypatch):
+def test_a_run_writes_no_secret_anywhere(
+    privacy,
+    camera,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     caplog.set_level(0)
     monkeypatch.setenv("WEBHOOK_SECRET", "hu5h")
     hook = Server()
@@ -95,7 +103,9 @@ def test_a_run_writes_no_secret_anywhere(privacy, camera, tmp_path, capfd, caplo
 
 
 @pytest.mark.mqtt
-def test_a_run_publishes_no_secret(camera, tmp_path, capfd, caplog):
+def test_a_run_publishes_no_secret(
+    camera, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(0)
     broker_folder, out = tmp_path / "broker", tmp_path / "out"
     broker_folder.mkdir()
@@ -126,8 +136,12 @@ def test_a_run_publishes_no_secret(camera, tmp_path, capfd, caplog):
     ],
 )
 def test_a_run_that_is_refused_says_so_in_one_line_without_secrets(
-    arguments, camera, tmp_path, capfd, caplog
-):
+    arguments,
+    camera,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     filled = [a.format(wrong=address(camera, "wr0ng"), tmp=tmp_path) for a in arguments]
     try:
         code = stream.main(["--no-window", *filled])

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_published_settings_file_is_read_by_its_name(path):
+def test_every_published_settings_file_is_read_by_its_name(path) -> None:
     settings = read_settings(Path(path.stem))
     assert settings != Settings()
     again = read_settings(path, ["seed=7", "sets=a,b", "teacher=x.keras", "rate=1e-3", "wide=true"])
@@ -33,7 +33,9 @@ def test_every_published_settings_file_is_read_by_its_name(path):
         ("", "frozen_epochs=99", r"frozen_epochs \(99\) wants to be at most"),
     ],
 )
-def test_wrong_settings_are_named_in_one_line(tmp_path, text, change, named):
+def test_wrong_settings_are_named_in_one_line(
+    tmp_path: Path, text: str, change: str, named: str
+) -> None:
     path = tmp_path / "my.toml"
     path.write_text(text)
     with pytest.raises(DatasetError, match=named) as caught:
@@ -41,19 +43,19 @@ def test_wrong_settings_are_named_in_one_line(tmp_path, text, change, named):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_settings_file_lists_those_that_come_with_the_program():
+def test_a_missing_settings_file_lists_those_that_come_with_the_program() -> None:
     with pytest.raises(DatasetError, match=r"or one of .*inceptionv3_multitask, mobilenetv2"):
         read_settings(Path("nowhere"))
 
 
-def test_settings_written_as_a_file_are_read_back(tmp_path):
+def test_settings_written_as_a_file_are_read_back(tmp_path: Path) -> None:
     settings = read_settings(Path("ssrnet_finetune"), ["minutes=2.5", "sets=a,b"])
     path = tmp_path / "again.toml"
     path.write_text(to_toml(settings))
     assert read_settings(path) == settings
 
 
-def test_the_document_tells_every_setting():
+def test_the_document_tells_every_setting() -> None:
     text = (ROOT / "docs" / "training.md").read_text("utf-8")
     for key, default, meaning in settings_table():
         assert f"| `{key}` | `{default}` | {meaning} |" in text

@@ -33,25 +33,25 @@ def noisy(n, mean=40.0, deviation=4.0, seed=0):
     return mean + np.random.default_rng(seed).normal(0, deviation, n)
 
 
-def test_a_single_estimate_is_reported_as_it_is_with_its_own_spread():
+def test_a_single_estimate_is_reported_as_it_is_with_its_own_spread() -> None:
     (answer,) = follow([33.0])
     assert answer.age_years == pytest.approx(33)
     assert answer.age_uncertainty_years == pytest.approx(7)
     assert (answer.samples, answer.converged) == (1, False)
 
 
-def test_a_poor_look_is_less_certain_than_a_good_one():
+def test_a_poor_look_is_less_certain_than_a_good_one() -> None:
     (poor,) = follow([33.0], weights=[0.25])
     assert poor.age_uncertainty_years == pytest.approx(math.hypot(0.8 * 7, 0.6 * 7 / 0.5))
 
 
-def test_uncertainty_shrinks_with_evidence_to_a_floor_and_not_below():
+def test_uncertainty_shrinks_with_evidence_to_a_floor_and_not_below() -> None:
     believed = [answer.age_uncertainty_years for answer in follow(np.full(1000, 40.0))]
     assert (np.diff(believed[:MEMORY]) < 0).all()
     assert 0.8 * 7 < believed[-1] < 0.9 * 7
 
 
-def test_looks_far_apart_are_worth_more_than_as_many_in_a_row():
+def test_looks_far_apart_are_worth_more_than_as_many_in_a_row() -> None:
     smoother = TrackSmoother()
     for look in range(5):
         smoother.update([1, 2], two(40.0, 40.0), np.ones(2, np.float32), look)
@@ -69,7 +69,7 @@ def two(first, second):
     return Estimates(ages, np.full(2, 7, np.float32), np.full(2, 0.5, np.float32))
 
 
-def test_the_shown_age_rarely_changes_after_a_second_of_independent_noise():
+def test_the_shown_age_rarely_changes_after_a_second_of_independent_noise() -> None:
     changes = []
     for seed in range(20):
         shown = [round(answer.age_years) for answer in follow(noisy(275, seed=seed))]
@@ -79,20 +79,20 @@ def test_the_shown_age_rarely_changes_after_a_second_of_independent_noise():
     assert max(changes) <= 6
 
 
-def test_a_blurred_frame_hardly_moves_the_age():
+def test_a_blurred_frame_hardly_moves_the_age() -> None:
     ages = noisy(60)
     spoilt = np.insert(ages, 40, 90.0)
     plain, hit = follow(ages), follow(spoilt)
     assert abs(hit[40].age_years - plain[39].age_years) < 0.5
 
 
-def test_a_wrong_start_is_outvoted_within_a_few_frames():
+def test_a_wrong_start_is_outvoted_within_a_few_frames() -> None:
     believed = follow(np.concatenate([np.full(3, 70.0), noisy(40, mean=30, deviation=2)]))
     assert abs(believed[9].age_years - 30) < 3
     assert abs(believed[-1].age_years - 30) < 2
 
 
-def test_another_person_on_the_same_track_is_believed_once_memory_is_mostly_theirs():
+def test_another_person_on_the_same_track_is_believed_once_memory_is_mostly_theirs() -> None:
     smoother = TrackSmoother()
     ages = np.concatenate([noisy(100, mean=60), noisy(MEMORY, mean=25, seed=1)])
     believed = follow(ages, smoother=smoother)
@@ -100,17 +100,17 @@ def test_another_person_on_the_same_track_is_believed_once_memory_is_mostly_thei
     assert abs(believed[-1].age_years - 25) < 3
 
 
-def test_ages_that_scatter_more_than_the_model_admits_are_less_certain():
+def test_ages_that_scatter_more_than_the_model_admits_are_less_certain() -> None:
     calm, wild = follow(noisy(60, deviation=2)), follow(noisy(60, deviation=9))
     assert wild[-1].age_uncertainty_years > calm[-1].age_uncertainty_years + 0.3
 
 
-def test_evidence_that_alternates_around_a_half_never_gives_a_label():
+def test_evidence_that_alternates_around_a_half_never_gives_a_label() -> None:
     believed = follow(females=np.tile([0.45, 0.55], 500))
     assert {answer.gender for answer in believed} == {Gender.UNSURE}
 
 
-def test_honest_evidence_settles_within_few_samples():
+def test_honest_evidence_settles_within_few_samples() -> None:
     believed = follow(females=np.full(10, 0.8))
     assert believed[0].gender is Gender.UNSURE
     assert [a.gender for a in believed].index(Gender.FEMALE) < 8
@@ -118,7 +118,7 @@ def test_honest_evidence_settles_within_few_samples():
     assert follow(females=[0.05])[-1].gender is Gender.MALE
 
 
-def test_gender_is_even_handed():
+def test_gender_is_even_handed() -> None:
     females = np.random.default_rng(8).beta(4, 2, 100)
     swapped = {Gender.FEMALE: Gender.MALE, Gender.MALE: Gender.FEMALE, Gender.UNSURE: Gender.UNSURE}
     for answer, mirror in zip(follow(females=females), follow(females=1 - females), strict=True):
@@ -126,7 +126,7 @@ def test_gender_is_even_handed():
         assert answer.gender is swapped[mirror.gender]
 
 
-def test_a_label_stands_until_the_other_side_passes_its_own_bar():
+def test_a_label_stands_until_the_other_side_passes_its_own_bar() -> None:
     believed = follow(females=np.concatenate([np.full(30, 0.9), np.full(200, 0.15)]))
     labels = [answer.gender for answer in believed]
     turn = labels.index(Gender.MALE)
@@ -136,19 +136,19 @@ def test_a_label_stands_until_the_other_side_passes_its_own_bar():
     assert believed[turn].female_prob <= 0.15
 
 
-def test_certain_probabilities_are_bounded_so_that_belief_can_turn():
+def test_certain_probabilities_are_bounded_so_that_belief_can_turn() -> None:
     believed = follow(females=np.concatenate([np.ones(1000), np.zeros(100)]))
     assert believed[999].female_prob == pytest.approx(1 / (1 + math.exp(-3)))
     assert believed[-1].gender is Gender.MALE
 
 
-def test_a_good_look_moves_gender_more_than_a_poor_one():
+def test_a_good_look_moves_gender_more_than_a_poor_one() -> None:
     good, poor = (follow(females=[0.8], weights=[w])[0].female_prob for w in (1.0, 0.1))
     assert good == pytest.approx(0.8)
     assert 0.5 < poor < good
 
 
-def test_ethnicity_is_the_mean_weighted_by_evidence_or_none():
+def test_ethnicity_is_the_mean_weighted_by_evidence_or_none() -> None:
     smoother = TrackSmoother()
     first, second = [0.6, 0.1, 0.1, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1, 0.1]
     smoother.update([1], one(ethnicity=first), ONE, 0)
@@ -159,7 +159,7 @@ def test_ethnicity_is_the_mean_weighted_by_evidence_or_none():
     assert follow([40.0])[0].ethnicity_probs is None
 
 
-def test_a_converged_track_is_due_on_every_fifth_frame_and_the_savings_are_counted():
+def test_a_converged_track_is_due_on_every_fifth_frame_and_the_savings_are_counted() -> None:
     smoother = TrackSmoother()
     ages = noisy(300)
     for index, age in enumerate(ages):
@@ -170,7 +170,7 @@ def test_a_converged_track_is_due_on_every_fifth_frame_and_the_savings_are_count
     assert smoother.current(1).samples == smoother.estimates_made < 300 / EVERY + 60
 
 
-def test_a_converged_track_is_due_again_at_once_when_estimates_disagree():
+def test_a_converged_track_is_due_again_at_once_when_estimates_disagree() -> None:
     smoother = TrackSmoother()
     assert follow(noisy(64), np.full(64, 0.9), smoother=smoother)[-1].converged
     assert not smoother.is_due(1, 64)
@@ -180,7 +180,7 @@ def test_a_converged_track_is_due_again_at_once_when_estimates_disagree():
     assert smoother.is_due(1, 86)
 
 
-def test_a_gender_that_turns_is_not_converged():
+def test_a_gender_that_turns_is_not_converged() -> None:
     believed = follow(females=np.concatenate([np.full(64, 0.9), np.full(200, 0.2)]))
     between = [a for a in believed[64:] if 0.2 < a.female_prob < 0.8]
     assert believed[63].converged
@@ -188,20 +188,20 @@ def test_a_gender_that_turns_is_not_converged():
     assert not any(answer.converged for answer in between)
 
 
-def test_a_face_that_stays_undecided_counts_as_converged_once_memory_is_full():
+def test_a_face_that_stays_undecided_counts_as_converged_once_memory_is_full() -> None:
     believed = follow(noisy(MEMORY + 10), np.full(MEMORY + 10, 0.5))
     assert not any(answer.converged for answer in believed[: MEMORY - 1])
     assert believed[-1].converged
 
 
-def test_an_unknown_track_is_due_and_a_frame_index_that_went_back_makes_all_due():
+def test_an_unknown_track_is_due_and_a_frame_index_that_went_back_makes_all_due() -> None:
     smoother = TrackSmoother()
     assert smoother.is_due(5, 0)
     follow(noisy(64), np.full(64, 0.9), smoother=smoother)
     assert smoother.is_due(1, 3)
 
 
-def test_tracks_in_one_batch_do_not_touch_each_other():
+def test_tracks_in_one_batch_do_not_touch_each_other() -> None:
     together, alone = TrackSmoother(), TrackSmoother()
     for index, (a, b) in enumerate(zip(noisy(30), noisy(30, 20, seed=1), strict=True)):
         together.update([1, 2], two(a, b), np.array([1, 0.5], np.float32), index)
@@ -210,7 +210,7 @@ def test_tracks_in_one_batch_do_not_touch_each_other():
     assert together.current(1).age_years > 35
 
 
-def test_forgetting_keeps_the_named_tracks_and_invents_none():
+def test_forgetting_keeps_the_named_tracks_and_invents_none() -> None:
     smoother = TrackSmoother()
     smoother.update([1, 2], two(30.0, 50.0), np.ones(2, np.float32), 0)
     smoother.forget_except({2, 9})
@@ -219,7 +219,7 @@ def test_forgetting_keeps_the_named_tracks_and_invents_none():
     assert smoother.current(9) is None
 
 
-def test_no_estimates_change_nothing_and_weight_zero_is_passed_over():
+def test_no_estimates_change_nothing_and_weight_zero_is_passed_over() -> None:
     smoother = TrackSmoother()
     nothing = np.zeros(0, np.float32)
     smoother.update([], Estimates(nothing, nothing, nothing), nothing, 0)
@@ -242,7 +242,9 @@ def test_no_estimates_change_nothing_and_weight_zero_is_passed_over():
         ([1], one(ethnicity=[np.nan] * 5), ONE),
     ],
 )
-def test_values_that_do_not_fit_are_refused_and_nothing_is_taken_in(ids, estimates, weights):
+def test_values_that_do_not_fit_are_refused_and_nothing_is_taken_in(
+    ids, estimates, weights
+) -> None:
     smoother = TrackSmoother()
     with pytest.raises(ValueError, match="got"):
         smoother.update(ids, estimates, weights, 0)
@@ -250,10 +252,10 @@ def test_values_that_do_not_fit_are_refused_and_nothing_is_taken_in(ids, estimat
     assert smoother.estimates_made == 0
 
 
-def test_an_overconfident_model_is_not_believed():
+def test_an_overconfident_model_is_not_believed() -> None:
     assert follow([40.0], spread=0.0)[0].age_uncertainty_years == pytest.approx(4)
 
 
-def test_a_period_below_one_is_refused():
+def test_a_period_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         TrackSmoother(every=0)

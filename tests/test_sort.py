@@ -46,7 +46,7 @@ def two_faces(every, tracker, frames=80, noise=1.5):
         yield np.array([a, b]), tracks
 
 
-def test_in_the_first_frames_after_start_and_reset_faces_are_confirmed_at_once():
+def test_in_the_first_frames_after_start_and_reset_faces_are_confirmed_at_once() -> None:
     tracker = SortTracker(min_hits=3)
     assert states(tracker.update(found(face(100)))) == {1: TrackState.CONFIRMED}
     settled_states = [states(tracker.update(found(face(100)))) for _ in range(5)][-1]
@@ -55,7 +55,7 @@ def test_in_the_first_frames_after_start_and_reset_faces_are_confirmed_at_once()
     assert states(tracker.update(found(face(100)))) == {2: TrackState.CONFIRMED}
 
 
-def test_ids_are_never_used_again_after_a_reset_or_a_loss():
+def test_ids_are_never_used_again_after_a_reset_or_a_loss() -> None:
     tracker = SortTracker(max_age=1)
     seen = []
     for _ in range(4):
@@ -65,17 +65,17 @@ def test_ids_are_never_used_again_after_a_reset_or_a_loss():
     assert [t.track_id for t in SortTracker().update(found(face(100)))] == [1]
 
 
-def test_with_detection_on_every_frame_min_hits_matches_confirm_a_track():
+def test_with_detection_on_every_frame_min_hits_matches_confirm_a_track() -> None:
     tracker = settled(min_hits=3)
     got = [states(tracker.update(found(face(200), face(500))))[2] for _ in range(4)]
     assert got == ["tentative", "tentative", "confirmed", "confirmed"]
 
 
-def test_with_min_hits_of_one_a_single_detection_confirms_a_track_at_any_time():
+def test_with_min_hits_of_one_a_single_detection_confirms_a_track_at_any_time() -> None:
     assert states(settled(min_hits=1).update(found(face(500))))[2] is TrackState.CONFIRMED
 
 
-def test_with_detection_on_every_fifth_frame_the_second_match_confirms_a_track():
+def test_with_detection_on_every_fifth_frame_the_second_match_confirms_a_track() -> None:
     tracker = settled(min_hits=3)
     got = []
     for index in range(10):
@@ -84,7 +84,7 @@ def test_with_detection_on_every_fifth_frame_the_second_match_confirms_a_track()
     assert got == ["tentative"] * 5 + ["confirmed"] * 5
 
 
-def test_a_tentative_track_ends_at_the_first_run_that_misses_it_but_not_between_runs():
+def test_a_tentative_track_ends_at_the_first_run_that_misses_it_but_not_between_runs() -> None:
     tracker = settled()
     tracker.update(found(face(200), face(500)))
     assert [sorted(states(tracker.predict())) for _ in range(4)] == [[1, 2]] * 4
@@ -92,7 +92,9 @@ def test_a_tentative_track_ends_at_the_first_run_that_misses_it_but_not_between_
 
 
 @pytest.mark.parametrize("max_age", [0, 1, 4, 10])
-def test_a_confirmed_track_is_returned_for_max_age_missed_frames_and_then_ends(max_age):
+def test_a_confirmed_track_is_returned_for_max_age_missed_frames_and_then_ends(
+    max_age: int,
+) -> None:
     tracker = settled(max_age=max_age)
     for missed in range(1, max_age + 1):
         (track,) = tracker.update(found())
@@ -103,8 +105,8 @@ def test_a_confirmed_track_is_returned_for_max_age_missed_frames_and_then_ends(m
 
 @pytest.mark.parametrize("max_age, lasts", [(0, 4), (3, 9), (5, 9), (12, 12)])
 def test_with_detection_on_every_fifth_frame_age_counts_frames_and_two_runs_must_miss(
-    max_age, lasts
-):
+    max_age: int, lasts: int
+) -> None:
     tracker = settled(max_age=max_age)
     shown = 0
     for index in range(1, 30):
@@ -113,7 +115,7 @@ def test_with_detection_on_every_fifth_frame_age_counts_frames_and_two_runs_must
     assert shown == lasts
 
 
-def test_one_missed_run_makes_no_flicker_and_the_face_keeps_its_id():
+def test_one_missed_run_makes_no_flicker_and_the_face_keeps_its_id() -> None:
     tracker = settled(max_age=3)
     ids, fates = set(), set()
     for index in range(40):
@@ -124,7 +126,7 @@ def test_one_missed_run_makes_no_flicker_and_the_face_keeps_its_id():
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 5])
-def test_two_faces_that_cross_keep_their_ids_however_often_detection_runs(every):
+def test_two_faces_that_cross_keep_their_ids_however_often_detection_runs(every: int) -> None:
     tracker = SortTracker(min_hits=3)
     for index, (truth, tracks) in enumerate(two_faces(every, tracker)):
         assert sorted(states(tracks)) == [1, 2]
@@ -133,7 +135,7 @@ def test_two_faces_that_cross_keep_their_ids_however_often_detection_runs(every)
             assert (np.diag(overlap) > 0.5).all()
 
 
-def test_between_runs_boxes_move_by_the_filter_and_are_never_fed_old_detections():
+def test_between_runs_boxes_move_by_the_filter_and_are_never_fed_old_detections() -> None:
     tracker = SortTracker()
     for step in range(10):
         tracker.update(found(face(100 + 8 * step)))
@@ -144,7 +146,7 @@ def test_between_runs_boxes_move_by_the_filter_and_are_never_fed_old_detections(
         assert track.frames_seen == 10 + ahead
 
 
-def test_detection_index_is_the_row_of_this_frame():
+def test_detection_index_is_the_row_of_this_frame() -> None:
     tracker = SortTracker()
     tracker.update(found(face(100), face(300)))
     tracks = tracker.update(found(face(500), face(301), face(101)))
@@ -152,19 +154,19 @@ def test_detection_index_is_the_row_of_this_frame():
     assert all(t.box.dtype == np.float32 for t in tracks)
 
 
-def test_a_fast_face_whose_boxes_no_longer_overlap_enough_is_matched_at_second_try():
+def test_a_fast_face_whose_boxes_no_longer_overlap_enough_is_matched_at_second_try() -> None:
     tracker = settled()
     (track,) = tracker.update(found(face(200 + 45)))
     assert iou_matrix([face(200)], [face(245)])[0, 0] < 0.3
     assert (track.track_id, track.detection_index) == (1, 0)
 
 
-def test_a_face_far_away_is_a_new_track():
+def test_a_face_far_away_is_a_new_track() -> None:
     tracker = settled()
     assert sorted(states(tracker.update(found(face(400))))) == [1, 2]
 
 
-def test_a_lost_face_does_not_sail_away():
+def test_a_lost_face_does_not_sail_away() -> None:
     tracker = SortTracker(max_age=100)
     for step in range(20):
         tracker.update(found(face(100 + 10 * step)))
@@ -173,7 +175,7 @@ def test_a_lost_face_does_not_sail_away():
     assert track.box[[0, 2]].mean() < 290 + 10 / (1 - 0.85) + 15
 
 
-def test_a_face_that_shrank_to_nothing_ends_early_and_is_never_nan():
+def test_a_face_that_shrank_to_nothing_ends_early_and_is_never_nan() -> None:
     tracker = SortTracker(max_age=200)
     for side in (100, 80, 62, 46, 32, 20, 12, 6):
         tracker.update(found(face(300, side=side)))
@@ -184,7 +186,7 @@ def test_a_face_that_shrank_to_nothing_ends_early_and_is_never_nan():
     assert tracks == []
 
 
-def test_a_face_that_left_by_the_left_edge_ends_before_max_age():
+def test_a_face_that_left_by_the_left_edge_ends_before_max_age() -> None:
     tracker = SortTracker(max_age=50)
     for step in range(12):
         tracker.update(found(face(120 - 12 * step)))
@@ -192,7 +194,7 @@ def test_a_face_that_left_by_the_left_edge_ends_before_max_age():
     assert remaining[-1] == 0
 
 
-def test_equal_detections_are_two_tracks_and_stay_two():
+def test_equal_detections_are_two_tracks_and_stay_two() -> None:
     tracker = SortTracker()
     for _ in range(5):
         tracks = tracker.update(found(face(100), face(100)))
@@ -200,12 +202,12 @@ def test_equal_detections_are_two_tracks_and_stay_two():
         assert sorted(t.detection_index for t in tracks) == [0, 1]
 
 
-def test_boxes_without_area_are_passed_over():
+def test_boxes_without_area_are_passed_over() -> None:
     assert SortTracker().update(found([5, 5, 5, 9], [5, 5, 9, 5], [9, 9, 5, 5])) == []
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_box_that_is_not_finite_is_refused_and_leaves_the_tracker_as_it_was(bad):
+def test_a_box_that_is_not_finite_is_refused_and_leaves_the_tracker_as_it_was(bad) -> None:
     tracker = settled()
     with pytest.raises(ValueError, match="finite, got"):
         tracker.update(found(face(200), [0, 0, bad, 10]))
@@ -213,7 +215,7 @@ def test_a_box_that_is_not_finite_is_refused_and_leaves_the_tracker_as_it_was(ba
     assert (track.track_id, track.frames_seen) == (1, 11)
 
 
-def test_two_hundred_faces_are_followed_and_the_detections_left_alone():
+def test_two_hundred_faces_are_followed_and_the_detections_left_alone() -> None:
     grid = [face(100 * i, 100 * j) for i in range(20) for j in range(10)]
     detections = found(*grid)
     before = detections.boxes.copy()
@@ -225,18 +227,18 @@ def test_two_hundred_faces_are_followed_and_the_detections_left_alone():
     np.testing.assert_array_equal(detections.boxes, before)
 
 
-def test_frames_without_faces_give_no_tracks():
+def test_frames_without_faces_give_no_tracks() -> None:
     tracker = SortTracker()
     assert tracker.predict() == tracker.update(found()) == []
 
 
 @pytest.mark.parametrize("options", [{"max_age": -1}, {"min_hits": 0}, {"iou_threshold": 0.0}])
-def test_settings_out_of_range_are_refused(options):
+def test_settings_out_of_range_are_refused(options) -> None:
     with pytest.raises(ValueError, match="got"):
         SortTracker(**options)
 
 
-def test_where_tracks_will_be_is_told_without_moving_them():
+def test_where_tracks_will_be_is_told_without_moving_them() -> None:
     tracker = SortTracker()
     for x in range(0, 100, 10):
         tracker.update(found(face(x)))
@@ -247,7 +249,7 @@ def test_where_tracks_will_be_is_told_without_moving_them():
     assert SortTracker().foresee().shape == (0, 4)
 
 
-def test_a_weak_detection_carries_a_track_on_but_begins_none():
+def test_a_weak_detection_carries_a_track_on_but_begins_none() -> None:
     def scored(score):
         boxes = found(face(100)).boxes
         return Detections(boxes, np.full(len(boxes), score, np.float32))
@@ -259,7 +261,7 @@ def test_a_weak_detection_carries_a_track_on_but_begins_none():
     assert (again.track_id, again.time_since_update) == (track.track_id, 0)
 
 
-def test_trackers_that_share_ids_use_none_twice():
+def test_trackers_that_share_ids_use_none_twice() -> None:
     ids = itertools.count(5)
     one, two = SortTracker(ids=ids), SortTracker(ids=ids)
     assert [t.track_id for t in one.update(found(face(10), face(300)))] == [5, 6]

@@ -36,7 +36,9 @@ opened = pytest.fixture(opening)
         ("clip.webm", "libvpx-vp9", "yuv444p"),
     ],
 )
-def test_a_film_gives_every_frame_once_in_order_at_its_time(tmp_path, opened, name, codec, pixels):
+def test_a_film_gives_every_frame_once_in_order_at_its_time(
+    tmp_path: Path, opened, name: str, codec: str, pixels: str
+) -> None:
     fps = Fraction(30000, 1001)
     source = opened(write_clip(tmp_path / name, numbered(60), fps, codec=codec, pixels=pixels))
     frames = list(source)
@@ -50,7 +52,7 @@ def test_a_film_gives_every_frame_once_in_order_at_its_time(tmp_path, opened, na
     assert source.dropped == 0
 
 
-def test_a_variable_frame_rate_keeps_its_true_times(tmp_path, opened):
+def test_a_variable_frame_rate_keeps_its_true_times(tmp_path: Path, opened) -> None:
     times_ms = [0, 40, 80, 480, 500, 1500, 1501, 2000]
     clip = write_clip(tmp_path / "vfr.mp4", numbered(8), times_ms=times_ms)
     frames = list(opened(clip))
@@ -58,7 +60,7 @@ def test_a_variable_frame_rate_keeps_its_true_times(tmp_path, opened):
     assert [number_of(frame.image) for frame in frames] == list(range(8))
 
 
-def test_media_time_counts_from_the_start_of_the_container(tmp_path, opened):
+def test_media_time_counts_from_the_start_of_the_container(tmp_path: Path, opened) -> None:
     """Transport streams begin at 1.4 s or anywhere else."""
     options = {"output_ts_offset": "1.4"}
     clip = write_clip(tmp_path / "clip.ts", numbered(10), pixels="yuv420p", options=options)
@@ -68,7 +70,7 @@ def test_media_time_counts_from_the_start_of_the_container(tmp_path, opened):
     assert times == pytest.approx([i / 25 for i in range(10)], abs=1e-4)
 
 
-def test_raw_h264_without_timestamps_is_timed_by_its_rate(tmp_path, opened):
+def test_raw_h264_without_timestamps_is_timed_by_its_rate(tmp_path: Path, opened) -> None:
     clip = write_clip(tmp_path / "clip.h264", numbered(10))
     source = opened(clip)
     assert [frame.time_s for frame in source] == [i / source.fps for i in range(10)]
@@ -92,7 +94,7 @@ def turned(path: Path, degrees: int) -> Path:
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_phone_film_is_turned_upright(tmp_path, opened, degrees):
+def test_a_phone_film_is_turned_upright(tmp_path: Path, opened, degrees: int) -> None:
     picture = grey(40, (64, 48))
     picture[:16, :24] = (200, 120, 60)
     clip = turned(write_clip(tmp_path / "clip.mp4", [picture] * 3), degrees)
@@ -108,7 +110,7 @@ def test_a_phone_film_is_turned_upright(tmp_path, opened, degrees):
     assert np.abs(images[0].astype(int) - theirs).mean() < 3
 
 
-def test_odd_sizes_keep_every_column(tmp_path, opened):
+def test_odd_sizes_keep_every_column(tmp_path: Path, opened) -> None:
     picture = grey(60, (65, 49))
     picture[:, -1] = 220
     source = opened(write_clip(tmp_path / "odd.mkv", [picture] * 2, codec="ffv1", pixels="bgr0"))
@@ -116,7 +118,7 @@ def test_odd_sizes_keep_every_column(tmp_path, opened):
     np.testing.assert_array_equal(next(source).image, picture)
 
 
-def test_colours_are_blue_green_red_and_read_only(tmp_path, opened):
+def test_colours_are_blue_green_red_and_read_only(tmp_path: Path, opened) -> None:
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:] = (230, 120, 10)
     frame = next(opened(write_clip(tmp_path / "c.mkv", [picture], codec="ffv1", pixels="bgr0")))
@@ -125,7 +127,7 @@ def test_colours_are_blue_green_red_and_read_only(tmp_path, opened):
         frame.image[0, 0] = 0
 
 
-def test_a_change_of_size_begins_a_new_epoch(tmp_path, opened):
+def test_a_change_of_size_begins_a_new_epoch(tmp_path: Path, opened) -> None:
     small = write_clip(tmp_path / "a.h264", numbered(6, (64, 48)))
     large = write_clip(tmp_path / "b.h264", numbered(5, (96, 64)))
     both = tmp_path / "both.h264"
@@ -137,7 +139,9 @@ def test_a_change_of_size_begins_a_new_epoch(tmp_path, opened):
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
-def test_a_film_cut_off_gives_what_is_there_and_a_warning(tmp_path, opened, caplog, name):
+def test_a_film_cut_off_gives_what_is_there_and_a_warning(
+    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     noise = np.random.default_rng(0).integers(0, 60, (60, 48, 64, 3), np.uint8)
     pictures = [picture // 2 + level(i) for i, picture in enumerate(noise)]
     options = {"movflags": "faststart"} if name.endswith("mp4") else {}
@@ -156,7 +160,9 @@ def test_a_film_cut_off_gives_what_is_there_and_a_warning(tmp_path, opened, capl
         assert "damaged" in caplog.text
 
 
-def test_a_film_with_damaged_packets_goes_on_after_them(tmp_path, opened, caplog):
+def test_a_film_with_damaged_packets_goes_on_after_them(
+    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+) -> None:
     clip = write_clip(tmp_path / "clip.avi", numbered(30), codec="png", pixels="rgb24")
     data = bytearray(clip.read_bytes())
     starts = [i for i in range(len(data)) if data[i : i + 8] == b"\x89PNG\r\n\x1a\n"]
@@ -170,7 +176,7 @@ def test_a_film_with_damaged_packets_goes_on_after_them(tmp_path, opened, caplog
     assert "clip.avi: 3 damaged packets were skipped" in caplog.text
 
 
-def test_sound_beside_the_pictures_changes_nothing(tmp_path, opened):
+def test_sound_beside_the_pictures_changes_nothing(tmp_path: Path, opened) -> None:
     silent = write_clip(tmp_path / "silent.mp4", numbered(20))
     with_sound = tmp_path / "sound.mp4"
     sound = write_sound(tmp_path / "sound.m4a")
@@ -184,7 +190,7 @@ def test_sound_beside_the_pictures_changes_nothing(tmp_path, opened):
     assert [number_of(frame.image) for frame in opened(with_sound)] == list(range(20))
 
 
-def test_files_without_pictures_are_named_as_what_they_are(tmp_path):
+def test_files_without_pictures_are_named_as_what_they_are(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a film\n" * 50)
     disguised = tmp_path / "film.mp4"
@@ -208,7 +214,9 @@ def test_files_without_pictures_are_named_as_what_they_are(tmp_path):
     assert "~nosuch-user is nobody's home" in problem_of("~nosuch-user/film.mp4")
 
 
-def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(tmp_path, opened, monkeypatch):
+def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(
+    tmp_path: Path, opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", numbered(2)).rename(tmp_path / "rtsp:clip\n.mp4")
     source = opened("rtsp:clip\n.mp4")
@@ -216,19 +224,19 @@ def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(tmp_path, opene
     assert source.name == "rtsp:clip?.mp4"
 
 
-def test_options_that_make_no_sense_are_refused():
+def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="width must be positive, got 0"):
         open_source("0", width=0)
 
 
-def test_closing_ends_the_iteration(tmp_path, opened):
+def test_closing_ends_the_iteration(tmp_path: Path, opened) -> None:
     source = opened(write_clip(tmp_path / "clip.mp4", numbered(60)))
     assert next(source).index == 0
     source.close()
     assert list(source) == []
 
 
-def test_the_test_pattern_moves_and_ends(opened):
+def test_the_test_pattern_moves_and_ends(opened) -> None:
     source = opened("test:320x180@30000/1001,duration=0.5")
     frames = list(source)
     assert len(frames) == source.frame_count == 15
@@ -250,7 +258,9 @@ def test_the_test_pattern_moves_and_ends(opened):
         ("test:@12.5", (640, 360), 12.5, 125),
     ],
 )
-def test_the_test_pattern_takes_its_options_from_its_address(opened, text, size_wh, fps, count):
+def test_the_test_pattern_takes_its_options_from_its_address(
+    opened, text: str, size_wh, fps: float, count: int
+) -> None:
     source = opened(text)
     assert (source.size_wh, source.fps, source.frame_count) == (size_wh, fps, count)
     assert next(source).size_wh == size_wh
@@ -259,7 +269,7 @@ def test_the_test_pattern_takes_its_options_from_its_address(opened, text, size_
 @pytest.mark.parametrize(
     "text", ["test:big", "test:0x0", "test:@0", "test:@1/0", "test:duration=0"]
 )
-def test_a_test_pattern_that_cannot_be_is_refused(text):
+def test_a_test_pattern_that_cannot_be_is_refused(text: str) -> None:
     assert text in problem_of(text)
 
 
@@ -267,11 +277,11 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_fifty_openings_leave_no_thread_and_no_file_open(tmp_path):
+def test_fifty_openings_leave_no_thread_and_no_file_open(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", numbered(30))
     camera = numbered(2)
 
-    def cycle():
+    def cycle() -> None:
         for text in (str(clip), "test:64x48"):
             source = open_source(text)
             next(source)
@@ -288,7 +298,7 @@ def test_fifty_openings_leave_no_thread_and_no_file_open(tmp_path):
 
 
 @pytest.mark.data
-def test_a_real_clip_agrees_with_opencv_frame_by_frame(data_dir, opened):
+def test_a_real_clip_agrees_with_opencv_frame_by_frame(data_dir: Path, opened) -> None:
     path = data_dir / "clips" / "talking_head_small.mp4"
     frames = list(opened(path))
     capture = cv2.VideoCapture(str(path))

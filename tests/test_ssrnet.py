@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -33,14 +35,14 @@ def answers(model, chips):
     return {k: np.asarray(v) for k, v in model(chips.astype(np.float32)).items()}
 
 
-def test_the_default_has_the_published_size(keras):
+def test_the_default_has_the_published_size(keras) -> None:
     from estimators.networks import ssrnet
 
     assert 40_000 < ssrnet.build().count_params() < 50_000
     assert ssrnet.build(**ssrnet.WIDE).count_params() < 200_000
 
 
-def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model):
+def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model) -> None:
     out = answers(model, random_chips(5))
     assert out["age"].shape == (5, 1)
     assert out["gender"].shape == (5, 2)
@@ -49,7 +51,7 @@ def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model):
     np.testing.assert_allclose(out["gender"].sum(1), 1, atol=1e-6)
 
 
-def test_a_batch_equals_one_by_one(model):
+def test_a_batch_equals_one_by_one(model) -> None:
     chips = random_chips(4)
     together = answers(model, chips)
     for i in range(4):
@@ -58,7 +60,7 @@ def test_a_batch_equals_one_by_one(model):
         np.testing.assert_allclose(alone["gender"][0], together["gender"][i], atol=1e-6)
 
 
-def test_stages_refine_the_value_as_in_a_sum_by_hand(keras):
+def test_stages_refine_the_value_as_in_a_sum_by_hand(keras) -> None:
     from estimators.networks.ssrnet import soft_stagewise_regression
 
     rows = [
@@ -78,7 +80,7 @@ def test_stages_refine_the_value_as_in_a_sum_by_hand(keras):
     np.testing.assert_allclose(value, [[first + second + third]], rtol=1e-6)
 
 
-def test_certain_stages_without_shift_spell_the_age_in_base_three(keras):
+def test_certain_stages_without_shift_spell_the_age_in_base_three(keras) -> None:
     from estimators.networks.ssrnet import soft_stagewise_regression
 
     digits = (2, 0, 1)
@@ -88,7 +90,7 @@ def test_certain_stages_without_shift_spell_the_age_in_base_three(keras):
     np.testing.assert_allclose(value * 27, [[2 * 9 + 0 * 3 + 1]], rtol=1e-6)
 
 
-def test_a_saved_network_answers_as_before(model, keras, tmp_path):
+def test_a_saved_network_answers_as_before(model, keras, tmp_path: Path) -> None:
     chips = random_chips(3)
     model.save(tmp_path / "net.keras")
     again = keras.saving.load_model(tmp_path / "net.keras")
@@ -97,14 +99,14 @@ def test_a_saved_network_answers_as_before(model, keras, tmp_path):
 
 
 @pytest.mark.parametrize("filters", [(32, 32, 32), (32, 32, 32, 31), (0, 8, 8, 8)])
-def test_odd_widths_are_refused(keras, filters):
+def test_odd_widths_are_refused(keras, filters) -> None:
     from estimators.networks import ssrnet
 
     with pytest.raises(ValueError, match="four positive even filters, got"):
         ssrnet.build(filters=filters)
 
 
-def test_augmented_chips_keep_count_and_dtype_and_differ():
+def test_augmented_chips_keep_count_and_dtype_and_differ() -> None:
     chips = random_chips(6, 112)
     before = chips.copy()
     out = augment(chips, 64, np.random.default_rng(0))
@@ -114,13 +116,13 @@ def test_augmented_chips_keep_count_and_dtype_and_differ():
     np.testing.assert_array_equal(chips, before)
 
 
-def test_augmentation_repeats_with_the_same_seed():
+def test_augmentation_repeats_with_the_same_seed() -> None:
     chips = random_chips(4, 112)
     twice = [augment(chips, 64, np.random.default_rng(5)) for _ in range(2)]
     np.testing.assert_array_equal(*twice)
 
 
-def test_without_strength_augmentation_only_resizes_and_mirrors():
+def test_without_strength_augmentation_only_resizes_and_mirrors() -> None:
     ramp = np.linspace(0, 255, 112, dtype=np.float32)
     chip = np.repeat(np.broadcast_to(ramp, (112, 112))[..., None], 3, 2).astype(np.uint8)
     plain = shrink(chip[None], 64)[0].astype(int)
@@ -129,19 +131,19 @@ def test_without_strength_augmentation_only_resizes_and_mirrors():
         assert nearest <= 2
 
 
-def test_age_ranges_are_read_and_the_open_one_ends_at_one_hundred():
+def test_age_ranges_are_read_and_the_open_one_ends_at_one_hundred() -> None:
     assert age_interval("20", "29") == (20, 29)
     assert age_interval("0", "2") == (0, 2)
     assert age_interval("70", "") == (70, 100)
 
 
 @pytest.mark.parametrize("texts", [("29", "20"), ("", "9"), ("old", ""), ("-1", "3")])
-def test_broken_age_ranges_are_refused(texts):
+def test_broken_age_ranges_are_refused(texts) -> None:
     with pytest.raises(ValueError):
         age_interval(*texts)
 
 
-def test_unknown_and_missing_sets_are_named(tmp_path):
+def test_unknown_and_missing_sets_are_named(tmp_path: Path) -> None:
     (tmp_path / "utkface.tar").write_bytes(b"")
     with pytest.raises(DatasetError, match="there: utkface"):
         load_chips(tmp_path, "imdb", "train")
@@ -150,7 +152,7 @@ def test_unknown_and_missing_sets_are_named(tmp_path):
 
 
 @pytest.mark.data
-def test_both_real_sets_are_read_with_their_labels(data_dir):
+def test_both_real_sets_are_read_with_their_labels(data_dir: Path) -> None:
     fairface = load_chips(data_dir / "faces", "fairface", "train", 40)
     utkface = load_chips(data_dir / "faces", "utkface", "test", 40)
     both = join([fairface, utkface])
@@ -162,7 +164,7 @@ def test_both_real_sets_are_read_with_their_labels(data_dir):
     assert both.race.max() <= 4
 
 
-def test_other_heads_than_its_own_are_refused(keras):
+def test_other_heads_than_its_own_are_refused(keras) -> None:
     from estimators.networks import ssrnet
     from estimators.networks.heads import Heads
 
@@ -172,7 +174,9 @@ def test_other_heads_than_its_own_are_refused(keras):
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_network_that_is_shipped_is_taken_further(keras, data_dir, tmp_path):
+def test_the_network_that_is_shipped_is_taken_further(
+    keras, data_dir: Path, tmp_path: Path
+) -> None:
     from training.train import main
 
     changes = ["sets=utkface", "limit=80", "batch=16", "epochs=1", "workers=0"]

@@ -28,7 +28,7 @@ def run_main(*arguments: str) -> int:
         return int(end.code)
 
 
-def one_line(capsys) -> str:
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     """What stands on stderr, which must be one line."""
     text = capsys.readouterr().err
     assert text.count("\n") == 1, text
@@ -37,14 +37,16 @@ def one_line(capsys) -> str:
 
 
 @pytest.fixture
-def quick_stages(monkeypatch):
+def quick_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripted stages in place of the networks: a face in every picture."""
     script = [[[10.0, 8.0, 40.0, 44.0]]] * 1000
     monkeypatch.setattr(stream, "make_detector", lambda *_, **__: ScriptedDetector(script))
     monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
 
 
-def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
+def test_the_sample_is_annotated_and_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video, events, people = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.csv"))
     outputs = ["--output", str(video), "--events", str(events), "--people", str(people)]
     assert run_main("--src", "sample", "--no-window", "--max-frames", "40", *outputs) == 0
@@ -89,7 +91,9 @@ def test_the_sample_is_annotated_and_exported(tmp_path, capsys):
         (["--src", "sample", "--estimator", "ssrnet", "--attributes", "ethnicity"], "ethnicity"),
     ],
 )
-def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, capsys):
+def test_bad_input_gives_one_line_and_exit_code_2(
+    arguments, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.mp4").touch()
     for name in ("text.mp4", "text.onnx", "model.keras"):
@@ -103,7 +107,9 @@ def test_bad_input_gives_one_line_and_exit_code_2(arguments, words, tmp_path, ca
     assert sorted(path.name for path in tmp_path.rglob("*")) == before, "something was left behind"
 
 
-def test_the_source_is_never_overwritten(tmp_path, capsys):
+def test_the_source_is_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film_path = tmp_path / "film.mp4"
     film_path.write_bytes(stream_sources.SAMPLE.read_bytes())
     assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
@@ -111,14 +117,19 @@ def test_the_source_is_never_overwritten(tmp_path, capsys):
     assert film_path.read_bytes() == stream_sources.SAMPLE.read_bytes()
 
 
-def test_the_bundled_sample_is_never_overwritten(capsys):
+def test_the_bundled_sample_is_never_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     before = stream_sources.SAMPLE.read_bytes()
     assert run_main("--src", "sample", "--no-window", "--output", str(stream_sources.SAMPLE)) == 2
     assert "source" in one_line(capsys)
     assert stream_sources.SAMPLE.read_bytes() == before
 
 
-def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch, quick_stages):
+def test_without_a_display_the_other_outputs_go_on(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quick_stages,
+) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     events = tmp_path / "events.jsonl"
@@ -131,8 +142,11 @@ def test_without_a_display_the_other_outputs_go_on(tmp_path, capsys, monkeypatch
 
 
 def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
-    tmp_path, capsys, monkeypatch, quick_stages
-):
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quick_stages,
+) -> None:
     lost = SourceError("camera lost")
     monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: failing_source(5, lost))
     video = tmp_path / "out.mp4"
@@ -142,7 +156,12 @@ def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
-def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_stages):
+def test_ctrl_c_ends_the_run_in_good_order(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quick_stages,
+) -> None:
     interrupted = ListSource(film(25), error=KeyboardInterrupt())
     monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: interrupted)
     video = tmp_path / "out.mp4"
@@ -153,10 +172,13 @@ def test_ctrl_c_ends_the_run_in_good_order(tmp_path, capsys, monkeypatch, quick_
 
 
 def test_a_second_ctrl_c_does_not_cut_the_recording_short(
-    tmp_path, capsys, monkeypatch, quick_stages
-):
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quick_stages,
+) -> None:
     class Impatient(stream_sinks.Recording):
-        def close(self):
+        def close(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             super().close()
@@ -174,7 +196,7 @@ def test_a_second_ctrl_c_does_not_cut_the_recording_short(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_leave_a_playable_recording(number, tmp_path):
+def test_signals_leave_a_playable_recording(number, tmp_path: Path) -> None:
     video = tmp_path / "out.mp4"
     command = [sys.executable, "stream.py", "--src", "sample", "--no-window"]
     process = subprocess.Popen(
@@ -191,7 +213,7 @@ def test_signals_leave_a_playable_recording(number, tmp_path):
         assert sum(1 for _ in container.decode(video=0)) > 0
 
 
-def test_the_program_imports_no_tensorflow_and_dlib_only_when_asked():
+def test_the_program_imports_no_tensorflow_and_dlib_only_when_asked() -> None:
     code = (
         "import sys, stream;"
         "assert stream.main(['--src', 'sample', '--no-window', '--max-frames', '2']) == 0;"
@@ -203,14 +225,16 @@ def test_the_program_imports_no_tensorflow_and_dlib_only_when_asked():
     )
 
 
-def test_help_names_every_way_to_look_and_to_leave(capsys):
+def test_help_names_every_way_to_look_and_to_leave(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("--help") == 0
     text = capsys.readouterr().out
     for word in ("webcam", "rtsp://", "sample", "q or Esc", "Ctrl-C", "--people"):
         assert word in text
 
 
-def test_several_sources_are_recorded_in_one_picture_and_told_apart(tmp_path, quick_stages):
+def test_several_sources_are_recorded_in_one_picture_and_told_apart(
+    tmp_path: Path, quick_stages
+) -> None:
     video, events, people = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.csv"))
     sources = ["--src", "test:64x48@10,duration=1", "--src", "test:96x48@10,duration=1"]
     outputs = ["--output", str(video), "--events", str(events), "--people", str(people)]
@@ -224,7 +248,9 @@ def test_several_sources_are_recorded_in_one_picture_and_told_apart(tmp_path, qu
     assert len({row["id"] for row in rows}) == len(rows) == 2
 
 
-def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path, quick_stages):
+def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(
+    tmp_path: Path, quick_stages
+) -> None:
     video, events = tmp_path / "o.mp4", tmp_path / "o.jsonl"
     outputs = ["--output", str(video), "--events", str(events)]
 
@@ -239,15 +265,17 @@ def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path, q
 
 @pytest.mark.parametrize(("privacy", "sounds"), [([], 1), (["--blur"], 1), (["--anonymous"], 0)])
 def test_where_people_stay_anonymous_their_voices_are_not_recorded(
-    privacy, sounds, tmp_path, quick_stages
-):
+    privacy, sounds: int, tmp_path: Path, quick_stages
+) -> None:
     film, video = write_clicks(tmp_path / "film.mp4"), tmp_path / "o.mp4"
     assert run_main("--src", str(film), "--no-window", "--output", str(video), *privacy) == 0
     with av.open(str(video)) as container:
         assert len(container.streams.audio) == sounds
 
 
-def test_an_address_may_stand_in_the_environment(monkeypatch, capsys):
+def test_an_address_may_stand_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DOOR", "rtsp://bob:s3cret@door/stream")
     assert parse_arguments(["--src", "env:DOOR"]).src == ["rtsp://bob:s3cret@door/stream"]
     with pytest.raises(SystemExit, match="2"):

@@ -5,7 +5,7 @@ from errors import redact
 from structures import Detections, Estimates, Frame, Gender
 
 
-def test_a_frame_cannot_be_drawn_on_but_the_array_it_was_made_of_can():
+def test_a_frame_cannot_be_drawn_on_but_the_array_it_was_made_of_can() -> None:
     image = np.zeros((4, 6, 3), np.uint8)
     frame = Frame(image, 0, 0.0)
     assert frame.size_wh == (6, 4)
@@ -15,12 +15,12 @@ def test_a_frame_cannot_be_drawn_on_but_the_array_it_was_made_of_can():
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 4)])
-def test_a_frame_wants_three_channels(shape):
+def test_a_frame_wants_three_channels(shape) -> None:
     with pytest.raises(ValueError, match="got"):
         Frame(np.zeros(shape, np.uint8), 0, 0.0)
 
 
-def test_detections_of_unequal_lengths_or_other_types_are_refused():
+def test_detections_of_unequal_lengths_or_other_types_are_refused() -> None:
     boxes, scores = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
     with pytest.raises(ValueError, match=r"want \(N, 4\) float32, got \(2, 4\) float64"):
         Detections(boxes.astype(np.float64), scores)
@@ -30,19 +30,19 @@ def test_detections_of_unequal_lengths_or_other_types_are_refused():
         Detections(boxes, scores, np.zeros((2, 4, 2), np.float32))
 
 
-def test_no_detections_have_all_their_arrays():
+def test_no_detections_have_all_their_arrays() -> None:
     none = Detections.empty()
     assert len(none) == 0
     assert none.landmarks.shape == (0, 5, 2)
 
 
-def test_estimates_of_unequal_lengths_are_refused():
+def test_estimates_of_unequal_lengths_are_refused() -> None:
     two, one = np.zeros(2, np.float32), np.zeros(1, np.float32)
     with pytest.raises(ValueError, match="female_prob"):
         Estimates(two, two, one)
 
 
-def test_a_single_estimate_is_unsure_in_the_middle():
+def test_a_single_estimate_is_unsure_in_the_middle() -> None:
     assert [Gender.of(p) for p in (0.1, 0.5, 0.6, 0.9)] == ["male", "unsure", "unsure", "female"]
 
 
@@ -60,7 +60,7 @@ def test_a_single_estimate_is_unsure_in_the_middle():
         "http://camera/video?api_key=s3cret&apikey=s3cret",
     ],
 )
-def test_no_part_of_a_password_survives(address):
+def test_no_part_of_a_password_survives(address: str) -> None:
     text = redact(address)
     assert "s3" not in text
     assert "r/et" not in text
@@ -68,7 +68,7 @@ def test_no_part_of_a_password_survives(address):
     assert "camera" in text
 
 
-def test_detections_above_a_score_keep_their_landmarks():
+def test_detections_above_a_score_keep_their_landmarks() -> None:
     boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
     points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
     found = Detections(boxes, np.array([0.99, 0.9, 0.7], np.float32), points).above(0.9)
@@ -76,7 +76,7 @@ def test_detections_above_a_score_keep_their_landmarks():
     np.testing.assert_array_equal(found.landmarks, points[:2])
 
 
-def test_a_slice_of_estimates_holds_those_rows():
+def test_a_slice_of_estimates_holds_those_rows() -> None:
     values = [np.arange(4, dtype=np.float32) for _ in range(3)]
     part = Estimates(*values, np.arange(20, dtype=np.float32).reshape(4, 5))[1:3]
     assert len(part) == 2

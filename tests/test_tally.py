@@ -15,7 +15,7 @@ def tracks(*ids):
     return [Track(i, box, TrackState.CONFIRMED, 0, 0, 5) for i in ids]
 
 
-def test_a_track_is_counted_once_however_long_it_stays():
+def test_a_track_is_counted_once_however_long_it_stays() -> None:
     counted = Tally()
     for index, here in enumerate(([1], [1, 2], [2], [2, 5], [])):
         counted.count(frame(index), tracks(*here))
@@ -24,7 +24,7 @@ def test_a_track_is_counted_once_however_long_it_stays():
     assert "(25 %)" in counted.summary(3, 1)
 
 
-def test_photographs_are_no_film_and_two_frames_that_belong_together_are():
+def test_photographs_are_no_film_and_two_frames_that_belong_together_are() -> None:
     counted = Tally()
     for index in range(3):
         counted.count(frame(index, epoch=index), [])
@@ -33,7 +33,9 @@ def test_photographs_are_no_film_and_two_frames_that_belong_together_are():
     assert counted.is_film
 
 
-def test_the_rate_follows_the_clock_and_is_nought_while_unknown(monkeypatch):
+def test_the_rate_follows_the_clock_and_is_nought_while_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 100.0
     monkeypatch.setattr(tally.time, "monotonic", lambda: now)
     counted = Tally()
@@ -46,7 +48,9 @@ def test_the_rate_follows_the_clock_and_is_nought_while_unknown(monkeypatch):
         assert counted.fps == pytest.approx(want, rel=0.05)
 
 
-def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary(monkeypatch):
+def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 100.0
     monkeypatch.setattr(tally.time, "monotonic", lambda: now)
     counted = Tally()

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+from typing import Never
 
 import pytest
 
@@ -41,7 +42,7 @@ def drain(reader):
 class Gate:
     """A producer of 0, 1, 2 ... that gives `allow(n)` more each time it is called."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._allowed = threading.Semaphore(0)
         self.asked = threading.Semaphore(0)
         self.left_in = None
@@ -59,7 +60,7 @@ class Gate:
         finally:
             self.left_in = threading.current_thread()
 
-    def allow(self, count):
+    def allow(self, count) -> None:
         """Let `count` items through and return when they have been handed over."""
         for _ in range(count):
             assert self.asked.acquire(timeout=SAFETY_S)
@@ -67,18 +68,18 @@ class Gate:
         assert self.asked.acquire(timeout=SAFETY_S)
         self.asked.release()
 
-    def open_for_ever(self):
+    def open_for_ever(self) -> None:
         self._allowed.release(1000)
 
 
-def test_read_ahead_hands_over_every_item_once_and_in_order():
+def test_read_ahead_hands_over_every_item_once_and_in_order() -> None:
     reader = ReadAhead(of(range(1000)))
     assert drain(reader) == list(range(1000))
     assert reader.dropped == 0
     reader.close()
 
 
-def test_read_ahead_is_never_more_than_its_slots_and_one_item_ahead():
+def test_read_ahead_is_never_more_than_its_slots_and_one_item_ahead() -> None:
     produced = []
 
     def produce(stop):
@@ -93,7 +94,7 @@ def test_read_ahead_is_never_more_than_its_slots_and_one_item_ahead():
     reader.close()
 
 
-def test_newest_skips_what_was_overwritten_and_counts_it():
+def test_newest_skips_what_was_overwritten_and_counts_it() -> None:
     gate = Gate()
     reader = Newest(gate.produce)
     gate.allow(1)
@@ -108,7 +109,7 @@ def test_newest_skips_what_was_overwritten_and_counts_it():
     reader.close()
 
 
-def test_newest_counts_no_drops_before_somebody_takes():
+def test_newest_counts_no_drops_before_somebody_takes() -> None:
     gate = Gate()
     reader = Newest(gate.produce)
     gate.allow(5)
@@ -120,7 +121,7 @@ def test_newest_counts_no_drops_before_somebody_takes():
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_what_the_worker_raises_arrives_after_its_items_and_stays(kind):
+def test_what_the_worker_raises_arrives_after_its_items_and_stays(kind) -> None:
     reader = kind(of(["last"], OSError("unplugged")))
     assert reader.take(SAFETY_S) == "last"
     for _ in range(2):
@@ -129,8 +130,8 @@ def test_what_the_worker_raises_arrives_after_its_items_and_stays(kind):
     reader.close()
 
 
-def test_a_producer_that_cannot_even_start_is_heard_of():
-    def produce(stop):
+def test_a_producer_that_cannot_even_start_is_heard_of() -> None:
+    def produce(stop) -> Never:
         raise LookupError("nothing to read")
 
     reader = ReadAhead(produce)
@@ -140,7 +141,7 @@ def test_a_producer_that_cannot_even_start_is_heard_of():
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_waiting_ends_with_a_timeout_and_may_be_tried_again(kind):
+def test_waiting_ends_with_a_timeout_and_may_be_tried_again(kind) -> None:
     gate = Gate()
     reader = kind(gate.produce)
     with pytest.raises(TimeoutError, match=r"nothing arrived for 0\.01 s"):
@@ -152,7 +153,7 @@ def test_waiting_ends_with_a_timeout_and_may_be_tried_again(kind):
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_close_ends_a_consumer_that_waits_in_another_thread(kind):
+def test_close_ends_a_consumer_that_waits_in_another_thread(kind) -> None:
     waiting = threading.Event()
 
     def produce(stop):
@@ -172,7 +173,9 @@ def test_close_ends_a_consumer_that_waits_in_another_thread(kind):
     reader.close()
 
 
-def test_close_returns_although_the_worker_is_stuck_in_a_read(monkeypatch):
+def test_close_returns_although_the_worker_is_stuck_in_a_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(readers, "_JOIN_S", 0.01)
     unblock, left = threading.Event(), threading.Event()
 
@@ -192,7 +195,7 @@ def test_close_returns_although_the_worker_is_stuck_in_a_read(monkeypatch):
         reader.take(SAFETY_S)
 
 
-def test_a_consumer_that_raises_leaves_no_thread_behind():
+def test_a_consumer_that_raises_leaves_no_thread_behind() -> None:
     before = threading.active_count()
     reader = ReadAhead(of(range(1000)))
     with pytest.raises(ZeroDivisionError):
@@ -204,7 +207,7 @@ def test_a_consumer_that_raises_leaves_no_thread_behind():
     assert threading.active_count() == before
 
 
-def test_the_generator_is_closed_in_the_thread_that_ran_it():
+def test_the_generator_is_closed_in_the_thread_that_ran_it() -> None:
     gate = Gate()
     reader = ReadAhead(gate.produce)
     gate.open_for_ever()
@@ -214,7 +217,7 @@ def test_the_generator_is_closed_in_the_thread_that_ran_it():
     assert gate.left_in is not threading.current_thread()
 
 
-def test_ctrl_c_interrupts_a_consumer_that_waits():
+def test_ctrl_c_interrupts_a_consumer_that_waits() -> None:
     gate = Gate()
     reader = Newest(gate.produce)
     main = threading.main_thread().ident
@@ -227,7 +230,7 @@ def test_ctrl_c_interrupts_a_consumer_that_waits():
     reader.close()
 
 
-def test_the_writer_writes_everything_in_order_before_close_returns():
+def test_the_writer_writes_everything_in_order_before_close_returns() -> None:
     written = []
     writer = WriterThread(written.append, depth=2)
     for item in range(200):
@@ -237,17 +240,17 @@ def test_the_writer_writes_everything_in_order_before_close_returns():
     assert written == list(range(200))
 
 
-def test_submit_waits_while_the_queue_is_full():
+def test_submit_waits_while_the_queue_is_full() -> None:
     go, written = threading.Event(), []
 
-    def write(item):
+    def write(item) -> None:
         go.wait(SAFETY_S)
         written.append(item)
 
     writer = WriterThread(write, depth=1)
     submitted = threading.Semaphore(0)
 
-    def submit():
+    def submit() -> None:
         for item in range(4):
             writer.submit(item)
             submitted.release()
@@ -263,7 +266,7 @@ def test_submit_waits_while_the_queue_is_full():
     assert written == [0, 1, 2, 3]
 
 
-def test_a_stuck_writer_is_reported_by_submit_and_close():
+def test_a_stuck_writer_is_reported_by_submit_and_close() -> None:
     go = threading.Event()
     writer = WriterThread(lambda item: go.wait(SAFETY_S), depth=1, patience_s=0.02)
     with pytest.raises(TimeoutError, match="nothing could be written"):
@@ -275,10 +278,10 @@ def test_a_stuck_writer_is_reported_by_submit_and_close():
     writer.close()
 
 
-def test_offering_never_waits_and_says_whether_there_was_room():
+def test_offering_never_waits_and_says_whether_there_was_room() -> None:
     began, go, written = threading.Event(), threading.Event(), []
 
-    def write(item):
+    def write(item) -> None:
         began.set()
         go.wait(SAFETY_S)
         written.append(item)
@@ -295,10 +298,10 @@ def test_offering_never_waits_and_says_whether_there_was_room():
         writer.offer(5)
 
 
-def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has():
+def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has() -> None:
     begun, go, written = threading.Event(), threading.Event(), []
 
-    def write(item):
+    def write(item) -> None:
         begun.set()
         assert go.wait(SAFETY_S)
         written.append(item)
@@ -321,7 +324,7 @@ def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has()
 def failing_writer():
     failed = threading.Event()
 
-    def write(item):
+    def write(item) -> Never:
         failed.set()
         raise OSError("disk full")
 
@@ -331,12 +334,12 @@ def failing_writer():
     return writer
 
 
-def test_what_write_raised_is_raised_by_close():
+def test_what_write_raised_is_raised_by_close() -> None:
     with pytest.raises(OSError, match="disk full"):
         failing_writer().close()
 
 
-def test_what_write_raised_is_raised_by_every_submit_and_not_again_by_close():
+def test_what_write_raised_is_raised_by_every_submit_and_not_again_by_close() -> None:
     writer = failing_writer()
     writer._thread.join(SAFETY_S)
     for _ in range(2):
@@ -345,37 +348,37 @@ def test_what_write_raised_is_raised_by_every_submit_and_not_again_by_close():
     writer.close()
 
 
-def test_nothing_can_be_submitted_after_close():
+def test_nothing_can_be_submitted_after_close() -> None:
     writer = WriterThread(print)
     writer.close()
     with pytest.raises(ValueError, match="got str after"):
         writer.submit("late")
 
 
-def test_a_writer_needs_a_slot():
+def test_a_writer_needs_a_slot() -> None:
     with pytest.raises(ValueError, match="got 0"):
         WriterThread(print, depth=0)
 
 
-def test_a_call_in_time_returns_its_result_or_its_error():
+def test_a_call_in_time_returns_its_result_or_its_error() -> None:
     assert call_with_deadline(lambda: 42, SAFETY_S, print) == 42
 
-    def fail():
+    def fail() -> Never:
         raise TimeoutError("the function's own")
 
     with pytest.raises(TimeoutError, match="the function's own"):
         call_with_deadline(fail, SAFETY_S, print)
 
 
-def test_a_result_that_comes_too_late_is_discarded():
+def test_a_result_that_comes_too_late_is_discarded() -> None:
     unblock, discarded = threading.Event(), threading.Event()
     late = []
 
-    def slow():
+    def slow() -> str:
         unblock.wait(SAFETY_S)
         return "late"
 
-    def discard(result):
+    def discard(result) -> None:
         late.append(result)
         discarded.set()
 
@@ -389,14 +392,14 @@ def test_a_result_that_comes_too_late_is_discarded():
 # a loop beside
 
 
-def test_a_loop_thread_returns_what_its_work_gives_and_raises_what_it_raises():
+def test_a_loop_thread_returns_what_its_work_gives_and_raises_what_it_raises() -> None:
     loop = LoopThread()
 
     async def double(number):
         await asyncio.sleep(0)
         return 2 * number
 
-    async def fail():
+    async def fail() -> Never:
         raise OSError("broken")
 
     assert loop.call(double(21), SAFETY_S) == 42
@@ -405,11 +408,11 @@ def test_a_loop_thread_returns_what_its_work_gives_and_raises_what_it_raises():
     loop.close()
 
 
-def test_work_that_takes_too_long_is_cancelled():
+def test_work_that_takes_too_long_is_cancelled() -> None:
     loop = LoopThread()
     cancelled = threading.Event()
 
-    async def hang():
+    async def hang() -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -421,13 +424,13 @@ def test_work_that_takes_too_long_is_cancelled():
     loop.close()
 
 
-def test_closing_a_loop_thread_ends_its_work_and_its_thread():
+def test_closing_a_loop_thread_ends_its_work_and_its_thread() -> None:
     threads_before = threading.active_count()
     loop = LoopThread()
     begun, ended = threading.Event(), threading.Event()
     tasks = []
 
-    async def hang():
+    async def hang() -> None:
         begun.set()
         try:
             await asyncio.Event().wait()

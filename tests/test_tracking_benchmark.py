@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def judged(ids_per_frame):
     return judge.scores
 
 
-def test_the_benchmark_gives_full_marks_to_a_perfect_tracker_and_counts_a_swap():
+def test_the_benchmark_gives_full_marks_to_a_perfect_tracker_and_counts_a_swap() -> None:
     perfect = judged([(1, 2)] * 4)
     assert (perfect.mota, perfect.idf1, perfect.switches) == (1, 1, 0)
     swapped = judged([(1, 2)] * 3 + [(2, 1)])
@@ -27,7 +29,9 @@ def test_the_benchmark_gives_full_marks_to_a_perfect_tracker_and_counts_a_swap()
 
 
 @pytest.mark.data
-def test_on_real_detections_our_patience_keeps_identities_better_than_ending_at_once(data_dir):
+def test_on_real_detections_our_patience_keeps_identities_better_than_ending_at_once(
+    data_dir: Path,
+) -> None:
     clip = load(data_dir / "mot" / "TUD-Campus")
     patient, paper = Scores(), Scores()
     run(clip, SortTracker(), 1, patient)

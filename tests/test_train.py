@@ -48,7 +48,7 @@ def keras():
 
 
 @pytest.fixture(scope="module")
-def folder(keras, tmp_path_factory):
+def folder(keras, tmp_path_factory: pytest.TempPathFactory):
     """A set of 64 chips, a backbone of one convolution, and a settings file."""
     folder = tmp_path_factory.mktemp("small")
     chip_sets.write_set(folder, "small", 64)
@@ -78,14 +78,14 @@ def log(out):
 
 
 @pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory):
+def whole(folder, tmp_path_factory: pytest.TempPathFactory):
     """A run without interruption, the backbone frozen in its first epoch."""
     out = tmp_path_factory.mktemp("whole")
     assert main(arguments(folder, out, "frozen_epochs=1")) == 0
     return out
 
 
-def test_the_loss_falls_and_all_files_are_there(whole, folder):
+def test_the_loss_falls_and_all_files_are_there(whole, folder) -> None:
     lines = log(whole)
     assert [line["epoch"] for line in lines] == ["1", "2", "3"]
     assert float(lines[-1]["loss"]) < 0.95 * float(lines[0]["loss"])
@@ -104,7 +104,7 @@ def test_the_loss_falls_and_all_files_are_there(whole, folder):
     assert record["best_epoch"] == 1 + scores.index(min(scores))
 
 
-def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(whole, keras):
+def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(whole, keras) -> None:
     model = keras.saving.load_model(whole / "small.keras", compile=False)
     chips = chip_sets.chips(64)
     record = json.loads((whole / "small.json").read_text())
@@ -118,10 +118,10 @@ def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(whol
 
 
 def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
-    whole, folder, tmp_path, monkeypatch, keras
-):
+    whole, folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras
+) -> None:
     class Interrupting(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, batch, logs=None) -> None:
             seen.append(batch)
             if len(seen) in stops:  # in the middle of the frozen epoch, and of a later one
                 signal.raise_signal(signal.SIGINT)
@@ -147,7 +147,9 @@ def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
         assert float(one["score"]) == pytest.approx(float(other["score"]), abs=1e-4)
 
 
-def test_a_run_is_not_written_over_and_not_mixed_with_another(whole, folder, capsys):
+def test_a_run_is_not_written_over_and_not_mixed_with_another(
+    whole, folder, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments(folder, whole, "frozen_epochs=1")) == 2
     assert "add --resume" in capsys.readouterr().err
     assert main(arguments(folder, whole, "rate=0.5", more=["--resume"])) == 2
@@ -157,14 +159,14 @@ def test_a_run_is_not_written_over_and_not_mixed_with_another(whole, folder, cap
 
 
 @pytest.mark.slow
-def test_a_finished_run_can_be_given_more_epochs(whole, folder, tmp_path):
+def test_a_finished_run_can_be_given_more_epochs(whole, folder, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "more")
     more = arguments(folder, tmp_path / "more", "frozen_epochs=1", "epochs=4", more=["--resume"])
     assert main(more) == 0
     assert len(log(tmp_path / "more")) == 4
 
 
-def test_a_frozen_backbone_stays_as_it_was(folder, tmp_path, keras):
+def test_a_frozen_backbone_stays_as_it_was(folder, tmp_path: Path, keras) -> None:
     changes = ("frozen_epochs=1", "epochs=1", "ema=0")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     before = keras.saving.load_model(folder / "backbone.keras", compile=False)
@@ -179,7 +181,9 @@ def test_a_frozen_backbone_stays_as_it_was(folder, tmp_path, keras):
 @pytest.mark.parametrize(
     "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
-def test_a_run_in_mixed_precision_gives_a_file_in_float32(folder, tmp_path, keras, precision):
+def test_a_run_in_mixed_precision_gives_a_file_in_float32(
+    folder, tmp_path: Path, keras, precision
+) -> None:
     assert main(arguments(folder, tmp_path, f"precision={precision}", "epochs=1")) == 0
     model = keras.saving.load_model(tmp_path / "small.keras", compile=False)
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
@@ -187,7 +191,7 @@ def test_a_run_in_mixed_precision_gives_a_file_in_float32(folder, tmp_path, kera
 
 
 @pytest.mark.slow
-def test_folds_are_trained_one_by_one_and_summed_up(folder, tmp_path):
+def test_folds_are_trained_one_by_one_and_summed_up(folder, tmp_path: Path) -> None:
     changes = ("folds=3", "epochs=1", "batch=16")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     summary = json.loads((tmp_path / "small.json").read_text())
@@ -201,7 +205,7 @@ def test_folds_are_trained_one_by_one_and_summed_up(folder, tmp_path):
     assert summary["held_out"]["age_mae_years"]["sd"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_the_last_epoch_is_kept_where_that_is_asked_for():
+def test_the_last_epoch_is_kept_where_that_is_asked_for() -> None:
     progress = Progress()
     for epoch, score in ((1, 2.0), (2, 3.0), (3, 2.5)):
         assert progress.add({"epoch": epoch, "score": score}, last=True)
@@ -210,7 +214,7 @@ def test_the_last_epoch_is_kept_where_that_is_asked_for():
         read_settings(Path("mobilenetv2"), ["keep=last", "patience=2"])
 
 
-def test_a_run_ends_after_so_many_epochs_without_a_better_one():
+def test_a_run_ends_after_so_many_epochs_without_a_better_one() -> None:
     settings, progress = Settings(epochs=9, patience=2), Progress()
     better = []
     for score in (3.0, 2.0, 2.5, 1.9, 2.6, 1.91, 1.0):
@@ -224,7 +228,7 @@ def test_a_run_ends_after_so_many_epochs_without_a_better_one():
     assert not Progress(epoch=8, minutes=3.0).is_over(Settings(epochs=9))
 
 
-def test_a_teacher_is_asked_once(folder, tmp_path, whole):
+def test_a_teacher_is_asked_once(folder, tmp_path: Path, whole) -> None:
     changes = (f"teacher={whole / 'small.keras'}", "epochs=1", "batch=32")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     kept = list(tmp_path.glob("teacher-*.npz"))
@@ -251,20 +255,26 @@ def test_a_teacher_is_asked_once(folder, tmp_path, whole):
         ("epochs=x", "epochs wants a whole number"),
     ],
 )
-def test_bad_input_is_one_line_and_code_two(folder, tmp_path, capsys, change, named):
+def test_bad_input_is_one_line_and_code_two(
+    folder, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, named: str
+) -> None:
     assert main(arguments(folder, tmp_path, change)) == 2
     error = capsys.readouterr().err
     assert re.search(named, error)
     assert error.count("\n") == 1
 
 
-def test_weights_of_another_architecture_are_refused_as_a_start(folder, tmp_path, capsys):
+def test_weights_of_another_architecture_are_refused_as_a_start(
+    folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     init = ROOT / "weights" / "ssrnet_fairface.keras"
     assert main(arguments(folder, tmp_path, f"init={init}")) == 2
     assert "is of another architecture" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_network_is_refused(folder, whole, tmp_path, capsys, keras):
+def test_a_checkpoint_of_another_network_is_refused(
+    folder, whole, tmp_path: Path, capsys: pytest.CaptureFixture[str], keras
+) -> None:
     shutil.copytree(whole, tmp_path / "out")
     wider = tmp_path / "backbone.keras"
     rgb = keras.Input((16, 16, 3))
@@ -277,7 +287,7 @@ def test_a_checkpoint_of_another_network_is_refused(folder, whole, tmp_path, cap
     assert "is no checkpoint" in capsys.readouterr().err
 
 
-def test_the_schedule_warms_up_and_ends_low():
+def test_the_schedule_warms_up_and_ends_low() -> None:
     values = [factor(used, 0.04) for used in np.linspace(0, 1.2, 121)]
     assert values[0] < 0.05
     assert max(values) == pytest.approx(1.0, abs=0.01)
@@ -285,7 +295,7 @@ def test_the_schedule_warms_up_and_ends_low():
     assert np.argmax(values) == 4
 
 
-def test_minutes_hasten_the_schedule_and_the_frozen_epochs_have_their_own_rate():
+def test_minutes_hasten_the_schedule_and_the_frozen_epochs_have_their_own_rate() -> None:
     settings = Settings(
         epochs=10, minutes=10.0, rate=1.0, frozen_epochs=2, frozen_rate=5.0, warmup=0.0
     )
@@ -295,7 +305,7 @@ def test_minutes_hasten_the_schedule_and_the_frozen_epochs_have_their_own_rate()
     assert rate(settings, 10.0, 0.0) == rate(settings, 3.0, 10.0) == pytest.approx(0.01)
 
 
-def test_metrics_leave_out_what_is_unknown():
+def test_metrics_leave_out_what_is_unknown() -> None:
     chips = chip_sets.chips(16)
     sure = {
         "age": np.zeros((16, 101), np.float32),
@@ -313,7 +323,7 @@ def test_metrics_leave_out_what_is_unknown():
     assert "age_mae_years" not in held_out.metrics({k: v[:1] for k, v in sure.items()}, nothing)
 
 
-def test_the_spread_that_is_measured_covers_what_it_should():
+def test_the_spread_that_is_measured_covers_what_it_should() -> None:
     rng = np.random.default_rng(0)
     true = rng.uniform(30, 70, 4000)
     years = np.arange(101)
@@ -328,7 +338,7 @@ def test_the_spread_that_is_measured_covers_what_it_should():
         assert held_out.spread_scale(answers, labels) == pytest.approx(2, rel=0.12)
 
 
-def test_the_events_are_read_by_tensorflow(tmp_path):
+def test_the_events_are_read_by_tensorflow(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     from tensorflow.core.util import event_pb2
 
@@ -360,7 +370,7 @@ def start(folder, out, *changes, **options):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path):
+def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path: Path) -> None:
     changes = ("epochs=100000", "workers=2")
     process = start(folder, tmp_path, *changes, start_new_session=True)
     while not (tmp_path / "checkpoint.npz").exists():
@@ -379,12 +389,12 @@ def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs limits")
-def test_a_full_disk_is_one_line_and_what_was_there_stays(folder, tmp_path, whole):
+def test_a_full_disk_is_one_line_and_what_was_there_stays(folder, tmp_path: Path, whole) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole, out)
     before = (out / "checkpoint.npz").read_bytes()
 
-    def limit():  # files of more than 2 kB cannot be written, as on a full disk
+    def limit() -> None:  # files of more than 2 kB cannot be written, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 
     code = (

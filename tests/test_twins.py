@@ -1,6 +1,7 @@
 """Near twins, groups and splits."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,20 +26,20 @@ def values(pictures):
     return np.stack([frequencies(picture) for picture in pictures])
 
 
-def test_a_changed_copy_is_a_twin_and_strangers_are_not():
+def test_a_changed_copy_is_a_twin_and_strangers_are_not() -> None:
     pictures = [scene(seed) for seed in range(60)]
     pictures += [changed(pictures[7]), changed(pictures[12])[:, ::-1]]
     assert find_twins(values(pictures)) == [(7, 60), (12, 61)]
 
 
-def test_the_hash_of_the_mirror_picture_is_that_of_the_mirrored_picture():
+def test_the_hash_of_the_mirror_picture_is_that_of_the_mirrored_picture() -> None:
     pictures = [scene(seed) for seed in range(20)]
     both = values(pictures + [picture[:, ::-1] for picture in pictures])
     codes, mirrored = hashes(both)
     np.testing.assert_array_equal(np.bitwise_count(codes[:20] ^ mirrored[20:]).sum(1), 0)
 
 
-def test_near_pairs_are_those_of_counting_bits_one_by_one():
+def test_near_pairs_are_those_of_counting_bits_one_by_one() -> None:
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 2**63, (700, 4), np.uint64)
     codes[600:] = codes[:100] ^ (np.uint64(1) << rng.integers(0, 60, (100, 4), np.uint64))
@@ -53,18 +54,18 @@ def test_near_pairs_are_those_of_counting_bits_one_by_one():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_few_chips_have_no_twins(count):
+def test_few_chips_have_no_twins(count: int) -> None:
     pictures = [scene(seed) for seed in range(count)]
     assert find_twins(np.zeros((0, 256), np.float32) if not count else values(pictures)) == []
 
 
-def test_equal_chips_are_twins_even_if_there_is_nothing_else():
+def test_equal_chips_are_twins_even_if_there_is_nothing_else() -> None:
     assert find_twins(values([scene(1), scene(1)])) == [(0, 1)]
 
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir):
+def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir: Path) -> None:
     faces = read_table(data_dir / "faces" / "utkface.csv")
     archive = data_dir / "faces" / "utkface.tar"
     twins = find_twins(frequencies_of(archive, [face.file for face in faces]))
@@ -77,7 +78,7 @@ def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir):
     assert NEAR == 46
 
 
-def test_an_archive_without_a_chip_is_refused(tmp_path):
+def test_an_archive_without_a_chip_is_refused(tmp_path: Path) -> None:
     with GrowingArchive(tmp_path, "set", {}, replace=False) as archive:
         archive.add("a.webp", encode(scene(0)))
         archive.finish(tmp_path / "set.csv")
@@ -86,7 +87,7 @@ def test_an_archive_without_a_chip_is_refused(tmp_path):
         frequencies_of(tmp_path / "set.tar", ["a.webp", "b.webp"])
 
 
-def test_components_are_those_of_walking_the_graph():
+def test_components_are_those_of_walking_the_graph() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         count = int(rng.integers(1, 40))
@@ -116,7 +117,7 @@ def sides(faces):
     return splits
 
 
-def test_groups_never_straddle_a_drawn_split():
+def test_groups_never_straddle_a_drawn_split() -> None:
     faces, twins = some_faces()
     drawn = assign(grouped(faces, twins, "set"), 0.25, 0.1, seed=1)
     assert all(len(splits) == 1 for splits in sides(drawn).values())
@@ -130,7 +131,7 @@ def test_groups_never_straddle_a_drawn_split():
     assert [face.file for face in drawn] == [face.file for face in faces]
 
 
-def test_drawn_splits_have_their_shares_and_depend_on_the_seed():
+def test_drawn_splits_have_their_shares_and_depend_on_the_seed() -> None:
     faces = [Face(f"{i}.jpg") for i in range(1000)]
     drawn = [face.split for face in assign(faces, 0.2, 0.1, seed=3)]
     assert (drawn.count("test"), drawn.count("val"), drawn.count("train")) == (200, 100, 700)
@@ -140,7 +141,7 @@ def test_drawn_splits_have_their_shares_and_depend_on_the_seed():
     assert {face.split for face in assign(faces, 0, 0, seed=0)} == {"train"}
 
 
-def test_published_test_rows_stay_and_their_like_in_train_go():
+def test_published_test_rows_stay_and_their_like_in_train_go() -> None:
     faces = [
         Face("a", split="train"),
         Face("b", split="test"),
@@ -156,14 +157,14 @@ def test_published_test_rows_stay_and_their_like_in_train_go():
     assert all(len(splits) == 1 for splits in sides(kept).values())
 
 
-def test_groups_are_called_after_the_set():
+def test_groups_are_called_after_the_set() -> None:
     faces = [Face("a"), Face("b"), Face("c", person="p"), Face("d"), Face("e", group="x")]
     faces.append(Face("f", group="x"))
     groups = [face.group for face in grouped(faces, [(0, 3)], "set")]
     assert groups == ["set/a", "", "set/p", "set/a", "set/e", "set/e"]
 
 
-def test_twins_that_contradict_each_other_are_reported():
+def test_twins_that_contradict_each_other_are_reported() -> None:
     faces = [
         Face("a", (20, 29), True, 0),
         Face("b", (25, 25), True, 1),

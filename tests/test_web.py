@@ -60,7 +60,7 @@ def decoded(data):
 # the page and its figures
 
 
-def test_the_page_and_its_files_come_without_anything_from_elsewhere(view):
+def test_the_page_and_its_files_come_without_anything_from_elsewhere(view) -> None:
     status, headers, page = ask(view, "")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     for name in re.findall(r'(?:src|href)="([^"#]+)"', page):
@@ -69,7 +69,7 @@ def test_the_page_and_its_files_come_without_anything_from_elsewhere(view):
             assert "//" not in name
 
 
-def test_the_state_tells_what_was_written(view):
+def test_the_state_tells_what_was_written(view) -> None:
     people = {1: person(34.2), 2: person(61.0, Gender.MALE, samples=3), 3: None}
     write(view, result(7, people, arrived_s=time.monotonic(), fps=24.94, dropped=3, load="x"))
     state = state_of(view)
@@ -90,14 +90,14 @@ def test_the_state_tells_what_was_written(view):
     assert state["problem"] == ""
 
 
-def test_the_page_holds_the_state_of_its_moment_and_no_title_can_end_the_script():
+def test_the_page_holds_the_state_of_its_moment_and_no_title_can_end_the_script() -> None:
     with served(title="</script><b>") as view:
         page = ask(view, "")[2]
     found = re.search(r'<script type="application/json" id="first">(.*?)</script>', page)
     assert json.loads(found[1])["title"] == "</script><b>"
 
 
-def test_only_the_attributes_asked_for_are_told():
+def test_only_the_attributes_asked_for_are_told() -> None:
     with served("0", ("age",)) as view:
         write(view, result(0, {1: person()}))
         state = state_of(view)
@@ -106,13 +106,13 @@ def test_only_the_attributes_asked_for_are_told():
         assert "female" not in ask(view, "metrics")[2]
 
 
-def test_a_film_has_no_frame_age(view):
+def test_a_film_has_no_frame_age(view) -> None:
     write(view, result(0))
     assert state_of(view)["cameras"][0]["frame_age_ms"] is None
     assert "faces_frame_age_seconds{" not in ask(view, "metrics")[2]
 
 
-def test_health_is_good_while_live_and_names_the_reason_when_not(view):
+def test_health_is_good_while_live_and_names_the_reason_when_not(view) -> None:
     assert ask(view, "healthz")[::2] == (503, "no frame has come yet\n")
     write(view, result(0))
     assert ask(view, "healthz")[::2] == (200, "live\n")
@@ -124,14 +124,14 @@ def test_health_is_good_while_live_and_names_the_reason_when_not(view):
     assert ask(view, "healthz")[0] == 200
 
 
-def test_one_camera_of_several_that_fails_is_named(view):
+def test_one_camera_of_several_that_fails_is_named(view) -> None:
     write(view, result(0, camera="door"))
     write(view, result(0, camera="yard", state=SourceState.RECONNECTING))
     assert ask(view, "healthz")[::2] == (503, "yard: reconnecting\n")
     assert state_of(view)["people_now_known"]
 
 
-def test_metrics_follow_the_text_format(view):
+def test_metrics_follow_the_text_format(view) -> None:
     write(view, result(0, {i: person() for i in (1, 2)}, fps=24.5, dropped=4, camera='a"b\\'))
     write(view, result(1, epoch=1, fps=24.5, dropped=4, camera='a"b\\'))
     status, headers, text = ask(view, "metrics")
@@ -158,15 +158,15 @@ def test_metrics_follow_the_text_format(view):
     assert all(kind == "counter" for name, kind in kinds.items() if name.endswith("_total"))
 
 
-def test_a_metric_without_a_value_has_no_sample():
+def test_a_metric_without_a_value_has_no_sample() -> None:
     assert family("a", "gauge", "b", [({}, None), ({"x": "1\n2"}, 3)])[2:] == ['a{x="1\\n2"} 3']
 
 
 # pictures
 
 
-def test_pictures_are_wanted_only_while_somebody_watches(view):
-    async def go():
+def test_pictures_are_wanted_only_while_somebody_watches(view) -> None:
+    async def go() -> None:
         assert not view.wants_picture
         async with watching(view):
             await until(lambda: view.wants_picture)
@@ -175,8 +175,8 @@ def test_pictures_are_wanted_only_while_somebody_watches(view):
     asyncio.run(go())
 
 
-def test_a_stream_shows_the_frames_written(view):
-    async def go():
+def test_a_stream_shows_the_frames_written(view) -> None:
+    async def go() -> None:
         async with watching(view) as watcher:
             await until(lambda: view.wants_picture)
             for index in (3, 90):
@@ -188,8 +188,8 @@ def test_a_stream_shows_the_frames_written(view):
     asyncio.run(go())
 
 
-def test_a_picture_is_encoded_once_however_many_watch():
-    async def go():
+def test_a_picture_is_encoded_once_however_many_watch() -> None:
+    async def go() -> None:
         board = Board(lambda function: asyncio.get_running_loop().call_soon(function))
         pictures = Pictures(board)
         board.watch()
@@ -204,11 +204,11 @@ def test_a_picture_is_encoded_once_however_many_watch():
     asyncio.run(go())
 
 
-def test_clients_that_never_read_do_not_slow_one_that_does(view):
+def test_clients_that_never_read_do_not_slow_one_that_does(view) -> None:
     """Each picture is larger than what the stuck connections can hold after a few."""
     noise = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), np.uint8)
 
-    async def go():
+    async def go() -> None:
         address = view.url.removeprefix("http://").rstrip("/").split(":")
         stuck = [socket.create_connection(address) for _ in range(4)]
         for client in stuck:
@@ -225,7 +225,7 @@ def test_clients_that_never_read_do_not_slow_one_that_does(view):
             client.close()
         assert seen == sorted(set(seen))
 
-    async def frames_of(picture, stop):
+    async def frames_of(picture, stop) -> None:
         index = 0
         while not stop.is_set():
             view.write(picture, result(index))
@@ -235,10 +235,10 @@ def test_clients_that_never_read_do_not_slow_one_that_does(view):
     asyncio.run(go())
 
 
-def test_a_still_is_the_newest_picture_in_its_full_size(view):
+def test_a_still_is_the_newest_picture_in_its_full_size(view) -> None:
     large = np.full((32, LONGEST_SIDE + 160, 3), 77, np.uint8)
 
-    async def go():
+    async def go() -> None:
         async with aiohttp.ClientSession() as session:
             asked = asyncio.ensure_future(session.get(view.url + "snapshot.jpg"))
             await until(lambda: view.wants_picture)
@@ -255,8 +255,8 @@ def test_a_still_is_the_newest_picture_in_its_full_size(view):
     asyncio.run(go())
 
 
-def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view):
-    async def go():
+def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view) -> None:
+    async def go() -> None:
         async with watching(view) as watcher:
             await until(lambda: view.wants_picture)
             write(view, result(1))
@@ -269,11 +269,11 @@ def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view)
     assert state_of(view)["cameras"][0]["detail"] == "nothing for 2 s"
 
 
-def test_each_camera_has_a_stream_of_its_own(view):
+def test_each_camera_has_a_stream_of_its_own(view) -> None:
     write(view, result(0, camera="a"))
     write(view, result(0, camera="b & c"))
 
-    async def go():
+    async def go() -> None:
         async with watching(view, "?camera=b%20%26%20c") as watcher:
             await until(lambda: view.wants_picture)
             write(view, result(10, camera="a"))
@@ -285,13 +285,13 @@ def test_each_camera_has_a_stream_of_its_own(view):
     assert ask(view, "stream.mjpeg?camera=x")[0] == 404
 
 
-def test_large_pictures_are_shrunk_and_small_ones_left_alone():
+def test_large_pictures_are_shrunk_and_small_ones_left_alone() -> None:
     small = np.zeros((48, 64, 3), np.uint8)
     assert shrunk(small) is small
     assert shrunk(np.zeros((3000, 1000, 3), np.uint8)).shape == (LONGEST_SIDE, 427, 3)
 
 
-def test_writing_never_waits_for_the_server(view):
+def test_writing_never_waits_for_the_server(view) -> None:
     blocked = threading.Event()
     view._loop.soon(lambda: blocked.wait(SAFETY_S))
     for index in range(200):
@@ -304,8 +304,8 @@ def test_writing_never_waits_for_the_server(view):
 # events
 
 
-def test_events_are_the_records_of_frames(view):
-    async def go():
+def test_events_are_the_records_of_frames(view) -> None:
+    async def go() -> None:
         async with (
             aiohttp.ClientSession() as session,
             session.get(view.url + "events") as answer,
@@ -333,7 +333,7 @@ def test_events_are_the_records_of_frames(view):
 # who may
 
 
-def test_with_a_token_everything_wants_it():
+def test_with_a_token_everything_wants_it() -> None:
     with served(token=TOKEN) as view:
         for path in PATHS:
             status, _, text = ask(view, path)
@@ -343,7 +343,9 @@ def test_with_a_token_everything_wants_it():
             assert ask(view, path, headers=wrong)[0] == 401
 
 
-def test_the_token_comes_in_the_address_once_and_then_in_a_cookie(caplog, capfd):
+def test_the_token_comes_in_the_address_once_and_then_in_a_cookie(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(0)
     with served(token=TOKEN) as view:
         status, headers, _ = ask(view, "", params={"token": TOKEN})
@@ -361,7 +363,7 @@ def test_the_token_comes_in_the_address_once_and_then_in_a_cookie(caplog, capfd)
     assert TOKEN.replace(" ", "+") not in caplog.text
 
 
-def test_the_form_takes_the_token_and_refuses_a_wrong_one():
+def test_the_form_takes_the_token_and_refuses_a_wrong_one() -> None:
     with served(token=TOKEN) as view:
         status, headers, _ = ask(view, "login", "POST", data={"token": TOKEN})
         assert (status, headers["Location"]) == (303, "/")
@@ -371,21 +373,21 @@ def test_the_form_takes_the_token_and_refuses_a_wrong_one():
         assert "Set-Cookie" not in headers
 
 
-def test_a_foreign_name_for_this_machine_is_refused(view):
+def test_a_foreign_name_for_this_machine_is_refused(view) -> None:
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1"):
         assert ask(view, "state.json", headers={"Host": host})[0] in (400, 421), host
     for host in ("localhost:99", "127.0.0.1", "[::1]:80"):
         assert ask(view, "state.json", headers={"Host": host})[0] == 200, host
 
 
-def test_another_site_cannot_post(view):
+def test_another_site_cannot_post(view) -> None:
     foreign = {"Origin": "http://evil.example"}
     assert ask(view, "offer", "POST", headers=foreign, json={"sdp": ""})[0] in (403, 404)
     assert ask(view, "login", "POST", headers=foreign, data={})[0] == 403
 
 
 @pytest.mark.parametrize("path", ["", "nowhere", "metrics", "snapshot.jpg?camera=x"])
-def test_every_answer_tells_browsers_to_be_careful(view, path):
+def test_every_answer_tells_browsers_to_be_careful(view, path: str) -> None:
     headers = ask(view, path)[1]
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
@@ -398,17 +400,17 @@ def test_every_answer_tells_browsers_to_be_careful(view, path):
     "path",
     ["/../view.py", "/static/../view.py", "/%2e%2e/view.py", "//etc/passwd", "/index.html/.."],
 )
-def test_no_path_leads_out_of_the_page(view, path):
+def test_no_path_leads_out_of_the_page(view, path: str) -> None:
     host, port = view.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         assert client.makefile("rb").readline().split()[1] == b"404"
 
 
-def test_only_so_many_may_watch(view, monkeypatch):
+def test_only_so_many_may_watch(view, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.server.MAX_CLIENTS", 1)
 
-    async def go():
+    async def go() -> None:
         async with (
             watching(view),
             aiohttp.ClientSession() as session,
@@ -422,7 +424,7 @@ def test_only_so_many_may_watch(view, monkeypatch):
 # anonymous
 
 
-def test_anonymous_pages_tell_no_persons_and_no_small_groups():
+def test_anonymous_pages_tell_no_persons_and_no_small_groups() -> None:
     people = {i: person(34.0) for i in range(1, 8)} | {8: person(60.0), 9: person(61.0)}
     with served(anonymous=True) as view:
         assert not view.wants_picture
@@ -441,7 +443,7 @@ def test_anonymous_pages_tell_no_persons_and_no_small_groups():
         assert "faces_people_total{" not in metrics, "nobody has left"
 
 
-def test_fewer_than_five_are_nothing_that_an_anonymous_page_tells():
+def test_fewer_than_five_are_nothing_that_an_anonymous_page_tells() -> None:
     with served(anonymous=True) as view:
         view.write(None, result(0, {i: person() for i in range(4)}))
         state = state_of(view)
@@ -453,8 +455,8 @@ def test_fewer_than_five_are_nothing_that_an_anonymous_page_tells():
 # the end
 
 
-def test_closing_ends_every_answer_and_may_be_done_again():
-    async def go():
+def test_closing_ends_every_answer_and_may_be_done_again() -> None:
+    async def go() -> None:
         with served() as view:
             async with watching(view) as watcher:
                 await until(lambda: view.wants_picture)

@@ -20,12 +20,12 @@ from web.view import WebView
         ("[::1]:8080", ("::1", 8080)),
     ],
 )
-def test_a_host_is_optional_and_a_port_is_not(text, wanted):
+def test_a_host_is_optional_and_a_port_is_not(text: str, wanted) -> None:
     assert parse_address(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "x", ":80", "host", "1:2:3", "70000", "::1", "-1", "a b:80"])
-def test_anything_else_is_refused(text):
+def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(SinkError, match=r"HOST.*got"):
         parse_address(text)
 
@@ -41,7 +41,9 @@ def test_anything_else_is_refused(text):
         ("192.0.2.77:0", "long enough", "not an address of this machine"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_one_line(address, token, told):
+def test_what_cannot_be_served_is_refused_in_one_line(
+    address: str, token: str | None, told: str
+) -> None:
     threads = threading.active_count()
     with pytest.raises(SinkError, match=told) as caught:
         WebView(address, token=token)
@@ -50,21 +52,21 @@ def test_what_cannot_be_served_is_refused_in_one_line(address, token, told):
     assert threading.active_count() == threads
 
 
-def test_a_port_in_use_is_refused_in_one_line():
+def test_a_port_in_use_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SinkError, match=f"{port}: the port is in use"):
             WebView(str(port))
 
 
-def test_the_port_is_free_again_after_closing():
+def test_the_port_is_free_again_after_closing() -> None:
     with served() as view:
         address = view.url.removeprefix("http://").rstrip("/")
     with served(address) as again:
         assert again.url == view.url
 
 
-def test_the_address_of_all_interfaces_can_be_opened():
+def test_the_address_of_all_interfaces_can_be_opened() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         url = page_address("0.0.0.0", server)
         port = server.getsockname()[1]
@@ -72,6 +74,6 @@ def test_the_address_of_all_interfaces_can_be_opened():
     assert url.endswith(f":{port}/")
 
 
-def test_loopback_is_known_in_both_families():
+def test_loopback_is_known_in_both_families() -> None:
     assert all(is_loopback(number) for number in ("127.0.0.1", "127.1.2.3", "::1"))
     assert not any(is_loopback(number) for number in ("0.0.0.0", "192.168.1.5", "::", "fe80::1%1"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -53,14 +54,14 @@ CONTRAST = """(() => {
 
 
 @pytest.fixture(autouse=True)
-def _chromium():
+def _chromium() -> None:
     chromium_or_skip()
 
 
-def shown(view, page_work, folder, url=None, size="desk", dark=False, make=None):
+def shown(view, page_work, folder, url=None, size="desk", dark=False, make=None) -> None:
     """Write frames until `page_work(page)` has done its part in a browser."""
 
-    async def go():
+    async def go() -> None:
         stop = asyncio.Event()
         writing = asyncio.ensure_future(frames(view, stop, **({"make": make} if make else {})))
         try:
@@ -80,12 +81,12 @@ def crowd(index, arrived_s=None, **more):
     return result(index, people, fps=24.94, dropped=3, **more)
 
 
-def text(selector):
+def text(selector) -> str:
     return f"document.querySelector({selector!r}).textContent"
 
 
-def test_the_figures_on_the_page_are_those_fed_in(tmp_path):
-    async def work(page):
+def test_the_figures_on_the_page_are_those_fed_in(tmp_path: Path) -> None:
+    async def work(page) -> None:
         await page.until(READY)
         tiles = [await page.value(text(f"#{name}")) for name in ("now", "today", "fps", "dropped")]
         assert tiles == ["5", "5", "24.9", "3"]
@@ -110,10 +111,10 @@ def test_the_figures_on_the_page_are_those_fed_in(tmp_path):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_the_screen_holds_still_and_can_be_read(tmp_path, size, dark):
+def test_it_fits_the_screen_holds_still_and_can_be_read(tmp_path: Path, size, dark: bool) -> None:
     picture = tmp_path / "page.png"
 
-    async def work(page):
+    async def work(page) -> None:
         await page.until(READY)
         assert await page.value(SHIFT) == 0
         wide = "document.documentElement.scrollWidth - innerWidth"
@@ -131,12 +132,12 @@ def test_it_fits_the_screen_holds_still_and_can_be_read(tmp_path, size, dark):
     assert (float(image[2, 2].mean()) < 100) == dark
 
 
-def test_everything_to_be_used_has_a_name(tmp_path):
+def test_everything_to_be_used_has_a_name(tmp_path: Path) -> None:
     unnamed = """[...document.querySelectorAll("a, button, input, img, video, svg, [role=region]")]
         .filter((e) => !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.alt
             || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
 
-    async def work(page):
+    async def work(page) -> None:
         await page.until(READY)
         assert await page.value(unnamed) == []
 
@@ -144,8 +145,8 @@ def test_everything_to_be_used_has_a_name(tmp_path):
         shown(view, work, tmp_path, make=crowd)
 
 
-def test_a_frozen_source_leaves_the_page_responsive_and_says_so(tmp_path):
-    async def go():
+def test_a_frozen_source_leaves_the_page_responsive_and_says_so(tmp_path: Path) -> None:
+    async def go() -> None:
         async with browser(tmp_path) as page:
             await page.open(view.url)
             stalled = crowd(0, state=SourceState.STALLED, detail="nothing for 3 s")
@@ -163,8 +164,8 @@ def test_a_frozen_source_leaves_the_page_responsive_and_says_so(tmp_path):
         asyncio.run(go())
 
 
-def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path):
-    async def work(page):
+def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path: Path) -> None:
+    async def work(page) -> None:
         await page.until(READY)
         assert await page.value("location.search") == ""
         assert await page.until("document.querySelector('.screen img').naturalWidth") == 64
@@ -176,8 +177,8 @@ def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path):
         shown(view, work, tmp_path, url, make=crowd)
 
 
-def test_the_form_lets_in_who_types_the_token(tmp_path):
-    async def work(page):
+def test_the_form_lets_in_who_types_the_token(tmp_path: Path) -> None:
+    async def work(page) -> None:
         await page.until("document.querySelector('#token') !== null")
         await page.value(f"document.querySelector('#token').value = {TOKEN!r}")
         await page.value("document.querySelector('button').click()")
@@ -189,11 +190,11 @@ def test_the_form_lets_in_who_types_the_token(tmp_path):
 
 
 @pytest.mark.parametrize("cameras", [2, 6])
-def test_several_cameras_stand_side_by_side(tmp_path, cameras):
+def test_several_cameras_stand_side_by_side(tmp_path: Path, cameras: int) -> None:
     def make(index, **more):
         return crowd(index, camera=f"camera {index % cameras}", **more)
 
-    async def work(page):
+    async def work(page) -> None:
         await page.until(f"document.querySelectorAll('.camera').length === {cameras}")
         all_there = (
             "[...document.querySelectorAll('.screen img')].every(i => i.naturalWidth === 64)"
@@ -205,8 +206,8 @@ def test_several_cameras_stand_side_by_side(tmp_path, cameras):
         shown(view, work, tmp_path, make=make)
 
 
-def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path):
-    async def work(page):
+def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None:
+    async def work(page) -> None:
         await page.until("document.querySelector('#now')?.textContent === '5'")
         assert await page.value("document.querySelector('.view').checkVisibility()") is False
         assert await page.value("document.querySelector('#people').checkVisibility()") is False
@@ -217,14 +218,14 @@ def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path):
         shown(view, work, tmp_path, make=crowd)
 
 
-def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path):
+def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None:
     if not rtc.can_be_had():
         pytest.skip("aiortc is not installed, or TensorFlow is in this process")
 
     def make(index, **more):
         return result(index, {1: person()}, **more)
 
-    async def work(page):
+    async def work(page) -> None:
         await page.until(READY)
         await page.value("document.querySelector('input[value=webrtc]').click()")
         await page.until("document.querySelector('video')?.videoWidth === 64")

@@ -13,7 +13,7 @@ from web.state import concealed, grouped
 NOON = time.mktime((2026, 3, 10, 12, 0, 0, 0, 0, -1))
 
 
-def test_people_in_view_and_people_seen_are_counted_apart():
+def test_people_in_view_and_people_seen_are_counted_apart() -> None:
     census = Census()
     census.note(result(0, {1: person(), 2: None}), NOON)
     census.note(result(1, {2: None, 3: None}), NOON + 1)
@@ -22,7 +22,7 @@ def test_people_in_view_and_people_seen_are_counted_apart():
     assert (summary.today, summary.seen) == (3, 3)
 
 
-def test_numbers_of_several_cameras_do_not_get_mixed_up():
+def test_numbers_of_several_cameras_do_not_get_mixed_up() -> None:
     census = Census()
     census.note(result(0, {1: person()}, camera="door"), NOON)
     census.note(result(0, {1: person(), 2: person()}, camera="yard"), NOON)
@@ -34,7 +34,7 @@ def test_numbers_of_several_cameras_do_not_get_mixed_up():
     }  # fmt: skip
 
 
-def test_a_person_counts_once_and_with_the_newest_values():
+def test_a_person_counts_once_and_with_the_newest_values() -> None:
     census = Census()
     census.note(result(0, {1: person(29.9, Gender.UNSURE)}), NOON)
     census.note(result(1, {1: person(30.0, Gender.MALE)}), NOON + 0.1)
@@ -46,20 +46,20 @@ def test_a_person_counts_once_and_with_the_newest_values():
 @pytest.mark.parametrize(
     ("age", "band"), [(-1.0, "0-9"), (9.99, "0-9"), (10.0, "10-19"), (79.9, "70-79"), (100, "80+")]
 )
-def test_ages_fall_into_their_bands(age, band):
+def test_ages_fall_into_their_bands(age: float, band: str) -> None:
     census = Census()
     census.note(result(0, {1: person(age)}), NOON)
     assert census.summary(NOON).groups[0, BANDS.index(band)] == 1
 
 
-def test_people_without_an_estimate_are_counted_but_belong_to_no_group():
+def test_people_without_an_estimate_are_counted_but_belong_to_no_group() -> None:
     census = Census()
     census.note(result(0, {1: None, 2: person(float("nan"))}), NOON)
     summary = census.summary(NOON)
     assert (summary.today, summary.groups.sum()) == (2, 0)
 
 
-def test_who_left_goes_into_the_counts_that_never_fall():
+def test_who_left_goes_into_the_counts_that_never_fall() -> None:
     census = Census()
     census.note(result(0, {1: person(25.0)}), NOON)
     assert census.summary(NOON).left.sum() == 0
@@ -71,7 +71,7 @@ def test_who_left_goes_into_the_counts_that_never_fall():
     assert summary.groups.sum() == 1
 
 
-def test_a_new_epoch_lets_everybody_of_that_camera_go_at_once():
+def test_a_new_epoch_lets_everybody_of_that_camera_go_at_once() -> None:
     census = Census()
     census.note(result(0, {1: person()}, camera="a"), NOON)
     census.note(result(0, {1: person()}, camera="b"), NOON)
@@ -81,7 +81,7 @@ def test_a_new_epoch_lets_everybody_of_that_camera_go_at_once():
     assert summary.seen == 3
 
 
-def test_the_table_is_bounded_and_the_newest_come_first():
+def test_the_table_is_bounded_and_the_newest_come_first() -> None:
     census = Census()
     for number in range(1, 200):
         census.note(result(number, {number: person()}, epoch=number), NOON + number)
@@ -90,14 +90,14 @@ def test_the_table_is_bounded_and_the_newest_come_first():
     assert summary.seen == 199
 
 
-def test_a_person_is_last_seen_when_the_detector_last_found_them():
+def test_a_person_is_last_seen_when_the_detector_last_found_them() -> None:
     census = Census()
     census.note(result(0, {1: person()}), NOON)
     census.note(result(1, {1: person()}, missed={1}), NOON + 3)
     assert census.summary(NOON + 3).people[0].last_s == NOON
 
 
-def test_who_is_in_view_of_a_camera_without_pictures_is_unknown():
+def test_who_is_in_view_of_a_camera_without_pictures_is_unknown() -> None:
     census = Census()
     census.note(result(0, {1: person()}), NOON)
     census.pause("")
@@ -106,7 +106,7 @@ def test_who_is_in_view_of_a_camera_without_pictures_is_unknown():
     assert not summary.people[0].here
 
 
-def test_at_midnight_the_day_begins_anew_with_those_who_are_here():
+def test_at_midnight_the_day_begins_anew_with_those_who_are_here() -> None:
     census = Census()
     census.note(result(0, {1: person(), 2: person()}), NOON)
     census.note(result(1, {2: person()}), NOON + 60)
@@ -117,7 +117,7 @@ def test_at_midnight_the_day_begins_anew_with_those_who_are_here():
     assert summary.left.sum() == 1, "what Prometheus counts does not begin anew"
 
 
-def test_a_summary_does_not_change_behind_the_readers_back():
+def test_a_summary_does_not_change_behind_the_readers_back() -> None:
     census = Census()
     census.note(result(0, {1: person(20.0)}), NOON)
     before = census.summary(NOON)
@@ -126,7 +126,7 @@ def test_a_summary_does_not_change_behind_the_readers_back():
     assert before.now == {"": 1}
 
 
-def test_a_timeline_keeps_the_largest_number_of_each_step():
+def test_a_timeline_keeps_the_largest_number_of_each_step() -> None:
     timeline = Timeline(5.0, 4)
     for now_s, number in ((100, 1), (104, 3), (102, 2), (106, 0), (118, 7)):
         timeline.note(now_s, number)
@@ -134,12 +134,12 @@ def test_a_timeline_keeps_the_largest_number_of_each_step():
     assert timeline.series(125) == (None, 7, None, None)
 
 
-def test_groups_of_fewer_than_five_are_not_told_and_others_in_fives():
+def test_groups_of_fewer_than_five_are_not_told_and_others_in_fives() -> None:
     assert [concealed(n) for n in (0, 1, 4)] == [None] * 3
     assert [concealed(n) for n in (5, 9, 10, 23)] == [5, 5, 10, 20]
 
 
-def test_what_was_not_asked_for_is_summed_over():
+def test_what_was_not_asked_for_is_summed_over() -> None:
     counts = np.arange(27).reshape(3, 9)
     assert grouped(counts, ("age",))["", "0-9"] == 0 + 9 + 18
     assert grouped(counts, ("gender",))["male", ""] == sum(range(9, 18))

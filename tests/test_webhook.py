@@ -19,7 +19,7 @@ from tests.test_records import check
 class Server:
     """Takes POSTs; answers with the scripted codes, then with 200. None: says nothing."""
 
-    def __init__(self, codes=(), port=0):
+    def __init__(self, codes=(), port=0) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.change = threading.Condition()
         self.released = threading.Event()
@@ -27,7 +27,7 @@ class Server:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 code = next(script, 200)
                 with outer.change:
@@ -41,7 +41,7 @@ class Server:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_):
+            def log_message(self, *_) -> None:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -52,11 +52,11 @@ class Server:
     def records(self):
         return [r for _, _, body in self.requests for r in json.loads(body)["records"]]
 
-    def wait_for(self, count):
+    def wait_for(self, count) -> None:
         with self.change:
             assert self.change.wait_for(lambda: len(self.requests) >= count, 20)
 
-    def close(self):
+    def close(self) -> None:
         self.released.set()
         self.http.shutdown()
         self.http.server_close()
@@ -77,7 +77,7 @@ def serve():
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_GATHER_S", 0.0)
 
 
@@ -87,7 +87,7 @@ def hook(port, path="/hook", user="", **options):
     return Webhook(address, recorder, first_wait_s=0.01, **options)
 
 
-def visit(sink, first_id=1):
+def visit(sink, first_id=1) -> None:
     for one in passers_by(1, first_id=first_id):
         sink.write(None, one)
 
@@ -99,7 +99,7 @@ def told(records):
 VISIT = [("source", None, None), ("person", "appeared", 1), ("person", "left", 1)]
 
 
-def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve):
+def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve) -> None:
     server = serve()
     sink = hook(server.port, "/hook?a=1")
     visit(sink)
@@ -115,7 +115,7 @@ def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve):
         assert "X-Signature-256" not in headers
 
 
-def test_records_that_wait_go_out_together(serve, monkeypatch):
+def test_records_that_wait_go_out_together(serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_GATHER_S", 60.0)  # cut short by close()
     server = serve()
     sink = hook(server.port)
@@ -126,7 +126,9 @@ def test_records_that_wait_go_out_together(serve, monkeypatch):
     assert sizes == [50, 32]
 
 
-def test_a_batch_is_tried_again_with_its_key_until_it_arrives(serve, caplog):
+def test_a_batch_is_tried_again_with_its_key_until_it_arrives(
+    serve, caplog: pytest.LogCaptureFixture
+) -> None:
     server = serve(500, 503, 429)
     sink = hook(server.port)
     visit(sink)
@@ -141,7 +143,7 @@ def test_a_batch_is_tried_again_with_its_key_until_it_arrives(serve, caplog):
     assert "answers 500; trying again" in trouble and "works again" in well
 
 
-def test_what_a_server_missed_while_down_arrives_when_it_is_back():
+def test_what_a_server_missed_while_down_arrives_when_it_is_back() -> None:
     first = Server()
     port = first.port
     sink = hook(port)
@@ -159,7 +161,9 @@ def test_what_a_server_missed_while_down_arrives_when_it_is_back():
         back.close()
 
 
-def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(serve, monkeypatch, caplog):
+def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(
+    serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.3)
     monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
     server = serve(*[None] * 100)
@@ -175,7 +179,7 @@ def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(serve, m
     assert "records were not delivered" in lines[-1]
 
 
-def test_of_too_many_records_the_newest_are_kept(monkeypatch):
+def test_of_too_many_records_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "QUEUE_DEPTH", 10)
     monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
     sink = hook(9)  # nothing listens there
@@ -188,7 +192,9 @@ def test_of_too_many_records_the_newest_are_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("code", [301, 400, 401, 404, 410])
-def test_what_a_server_refuses_is_given_up_and_told_once(code, serve, caplog):
+def test_what_a_server_refuses_is_given_up_and_told_once(
+    code: int, serve, caplog: pytest.LogCaptureFixture
+) -> None:
     server = serve(code, code)
     sink = hook(server.port)
     visit(sink)
@@ -201,7 +207,7 @@ def test_what_a_server_refuses_is_given_up_and_told_once(code, serve, caplog):
     assert [f"answers {code}" in r.getMessage() for r in caplog.records].count(True) == 1
 
 
-def test_the_body_is_signed(serve):
+def test_the_body_is_signed(serve) -> None:
     server = serve()
     sink = hook(server.port, secret="hush")
     visit(sink)
@@ -211,7 +217,7 @@ def test_the_body_is_signed(serve):
         assert headers["X-Signature-256"] == f"sha256={want}"
 
 
-def test_secrets_stand_in_no_message(serve, caplog):
+def test_secrets_stand_in_no_message(serve, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server = serve(500, 401)
     sink = hook(server.port, "/path-s3cret?token=s3cret", "joe:s3cr@et@", secret="s3cret-key")
@@ -228,13 +234,13 @@ def test_secrets_stand_in_no_message(serve, caplog):
     "address",
     ["", "hook", "ftp://host/s3cret", "http://", "https://joe:s3cret@/x", "http://h:99999/s3cret"],
 )
-def test_an_address_that_cannot_be_used_is_refused_without_being_told(address):
+def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="https://host/path") as caught:
         Webhook(address, Recorder(run=new_run()))
     assert "s3cret" not in str(caught.value)
 
 
-def test_the_end_of_a_run_sends_those_who_were_still_there(serve):
+def test_the_end_of_a_run_sends_those_who_were_still_there(serve) -> None:
     server = serve()
     sink = hook(server.port)
     sink.write(None, result(0, [track(3)], {3: person()}))

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -48,14 +49,14 @@ def owners(events: list[dict]) -> tuple[dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def sample_events(tmp_path_factory):
+def sample_events(tmp_path_factory: pytest.TempPathFactory):
     return events_of(tmp_path_factory.mktemp("sample"), "--src", "sample")
 
 
 @pytest.mark.parametrize("detect_every", ["auto", "1", "2", "5"])
 def test_each_appearance_has_one_id_and_nobody_takes_anothers(
-    detect_every, sample_events, tmp_path
-):
+    detect_every: str, sample_events, tmp_path: Path
+) -> None:
     events = sample_events
     if detect_every != "auto":
         events = events_of(tmp_path, "--src", "sample", "--detect-every", detect_every)
@@ -69,13 +70,13 @@ def test_each_appearance_has_one_id_and_nobody_takes_anothers(
     assert len(set(main_ids)) == 6, ids
 
 
-def test_boxes_sit_on_the_faces_of_the_sample(sample_events):
+def test_boxes_sit_on_the_faces_of_the_sample(sample_events) -> None:
     _, found = owners(sample_events)
     with_box, frames = np.sum(list(found.values()), axis=0)
     assert with_box >= 0.97 * frames
 
 
-def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events):
+def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events) -> None:
     ids, _ = owners(sample_events)
     truth = {person["name"]: person for person in TRUTH["people"]}
     for (name, _), counter in ids.items():
@@ -93,14 +94,16 @@ def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events):
 
 
 @pytest.mark.data
-def test_people_without_frontal_faces_are_hardly_ever_taken_for_faces(data_dir, tmp_path):
+def test_people_without_frontal_faces_are_hardly_ever_taken_for_faces(
+    data_dir: Path, tmp_path: Path
+) -> None:
     events = events_of(tmp_path, "--src", str(data_dir / "clips" / "no_frontal_faces.mp4"))
     ids = {track["id"] for event in events for track in event["tracks"]}
     assert len(ids) < len(events) / 100
 
 
 @pytest.mark.data
-def test_people_who_cross_keep_their_ids(data_dir, tmp_path):
+def test_people_who_cross_keep_their_ids(data_dir: Path, tmp_path: Path) -> None:
     events = events_of(tmp_path, "--src", str(data_dir / "clips" / "people_crossing.mp4"))
     frames_of = Counter(track["id"] for event in events for track in event["tracks"])
     assert len(frames_of) <= 12  # ten people come close enough to be found
@@ -108,11 +111,13 @@ def test_people_who_cross_keep_their_ids(data_dir, tmp_path):
 
 
 @pytest.mark.data
-def test_memory_stays_flat_over_a_long_film(data_dir, tmp_path, monkeypatch):
+def test_memory_stays_flat_over_a_long_film(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resident_mb = []
 
     class Watched(stream_sinks.EventsWriter):
-        def write(self, picture, result):
+        def write(self, picture, result) -> None:
             super().write(picture, result)
             if result.frame.index in (200, 4799):
                 resident_mb.append(psutil.Process().memory_info().rss / 2**20)

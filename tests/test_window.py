@@ -23,35 +23,35 @@ DEADLINE_S = 20
 # pace
 
 
-def test_on_time_frames_wait_until_they_are_due():
+def test_on_time_frames_wait_until_they_are_due() -> None:
     pacer = Pacer()
     assert pacer.wait_s(5.0, now_s=100.0) == 0
     assert pacer.wait_s(5.04, now_s=100.01) == pytest.approx(0.03)
     assert pacer.wait_s(5.08, now_s=100.04) == pytest.approx(0.04)
 
 
-def test_a_short_delay_is_made_up_for():
+def test_a_short_delay_is_made_up_for() -> None:
     pacer = Pacer()
     pacer.wait_s(0.0, now_s=10.0)
     assert pacer.wait_s(0.04, now_s=10.2) == 0
     assert pacer.wait_s(0.3, now_s=10.2) == pytest.approx(0.1)
 
 
-def test_after_a_long_delay_play_goes_on_without_rushing():
+def test_after_a_long_delay_play_goes_on_without_rushing() -> None:
     pacer = Pacer()
     pacer.wait_s(0.0, now_s=10.0)
     assert pacer.wait_s(0.04, now_s=15.0) == 0
     assert pacer.wait_s(0.08, now_s=15.0) == pytest.approx(0.04)
 
 
-def test_a_jump_back_in_time_does_not_wait():
+def test_a_jump_back_in_time_does_not_wait() -> None:
     pacer = Pacer()
     pacer.wait_s(100.0, now_s=10.0)
     assert pacer.wait_s(0.0, now_s=10.04) == 0
     assert pacer.wait_s(0.04, now_s=10.04) == pytest.approx(0.04)
 
 
-def test_after_a_restart_the_next_frame_is_due_at_once():
+def test_after_a_restart_the_next_frame_is_due_at_once() -> None:
     pacer = Pacer()
     pacer.wait_s(0.0, now_s=10.0)
     pacer.restart()
@@ -62,7 +62,7 @@ def test_after_a_restart_the_next_frame_is_due_at_once():
 
 
 @pytest.mark.skipif(not LINUX, reason="other systems always have a display")
-def test_a_missing_display_is_named_with_its_remedy(monkeypatch):
+def test_a_missing_display_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     problem = DisplayProbe().problem()
@@ -70,13 +70,15 @@ def test_a_missing_display_is_named_with_its_remedy(monkeypatch):
 
 
 @pytest.mark.skipif(not LINUX, reason="other systems always have a display")
-def test_a_bad_display_is_found_out_without_ending_the_program(monkeypatch):
+def test_a_bad_display_is_found_out_without_ending_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DISPLAY", ":4711")
     problem = DisplayProbe().problem()
     assert "':4711'" in problem and "--no-window" in problem
 
 
-def test_a_window_that_never_opened_closes_quietly_and_wants_pictures():
+def test_a_window_that_never_opened_closes_quietly_and_wants_pictures() -> None:
     window = Window("never")
     frame = Frame(np.zeros((9, 9, 3), np.uint8), 0, 0.0)
     with pytest.raises(ValueError, match="got None"):
@@ -101,14 +103,14 @@ except OSError as error:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-def test_a_still_for_which_there_is_no_room_leaves_nothing_behind(tmp_path):
+def test_a_still_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "still.png")]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
     assert (done.stdout, done.stderr) == ("File too large\n", "")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_written_whole_replaces_what_there_was(tmp_path):
+def test_a_file_written_whole_replaces_what_there_was(tmp_path: Path) -> None:
     path = tmp_path / "still.png"
     for data in (b"old", b"new"):
         write_whole(path, data)
@@ -193,7 +195,7 @@ def display():
 class Player:
     """A child that plays grey pictures into a window, and the hand on its keyboard."""
 
-    def __init__(self, folder):
+    def __init__(self, folder) -> None:
         command = [sys.executable, "-c", PLAY, str(folder)]
         self.child = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
         self.alarm = threading.Timer(DEADLINE_S, self.child.kill)
@@ -222,7 +224,7 @@ class Player:
 
 
 @pytest.fixture
-def player(display, tmp_path):
+def player(display, tmp_path: Path):
     player = Player(tmp_path)
     yield player
     player.alarm.cancel()
@@ -232,25 +234,25 @@ def player(display, tmp_path):
 
 
 @pytest.mark.window
-def test_a_good_display_has_no_problem(display):
+def test_a_good_display_has_no_problem(display) -> None:
     assert DisplayProbe().problem() is None
 
 
 @pytest.mark.window
 @pytest.mark.parametrize("key", ["q", "Escape"])
-def test_a_key_closes_the_window(player, key):
+def test_a_key_closes_the_window(player, key: str) -> None:
     player.tool("key", key)
     assert player.closes()
 
 
 @pytest.mark.window
-def test_the_close_button_closes_it(player):
+def test_the_close_button_closes_it(player) -> None:
     subprocess.run([sys.executable, "-c", PRESS_CLOSE, player.window], check=True, timeout=10)
     assert player.closes()
 
 
 @pytest.mark.window
-def test_a_pause_holds_the_picture_saves_it_and_still_closes(player, tmp_path):
+def test_a_pause_holds_the_picture_saves_it_and_still_closes(player, tmp_path: Path) -> None:
     player.tool("key", "space")
     player.tool("key", "s")
     saved = Path(player.read_until("saved").removeprefix("saved ").strip())
@@ -266,7 +268,7 @@ def test_a_pause_holds_the_picture_saves_it_and_still_closes(player, tmp_path):
 
 
 @pytest.mark.window
-def test_a_digit_is_handed_on_and_the_window_stays(player):
+def test_a_digit_is_handed_on_and_the_window_stays(player) -> None:
     for digit in "071":
         player.tool("key", digit)
         assert player.read_until("digit").split() == ["digit", digit]
@@ -276,7 +278,7 @@ def test_a_digit_is_handed_on_and_the_window_stays(player):
 
 
 @pytest.mark.window
-def test_space_ends_a_pause(player):
+def test_space_ends_a_pause(player) -> None:
     player.tool("key", "space")
     player.tool("key", "s")
     index = int(player.read_until("saved").strip().removesuffix(".png").split("-")[-1])
@@ -287,7 +289,7 @@ def test_space_ends_a_pause(player):
 
 
 @pytest.mark.window
-def test_a_window_opens_in_a_program_that_has_loaded_pyav(display):
+def test_a_window_opens_in_a_program_that_has_loaded_pyav(display) -> None:
     command = [sys.executable, "-c", BESIDE_PYAV]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
     assert done.stdout == "shown\n" and done.stderr == ""

@@ -51,7 +51,7 @@ def result(
     )
 
 
-def write(view, one, picture=None):
+def write(view, one, picture=None) -> None:
     """What the frame loop does with a result; the picture's grey level is the index."""
     wanted = view.wants_picture
     view.write(one.frame.image.copy() if wanted and picture is None else picture, one)
@@ -83,7 +83,7 @@ def ask(view, path, method="GET", **options):
 class Watcher:
     """Reads an MJPEG stream part by part."""
 
-    def __init__(self, answer):
+    def __init__(self, answer) -> None:
         self._answer = answer
 
     async def part(self):
@@ -107,14 +107,14 @@ async def watching(view, query=""):
         yield Watcher(answer)
 
 
-async def until(condition):
+async def until(condition) -> None:
     """Wait for something that another thread brings about."""
     async with asyncio.timeout(SAFETY_S):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def frames(view, stop, start=0, make=result):
+async def frames(view, stop, start=0, make=result) -> None:
     """Write frames at a camera's pace until `stop` is set; what a frame loop does."""
     index = start
     while not stop.is_set():
