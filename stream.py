@@ -37,7 +37,7 @@ from program.stream_options import parse_arguments
 from program.stream_sinks import on_screen, open_files, open_page, open_window, tell
 from program.stream_sources import camera_names, open_sources
 from sources import Source
-from threads import Crew
+from threads import DetectorPool
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 
@@ -85,7 +85,7 @@ def open_and_run(
         A summary, and the recordings: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
-    crew = Crew(lambda: detector_of(options), crew_size(options))
+    crew = DetectorPool(lambda: detector_of(options), crew_size(options))
     stack.callback(crew.close)
     loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
     arrived = threading.Event()

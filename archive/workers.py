@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from archive.jobs import Outcome, Progress, Stopped, run_job
-from threads import deaf_to_ctrl_c, end_with_parent
+from threads import blocked_sigint, end_with_parent
 
 WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
 _PATIENCE_S = 20.0  # for jobs to notice that the run was broken off
@@ -111,7 +111,7 @@ class LocalWorkers:
         """Run a job in whichever process is free; replace one that dies."""
         pool = self._pools.get()
         try:
-            with deaf_to_ctrl_c():  # which is for the program, not for its workers
+            with blocked_sigint():  # which is for the program, not for its workers
                 running = pool.submit(_run, job, arguments)
             return running.result()
         except BrokenProcessPool:

@@ -29,7 +29,7 @@ from program.stream_options import parse_arguments
 from program.stream_sources import open_sources
 from stream import crew_size, detector_of, estimator_of, make_cameras
 from structures import FrameResult, Image
-from threads import Crew
+from threads import DetectorPool
 
 BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
@@ -103,7 +103,7 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
     """
     watch, arrived = Stopwatch(seconds), threading.Event()
     with contextlib.ExitStack() as stack:
-        crew = Crew(lambda: detector_of(options), crew_size(options))
+        crew = DetectorPool(lambda: detector_of(options), crew_size(options))
         stack.callback(crew.close)
         estimator = estimator_of(options)
         sources = open_sources(options, stack, arrived)

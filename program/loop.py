@@ -1,7 +1,7 @@
 """The loop over frames: read, search ahead, follow, describe, hand to the outputs.
 
 One round takes at most one frame of each camera. Searches of whole pictures, the
-dearest part by far, run in a crew of threads: those of the next frames begin before the
+dearest part by far, run in a pool of threads: those of the next frames begin before the
 faces of this one are described. Everything else happens here, in order. A camera
 without a new frame is passed over and never waited for while another has one.
 """
@@ -29,7 +29,7 @@ from program.pipeline import Look, Pipeline, describe
 from program.tally import Tally
 from sources import Source
 from structures import Detections, Frame, FrameResult, Image
-from threads import Crew
+from threads import DetectorPool
 
 TICK_S = 0.1  # the longest wait for anything: so soon a status shows and Ctrl-C is heard
 _BLANK_HW = (360, 640)  # of what is shown before the first frame
@@ -75,7 +75,7 @@ class Camera:
         self._error: StreamError | None = None
         self._told_s = time.monotonic()
 
-    def fetch(self, crew: Crew[Detector]) -> None:
+    def fetch(self, crew: DetectorPool[Detector]) -> None:
         """Take the frames that there is room for, and begin the searches that are due.
 
         A live source is asked for its newest frame and not waited for; of a film as many
@@ -175,7 +175,7 @@ class Loop:
     def __init__(
         self,
         cameras: Sequence[Camera],
-        crew: Crew[Detector],
+        crew: DetectorPool[Detector],
         estimator: Estimator,
         sinks: Sequence[Sink],
         overlay: Overlay,

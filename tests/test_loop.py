@@ -11,7 +11,7 @@ from program.loop import Camera, Loop
 from program.pipeline import Pipeline
 from structures import Frame, SourceState, SourceStatus
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
-from threads import Crew
+from threads import DetectorPool
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
@@ -65,7 +65,7 @@ class PlacedDetector(ScriptedDetector):
 
 @pytest.fixture
 def crew():
-    crew = Crew(PlacedDetector, 3)
+    crew = DetectorPool(PlacedDetector, 3)
     yield crew
     crew.close()
 
@@ -131,7 +131,7 @@ def test_what_a_search_raises_is_raised_in_the_loop() -> None:
     def broken() -> Never:
         raise RuntimeError("no detector")
 
-    crew = Crew(broken, 1)
+    crew = DetectorPool(broken, 1)
     with pytest.raises(RuntimeError, match="no detector"):
         list(loop_of([camera_on(ListSource(film(3, SIZE)))], crew, []).run())
     crew.close()
@@ -200,7 +200,7 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -
         detector, tracker, ConstantEstimator(), TrackSmoother(), places=FacePlaces()
     )
     camera, sink = Camera(ListSource(frames), pipeline, hide="pixelate"), Scripted()
-    one = Crew(lambda: detector, 1)
+    one = DetectorPool(lambda: detector, 1)
     list(Loop([camera], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
     one.close()
     inside = np.s_[60:180, 40:140]

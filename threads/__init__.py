@@ -1,14 +1,14 @@
 """Hand-offs between threads; the only package that starts any.
 
-    ReadAhead      stored media: every item once and in order, the producer waits
-    Newest         live media: the newest item wins, those overwritten are counted
-    WriterThread   outputs: items are written in order beside the frame loop
-    Crew         work that may be done ahead, in threads with a tool each
-    Outbox         outputs that may be gone for long: never waits, the oldest items are dropped
+    ReadAhead            stored media: every item once and in order, the producer waits
+    Newest               live media: the newest item wins, those overwritten are counted
+    WriterThread         outputs: items are written in order beside the frame loop
+    DetectorPool         frames are searched ahead, by threads with a detector each
+    Outbox               outputs that may be away for long: never waits, drops the oldest
+    LoopThread           an asyncio loop beside the frame loop (the web page)
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
-    deaf_to_ctrl_c       worker processes leave Ctrl-C to the program
-    end_with_parent      a worker process does not outlive the program that started it
-    LoopThread     an asyncio loop beside the frame loop (the web page)
+    blocked_sigint       worker processes leave Ctrl-C to the program
+    end_with_parent      a worker process ends with the program that started it
 
 Every queue is bounded, every wait ends when `close()` is called from any thread, and
 what a worker raises is raised again where its items are taken or submitted. Workers are
@@ -16,17 +16,23 @@ daemons, joined by `close()`; one stuck in a system call stops as soon as that r
 """
 
 from threads.readers import Newest, ReadAhead
-from threads.workers import Crew, LoopThread, call_with_deadline, deaf_to_ctrl_c, end_with_parent
+from threads.workers import (
+    DetectorPool,
+    LoopThread,
+    blocked_sigint,
+    call_with_deadline,
+    end_with_parent,
+)
 from threads.writers import Outbox, WriterThread
 
 __all__ = [
-    "Crew",
+    "DetectorPool",
     "LoopThread",
     "Newest",
     "Outbox",
     "ReadAhead",
     "WriterThread",
+    "blocked_sigint",
     "call_with_deadline",
-    "deaf_to_ctrl_c",
     "end_with_parent",
 ]

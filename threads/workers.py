@@ -14,12 +14,12 @@ R = TypeVar("R")
 _JOIN_S = 1.5
 
 
-class Crew(Generic[T]):
-    """Runs calls in threads, each of which makes a tool for itself when it is first needed.
+class DetectorPool(Generic[T]):
+    """Runs calls in threads, each with a tool of its own, made at its first call.
 
     Args:
-        make_tool: makes what the calls need and cannot share: a detector, for one.
-        size: how many calls run at a time, at least 1.
+        make_tool: makes what calls cannot share: a detector.
+        size: number of threads, at least 1.
 
     Attributes:
         size: as given.
@@ -29,7 +29,7 @@ class Crew(Generic[T]):
         self.size = size
         self._make_tool = make_tool
         self._mine = threading.local()
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="detector")
 
     def submit(self, call: Callable[[T], R]) -> Future[R]:
         """Begin `call(tool)` as soon as a thread is free; the future has what came of it."""
@@ -130,8 +130,8 @@ def call_with_deadline(
 
 
 @contextlib.contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started within, and only they, never hear of Ctrl-C (POSIX only)."""
+def blocked_sigint() -> Iterator[None]:
+    """Block SIGINT in processes started within, and only in those (POSIX only)."""
     if os.name != "posix":
         yield
         return

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threads import deaf_to_ctrl_c
+from threads import blocked_sigint
 from training.fitting.augmentation import augment
 
 Chips = NDArray[np.uint8]
@@ -89,7 +89,7 @@ class Loader:
             (memory.name, images.shape),
         )
         self._closing.callback(self._pool.shutdown, cancel_futures=True)
-        with deaf_to_ctrl_c():
+        with blocked_sigint():
             for _ in range(workers):
                 self._pool.submit(_nothing)
 

@@ -20,7 +20,7 @@ from errors import DatasetError, SourceError
 from estimators.crops import align
 from sources.photographs import load_picture
 from structures import Detections, Float32, Image
-from threads import deaf_to_ctrl_c, end_with_parent
+from threads import blocked_sigint, end_with_parent
 
 CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; what all weights here are trained on
 NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
@@ -183,7 +183,7 @@ def _in_order(
     """Yield the outcomes of the jobs, with at most `ahead` of them begun or waiting."""
     waiting: deque[Future[list[Outcome]]] = deque()
     for job in jobs:
-        with deaf_to_ctrl_c():  # which is for the program, not for its workers
+        with blocked_sigint():  # which is for the program, not for its workers
             waiting.append(pool.submit(_run, job))
         if len(waiting) == ahead:
             yield waiting.popleft().result()
