@@ -91,10 +91,8 @@ def describe(
 ) -> tuple[Detections, Estimates]:
     """Find and describe the faces of one picture, (H, W, 3) uint8 BGR; row i is face i."""
     detections = detector.detect(image).above(detector.starting_score)
-    points = detections.landmarks
-    if points is None:
-        raise ValueError("detector must give landmarks, got none")
-    chips = align(image, points, detector.landmark_template, estimator.input_size)
+    template, size = detector.landmark_template, estimator.input_size
+    chips = align(image, detections.landmarks, template, size)
     return detections, estimator.estimate(chips)
 
 

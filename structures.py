@@ -73,18 +73,17 @@ class Detections:
         boxes: (N, 4) float32, xyxy pixels.
         scores: (N,) float32, on the detector's own scale.
         landmarks: (N, 5, 2) float32 xy pixels, in the order of the detector's
-            `landmark_template`; None for a detector without landmarks.
+            `landmark_template`.
     """
 
     boxes: Float32
     scores: Float32
-    landmarks: Float32 | None = None
+    landmarks: Float32
 
     def __post_init__(self) -> None:
         _check("Detections.boxes", self.boxes, (None, 4), np.float32)
         _check("Detections.scores", self.scores, (len(self.boxes),), np.float32)
-        if self.landmarks is not None:
-            _check("Detections.landmarks", self.landmarks, (len(self.boxes), 5, 2), np.float32)
+        _check("Detections.landmarks", self.landmarks, (len(self.boxes), 5, 2), np.float32)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -92,14 +91,17 @@ class Detections:
     def above(self, score: float) -> "Detections":
         """Return those that score at least `score`."""
         rows = self.scores >= score
-        landmarks = None if self.landmarks is None else self.landmarks[rows]
-        return Detections(self.boxes[rows], self.scores[rows], landmarks)
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
 
     @classmethod
-    def empty(cls, landmarks: bool = True) -> "Detections":
-        """No faces: (0, 4) boxes, (0,) scores, (0, 5, 2) landmarks or None."""
-        points = np.zeros((0, 5, 2), np.float32) if landmarks else None
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), points)
+    def of_boxes(cls, boxes: Float32, scores: Float32) -> "Detections":
+        """For trackers, which look at boxes and scores only; all landmarks are NaN."""
+        return cls(boxes, scores, np.full((len(boxes), 5, 2), np.nan, np.float32))
+
+    @classmethod
+    def empty(cls) -> "Detections":
+        """No faces: (0, 4) boxes, (0,) scores, (0, 5, 2) landmarks."""
+        return cls.of_boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
 class TrackState(StrEnum):

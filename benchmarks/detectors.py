@@ -127,7 +127,7 @@ def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
     shared, apart = [], []
     for a, b in zip(ours, theirs, strict=True):
         matrix = overlaps(b.boxes, a.boxes)
-        points_a, points_b = _points(a), _points(b)
+        points_a, points_b = a.landmarks, b.landmarks
         for i in np.flatnonzero((matrix >= SAME_FACE).any(1)):
             j = matrix[i].argmax()
             eyes = np.linalg.norm(points_b[i, 0] - points_b[i, 1])
@@ -140,19 +140,13 @@ def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
     )
 
 
-def _points(found: Detections) -> Float32:
-    if found.landmarks is None:
-        raise ValueError("a detector with landmarks is wanted, got one without")
-    return found.landmarks
-
-
 def mirrored(detect: Detect, image: Image) -> Detections:
     """Return the faces of the mirrored picture, mirrored back."""
     found = detect(np.ascontiguousarray(image[:, ::-1]))
     width = image.shape[1]
     boxes = found.boxes.copy()
     boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
-    points = _points(found)[:, [1, 0, 2, 4, 3]]
+    points = found.landmarks[:, [1, 0, 2, 4, 3]]
     points[..., 0] = width - 1 - points[..., 0]
     return Detections(boxes, found.scores, points)
 

@@ -89,7 +89,7 @@ class Mmod:
         found = self._detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)
         boxes = [(f.rect.left(), f.rect.top(), f.rect.right(), f.rect.bottom()) for f in found]
         scores = np.array([f.confidence for f in found], np.float32)
-        return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores)
+        return Detections.of_boxes(np.array(boxes, np.float32).reshape(-1, 4), scores)
 
 
 @dataclass(slots=True)
@@ -154,7 +154,8 @@ class Jury:
             {"mtcnn": self._mtcnn.detect(image).boxes, "hog": self._hog.detect(image).boxes}
         )
         boxes = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
-        tracks = self._tracker.update(Detections(boxes, np.ones(len(boxes), np.float32)))
+        found = Detections.of_boxes(boxes, np.ones(len(boxes), np.float32))
+        tracks = self._tracker.update(found)
         for track in tracks:
             if track.detection_index is not None:
                 self._follow(image, track, candidates[track.detection_index])

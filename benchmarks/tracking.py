@@ -188,7 +188,7 @@ def simulate(
         centres = np.concatenate([centres, rng.uniform((0, 0), (1920, 1080), false_sizes.shape)])
         sizes = np.concatenate([sizes, false_sizes])
         found = np.concatenate([centres - sizes / 2, centres + sizes / 2], 1).astype(np.float32)
-        made.append(Detections(found, np.ones(len(found), np.float32)))
+        made.append(Detections.of_boxes(found, np.ones(len(found), np.float32)))
     return made
 
 
@@ -196,7 +196,7 @@ def read_detections(folder: Path, frames: int) -> list[Detections]:
     """Read the detections that come with a sequence."""
     rows = read_rows(folder / "det" / "det.txt").astype(np.float32)
     by_frame = [rows[rows[:, 0] == number] for number in range(1, frames + 1)]
-    return [Detections(r[:, 2:6], r[:, 6]) for r in by_frame]
+    return [Detections.of_boxes(r[:, 2:6], r[:, 6]) for r in by_frame]
 
 
 def load(folder: Path) -> Clip:

@@ -162,7 +162,7 @@ def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterato
         start_s = time.perf_counter()
         found = detector.detect(image)
         found_ms, start_s = 1e3 * (time.perf_counter() - start_s), time.perf_counter()
-        if not found or found.landmarks is None:
+        if not found:
             yield problem("faces", f"{options.detector} finds none in the sample", INSTALL)
             return
         template = detector.landmark_template

@@ -152,9 +152,9 @@ class Pipeline:
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]
     ) -> tuple[Image, Float32]:
-        """Cut out the faces of `rows`; none where the detector gives no landmarks."""
+        """Cut out the faces of `rows`."""
         size = self._estimator.input_size
-        if found.landmarks is None or not rows:
+        if not rows:
             return np.empty((0, size, size, 3), np.uint8), np.empty(0, np.float32)
         points, scores = found.landmarks[np.array(rows)], found.scores[np.array(rows)]
         template = self._detector.landmark_template

@@ -3,7 +3,7 @@ import pytest
 
 from program.load import Effort
 from program.pipeline import Pipeline, describe
-from structures import Detections, Estimates, Frame, TrackState
+from structures import Estimates, Frame, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
@@ -177,14 +177,3 @@ def test_a_frame_without_faces_costs_no_network_call() -> None:
 def test_detecting_on_every_zeroth_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         pipeline_of(ScriptedDetector([]), detect_every=0)
-
-
-def test_detections_without_landmarks_are_followed_but_not_described() -> None:
-    class Blind(ScriptedDetector):
-        def detect(self, image, coarse=1.0):
-            found = super().detect(image, coarse)
-            return Detections(found.boxes, found.scores)
-
-    tracks, people = pipeline_of(Blind([[LEFT]])).process(film(1, SIZE)[0])
-    assert len(tracks) == 1
-    assert people == {}

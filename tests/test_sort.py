@@ -9,7 +9,8 @@ from tracking.sort import SortTracker
 
 
 def found(*boxes):
-    return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32))
+    found = np.array(boxes, np.float32).reshape(-1, 4)
+    return Detections.of_boxes(found, np.ones(len(boxes), np.float32))
 
 
 def face(x, y=100.0, side=60.0):
@@ -252,7 +253,7 @@ def test_where_tracks_will_be_is_told_without_moving_them() -> None:
 def test_a_weak_detection_carries_a_track_on_but_begins_none() -> None:
     def scored(score):
         boxes = found(face(100)).boxes
-        return Detections(boxes, np.full(len(boxes), score, np.float32))
+        return Detections.of_boxes(boxes, np.full(len(boxes), score, np.float32))
 
     tracker = SortTracker(start_score=0.9)
     assert tracker.update(scored(0.7)) == []

@@ -22,10 +22,11 @@ def test_a_frame_wants_three_channels(shape) -> None:
 
 def test_detections_of_unequal_lengths_or_other_types_are_refused() -> None:
     boxes, scores = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
+    points = np.zeros((2, 5, 2), np.float32)
     with pytest.raises(ValueError, match=r"want \(N, 4\) float32, got \(2, 4\) float64"):
-        Detections(boxes.astype(np.float64), scores)
+        Detections(boxes.astype(np.float64), scores, points)
     with pytest.raises(ValueError, match="scores"):
-        Detections(boxes, scores[:1])
+        Detections(boxes, scores[:1], points)
     with pytest.raises(ValueError, match="landmarks"):
         Detections(boxes, scores, np.zeros((2, 4, 2), np.float32))
 

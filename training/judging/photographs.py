@@ -152,7 +152,7 @@ def cut_faces(
 def _largest(image: Image, detector: Detector) -> tuple[NDArray[np.float32] | None, int]:
     """The landmarks, (1, 5, 2), of the largest face, None where there is none; and how many."""
     detections = detector.detect(image).above(detector.starting_score)
-    if not len(detections) or detections.landmarks is None:
+    if not len(detections):
         return None, 0
     areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
     largest = int(areas.argmax())

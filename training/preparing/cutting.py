@@ -102,7 +102,7 @@ class Cutter:
         """The face's chip, (size, size, 3) uint8 RGB, or why there is none."""
         coarse = max(1.0, max(image.shape) / _LONG_SIDE)
         faces = detector.detect(image, coarse).above(detector.starting_score)
-        if not len(faces) or faces.landmarks is None:
+        if not len(faces):
             return NO_FACE
         if len(faces) > 1 and self._cut.several == "refuse":
             return SEVERAL
