@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import SinkError
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password
 from people.records import Record, Recorder, to_json
 from structures import FrameResult, Image
 from threads import Outbox
+from threads.backoff import Backoff
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -173,12 +174,13 @@ class MqttPublisher:
         Raises:
             SinkError: the broker refuses the user at the first connection.
         """
-        waits, was_connected = waits_s(self._first_wait_s), False
+        backoff, was_connected = Backoff(self._first_wait_s), False
         while True:
             last = outbox.closing  # one more try, but no more waiting
             problem = self._connect()
             if not problem:
-                was_connected, waits = True, waits_s(self._first_wait_s)
+                was_connected = True
+                backoff.reset()
                 self._trouble.ends()
                 problem = self._converse(outbox)
                 if not problem:
@@ -188,7 +190,7 @@ class MqttPublisher:
             self._trouble.begins(f"{problem}; trying again")
             if last:
                 return
-            outbox.pause(next(waits))
+            outbox.pause(backoff.next_s())
 
     def _connect(self) -> str:
         """Connect; returns what went wrong, or nothing."""

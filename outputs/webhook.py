@@ -8,10 +8,11 @@ import logging
 import urllib.error
 import urllib.request
 
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password
 from people.records import SCHEMA, Record, Recorder, to_json
 from structures import FrameResult, Image
 from threads import Outbox
+from threads.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,8 @@ class Webhook:
         head = {"schema": SCHEMA, "type": "batch", "run": self._recorder.run, "key": key}
         body = to_json(head | {"records": batch}).encode()
         request = urllib.request.Request(self._url, body, self._signed(body, key), method="POST")
-        for wait_s in waits_s(self._first_wait_s):
+        backoff = Backoff(self._first_wait_s)
+        while True:
             last = outbox.closing  # one more try, but no more waiting
             try:
                 self._post(request)
@@ -131,11 +133,10 @@ class Webhook:
                 self._trouble.begins(f"{reason_of(error)}; trying again")
                 if last:
                     return False
-                outbox.pause(wait_s)
+                outbox.pause(backoff.next_s())
             else:
                 self._trouble.ends()
                 return True
-        raise AssertionError("waits have no end")
 
     def _signed(self, body: bytes, key: str) -> dict[str, str]:
         headers = self._headers | {"Idempotency-Key": key}

@@ -11,7 +11,6 @@ password is asked every thirty seconds at once, for cameras lock accounts.
 
 import contextlib
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -22,6 +21,7 @@ from sources.feed import lost, silent
 from sources.health import Health
 from sources.lateness import Lateness
 from structures import Frame, Image
+from threads.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -86,32 +86,20 @@ class Patience:
     soon_attempts: int = 60
     retry_late_s: float = 30.0
 
+    @property
+    def backoff(self) -> Backoff:
+        """The waits before each attempt to open a camera again."""
+        return Backoff(
+            self.retry_s,
+            self.retry_late_s,
+            growth=1.5,
+            jitter=0.25,
+            early_tries=self.soon_attempts,
+            early_longest_s=self.retry_soon_s,
+        )
+
 
 PATIENT = Patience()
-
-
-class Backoff:
-    """How long to wait before each attempt to open a camera again."""
-
-    GROWTH = 1.5
-    JITTER = 0.25  # so that many programs do not ask a rebooted camera at the same moment
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._random = random.Random()
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew: the camera was well."""
-        self._attempts, self._wait_s = 0, self._patience.retry_s
-
-    def next_s(self) -> float:
-        """Return the seconds to wait now."""
-        soon = self._attempts < self._patience.soon_attempts
-        cap_s = self._patience.retry_soon_s if soon else self._patience.retry_late_s
-        wait_s = min(self._wait_s, cap_s)
-        self._attempts, self._wait_s = self._attempts + 1, wait_s * self.GROWTH
-        return wait_s * self._random.uniform(1 - self.JITTER, 1)
 
 
 class Reconnecting:
@@ -149,7 +137,7 @@ class Reconnecting:
         self._connect, self._name = connect, name
         self._health, self._patience = health, patience
         self._keep_trying, self._reconnect = keep_trying, reconnect
-        self._backoff = Backoff(patience)
+        self._backoff = patience.backoff
         self._started_s = time.monotonic()
         self._index, self._epoch = 0, -1
         self._told = ""

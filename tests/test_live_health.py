@@ -6,7 +6,7 @@ import pytest
 
 from sources.health import Health
 from sources.lateness import CatchUp, Lateness
-from sources.reconnecting import Backoff, Patience
+from sources.reconnecting import Patience
 from structures import SourceState
 from tests.fakes import HASTY
 
@@ -118,7 +118,7 @@ def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long() -
 
 
 def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures() -> None:
-    backoff = Backoff(Patience())
+    backoff = Patience().backoff
     waits = [backoff.next_s() for _ in range(80)]
     assert 0.375 <= waits[0] <= 0.5
     assert 1.5 <= min(waits[5:60]) < max(waits[5:60]) <= 2.0
@@ -126,7 +126,7 @@ def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures
     assert 22 <= min(waits[70:]) <= max(waits[70:]) <= 30
     backoff.reset()
     assert backoff.next_s() <= 0.5
-    assert Backoff(HASTY).next_s() <= HASTY.retry_s
+    assert HASTY.backoff.next_s() <= HASTY.retry_s
 
 
 def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
