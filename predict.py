@@ -13,12 +13,13 @@ import cv2
 from tqdm import tqdm
 
 from detectors import Detector, make_detector
-from drawing.overlay import draw_labels, label_lines, track_colour
+from drawing.overlay import draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator, make_estimator
 from estimators.crops import align
 from files import sink_error, write_whole
 from outputs.face_table import Row, as_rows, check_table, columns, write_table
+from people.wording import label_lines
 from program.options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
 from sources.photographs import list_pictures, load_picture
 from sources.quiet import silent_opencv

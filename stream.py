@@ -29,6 +29,8 @@ from estimators import Estimator, make_estimator
 from outputs.pacing import Metronome
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Window
+from people.crowd import Crowd
+from people.records import Recorder, new_run
 from program.load import LoadControl
 from program.loop import Camera, Loop
 from program.options import check_ethnicity, set_up_logging
@@ -90,7 +92,8 @@ def open_and_run(
     loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
     arrived = threading.Event()
     sources = open_sources(options, stack, arrived)
-    recordings, records = open_files(options, sources)
+    crowd, name = Crowd(options.attributes, anonymous=options.anonymous), new_run()
+    recordings, records = open_files(options, sources, crowd, name)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
@@ -98,7 +101,7 @@ def open_and_run(
     estimator = loading.result()
     cameras = make_cameras(options, sources, estimator)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
-    pages = [open_page(options, cameras, stack)] if options.serve else []
+    pages = [open_page(options, cameras, stack, Recorder(crowd, name))] if options.serve else []
     others = [*recordings, *records, *pages]
     window = open_window(options, sources, probe, others) if probe else None
     if window:

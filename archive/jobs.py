@@ -25,7 +25,8 @@ from estimators import Estimator, make_estimator
 from outputs import Sink
 from outputs.jsonl import EventsWriter
 from outputs.recording.sink import Recording
-from people.records import Recorder, new_run
+from people.crowd import Crowd
+from people.records import Recorder
 from people.table import PeopleWriter
 from program.options import check_ethnicity
 from program.pipeline import Pipeline
@@ -188,9 +189,10 @@ def look_at(progress: Progress, film: Film) -> Look:
 
 def open_tables(film: Film, settings: Settings) -> list[Sink]:
     """The sinks for events and people, in the film's work folder."""
+    crowd = Crowd(settings.attributes)
     return [
-        EventsWriter(film.work / EVENTS, Recorder(settings.attributes, run=new_run())),
-        PeopleWriter(film.work / PEOPLE, settings.attributes),
+        EventsWriter(film.work / EVENTS, Recorder(crowd)),
+        PeopleWriter(film.work / PEOPLE, crowd),
     ]
 
 

@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 
 from benchmarks.latency import BITS, shown_ms
+from people.crowd import Crowd
+from people.records import Recorder
 from program.options import number
 from structures import Frame, FrameResult, Image
 from web.view import WebView
@@ -100,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(watch(options.watch, options.seconds)))
         return 0
     width, height = map(int, options.size.split("x"))
-    view = WebView("0")
+    view = WebView("0", Recorder(Crowd()))
     clients: list[socket.socket] = []
     try:
         print(

@@ -18,15 +18,13 @@ from drawing.text import (
     text_size,
     wrap,
 )
+from people.wording import label_lines
 from structures import (
     ATTRIBUTES,
-    ETHNICITIES,
     Float32,
     Frame,
     FrameResult,
-    Gender,
     Image,
-    Smoothed,
     SourceState,
     SourceStatus,
     Track,
@@ -135,43 +133,6 @@ def _paste_status(image: Image, lines: Sequence[str]) -> None:
         paste(image, draw_plate(lines, size, _STATUS), 0, 0)
 
 
-def label_lines(
-    person: Smoothed | None,
-    name: str = "",
-    short: bool = False,
-    attributes: Collection[str] = ATTRIBUTES,
-) -> list[str]:
-    """Say what is known of a person, e.g. ["#3 female 34 ±4", "Asian 71 %"].
-
-    Args:
-        person: None before the first estimate.
-        name: put in front, such as "#3".
-        short: one letter for the gender and no spread, for small pictures.
-        attributes: which of `structures.ATTRIBUTES` to tell.
-
-    Returns:
-        No lines where nothing is known.
-    """
-    words = [name] if name else []
-    if person is not None and "gender" in attributes:
-        words.append(_gender_word(person.gender, short))
-    if person is not None and "age" in attributes:
-        words.append(f"{person.age_years:.0f}")
-        if not short:
-            words.append(f"±{max(1, round(person.age_uncertainty_years))}")
-    lines = [" ".join(words)] if words else []
-    if person is not None and person.ethnicity_probs is not None and "ethnicity" in attributes:
-        top = int(np.argmax(person.ethnicity_probs))
-        lines.append(f"{ETHNICITIES[top]} {100 * person.ethnicity_probs[top]:.0f} %")
-    return lines
-
-
-def _gender_word(gender: Gender, short: bool) -> str:
-    if gender is Gender.UNSURE:
-        return "?"
-    return gender.value[0].upper() if short else gender.value
-
-
 def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
     """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
 
@@ -211,7 +172,7 @@ class Overlay:
     Args:
         status: whether to draw the status line too.
         attributes: which of `structures.ATTRIBUTES` to tell.
-        anonymous: draw neither boxes nor labels.
+        anonymous: draw neither boxes nor labels; the image itself shows how many there are.
         clock: what `Frame.arrived_s` was read from.
     """
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from errors import SinkError
 from files import check_writable, let_go_of_stdout, sink_error, write_whole
-from structures import ETHNICITIES, Detections, Estimates, Gender
+from people.wording import as_face_cells
+from structures import ETHNICITIES, Detections, Estimates
 
 Row = dict[str, str | int | float]
 
@@ -39,23 +40,8 @@ def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterato
             "face": i + 1,
             **{"x1": x1, "y1": y1, "x2": x2, "y2": y2},
             "score": round(float(detections.scores[i]), 3),
-            **told_of(estimates, i),
+            **as_face_cells(estimates, i),
         }
-
-
-def told_of(estimates: Estimates, i: int) -> Row:
-    """The part of a row that says what is estimated of face `i`."""
-    female = float(estimates.female_prob[i])
-    row: Row = {
-        "age_years": round(float(estimates.age_years[i]), 1),
-        "age_spread_years": round(float(estimates.age_spread_years[i]), 1),
-        "gender": Gender.of(female).value,
-        "female_prob": round(female, 3),
-    }
-    if estimates.ethnicity_probs is not None:
-        for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
-            row[f"{name.lower()}_prob"] = round(float(prob), 3)
-    return row
 
 
 def check_table(path: str | None) -> None:

@@ -46,9 +46,7 @@ class EventsWriter:
         """Write a frame's record and its news; no picture is used. See `outputs.Sink.write`."""
         if self._closed:
             raise ValueError("write() after close(), got a frame")
-        news = self._recorder.news(result)
-        frame = [] if self._recorder.anonymous else [self._recorder.frame(result)]
-        self._append([*frame, *news])
+        self._append(self._recorder.all_of(result))
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
         """Write what there is to tell while no frame comes. See `outputs.Sink.refresh`."""

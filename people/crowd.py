@@ -1,141 +1,337 @@
-"""How many people of which age and gender were seen, and nothing about any one of them."""
+"""How many people are and were there, by age band and perceived gender; one for all outputs.
 
+The rule of anonymity stands here and nowhere else. Anonymous, a crowd gives away no visit,
+its numbers are those of the last full minute and rounded down to multiples of five: neither
+a number, nor the difference of two, nor that of a total and its groups tells of fewer than
+five people. As all outputs read the same crowd, they all change at the same moment.
+"""
+
+import math
+import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 
-from people.visits import Changes, Visit, Visits
-from structures import ATTRIBUTES, FrameResult, Gender
+from people.visits import Visit, Visits
+from structures import ATTRIBUTES, FrameResult, Gender, SourceState
 
-AGE_BANDS = ("0-9", "10-19", "20-39", "40-59", "60+")
-UNKNOWN = "unknown"
-LEAST = 5  # people; nothing is told of fewer
-_BAND_ENDS = (10, 20, 40, 60)
-_EVERY_S = 60.0
+LEAST = 5  # people; anonymous, nothing is reported of fewer
+MINUTE_S = 60.0
+TABLE_ROWS = 50
+UNKNOWN = "unknown"  # the band of somebody without an estimate
 
-Key = tuple[str, str]  # age band, gender; "" = not asked for
+_RECENT_STEP_S, _RECENT_STEPS = 5.0, 120  # ten minutes
+_DAY_STEP_S, _DAY_STEPS = 900.0, 96  # a day
+
+Key = tuple[str, Gender, str]  # camera, gender, out of `AGE_BANDS.names`
+Groups = dict[tuple[str, str], int]  # (gender, age band) -> people; "" = not asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """People of one age band and perceived gender.
+class Bands:
+    """Age bands, each from one of `starts` up to the next, in whole years; the last is open.
 
     Attributes:
-        age: out of `AGE_BANDS`, or `UNKNOWN` before an estimate; "" where not asked for.
-        gender: a value of `Gender`; "" where not asked for.
-        people: how many.
+        names: such as "20-29" and "80+".
     """
 
-    age: str
-    gender: str
-    people: int
+    def __init__(self, *starts: int) -> None:
+        self._starts = starts
+        self.names = (*(f"{low}-{high - 1}" for low, high in pairwise(starts)), f"{starts[-1]}+")
+
+    def of(self, age_years: float) -> str:
+        """The name of an age's band; `UNKNOWN` where the age is not finite."""
+        if not math.isfinite(age_years):
+            return UNKNOWN
+        return self.names[max(sum(age_years >= start for start in self._starts) - 1, 0)]
+
+
+AGE_BANDS = Bands(*range(0, 90, 10))  # of the page and /metrics, and what is counted
+RECORD_BANDS = Bands(0, 10, 20, 40, 60)  # of aggregate records; each is made of whole AGE_BANDS
+_WIDENED = {name: RECORD_BANDS.of(10 * i) for i, name in enumerate(AGE_BANDS.names)}
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """What may be told at a moment.
+class Aggregate:
+    """How many people one camera has seen; what `aggregate` records hold.
 
     Attributes:
         day: local date, YYYY-MM-DD; counting began at its midnight or with the run.
-        now: people in the picture at this moment.
+        now: people in view.
         people: who came and left today.
-        groups: of these, by age band, then gender; empty ones are left out.
-        step: all counts are multiples of it, rounded down.
+        groups: of these, by gender and `RECORD_BANDS`; empty ones are left out.
+        step: all numbers are multiples of it, rounded down.
     """
 
     day: str
     now: int
     people: int
-    groups: tuple[Group, ...]
+    groups: Groups
     step: int
 
 
-def age_band(age_years: float) -> str:
-    """The one of `AGE_BANDS` that holds an age."""
-    return AGE_BANDS[sum(age_years >= end for end in _BAND_ENDS)]
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many people all cameras have seen; what the page and /metrics show.
+
+    A number is None where it may not be reported: it is below `LEAST`, and anonymous.
+
+    Attributes:
+        now: people in view, by camera; cameras without a picture are left out.
+        now_total: their sum; None, too, where no camera has a picture.
+        today: people seen since midnight, or since the run began.
+        seen: people seen since the run began.
+        groups: of `today`, those with an estimate, by gender and `AGE_BANDS`.
+        left: of `seen`, those who left and had an estimate, likewise; never falls.
+        recent: most people in view at once in steps of 5 s, oldest first; None = unknown.
+        day: the same in steps of 15 minutes.
+        newest: the newest visits, newest first; none where anonymous.
+    """
+
+    now: dict[str, int | None]
+    now_total: int | None
+    today: int | None
+    seen: int | None
+    groups: dict[tuple[str, str], int | None]
+    left: dict[tuple[str, str], int | None]
+    recent: tuple[int | None, ...]
+    day: tuple[int | None, ...]
+    newest: tuple[Visit, ...]
 
 
-class Aggregates:
-    """Counts the people of one camera, each once, when leaving, with the values last known.
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The exact numbers of a moment.
 
-    Anonymous, counts are rounded down to multiples of five and change once a minute
-    only: groups of fewer than five do not show, and the difference of two counts, or of
-    the total and its groups, never tells of fewer than five people either.
+    Attributes:
+        day: local date.
+        live: cameras that give pictures.
+        here: people in view.
+        left: who left since the run began.
+        left_today: who left since midnight.
+    """
+
+    day: date
+    live: tuple[str, ...]
+    here: Counter[Key]
+    left: Counter[Key]
+    left_today: Counter[Key]
+
+
+class Timeline:
+    """The largest of the numbers noted in each of so many steps of equal length."""
+
+    def __init__(self, step_s: float, steps: int) -> None:
+        self._step_s, self._length = step_s, steps
+        self._steps: deque[tuple[int, int]] = deque(maxlen=steps)
+
+    def note(self, now_s: float, number: int) -> None:
+        """Take note of a number; a clock that was set back counts for the last step."""
+        step = int(now_s // self._step_s)
+        if self._steps and step <= self._steps[-1][0]:
+            step, largest = self._steps.pop()
+            number = max(number, largest)
+        self._steps.append((step, number))
+
+    def series(self, now_s: float) -> tuple[int | None, ...]:
+        """Return one number a step up to `now_s`, None where nothing was noted."""
+        end = int(now_s // self._step_s)
+        noted = dict(self._steps)
+        return tuple(noted.get(step) for step in range(end - self._length + 1, end + 1))
+
+
+class Crowd:
+    """Counts the people of all cameras, each visit once; may be read from any thread.
+
+    Every output shows it every result that it gets (`update`); a result counts once,
+    however often it is shown. Nothing here grows with the length of a run.
 
     Args:
-        attributes: which of `structures.ATTRIBUTES` to tell; ethnicity is never counted.
-        anonymous: round as said. Otherwise all is told at once and exactly.
+        attributes: which of `structures.ATTRIBUTES` to report; ethnicity is never counted.
+        anonymous: report as said above. Otherwise everything, at once and exactly.
         clock: seconds, monotonic.
-        today: the local date.
+        utc: seconds since 1970.
+
+    Attributes:
+        minute: full minutes since the beginning: records are due when it has grown.
     """
 
     def __init__(
         self,
         attributes: Collection[str] = ATTRIBUTES,
         *,
-        anonymous: bool = True,
+        anonymous: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        today: Callable[[], date] = date.today,
+        utc: Callable[[], float] = time.time,
     ) -> None:
-        self._attributes = attributes
+        self.attributes, self.anonymous = attributes, anonymous
+        self.minute = 0
+        self._clock, self._utc = clock, utc
         self._step = LEAST if anonymous else 1
-        self._every_s = _EVERY_S if anonymous else 0.0
-        self._clock, self._today = clock, today
-        self._visits = Visits()
-        self._waiting: list[Key] = []  # people who left since the counts last changed
-        self._counts: Counter[Key] = Counter()
-        self._day = today()
-        self._due_s = clock() + self._every_s
+        self._lock = threading.RLock()
+        self._visits: dict[str, Visits] = {}
+        self._live: dict[str, None] = {}
+        self._left_lately: deque[Visit] = deque(maxlen=TABLE_ROWS)
+        self._left, self._left_today = Counter[Key](), Counter[Key]()
+        self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
+        self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
+        self._day = self._today()
+        self._due_s = clock() + MINUTE_S
+        self._released = self._moment()
 
-    def update(self, result: FrameResult) -> Changes:
-        """Take in a new frame, or the last one once more with another `status`.
+    # What the outputs show it
 
-        Returns:
-            Who has just settled or left: not for the eyes of others where anonymous.
-        """
-        changes = self._visits.update(result)
-        self._waiting += [self._key(visit) for visit in changes.left]
-        self._count()
-        return changes
+    def update(self, result: FrameResult) -> None:
+        """Take in a new frame, or the last one again, perhaps with another `status`."""
+        with self._lock:
+            utc_s = self._utc()
+            if result.status.state is SourceState.LIVE:
+                self._live[result.camera] = None
+            else:
+                self._live.pop(result.camera, None)
+            visits = self._visits.setdefault(result.camera, Visits())
+            is_new = visits.frame is not result.frame
+            self._count(visits.update(result, utc_s))
+            if self._clock() >= self._due_s:
+                self._due_s = self._clock() + MINUTE_S
+                self.minute += 1
+                self._released = self._moment()
+            if is_new:
+                self._note_timelines(utc_s)
 
-    def end(self) -> Changes:
+    def end(self) -> None:
         """Let everybody who is still there leave, as at the end of a run."""
-        changes = Changes(left=self._visits.end())
-        self._waiting += [self._key(visit) for visit in changes.left]
-        self._due_s = self._clock()
-        self._count()
-        return changes
+        with self._lock:
+            for visits in self._visits.values():
+                self._count(visits.end())
+            self._released = self._moment()
 
-    def crowd(self) -> Crowd:
-        """What may be told now."""
-        self._count()
-        groups = (Group(*key, self._told(n)) for key, n in sorted(self._counts.items()))
-        return Crowd(
-            day=self._day.isoformat(),
-            now=self._told(len(self._visits)),
-            people=self._told(self._counts.total()),
-            groups=tuple(group for group in groups if group.people),
+    # What they report
+
+    def here(self, camera: str) -> tuple[Visit, ...]:
+        """The visits of a camera that are not over, oldest first; none where anonymous."""
+        visits = self._visits.get(camera)
+        return tuple(visits.here.values()) if visits and not self.anonymous else ()
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """All that have been heard of."""
+        return tuple(self._visits)
+
+    def aggregate(self, camera: str) -> Aggregate:
+        """The numbers of one camera."""
+        with self._lock:
+            moment = self._reported()
+        left = _only(moment.left_today, camera)
+        groups = self._grouped((gender, _WIDENED.get(band, band), n) for gender, band, n in left)
+        rounded = {key: self._rounded(number) for key, number in groups.items()}
+        return Aggregate(
+            day=moment.day.isoformat(),
+            now=self._rounded(sum(n for *_, n in _only(moment.here, camera))),
+            people=self._rounded(groups.total()),
+            groups={key: number for key, number in rounded.items() if number},
             step=self._step,
         )
 
-    def _count(self) -> None:
-        """Take in who is waiting, where that is due; begin anew at midnight."""
-        if self._today() != self._day:
-            self._day = self._today()
-            self._counts.clear()
-        if self._clock() >= self._due_s:
-            self._due_s = self._clock() + self._every_s
-            self._counts.update(self._waiting)
-            self._waiting.clear()
+    def summary(self) -> Summary:
+        """The numbers of all cameras together."""
+        with self._lock:
+            utc_s, moment = self._utc(), self._reported()
+            recent, quarters = self._recent.series(utc_s), self._quarters.series(utc_s)
+            newest = self._newest()
+        now = {each: sum(n for *_, n in _only(moment.here, each)) for each in moment.live}
+        return Summary(
+            now={camera: self._shown(number) for camera, number in now.items()},
+            now_total=self._shown(sum(now.values())) if now else None,
+            today=self._shown(moment.left_today.total() + moment.here.total()),
+            seen=self._shown(moment.left.total() + moment.here.total()),
+            groups=self._all_groups(moment.left_today + moment.here),
+            left=self._all_groups(moment.left),
+            recent=tuple(None if n is None else self._shown(n) for n in recent),
+            day=tuple(None if n is None else self._shown(n) for n in quarters),
+            newest=newest,
+        )
 
-    def _told(self, people: int) -> int:
+    # The rule of anonymity
+
+    def _reported(self) -> _Moment:
+        """The numbers that may be reported, before rounding: this moment's or the minute's."""
+        return self._released if self.anonymous else self._moment()
+
+    def _rounded(self, people: int) -> int:
         return people // self._step * self._step
 
-    def _key(self, visit: Visit) -> Key:
-        person = visit.person
-        age = UNKNOWN if person is None else age_band(person.age_years)
-        gender = (Gender.UNSURE if person is None else person.gender).value
-        asked = self._attributes
-        return age if "age" in asked else "", gender if "gender" in asked else ""
+    def _shown(self, people: int) -> int | None:
+        return None if people < self._step and self.anonymous else self._rounded(people)
+
+    def _newest(self) -> tuple[Visit, ...]:
+        """Copies of the newest visits, which do not change behind the reader's back."""
+        here = [visit for visits in self._visits.values() for visit in visits.here.values()]
+        visits = [] if self.anonymous else [*here, *self._left_lately]
+        visits.sort(key=lambda visit: visit.first_utc_s, reverse=True)
+        return tuple(replace(visit) for visit in visits[:TABLE_ROWS])
+
+    # The count
+
+    def _count(self, left: list[Visit]) -> None:
+        """Count who has just left; at midnight begin anew."""
+        if self._today() != self._day:
+            self._day = self._today()
+            self._left_today.clear()
+        keys = [_key(visit) for visit in left]
+        self._left.update(keys)
+        self._left_today.update(keys)
+        self._left_lately += left
+
+    def _moment(self) -> _Moment:
+        here = Counter(_key(v) for visits in self._visits.values() for v in visits.here.values())
+        left, left_today = self._left.copy(), self._left_today.copy()
+        return _Moment(self._day, tuple(self._live), here, left, left_today)
+
+    def _note_timelines(self, utc_s: float) -> None:
+        if self.anonymous:
+            live, here = self._released.live, self._released.here
+            number = sum(n for (camera, *_), n in here.items() if camera in live)
+        else:
+            live = tuple(self._live)
+            number = sum(len(self._visits[camera].here) for camera in live)
+        if live:
+            self._recent.note(utc_s, number)
+            self._quarters.note(utc_s, number)
+
+    def _today(self) -> date:
+        return date.fromtimestamp(self._utc())
+
+    def _grouped(self, counts: Iterable[tuple[str, str, int]]) -> Counter[tuple[str, str]]:
+        """Add up (gender, age band, people), each as far as it was asked for."""
+        groups = Counter[tuple[str, str]]()
+        for gender, band, number in counts:
+            key = self._asked("gender", gender), self._asked("age", band)
+            groups[key] += number
+        return groups
+
+    def _asked(self, attribute: str, value: str) -> str:
+        return str(value) if attribute in self.attributes else ""
+
+    def _all_groups(self, counts: Counter[Key]) -> dict[tuple[str, str], int | None]:
+        """All groups that there can be, empty ones too, of those with an estimate."""
+        known = ((gender, band, n) for (_, gender, band), n in counts.items() if band != UNKNOWN)
+        groups = self._grouped(known)
+        genders = dict.fromkeys(self._asked("gender", gender) for gender in Gender)
+        bands = dict.fromkeys(self._asked("age", band) for band in AGE_BANDS.names)
+        return {(g, b): self._shown(groups[g, b]) for g in genders for b in bands}
+
+
+def _key(visit: Visit) -> Key:
+    """The group that the values last known say."""
+    person = visit.person
+    if person is None:
+        return visit.camera, Gender.UNSURE, UNKNOWN
+    return visit.camera, person.gender, AGE_BANDS.of(person.age_years)
+
+
+def _only(counts: Counter[Key], camera: str) -> list[tuple[str, str, int]]:
+    """(gender, age band, people) of one camera."""
+    return [(gender, band, n) for (name, gender, band), n in counts.items() if name == camera]

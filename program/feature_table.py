@@ -16,7 +16,8 @@ from errors import SourceError, WeightsError
 from estimators.age import decode_age
 from estimators.facenet import Heads
 from estimators.weights import find_weights
-from outputs.face_table import Row, check_table, columns, told_of, write_table
+from outputs.face_table import Row, check_table, columns, write_table
+from people.wording import as_face_cells
 from structures import Estimates, Float32
 
 DEFAULT_HEADS = "facenet_embedding"  # reads FaceNet's 512 numbers
@@ -114,7 +115,7 @@ def predict_features(options: argparse.Namespace) -> str:
     if "ethnicity" in options.attributes and estimates.ethnicity_probs is None:
         raise WeightsError(f"the weights {weights.name} do not tell ethnicity; leave it out")
     rows: list[Row] = [
-        {"file": name, "face": i + 1, **told_of(estimates, i)} for i, name in enumerate(names)
+        {"file": name, "face": i + 1, **as_face_cells(estimates, i)} for i, name in enumerate(names)
     ]
     write_table(options.table, rows, columns(options.attributes, places=False))
     return f"{len(rows)} faces in {options.features}"

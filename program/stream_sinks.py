@@ -18,7 +18,8 @@ from outputs.mqtt import MqttPublisher
 from outputs.recording.sink import Recording
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window
-from people.records import Recorder, new_run
+from people.crowd import Crowd
+from people.records import Recorder
 from people.table import PeopleWriter
 from program.loop import Camera
 from program.stream_sources import address_of
@@ -26,7 +27,7 @@ from sources import Source
 
 
 def open_files(
-    options: argparse.Namespace, sources: Sequence[Source]
+    options: argparse.Namespace, sources: Sequence[Source], crowd: Crowd, run: str
 ) -> tuple[list[Recording], list[Sink]]:
     """Open what was asked for; nothing is written yet.
 
@@ -57,37 +58,35 @@ def open_files(
                 sound_from=film,
             )
         )
-    records = open_deliveries(options)
+    records = open_deliveries(options, crowd, run)
     if options.people:
-        records.append(PeopleWriter(options.people, options.attributes, len(sources) > 1))
+        records.append(PeopleWriter(options.people, crowd, len(sources) > 1))
     return recordings, records
 
 
-def open_deliveries(options: argparse.Namespace) -> list[Sink]:
+def open_deliveries(options: argparse.Namespace, crowd: Crowd, run: str) -> list[Sink]:
     """Open what the records of docs/events.md go to; nothing is sent yet.
 
     Raises:
         SinkError: a file cannot be made, or an address not be used.
     """
-    run = new_run()
-
-    def recorder() -> Recorder:
-        return Recorder(options.attributes, run=run, anonymous=options.anonymous)
-
     sinks: list[Sink] = []
     if options.events:
-        sinks.append(EventsWriter(options.events, recorder()))
+        sinks.append(EventsWriter(options.events, Recorder(crowd, run)))
     if options.mqtt:
         password = os.environ.get("MQTT_PASSWORD", "")
-        sinks.append(MqttPublisher(options.mqtt, recorder(), options.mqtt_qos, password))
+        sinks.append(MqttPublisher(options.mqtt, Recorder(crowd, run), options.mqtt_qos, password))
     if options.webhook:
         secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
-        sinks.append(Webhook(options.webhook, recorder(), secret))
+        sinks.append(Webhook(options.webhook, Recorder(crowd, run), secret))
     return sinks
 
 
 def open_page(
-    options: argparse.Namespace, cameras: Sequence[Camera], stack: contextlib.ExitStack
+    options: argparse.Namespace,
+    cameras: Sequence[Camera],
+    stack: contextlib.ExitStack,
+    recorder: Recorder,
 ) -> Sink:
     """Serve the page in the browser; `stack` closes it.
 
@@ -102,14 +101,7 @@ def open_page(
 
     token = options.token or os.environ.get("FACES_TOKEN") or None
     title = cameras[0].source.name if len(cameras) == 1 else f"{len(cameras)} cameras"
-    page = WebView(
-        options.serve,
-        options.attributes,
-        token,
-        title=title,
-        anonymous=options.anonymous,
-        estimates=estimates,
-    )
+    page = WebView(options.serve, recorder, token, title=title, estimates=estimates)
     stack.callback(page.close)
     tell(f"page: {page.url}")
     return page

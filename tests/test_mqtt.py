@@ -15,7 +15,8 @@ import pytest
 from errors import SinkError
 from outputs import mqtt
 from outputs.mqtt import MqttPublisher
-from people.records import Recorder, new_run
+from people.crowd import Crowd
+from people.records import Recorder
 from tests.results import passers_by, person, result, track, with_state
 from tests.test_records import check
 
@@ -136,7 +137,7 @@ def listen(broker):
 
 
 def publisher(broker, password="s3cr@t:/", **options):
-    recorder = Recorder(run=new_run(), anonymous=options.pop("anonymous", False))
+    recorder = Recorder(Crowd(anonymous=options.pop("anonymous", False)))
     return MqttPublisher(broker.address(password), recorder, first_wait_s=0.05, **options)
 
 
@@ -206,8 +207,9 @@ import sys
 sys.path.insert(0, ".")
 from tests.results import result
 from outputs.mqtt import MqttPublisher
-from people.records import Recorder, new_run
-sink = MqttPublisher(sys.argv[1], Recorder(run=new_run()))
+from people.crowd import Crowd
+from people.records import Recorder
+sink = MqttPublisher(sys.argv[1], Recorder(Crowd()))
 sink.write(None, result(0))
 sys.stdin.read()
 """
@@ -245,7 +247,7 @@ def test_a_wrong_password_is_one_line_and_no_secret(
 def test_a_password_may_come_from_elsewhere(broker, listen) -> None:
     heard = listen()
     address = f"mqtt://joe@127.0.0.1:{broker.port}/{PREFIX}/"
-    sink = MqttPublisher(address, Recorder(run=new_run()), password="s3cr@t:/")
+    sink = MqttPublisher(address, Recorder(Crowd()), password="s3cr@t:/")
     heard.wait_for(lambda heard: heard.state() == "online")
     sink.close()
 
@@ -274,7 +276,7 @@ def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mqtt, "QUEUE_DEPTH", 10)
-    sink = MqttPublisher(f"mqtt://127.0.0.1:{free_port()}", Recorder(run=new_run()))
+    sink = MqttPublisher(f"mqtt://127.0.0.1:{free_port()}", Recorder(Crowd()))
     for i in range(50):
         visit(sink, 2 * i + 1)
     assert len(sink._outbox) == 10
@@ -304,17 +306,17 @@ def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker) -
 )
 def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="mqtt://user:password@host") as caught:
-        MqttPublisher(address, Recorder(run=new_run()))
+        MqttPublisher(address, Recorder(Crowd()))
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("prefix", ["faces/+", "#", "faces/#", "faces?"])
 def test_a_prefix_with_wildcards_is_refused(prefix: str) -> None:
     with pytest.raises(SinkError, match="no \\+, # or \\?"):
-        MqttPublisher(f"mqtt://joe:p+#?w@host/{prefix}", Recorder(run=new_run()))
+        MqttPublisher(f"mqtt://joe:p+#?w@host/{prefix}", Recorder(Crowd()))
 
 
 def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match="pip install paho-mqtt"):
-        MqttPublisher("mqtt://host", Recorder(run=new_run()))
+        MqttPublisher("mqtt://host", Recorder(Crowd()))

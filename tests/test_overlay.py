@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from drawing.notices import headline
-from drawing.overlay import Overlay, draw_labels, label_lines, status_parts, track_colour
+from drawing.overlay import Overlay, draw_labels, status_parts, track_colour
 from drawing.text import luminance, place_labels, plate, plate_size_wh, text_size, wrap
 from structures import (
     Frame,
@@ -48,30 +48,6 @@ def placed(boxes, sizes, image_wh, **options):
 
 
 # what the labels say
-
-
-@pytest.mark.parametrize(
-    ("person", "short", "lines"),
-    [
-        (None, False, ["#3"]),
-        (FEMALE, False, ["#3 female 34 ±4"]),
-        (FEMALE, True, ["#3 F 34"]),
-        (Smoothed(34.4, 4.2, 0.5, Gender.UNSURE, 2, False), False, ["#3 ? 34 ±4"]),
-        (Smoothed(7.6, 0.2, 0.1, Gender.MALE, 99, True), False, ["#3 male 8 ±1"]),
-        (
-            Smoothed(34.4, 4.2, 0.1, Gender.MALE, 9, True, SHARES),
-            False,
-            ["#3 male 34 ±4", "Asian 71 %"],
-        ),
-    ],
-)
-def test_a_label_says_what_is_known_and_no_more(person, short: bool, lines) -> None:
-    assert label_lines(person, "#3", short) == lines
-
-
-def test_nothing_known_and_no_name_makes_no_label() -> None:
-    assert label_lines(None) == []
-    assert label_lines(FEMALE) == ["female 34 ±4"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from people.crowd import Crowd
 from people.records import Recorder, new_run, to_json
 from structures import ATTRIBUTES, Frame, FrameResult
 from tests.results import PICTURE, passers_by, person, result, track, with_state
@@ -46,9 +47,8 @@ def a_run(recorder):
 @pytest.mark.parametrize("anonymous", [True, False])
 def test_every_record_is_what_the_schema_says(attributes, anonymous: bool) -> None:
     clock = iter(range(0, 10**6, 40))
-    recorder = Recorder(
-        attributes, run=new_run(), anonymous=anonymous, clock=lambda: float(next(clock))
-    )
+    crowd = Crowd(attributes, anonymous=anonymous, clock=lambda: float(next(clock)))
+    recorder = Recorder(crowd)
     records = a_run(recorder)
     for record in records:
         check(record)
@@ -57,14 +57,14 @@ def test_every_record_is_what_the_schema_says(attributes, anonymous: bool) -> No
 
 
 def test_the_schema_refuses_what_is_not_in_it() -> None:
-    record = Recorder(run=new_run()).frame(result(0, [track(1)]))
+    record = Recorder(Crowd()).frame(result(0, [track(1)]))
     for change in ({"schema": 1}, {"type": "people"}, {"run": "me"}, {"password": "x"}):
         with pytest.raises(jsonschema.ValidationError):
             check(record | change)
 
 
 def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones() -> None:
-    people = [r for r in a_run(Recorder(run=new_run())) if r["type"] == "person"]
+    people = [r for r in a_run(Recorder(Crowd())) if r["type"] == "person"]
     told = [(r["event"], r["id"], r["settled"]) for r in people]
     assert told == [
         ("appeared", 1, True),
@@ -81,20 +81,20 @@ def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones() -
 
 
 def test_a_source_is_told_of_first_and_when_its_state_changes() -> None:
-    sources = [r["source"] for r in a_run(Recorder(run=new_run())) if r["type"] == "source"]
+    sources = [r["source"] for r in a_run(Recorder(Crowd())) if r["type"] == "source"]
     assert [s["state"] for s in sources] == ["live", "stalled", "reconnecting", "live"]
     assert sources[-1]["reconnects"] == 1 and sources[1]["detail"] == "no answer"
 
 
 def test_a_state_holds_no_secret_even_if_its_detail_does() -> None:
     leaking = with_state(result(0), "failed", "rtsp://joe:s3cret@camera refused")
-    (record,) = Recorder(run=new_run()).news(leaking)
+    (record,) = Recorder(Crowd()).news(leaking)
     assert "s3cret" not in to_json(record) and "joe" not in to_json(record)
 
 
 def test_aggregates_come_once_a_minute() -> None:
     now_s = 0.0
-    recorder = Recorder(run=new_run(), clock=lambda: now_s)
+    recorder = Recorder(Crowd(clock=lambda: now_s))
     told = []
     for second in range(200):
         now_s = float(second)
@@ -103,7 +103,7 @@ def test_aggregates_come_once_a_minute() -> None:
 
 
 def test_anonymous_nothing_is_told_of_any_one_person() -> None:
-    recorder = Recorder(run=new_run(), anonymous=True)
+    recorder = Recorder(Crowd(anonymous=True))
     records = [r for one in passers_by(4) for r in recorder.news(one)] + recorder.last_news()
     assert {r["type"] for r in records} == {"source", "aggregate"}
     assert records[-1]["people"] == 0 and records[-1]["groups"] == []
@@ -111,7 +111,7 @@ def test_anonymous_nothing_is_told_of_any_one_person() -> None:
 
 
 def test_cameras_are_kept_apart() -> None:
-    recorder = Recorder(run=new_run())
+    recorder = Recorder(Crowd())
     for i in range(3):
         for camera in ("door", "yard"):
             recorder.news(result(i, [track(1)], {1: person()}, camera=camera))
@@ -127,7 +127,7 @@ def test_cameras_are_kept_apart() -> None:
 
 def test_a_live_frame_tells_how_old_it_is() -> None:
     live = FrameResult(Frame(PICTURE, 0, 0.0, arrived_s=0.0))
-    record = check(Recorder(run=new_run()).frame(live))
+    record = check(Recorder(Crowd()).frame(live))
     assert record["latency_ms"] > 0
 
 

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from errors import SinkError
+from people.crowd import Crowd
+from people.records import Recorder
 from tests.web_parts import served
 from web.address import is_loopback, page_address, parse_address
 from web.view import WebView
@@ -46,7 +48,7 @@ def test_what_cannot_be_served_is_refused_in_one_line(
 ) -> None:
     threads = threading.active_count()
     with pytest.raises(SinkError, match=told) as caught:
-        WebView(address, token=token)
+        WebView(address, Recorder(Crowd()), token)
     assert "\n" not in str(caught.value)
     assert not token or token not in str(caught.value)
     assert threading.active_count() == threads
@@ -56,7 +58,7 @@ def test_a_port_in_use_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SinkError, match=f"{port}: the port is in use"):
-            WebView(str(port))
+            WebView(str(port), Recorder(Crowd()))
 
 
 def test_the_port_is_free_again_after_closing() -> None:

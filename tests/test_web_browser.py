@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from people.crowd import Crowd
 from structures import Gender, SourceState
 from tests.chromium import browser, chromium_or_skip
 from tests.web_parts import frames, person, result, served, write
@@ -214,7 +215,8 @@ def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None
         assert await page.value("document.querySelectorAll('.screen img').length") == 0
         assert await page.value(text("#legend")) == "female < 5male < 5unsure < 5"
 
-    with served(anonymous=True) as view:
+    crowd_of_a_minute = Crowd(anonymous=True, clock=lambda: 60 * time.monotonic())
+    with served(crowd=crowd_of_a_minute) as view:
         shown(view, work, tmp_path, make=crowd)
 
 

@@ -11,7 +11,8 @@ import pytest
 from errors import SinkError
 from outputs import webhook
 from outputs.webhook import Webhook
-from people.records import Recorder, new_run
+from people.crowd import Crowd
+from people.records import Recorder
 from tests.results import passers_by, person, result, track
 from tests.test_records import check
 
@@ -82,7 +83,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hook(port, path="/hook", user="", **options):
-    recorder = Recorder(run=options.pop("run", new_run()))
+    recorder = Recorder(Crowd(), options.pop("run", ""))
     address = f"http://{user}127.0.0.1:{port}{path}"
     return Webhook(address, recorder, first_wait_s=0.01, **options)
 
@@ -236,7 +237,7 @@ def test_secrets_stand_in_no_message(serve, caplog: pytest.LogCaptureFixture) ->
 )
 def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="https://host/path") as caught:
-        Webhook(address, Recorder(run=new_run()))
+        Webhook(address, Recorder(Crowd()))
     assert "s3cret" not in str(caught.value)
 
 

@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import numpy as np
 
+from people.crowd import Crowd
+from people.records import Recorder
 from structures import (
     Frame,
     FrameResult,
@@ -58,9 +62,16 @@ def write(view, one, picture=None) -> None:
 
 
 @contextlib.contextmanager
-def served(address="0", *arguments, **options):
+def served(
+    address: str = "0",
+    crowd: Crowd | None = None,
+    *,
+    anonymous: bool = False,
+    **options: Any,
+) -> Iterator[WebView]:
     """A page that is served on a free port, and closed at the end."""
-    view = WebView(address, *arguments, **options)
+    crowd = crowd or Crowd(anonymous=anonymous)
+    view = WebView(address, Recorder(crowd), **options)
     try:
         yield view
     finally:

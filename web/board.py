@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from people.census import Census, Summary
-from structures import FrameResult, Image, SourceState
+from people.crowd import Crowd, Summary
+from structures import FrameResult, Image
 
 _PICTURES_WHILE_WAITING_S = 0.5  # how often a picture without a new frame is passed on
 _LINGER_S = 3.0  # pictures are drawn for so long after a still, in case another is asked for
@@ -39,12 +39,12 @@ class Board:
 
     Args:
         soon: lets the server's loop call a function.
+        crowd: counts the people.
     """
 
-    def __init__(self, soon: Callable[[Callable[[], object]], None]) -> None:
-        self._soon = soon
+    def __init__(self, soon: Callable[[Callable[[], object]], None], crowd: Crowd) -> None:
+        self._soon, self._crowd = soon, crowd
         self._lock = threading.Lock()
-        self._census = Census()
         self._posted: dict[str, Posted] = {}
         self._pictured_s: dict[str, float] = {}
         self._event = asyncio.Event()
@@ -68,15 +68,12 @@ class Board:
             result: everything known of the frame.
             new_frame: False where only the status can have changed.
         """
+        self._crowd.update(result)
         now_s = time.monotonic()
         with self._lock:
             self._heard_s = now_s
             before = self._posted.get(result.camera, Posted(result))
             changed = new_frame or result.status != before.result.status or not before.version
-            if new_frame:
-                self._census.note(result, time.time())
-            if result.status.state is not SourceState.LIVE:
-                self._census.pause(result.camera)
             if picture is not None and not changed:
                 waited_s = now_s - self._pictured_s.get(result.camera, 0.0)
                 if before.picture is not None and waited_s < _PICTURES_WHILE_WAITING_S:
@@ -136,6 +133,7 @@ class Board:
             return self._posted.get(camera)
 
     def everything(self) -> tuple[dict[str, Posted], Summary]:
-        """Return the newest of all cameras, in the order of their first frames, and the census."""
+        """Return the newest of all cameras, in the order of their first frames, and the counts."""
         with self._lock:
-            return dict(self._posted), self._census.summary(time.time())
+            posted = dict(self._posted)
+        return posted, self._crowd.summary()

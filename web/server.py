@@ -5,20 +5,20 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from people.records import Recorder, to_json
 from structures import FrameResult
 from web.access import Access, add_headers
 from web.board import Board
+from web.figures import Facts, RunCollector, page_state, problem
 from web.jpeg import Pictures
-from web.metrics import CONTENT_TYPE, metrics_text
 from web.rtc import Calls
-from web.state import Facts, page_state, problem
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {
@@ -47,20 +47,12 @@ class Server:
         facts: what does not change during the run.
         access: who may use it.
         recorder: makes the records of /events.
-        estimates: gives the estimates made and saved so far, for the metrics.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        facts: Facts,
-        access: Access,
-        recorder: Recorder,
-        estimates: Callable[[], tuple[int, int]] | None = None,
-    ) -> None:
+    def __init__(self, board: Board, facts: Facts, access: Access, recorder: Recorder) -> None:
         self._board, self._facts, self._access = board, facts, access
         self._recorder = recorder
-        self._estimates = estimates
+        self._metrics = RunCollector(board, facts)
         self._pictures = Pictures(board)
         self._calls = Calls(board, self._pictures) if facts.webrtc else None
         self._records: dict[str, tuple[int, bytes]] = {}
@@ -83,13 +75,13 @@ class Server:
             app.router.add_get(f"/{name}", self._file)
         app.router.add_get("/state.json", self._state_json)
         app.router.add_get("/healthz", self._health)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/metrics", self._prometheus)
         app.router.add_post("/login", self._login)
-        if not self._facts.anonymous:
+        if not self._facts.crowd.anonymous:
             app.router.add_get("/snapshot.jpg", self._snapshot)
             app.router.add_get("/stream.mjpeg", self._stream)
             app.router.add_get("/events", self._events)
-        if self._calls and not self._facts.anonymous:
+        if self._calls:
             app.router.add_post("/offer", self._offer)
             app.on_shutdown.append(self._hang_up)
         return app
@@ -137,9 +129,9 @@ class Server:
         wrong = problem(self._board, posted)
         return web.Response(text=(wrong or "live") + "\n", status=503 if wrong else 200)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        text = metrics_text(self._board, self._facts, self._estimates)
-        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+    async def _prometheus(self, _request: web.Request) -> web.Response:
+        headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        return web.Response(body=self._metrics.text(), headers=headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: a record of each camera's newest frame, ten a second at most."""

@@ -1,20 +1,20 @@
 """The sink that shows everything on a page in the browser."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from aiohttp import web
 
 from errors import SinkError
-from people.records import Recorder, new_run
-from structures import ATTRIBUTES, FrameResult, Image
+from people.records import Recorder
+from structures import FrameResult, Image
 from threads import LoopThread
 from web import rtc
 from web.access import LOCAL_NAMES, SHORTEST_TOKEN, Access
 from web.address import is_loopback, listen, look_up, page_address, parse_address
 from web.board import Board
+from web.figures import Facts
 from web.server import STATIC, Server
-from web.state import Facts
 
 _START_S = 10.0
 _STOP_S = 3.0
@@ -29,12 +29,10 @@ class WebView:
     Args:
         address: "[HOST:]PORT"; the host is 127.0.0.1 where none is given, port 0 any
             that is free.
-        attributes: which of `structures.ATTRIBUTES` to tell.
+        recorder: makes the records of /events; its crowd counts the people.
         token: who knows it may use the page; needed unless only this machine reaches it.
         title: what to call the run; holds no secrets.
-        anonymous: aggregates only: no pictures, no persons, no groups of fewer than five.
-        run: name of the run in /events, see `people.records.new_run`; empty = a new one.
-        estimates: gives the estimates made and saved so far, for the metrics; called in
+        estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
 
     Attributes:
@@ -47,12 +45,10 @@ class WebView:
     def __init__(
         self,
         address: str,
-        attributes: Collection[str] = ATTRIBUTES,
+        recorder: Recorder,
         token: str | None = None,
         *,
         title: str = "faces",
-        anonymous: bool = False,
-        run: str = "",
         estimates: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         host, port = parse_address(address)
@@ -61,15 +57,16 @@ class WebView:
         _check_token(token, host, local)
         self._socket = listen(kind, number)
         self.url = page_address(host, self._socket)
-        self._anonymous, self._closed = anonymous, False
+        crowd = recorder.crowd
+        self._anonymous, self._closed = crowd.anonymous, False
         self._loop = LoopThread("web")
-        self._board = Board(self._loop.soon)
-        facts = Facts(title, tuple(attributes), anonymous, rtc.is_available(), time.time())
+        self._board = Board(self._loop.soon, crowd)
+        webrtc = rtc.is_available() and not crowd.anonymous
+        facts = Facts(title, crowd, webrtc, time.time(), estimates)
         names = LOCAL_NAMES | {host.lower()} if local else None
         login_page = (STATIC / "login.html").read_bytes()
         access = Access(token, names, self._socket.getsockname()[1], login_page)
-        recorder = Recorder(attributes, run=run or new_run(), anonymous=anonymous)
-        server = Server(self._board, facts, access, recorder, estimates)
+        server = Server(self._board, facts, access, recorder)
         self._runner = web.AppRunner(
             server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )

@@ -1,0 +1,117 @@
+"""One person as others are told: as JSON, as cells of a table, as the words of a label.
+
+Here and nowhere else it is said how exact a value is given and what is left out where it
+was not asked for (`attributes`: which of `structures.ATTRIBUTES` to report).
+"""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from structures import ATTRIBUTES, ETHNICITIES, Estimates, Float32, Gender, Smoothed
+
+COLUMNS = {
+    "age": ("age_years", "age_uncertainty_years"),
+    "gender": ("gender", "female_prob"),
+    "ethnicity": ("ethnicity", "ethnicity_prob"),
+}
+"""Attribute -> its columns in a table of people."""
+
+
+def rounded(value: float, digits: int) -> float | None:
+    """Return a plain float of so many digits; None where JSON has no such number."""
+    value = float(value)
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def top_ethnicity(probs: Float32) -> tuple[str, float]:
+    """The likeliest of `ETHNICITIES` and its share, of (5,) float32 shares."""
+    top = int(np.argmax(probs))
+    return ETHNICITIES[top], float(probs[top])
+
+
+def as_json(person: Smoothed | None, attributes: Collection[str]) -> dict[str, Any]:
+    """What records hold of a person; before the first estimate the values are None."""
+    values: dict[str, Any] = {"samples": person.samples if person else 0}
+    if "age" in attributes:
+        values["age_years"] = rounded(person.age_years, 2) if person else None
+        spread = rounded(person.age_uncertainty_years, 2) if person else None
+        values["age_uncertainty_years"] = spread
+    if "gender" in attributes:
+        values["female_prob"] = rounded(person.female_prob, 4) if person else None
+        values["gender"] = person.gender.value if person else None
+    if "ethnicity" in attributes and person and person.ethnicity_probs is not None:
+        shares = (rounded(share, 4) for share in person.ethnicity_probs)
+        values["ethnicity"] = dict(zip(ETHNICITIES, shares, strict=True))
+    return values
+
+
+def as_cells(person: Smoothed | None) -> dict[str, str]:
+    """The cells of `COLUMNS` and "samples", as far as they are known."""
+    if person is None:
+        return {"samples": "0"}
+    cells = {
+        "samples": str(person.samples),
+        "age_years": f"{person.age_years:.1f}",
+        "age_uncertainty_years": f"{person.age_uncertainty_years:.1f}",
+        "gender": person.gender.value,
+        "female_prob": f"{person.female_prob:.4f}",
+    }
+    if person.ethnicity_probs is not None:
+        name, share = top_ethnicity(person.ethnicity_probs)
+        cells |= {"ethnicity": name, "ethnicity_prob": f"{share:.4f}"}
+    return cells
+
+
+def as_face_cells(estimates: Estimates, i: int) -> dict[str, str | float]:
+    """The cells of a single face, row `i` of estimates that nothing was averaged with."""
+    female = float(estimates.female_prob[i])
+    cells: dict[str, str | float] = {
+        "age_years": round(float(estimates.age_years[i]), 1),
+        "age_spread_years": round(float(estimates.age_spread_years[i]), 1),
+        "gender": Gender.of(female).value,
+        "female_prob": round(female, 3),
+    }
+    if estimates.ethnicity_probs is not None:
+        for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
+            cells[f"{name.lower()}_prob"] = round(float(prob), 3)
+    return cells
+
+
+def label_lines(
+    person: Smoothed | None,
+    name: str = "",
+    short: bool = False,
+    attributes: Collection[str] = ATTRIBUTES,
+) -> list[str]:
+    """Say what is known of a person, e.g. ["#3 female 34 ±4", "Asian 71 %"].
+
+    Args:
+        person: None before the first estimate.
+        name: put in front, such as "#3".
+        short: one letter for the gender and no spread, for small images.
+        attributes: which to report.
+
+    Returns:
+        No lines where nothing is known.
+    """
+    words = [name] if name else []
+    if person is not None and "gender" in attributes:
+        words.append(_gender_word(person.gender, short))
+    if person is not None and "age" in attributes:
+        words.append(f"{person.age_years:.0f}")
+        if not short:
+            words.append(f"±{max(1, round(person.age_uncertainty_years))}")
+    lines = [" ".join(words)] if words else []
+    if person is not None and person.ethnicity_probs is not None and "ethnicity" in attributes:
+        top, share = top_ethnicity(person.ethnicity_probs)
+        lines.append(f"{top} {100 * share:.0f} %")
+    return lines
+
+
+def _gender_word(gender: Gender, short: bool) -> str:
+    if gender is Gender.UNSURE:
+        return "?"
+    return gender.value[0].upper() if short else gender.value

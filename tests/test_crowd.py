@@ -1,0 +1,222 @@
+"""How many people are and were there, as the page, /metrics and the records report it."""
+
+import time
+from datetime import date
+from typing import Any
+
+import pytest
+
+from people.crowd import AGE_BANDS, RECORD_BANDS, TABLE_ROWS, Crowd, Timeline
+from structures import Gender, Smoothed, SourceState
+from tests.web_parts import person, result
+
+NOON = time.mktime((2030, 3, 10, 12, 0, 0, 0, 0, -1))
+DAY_S = 24 * 3600
+
+
+class Hall:
+    """A crowd whose clocks are set by hand."""
+
+    def __init__(self, *attributes: str, anonymous: bool = False) -> None:
+        self.now_s = NOON
+        asked = attributes or ("age", "gender")
+        self.crowd = Crowd(
+            asked, anonymous=anonymous, clock=lambda: self.now_s, utc=lambda: self.now_s
+        )
+        self._index = 0
+
+    def see(self, people: dict[int, Smoothed | None], wait_s: float = 0.0, **more: Any) -> None:
+        """Show the crowd a new frame after a while, with these people by id."""
+        self.now_s += wait_s
+        self._index += 1
+        self.crowd.update(result(self._index, people, **more))
+
+    def groups(self) -> dict[tuple[str, str], int | None]:
+        """Those of the page that are not empty."""
+        return {key: number for key, number in self.crowd.summary().groups.items() if number}
+
+    def left(self) -> dict[tuple[str, str], int | None]:
+        """Those of /metrics that are not empty."""
+        return {key: number for key, number in self.crowd.summary().left.items() if number}
+
+
+def test_people_in_view_and_people_seen_are_counted_apart() -> None:
+    hall = Hall()
+    hall.see({1: person(), 2: None})
+    hall.see({2: None, 3: None}, wait_s=1)
+    summary = hall.crowd.summary()
+    assert (summary.now, summary.now_total) == ({"": 2}, 2)
+    assert (summary.today, summary.seen) == (3, 3)
+
+
+def test_a_result_counts_once_however_often_it_is_shown() -> None:
+    hall = Hall()
+    one, two = result(0, {1: person()}), result(1)
+    for shown in (one, one, two, two):
+        hall.crowd.update(shown)
+    assert hall.crowd.summary().seen == 1
+    assert hall.crowd.aggregate("").people == 1
+
+
+def test_numbers_of_several_cameras_do_not_get_mixed_up() -> None:
+    hall = Hall()
+    hall.see({1: person()}, camera="door")
+    hall.see({1: person(), 2: person()}, camera="yard")
+    hall.see({}, camera="door")
+    summary = hall.crowd.summary()
+    assert (summary.now, summary.now_total, summary.seen) == ({"door": 0, "yard": 2}, 2, 3)
+    assert {(v.camera, v.track_id) for v in summary.newest} == {
+        ("door", 1), ("yard", 1), ("yard", 2),
+    }  # fmt: skip
+    assert [hall.crowd.aggregate(camera).people for camera in hall.crowd.cameras] == [1, 0]
+    assert [hall.crowd.aggregate(camera).now for camera in hall.crowd.cameras] == [0, 2]
+
+
+def test_a_person_counts_once_and_with_the_values_last_known() -> None:
+    hall = Hall()
+    hall.see({1: None})
+    hall.see({1: person(29.9, Gender.UNSURE)})
+    hall.see({1: person(30.0, Gender.MALE)})
+    assert hall.groups() == {("male", "30-39"): 1}
+    assert (hall.crowd.aggregate("").now, hall.crowd.aggregate("").people) == (1, 0)
+    hall.see({})
+    hall.see({})
+    assert (hall.crowd.aggregate("").now, hall.crowd.aggregate("").people) == (0, 1)
+    assert hall.crowd.aggregate("").groups == {("male", "20-39"): 1}
+
+
+@pytest.mark.parametrize(
+    ("age", "fine", "wide"),
+    [
+        (-1.0, "0-9", "0-9"), (9.99, "0-9", "0-9"), (10.0, "10-19", "10-19"),
+        (20.0, "20-29", "20-39"), (39.9, "30-39", "20-39"), (40.0, "40-49", "40-59"),
+        (59.9, "50-59", "40-59"), (79.9, "70-79", "60+"), (100, "80+", "60+"),
+    ],
+)  # fmt: skip
+def test_a_band_begins_with_its_first_year_and_ends_before_the_next_one(
+    age: float, fine: str, wide: str
+) -> None:
+    assert (AGE_BANDS.of(age), RECORD_BANDS.of(age)) == (fine, wide)
+    hall = Hall()
+    hall.see({1: person(age)})
+    assert hall.groups() == {("female", fine): 1}
+    hall.see({})
+    assert hall.crowd.aggregate("").groups == {("female", wide): 1}
+
+
+def test_people_without_an_estimate_have_a_group_in_records_and_none_on_the_page() -> None:
+    hall = Hall()
+    hall.see({1: None, 2: person(float("nan"))})
+    hall.see({})
+    assert hall.crowd.summary().today == 2
+    assert hall.groups() == hall.left() == {}
+    groups = hall.crowd.aggregate("").groups
+    assert groups == {("unsure", "unknown"): 1, ("female", "unknown"): 1}
+
+
+def test_what_was_not_asked_for_is_summed_over() -> None:
+    people = {1: person(30.0), 2: person(31.0, Gender.MALE), 3: person(71.0, Gender.MALE)}
+    wanted: dict[tuple[str, ...], list[dict[tuple[str, str], int]]] = {
+        ("age",): [{("", "30-39"): 2, ("", "70-79"): 1}, {("", "20-39"): 2, ("", "60+"): 1}],
+        ("gender",): [{("female", ""): 1, ("male", ""): 2}] * 2,
+        ("ethnicity",): [{("", ""): 3}] * 2,
+    }
+    for attributes, (fine, wide) in wanted.items():
+        hall = Hall(*attributes)
+        hall.see(people)
+        hall.see({})
+        assert hall.groups() == hall.left() == fine
+        assert hall.crowd.aggregate("").groups == wide
+
+
+def test_who_left_goes_into_the_counts_that_never_fall() -> None:
+    hall = Hall()
+    hall.see({1: person(25.0)})
+    assert hall.left() == {}
+    hall.see({}, wait_s=1)
+    assert hall.left() == hall.groups() == {("female", "20-29"): 1}
+    hall.see({}, wait_s=DAY_S)
+    assert hall.left() == {("female", "20-29"): 1}, "what Prometheus counts does not begin anew"
+    assert hall.groups() == {}
+
+
+def test_a_new_epoch_lets_everybody_of_that_camera_go() -> None:
+    hall = Hall()
+    hall.see({1: person()}, camera="a")
+    hall.see({1: person()}, camera="b")
+    hall.see({1: person()}, camera="a", epoch=1)
+    assert hall.left() == {("female", "30-39"): 1}
+    assert hall.crowd.summary().seen == 3
+
+
+def test_the_end_of_the_run_counts_those_who_are_still_there() -> None:
+    hall = Hall()
+    hall.see({i: person() for i in range(5)})
+    assert (hall.crowd.aggregate("").now, hall.crowd.aggregate("").people) == (5, 0)
+    hall.crowd.end()
+    hall.crowd.end()
+    assert (hall.crowd.aggregate("").now, hall.crowd.aggregate("").people) == (0, 5)
+
+
+def test_the_newest_visits_are_bounded_and_come_first() -> None:
+    hall = Hall()
+    for number in range(1, 200):
+        hall.see({number: person()}, wait_s=1, epoch=number)
+    summary = hall.crowd.summary()
+    assert [v.track_id for v in summary.newest] == list(range(199, 199 - TABLE_ROWS, -1))
+    assert summary.seen == 199
+
+
+def test_who_is_in_view_of_a_camera_without_images_is_unknown() -> None:
+    hall = Hall()
+    hall.see({1: person()})
+    hall.see({1: person()}, state=SourceState.STALLED)
+    summary = hall.crowd.summary()
+    assert (summary.now, summary.now_total) == ({}, None)
+    assert not summary.newest[0].over
+
+
+def test_at_midnight_the_day_begins_anew_with_those_who_are_here() -> None:
+    hall = Hall()
+    hall.see({1: person(), 2: person()})
+    hall.see({2: person()}, wait_s=60)
+    assert (hall.crowd.aggregate("").day, hall.crowd.aggregate("").people) == ("2030-03-10", 1)
+    hall.see({2: person()}, wait_s=DAY_S)
+    summary = hall.crowd.summary()
+    assert (summary.today, summary.seen, sum(hall.groups().values())) == (1, 2, 1)
+    assert (hall.crowd.aggregate("").day, hall.crowd.aggregate("").people) == ("2030-03-11", 0)
+    assert date.fromtimestamp(hall.now_s).isoformat() == "2030-03-11"
+
+
+def test_a_summary_does_not_change_behind_the_readers_back() -> None:
+    hall = Hall()
+    young = person(20.0)
+    hall.see({1: young})
+    before = hall.crowd.summary()
+    hall.see({1: person(60.0), 2: person()}, wait_s=1)
+    assert before.newest[0].person is young
+    assert before.now == {"": 1}
+
+
+def test_a_minute_is_over_with_the_first_frame_after_it() -> None:
+    hall, minutes = Hall(), []
+    for wait_s in (0, 59, 1, 59, 200, 59, 1):
+        hall.see({}, wait_s=wait_s)
+        minutes.append(hall.crowd.minute)
+    assert minutes == [0, 0, 1, 1, 2, 2, 3]
+
+
+def test_the_timelines_hold_the_most_people_in_view_of_each_step() -> None:
+    hall = Hall()
+    for count, wait_s in ((1, 0.0), (3, 1.0), (2, 1.0), (0, 10.0)):
+        hall.see({i: person() for i in range(count)}, wait_s=wait_s)
+    assert hall.crowd.summary().recent[-3:] == (3, None, 0)
+    assert hall.crowd.summary().day[-1] == 3
+
+
+def test_a_timeline_keeps_the_largest_number_of_each_step() -> None:
+    timeline = Timeline(5.0, 4)
+    for now_s, number in ((100, 1), (104, 3), (102, 2), (106, 0), (118, 7)):
+        timeline.note(now_s, number)
+    assert timeline.series(119) == (3, 0, None, 7)
+    assert timeline.series(125) == (None, 7, None, None)

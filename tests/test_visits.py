@@ -1,0 +1,42 @@
+from people.visits import Visit, Visits
+from structures import FrameResult
+from tests.results import person, result, track, with_state
+
+
+def after(visits: Visits, one: FrameResult, utc_s: float = 0.0) -> list[Visit]:
+    """Who has left with this result."""
+    return visits.update(one, utc_s)
+
+
+def test_a_visit_lasts_from_the_first_detection_to_the_last_one() -> None:
+    visits = Visits()
+    for i, misses in enumerate([0, 0, 1, 0, 1, 2]):
+        assert after(visits, result(i, [track(7, misses)]), 100.0 + i) == []
+    (visit,) = after(visits, result(6, []))
+    assert (visit.track_id, visit.first_s, visit.last_s, visit.frames) == (7, 0.0, 3 / 25, 3)
+    assert (visit.first_utc_s, visit.last_utc_s, visit.over) == (100.0, 103.0, True)
+
+
+def test_a_visit_settles_for_good() -> None:
+    visits, unsettled = Visits(), person(converged=False)
+    settled = []
+    for i, values in enumerate([None, unsettled, person(), unsettled]):
+        after(visits, result(i, [track(1)], {1: values} if values else {}))
+        settled.append(visits.here[1].settled)
+    assert settled == [False, False, True, True]
+
+
+def test_a_new_epoch_is_the_end_of_all_visits_whatever_the_ids() -> None:
+    visits = Visits()
+    after(visits, result(0, [track(1), track(2)]))
+    assert [v.track_id for v in after(visits, result(1, [track(1)], epoch=1))] == [1, 2]
+    assert len(visits.here) == 1
+
+
+def test_people_stay_while_a_source_stalls_and_leave_when_it_breaks_off() -> None:
+    visits, last = Visits(), result(0, [track(1)])
+    after(visits, last)
+    assert after(visits, with_state(last, "stalled")) == []
+    assert len(after(visits, with_state(last, "reconnecting"))) == 1
+    assert after(visits, with_state(last, "reconnecting")) == []
+    assert len(visits.here) == 0

@@ -1,0 +1,209 @@
+"""The run's figures: as JSON for the page, and as metrics for Prometheus.
+
+What of the people may be reported is decided by `people.crowd.Crowd`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+
+from people.crowd import Crowd, Summary
+from people.visits import Visit
+from people.wording import as_json, top_ethnicity
+from structures import SourceState
+from web.board import Board, Posted
+
+SILENT_S = 10.0  # a frame loop that is not heard of for so long is stuck, or paused
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not change during a run.
+
+    Attributes:
+        title: of the page; holds no secrets.
+        crowd: rules what of the people is reported.
+        webrtc: whether it is available.
+        began_s: when the run began, seconds since 1970.
+        estimates: returns the estimates made and saved so far; None = not reported.
+    """
+
+    title: str
+    crowd: Crowd
+    webrtc: bool
+    began_s: float
+    estimates: Callable[[], tuple[int, int]] | None = None
+
+
+# For the page
+
+
+def page_state(board: Board, facts: Facts) -> dict[str, Any]:
+    """Return everything that the page shows, ready for `json.dumps`."""
+    posted, summary = board.everything()
+    return {
+        "title": facts.title,
+        "anonymous": facts.crowd.anonymous,
+        "attributes": list(facts.crowd.attributes),
+        "webrtc": facts.webrtc,
+        "began_s": facts.began_s,
+        "now_s": time.time(),
+        "problem": problem(board, posted),
+        "cameras": [_camera(one, summary) for one in posted.values()],
+        "people_now": summary.now_total,
+        "people_now_known": bool(summary.now),
+        "people_today": summary.today,
+        "genders": list(dict.fromkeys(gender for gender, _ in summary.groups)),
+        "bands": list(dict.fromkeys(band for _, band in summary.groups)),
+        "groups": [
+            {"gender": gender, "band": band, "people": number}
+            for (gender, band), number in summary.groups.items()
+        ],
+        "timelines": {"recent": summary.recent, "day": summary.day},
+        "people": [_row(visit, summary, facts.crowd) for visit in summary.newest],
+    }
+
+
+def problem(board: Board, posted: Mapping[str, Posted]) -> str:
+    """Say in one line why no new images come; empty while all is well."""
+    silence_s = board.silence_s
+    if not posted or silence_s is None:
+        return "no frame has come yet"
+    if silence_s > SILENT_S:
+        return f"nothing was processed for {silence_s:.0f} s: paused, or stuck"
+    words = []
+    for camera, one in posted.items():
+        status = one.result.status
+        if status.state is not SourceState.LIVE:
+            why = f"{status.state}: {status.detail}" if status.detail else str(status.state)
+            words.append(f"{camera}: {why}" if camera else why)
+    return "; ".join(words)
+
+
+def _camera(posted: Posted, summary: Summary) -> dict[str, Any]:
+    result = posted.result
+    age_ms = result.latency_ms(time.monotonic())
+    return {
+        "name": result.camera,
+        "state": str(result.status.state),
+        "detail": result.status.detail,
+        "reconnects": result.status.reconnects,
+        "load": result.load,
+        "fps": round(result.fps, 1),
+        "frame_age_ms": None if age_ms is None else round(age_ms),
+        "time_s": round(result.frame.time_s, 1) if math.isfinite(result.frame.time_s) else None,
+        "dropped": result.dropped,
+        "size_wh": result.frame.size_wh,
+        "people_now": summary.now.get(result.camera),
+    }
+
+
+def _row(visit: Visit, summary: Summary, crowd: Crowd) -> dict[str, Any]:
+    person = visit.person
+    values = as_json(person, crowd.attributes)
+    if "ethnicity" in values and person and person.ethnicity_probs is not None:
+        values["ethnicity"], _ = top_ethnicity(person.ethnicity_probs)
+    return {
+        "camera": visit.camera,
+        "id": visit.track_id,
+        "first_s": round(visit.first_utc_s, 1),
+        "last_s": round(visit.last_utc_s, 1),
+        "here": not visit.over and visit.camera in summary.now,
+        **{name: value for name, value in values.items() if value is not None},
+    }
+
+
+# For Prometheus
+
+
+class RunCollector:
+    """Collects the metrics of this run for prometheus_client, which formats them.
+
+    Args:
+        board: the newest of everything.
+        facts: what does not change.
+    """
+
+    def __init__(self, board: Board, facts: Facts) -> None:
+        self._board, self._facts = board, facts
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format, version 0.0.4."""
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric; called by prometheus_client."""
+        posted, summary = self._board.everything()
+        yield from _source_metrics(posted)
+        now = (({"camera": camera}, number) for camera, number in summary.now.items())
+        yield _gauge("faces_people_now", "People in view.", now)
+        yield _counter(
+            "faces_people_seen", "People seen since the run began.", [({}, summary.seen)]
+        )
+        left = (
+            ({k: v for k, v in (("gender", gender), ("age_band", band)) if v}, number)
+            for (gender, band), number in summary.left.items()
+        )
+        what = "People who have left the view, by apparent age and perceived gender."
+        yield _counter("faces_people", what, left)
+        yield _gauge("faces_viewers", "Clients that watch pictures.", [({}, self._board.viewers)])
+        # Anonymous they are left out: they grow with every face in view.
+        if self._facts.estimates is not None and not self._facts.crowd.anonymous:
+            made, saved = self._facts.estimates()
+            yield _counter("faces_estimates_made", "Faces put through the model.", [({}, made)])
+            what = "Faces that needed no estimate because the person's values have settled."
+            yield _counter("faces_estimates_saved", what, [({}, saved)])
+
+
+def _source_metrics(posted: Mapping[str, Posted]) -> Iterator[Metric]:
+    """What is reported of each source."""
+
+    def each(value: Callable[[Posted], float | None]) -> Iterator[tuple[Labels, float | None]]:
+        return (({"camera": name}, value(one)) for name, one in posted.items())
+
+    def age_s(one: Posted) -> float | None:
+        age_ms = one.result.latency_ms(time.monotonic())
+        return None if age_ms is None else age_ms / 1e3
+
+    states = (
+        ({"camera": name, "state": str(state)}, one.result.status.state is state)
+        for name, one in posted.items()
+        for state in SourceState
+    )
+    yield _gauge("faces_source_state", "1 for the state that the source is in.", states)
+    what = "Times that the source was opened again."
+    reconnects = each(lambda one: one.result.status.reconnects)
+    yield _counter("faces_source_reconnects", what, reconnects)
+    yield _counter("faces_frames_processed", "Frames processed.", each(lambda one: one.frames))
+    what = "Frames of a live source never processed."
+    yield _counter("faces_frames_dropped", what, each(lambda one: one.result.dropped))
+    what = "Frames processed a second, running mean."
+    yield _gauge("faces_frames_per_second", what, each(lambda one: one.result.fps))
+    yield _gauge(
+        "faces_frame_age_seconds", "Age of the newest frame of a live source.", each(age_s)
+    )
+    what = "1 while something is done less often to keep up."
+    yield _gauge("faces_load_reduced", what, each(lambda one: bool(one.result.load)))
+
+
+def _gauge(name: str, what: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
+    return _filled(GaugeMetricFamily(name, what), name, samples)
+
+
+def _counter(name: str, what: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
+    return _filled(CounterMetricFamily(name, what), f"{name}_total", samples)
+
+
+def _filled(metric: Metric, name: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
+    """Add the samples whose value is known."""
+    for labels, value in samples:
+        if value is not None:
+            metric.add_sample(name, dict(labels), value)
+    return metric
