@@ -1,12 +1,69 @@
-"""What outputs over the network share: addresses without secrets, and the log of trouble."""
+"""What the sinks of records share: the way of a record, addresses, and the log of trouble."""
 
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from errors import SinkError
+from people.records import Record, Recorder
 from sources.addresses import escape_user
+from structures import FrameResult, Image
 
 log = logging.getLogger(__name__)
+
+
+class RecordSink(ABC):
+    """A sink that hands on the records of each frame, and the last ones when it is closed.
+
+    Attributes:
+        takes_frames: whether the frames' own records are handed on, too.
+
+    Args:
+        recorder: makes the records.
+    """
+
+    wants_picture = False
+    takes_frames = False
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder, self._closed = recorder, False
+
+    @abstractmethod
+    def _take(self, records: Sequence[Record], camera: str | None) -> None:
+        """Write or queue records; None = of all cameras, at the end."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Release everything."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Hand on the records of a new frame; no image is used. See `outputs.Sink.write`."""
+        if self._closed:
+            raise ValueError("write() after close(), got a frame")
+        recorder = self._recorder
+        records = recorder.all_of(result) if self.takes_frames else recorder.news(result)
+        self._take(records, result.camera)
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Hand on what is new while no frame comes. See `outputs.Sink.refresh`."""
+        if not self._closed:
+            self._take(self._recorder.news(result), result.camera)
+
+    def close(self) -> None:
+        """Hand on the last records and release everything; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._take(self._recorder.last_news(), None)
+        finally:
+            self._finish()
 
 
 def split_address(address: str, schemes: tuple[str, ...], what: str, example: str) -> SplitResult:

@@ -2,17 +2,17 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from errors import SinkError
 from files import check_writable, let_go_of_stdout, sink_error
+from outputs.delivery import RecordSink
 from people.records import Record, Recorder, to_json
-from structures import FrameResult, Image
 
 
-class EventsWriter:
+class EventsWriter(RecordSink):
     """A sink that appends every record as a line, each written out at once.
 
     A killed process loses nothing. The file is made, and one that exists replaced, with
@@ -26,49 +26,17 @@ class EventsWriter:
         SinkError: the file cannot be made there, or standard output is closed.
     """
 
-    wants_picture = False
+    takes_frames = True
 
     def __init__(self, path: str | Path, recorder: Recorder) -> None:
-        self._recorder = recorder
+        super().__init__(recorder)
         self._to_stdout = str(path) == "-"
         if self._to_stdout and sys.stdout is None:
             raise SinkError("standard output is closed; open it or name a file")
         self._path = Path(path) if self._to_stdout else check_writable(path)
         self._file: TextIO | None = None
-        self._closed = False
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
-    def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Write a frame's record and its news; no picture is used. See `outputs.Sink.write`."""
-        if self._closed:
-            raise ValueError("write() after close(), got a frame")
-        self._append(self._recorder.all_of(result))
-
-    def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Write what there is to tell while no frame comes. See `outputs.Sink.refresh`."""
-        if not self._closed:
-            self._append(self._recorder.news(result))
-
-    def close(self) -> None:
-        """Write the last news and close the file, but not standard output.
-
-        May be called again.
-        """
-        if self._closed:
-            return
-        try:
-            self._append(self._recorder.last_news())
-        finally:
-            self._closed = True
-            if self._file is not None and not self._to_stdout:
-                self._file.close()
-            self._file = None
-
-    def _append(self, records: Iterable[Record]) -> None:
+    def _take(self, records: Sequence[Record], camera: str | None) -> None:
         try:
             for record in records:
                 if self._file is None:
@@ -84,6 +52,11 @@ class EventsWriter:
         if self._to_stdout:
             return sys.stdout
         return self._path.open("w", encoding="utf-8", newline="\n")
+
+    def _finish(self) -> None:
+        if self._file is not None and not self._to_stdout:
+            self._file.close()
+        self._file = None
 
     def _abandon(self) -> None:
         """Let go of what could not be written, which would fail again when the program ends."""

@@ -11,13 +11,12 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import SinkError
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password
+from outputs.delivery import RecordSink, Trouble, reason_of, split_address, user_and_password
 from people.records import Record, Recorder, to_json
-from structures import FrameResult, Image
 from threads import Outbox
 from threads.backoff import Backoff
 
@@ -42,7 +41,7 @@ class _Event(NamedTuple):
     payload: str
 
 
-class MqttPublisher:
+class MqttPublisher(RecordSink):
     """A sink that publishes person, source and aggregate records, not one per frame.
 
     All traffic runs in a thread of its own: the frame loop never waits. While the broker
@@ -61,8 +60,6 @@ class MqttPublisher:
             password that the broker refuses at first is raised by a later `write`.
     """
 
-    wants_picture = False
-
     def __init__(
         self,
         address: str,
@@ -71,6 +68,7 @@ class MqttPublisher:
         password: str = "",
         first_wait_s: float = 1.0,
     ) -> None:
+        super().__init__(recorder)
         example = "mqtt://user:password@host:1883/topic/prefix"
         parts = split_address(address, ("mqtt", "mqtts"), "MQTT", example)
         self._prefix = parts.path.strip("/") or "faces"
@@ -79,7 +77,7 @@ class MqttPublisher:
         self._secure = parts.scheme == "mqtts"
         self._host, self._port = parts.hostname or "", parts.port or (1883, 8883)[self._secure]
         self.name = f"{parts.scheme}://{self._host}:{self._port}"
-        self._recorder, self._qos, self._first_wait_s = recorder, qos, first_wait_s
+        self._qos, self._first_wait_s = qos, first_wait_s
         user, own_password = user_and_password(parts)
         self._client = self._make_client(user, own_password or password or None)
         # What the retained topics should say; replaced, never changed, for the thread's sake.
@@ -88,7 +86,6 @@ class MqttPublisher:
         self._answer: ReasonCode | None = None
         self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
         self._trouble = Trouble(self.name)
-        self._closed = False
         self._outbox: Outbox[_Event] = Outbox(self._serve, QUEUE_DEPTH, f"MQTT {self.name}")
 
     def _make_client(self, user: str | None, password: str | None) -> "Client":
@@ -109,60 +106,41 @@ class MqttPublisher:
         client.will_set(f"{self._prefix}/status", will, self._qos, retain=True)
         return client
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
+    def _take(self, records: Sequence[Record], camera: str | None) -> None:
+        """Queue the events, and replace the retained records that have changed."""
+        events = []
+        for record in records:
+            topic = self._topic(record["camera"], "events")
+            if record["type"] == "source":
+                self._retain(record, "status")
+            if record["type"] == "aggregate":
+                self._retain_numbers(record)
+            else:
+                events.append(_Event(topic, to_json(record)))
+        self._outbox.put(events)
+        if camera is not None:
+            self._retain_numbers(self._recorder.aggregate(camera))
 
-    def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Queue what there is to tell; never waits. See `outputs.Sink.write`."""
-        if self._closed:
-            raise ValueError("write() after close(), got a frame")
-        self._publish(self._recorder.news(result))
-        self._tell_numbers(self._recorder.aggregate(result.camera))
-
-    refresh = write
-
-    def close(self) -> None:
-        """Send what is left, for some seconds, and say that this is the end.
-
-        May be called again.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._publish(self._recorder.last_news())
-        finally:
-            offline = to_json(self._recorder.program("offline"))
-            people = {t: text for t, text in self._states.items() if t.endswith("/people")}
-            # What is told last comes last.
-            self._states = people | dict.fromkeys(self._states.keys() - people, offline)
-            if self._outbox.close(_CLOSE_S):
-                del self._client  # which closes its sockets, now and not some day
+    def _finish(self) -> None:
+        """Send what is left, for some seconds, and report that this is the end."""
+        offline = to_json(self._recorder.program("offline"))
+        people = {t: text for t, text in self._states.items() if t.endswith("/people")}
+        # What is told last comes last.
+        self._states = people | dict.fromkeys(self._states.keys() - people, offline)
+        if self._outbox.close(_CLOSE_S):
+            del self._client  # which closes its sockets, now and not some day
         if missing := self._outbox.dropped + len(self._outbox) + len(self._waiting):
             log.warning("%s: %d events were not delivered", self.name, missing)
 
-    def _publish(self, news: Iterable[Record]) -> None:
-        """Hand the news over to the worker."""
-        events = []
-        for record in news:
-            camera = record["camera"]
-            if record["type"] == "source":
-                self._states = self._states | {self._topic(camera, "status"): to_json(record)}
-            if record["type"] == "aggregate":
-                self._tell_numbers(record)
-            else:
-                events.append(_Event(self._topic(camera, "events"), to_json(record)))
-        self._outbox.put(events)
-
-    def _tell_numbers(self, record: Record) -> None:
-        """Replace the retained aggregate record where more than its time has changed."""
-        topic = self._topic(record["camera"], "people")
+    def _retain_numbers(self, record: Record) -> None:
+        """Retain an aggregate record where more than its time has changed."""
         numbers = record | {"utc": None}
-        if numbers != self._numbers.get(topic):
-            self._numbers[topic] = numbers
-            self._states = self._states | {topic: to_json(record)}
+        if numbers != self._numbers.get(record["camera"]):
+            self._numbers[record["camera"]] = numbers
+            self._retain(record, "people")
+
+    def _retain(self, record: Record, leaf: str) -> None:
+        self._states = self._states | {self._topic(record["camera"], leaf): to_json(record)}
 
     def _topic(self, camera: str, leaf: str) -> str:
         level = re.sub(r"[+#/\x00]", "-", camera)

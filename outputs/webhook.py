@@ -7,10 +7,10 @@ import http.client
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password
+from outputs.delivery import RecordSink, Trouble, reason_of, split_address, user_and_password
 from people.records import SCHEMA, Record, Recorder, to_json
-from structures import FrameResult, Image
 from threads import Outbox
 from threads.backoff import Backoff
 
@@ -35,7 +35,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Follow none."""
 
 
-class Webhook:
+class Webhook(RecordSink):
     """A sink that POSTs person, source and aggregate records, not one per frame.
 
     Records go out in batches (docs/events.md), in order, by a thread of its own: the frame
@@ -53,11 +53,10 @@ class Webhook:
         SinkError: the address cannot be used.
     """
 
-    wants_picture = False
-
     def __init__(
         self, address: str, recorder: Recorder, secret: str = "", first_wait_s: float = 1.0
     ) -> None:
+        super().__init__(recorder)
         parts = split_address(address, ("http", "https"), "a webhook", "https://host/path")
         # The path may be as secret as a password, so the host is all that is ever named.
         host = parts.netloc.rpartition("@")[2]
@@ -71,31 +70,14 @@ class Webhook:
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
         self._secret = secret.encode()
-        self._recorder = recorder
         self._first_wait_s = first_wait_s
         self._opener = urllib.request.build_opener(_NoRedirects)
-        self._closed = False
         self._outbox: Outbox[Record] = Outbox(self._serve, QUEUE_DEPTH, f"webhook {self.name}")
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
+    def _take(self, records: Sequence[Record], camera: str | None) -> None:
+        self._outbox.put(records)
 
-    def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Queue what there is to tell; never waits. See `outputs.Sink.write`."""
-        if self._closed:
-            raise ValueError("write() after close(), got a frame")
-        self._outbox.put(self._recorder.news(result))
-
-    refresh = write
-
-    def close(self) -> None:
-        """Send what is left, for some seconds; may be called again."""
-        if self._closed:
-            return
-        self._closed = True
-        self._outbox.put(self._recorder.last_news())
+    def _finish(self) -> None:
         self._outbox.close(_CLOSE_S)
         if missing := self._outbox.dropped + self._lost + self._sending + len(self._outbox):
             log.warning("%s: %d records were not delivered", self.name, missing)

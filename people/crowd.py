@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 from people.visits import Visit, Visits
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
@@ -27,7 +28,6 @@ _RECENT_STEP_S, _RECENT_STEPS = 5.0, 120  # ten minutes
 _DAY_STEP_S, _DAY_STEPS = 900.0, 96  # a day
 
 Key = tuple[str, Gender, str]  # camera, gender, out of `AGE_BANDS.names`
-Groups = dict[tuple[str, str], int]  # (gender, age band) -> people; "" = not asked for
 
 
 class Bands:
@@ -51,25 +51,6 @@ class Bands:
 AGE_BANDS = Bands(*range(0, 90, 10))  # of the page and /metrics, and what is counted
 RECORD_BANDS = Bands(0, 10, 20, 40, 60)  # of aggregate records; each is made of whole AGE_BANDS
 _WIDENED = {name: RECORD_BANDS.of(10 * i) for i, name in enumerate(AGE_BANDS.names)}
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """How many people one camera has seen; what `aggregate` records hold.
-
-    Attributes:
-        day: local date, YYYY-MM-DD; counting began at its midnight or with the run.
-        now: people in view.
-        people: who came and left today.
-        groups: of these, by gender and `RECORD_BANDS`; empty ones are left out.
-        step: all numbers are multiples of it, rounded down.
-    """
-
-    day: str
-    now: int
-    people: int
-    groups: Groups
-    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,20 +201,28 @@ class Crowd:
         """All that have been heard of."""
         return tuple(self._visits)
 
-    def aggregate(self, camera: str) -> Aggregate:
-        """The numbers of one camera."""
+    def aggregate(self, camera: str) -> dict[str, Any]:
+        """The numbers of one camera, as an aggregate record of docs/events.md holds them."""
         with self._lock:
             moment = self._reported()
         left = _only(moment.left_today, camera)
         groups = self._grouped((gender, _WIDENED.get(band, band), n) for gender, band, n in left)
-        rounded = {key: self._rounded(number) for key, number in groups.items()}
-        return Aggregate(
-            day=moment.day.isoformat(),
-            now=self._rounded(sum(n for *_, n in _only(moment.here, camera))),
-            people=self._rounded(groups.total()),
-            groups={key: number for key, number in rounded.items() if number},
-            step=self._step,
-        )
+        rounded = [
+            {"age": age, "gender": gender, "people": self._rounded(number)}
+            for (gender, age), number in groups.items()
+        ]
+        rounded.sort(key=lambda group: (group["age"], group["gender"]))
+        return {
+            "day": moment.day.isoformat(),
+            "now": self._rounded(sum(n for *_, n in _only(moment.here, camera))),
+            "people": self._rounded(groups.total()),
+            "step": self._step,
+            "groups": [
+                {name: value for name, value in group.items() if value != ""}
+                for group in rounded
+                if group["people"]
+            ],
+        }
 
     def summary(self) -> Summary:
         """The numbers of all cameras together."""

@@ -119,18 +119,7 @@ class Recorder:
 
     def aggregate(self, camera: str) -> Record:
         """The record of who is and was there, in numbers."""
-        crowd = self.crowd.aggregate(camera)
-        groups: list[Record] = []
-        for (gender, age), people in sorted(crowd.groups.items(), key=lambda each: each[0][::-1]):
-            asked = {"age": age, "gender": gender}
-            groups.append({k: v for k, v in asked.items() if v} | {"people": people})
-        return self._head("aggregate", camera) | {
-            "day": crowd.day,
-            "now": crowd.now,
-            "people": crowd.people,
-            "step": crowd.step,
-            "groups": groups,
-        }
+        return self._head("aggregate", camera) | self.crowd.aggregate(camera)
 
     def _people(self) -> list[Record]:
         """The person records of everything that has changed since the last ones."""
