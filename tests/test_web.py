@@ -26,7 +26,7 @@ from tests.web_parts import (
     write,
 )
 from web.board import Board
-from web.jpeg import LONGEST_SIDE, Pictures, shrunk
+from web.streaming import LONGEST_SIDE, Pictures, shrunk
 
 TOKEN = "a secret of the test"
 PATHS = (

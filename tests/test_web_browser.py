@@ -11,7 +11,7 @@ from people.crowd import Crowd
 from structures import Gender, SourceState
 from tests.chromium import browser, chromium_or_skip
 from tests.web_parts import frames, person, result, served, write
-from web import rtc
+from web.streaming import webrtc_is_available
 
 pytestmark = pytest.mark.browser
 
@@ -221,7 +221,7 @@ def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None
 
 
 def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None:
-    if not rtc.is_available():
+    if not webrtc_is_available():
         pytest.skip("aiortc is not installed, or TensorFlow is in this process")
 
     def make(index, **more):

@@ -17,8 +17,7 @@ from structures import FrameResult
 from web.access import Access, add_headers
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state, problem
-from web.jpeg import Pictures
-from web.rtc import Calls
+from web.streaming import Calls, Pictures
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {

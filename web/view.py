@@ -5,16 +5,23 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from errors import SinkError
 from people.records import Recorder
 from structures import FrameResult, Image
 from threads import LoopThread
-from web import rtc
-from web.access import LOCAL_NAMES, SHORTEST_TOKEN, Access
-from web.address import is_loopback, listen, look_up, page_address, parse_address
+from web.access import (
+    LOCAL_NAMES,
+    Access,
+    check_token,
+    is_loopback,
+    listen,
+    look_up,
+    page_address,
+    parse_address,
+)
 from web.board import Board
 from web.figures import Facts
 from web.server import STATIC, Server
+from web.streaming import webrtc_is_available
 
 _START_S = 10.0
 _STOP_S = 3.0
@@ -54,14 +61,14 @@ class WebView:
         host, port = parse_address(address)
         kind, number = look_up(host, port)
         local = is_loopback(number[0])
-        _check_token(token, host, local)
+        check_token(token, host, local)
         self._socket = listen(kind, number)
         self.url = page_address(host, self._socket)
         crowd = recorder.crowd
         self._anonymous, self._closed = crowd.anonymous, False
         self._loop = LoopThread("web")
         self._board = Board(self._loop.soon, crowd)
-        webrtc = rtc.is_available() and not crowd.anonymous
+        webrtc = webrtc_is_available() and not crowd.anonymous
         facts = Facts(title, crowd, webrtc, time.time(), estimates)
         names = LOCAL_NAMES | {host.lower()} if local else None
         login_page = (STATIC / "login.html").read_bytes()
@@ -115,14 +122,3 @@ class WebView:
         finally:
             self._loop.close()
             self._socket.close()
-
-
-def _check_token(token: str | None, host: str, local: bool) -> None:
-    """Raise SinkError unless the token suits who can reach the page."""
-    if token is None and not local:
-        raise SinkError(
-            f"--serve {host}: other machines can reach it, so it needs --token SECRET; "
-            "or leave the host out"
-        )
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise SinkError(f"--token: too easy to guess; give it at least {SHORTEST_TOKEN} characters")

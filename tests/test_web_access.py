@@ -9,7 +9,7 @@ from errors import SinkError
 from people.crowd import Crowd
 from people.records import Recorder
 from tests.web_parts import served
-from web.address import is_loopback, page_address, parse_address
+from web.access import is_loopback, page_address, parse_address
 from web.view import WebView
 
 
