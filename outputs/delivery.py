@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from errors import SinkError
@@ -11,6 +12,28 @@ from sources.addresses import escape_user
 from structures import FrameResult, Image
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an output over the network waits for what, in seconds; tests are less patient.
+
+    Attributes:
+        first_wait_s: before the first further try; grows from there.
+        gather_s: for records that go along with the first one of a batch.
+        answer_s: for an answer.
+        close_s: for what is left at the end.
+        depth: how many records may wait; beyond that the oldest are dropped.
+    """
+
+    first_wait_s: float = 1.0
+    gather_s: float = 0.5
+    answer_s: float = 10.0
+    close_s: float = 5.0
+    depth: int = 1000
+
+
+PATIENT = Patience()
 
 
 class RecordSink(ABC):

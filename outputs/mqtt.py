@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import SinkError
-from outputs.delivery import RecordSink, Trouble, reason_of, split_address, user_and_password
+from outputs.delivery import (
+    PATIENT,
+    Patience,
+    RecordSink,
+    Trouble,
+    reason_of,
+    split_address,
+    user_and_password,
+)
 from people.records import Record, Recorder, to_json
 from threads import Outbox
 from threads.backoff import Backoff
@@ -26,12 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-QUEUE_DEPTH = 1000  # events
 _IN_FLIGHT = 20  # events sent and not yet acknowledged
 _KEEPALIVE_S = 15  # a broker that is silent for 1.5 times as long is gone
-_ANSWER_S = 10.0
 _POLL_S = 0.1  # how soon news are sent
-_CLOSE_S = 5.0
 # What `ReasonCode` says of CONNACK codes 4 and 5, and of version 5's.
 _REFUSALS = frozenset({"Bad user name or password", "Not authorized", "Banned"})
 
@@ -45,7 +50,7 @@ class MqttPublisher(RecordSink):
     """A sink that publishes person, source and aggregate records, not one per frame.
 
     All traffic runs in a thread of its own: the frame loop never waits. While the broker
-    cannot be reached up to `QUEUE_DEPTH` events wait, and then the oldest are dropped, which
+    cannot be reached up to 1,000 events wait, and then the oldest are dropped, which
     is counted and logged; the retained topics are published anew after each connection.
 
     Args:
@@ -53,7 +58,7 @@ class MqttPublisher(RecordSink):
         recorder: makes the records.
         qos: 0, 1 or 2.
         password: where the address names a user without one.
-        first_wait_s: before the first further try to connect; grows from there.
+        patience: how long to wait for what.
 
     Raises:
         SinkError: the address cannot be used, or paho-mqtt is not installed. A user name or
@@ -66,7 +71,7 @@ class MqttPublisher(RecordSink):
         recorder: Recorder,
         qos: int = 1,
         password: str = "",
-        first_wait_s: float = 1.0,
+        patience: Patience = PATIENT,
     ) -> None:
         super().__init__(recorder)
         example = "mqtt://user:password@host:1883/topic/prefix"
@@ -77,7 +82,7 @@ class MqttPublisher(RecordSink):
         self._secure = parts.scheme == "mqtts"
         self._host, self._port = parts.hostname or "", parts.port or (1883, 8883)[self._secure]
         self.name = f"{parts.scheme}://{self._host}:{self._port}"
-        self._qos, self._first_wait_s = qos, first_wait_s
+        self._qos, self._patience = qos, patience
         user, own_password = user_and_password(parts)
         self._client = self._make_client(user, own_password or password or None)
         # What the retained topics should say; replaced, never changed, for the thread's sake.
@@ -86,7 +91,7 @@ class MqttPublisher(RecordSink):
         self._answer: ReasonCode | None = None
         self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
         self._trouble = Trouble(self.name)
-        self._outbox: Outbox[_Event] = Outbox(self._serve, QUEUE_DEPTH, f"MQTT {self.name}")
+        self._outbox: Outbox[_Event] = Outbox(self._serve, patience.depth, f"MQTT {self.name}")
 
     def _make_client(self, user: str | None, password: str | None) -> "Client":
         try:
@@ -102,7 +107,7 @@ class MqttPublisher(RecordSink):
         # Left with the broker, for when the program dies; when that will be nobody knows.
         will = to_json(self._recorder.program("offline") | {"utc": None})
         client.on_connect = self._note_answer
-        client.connect_timeout = _CLOSE_S
+        client.connect_timeout = self._patience.close_s
         client.will_set(f"{self._prefix}/status", will, self._qos, retain=True)
         return client
 
@@ -127,7 +132,7 @@ class MqttPublisher(RecordSink):
         people = {t: text for t, text in self._states.items() if t.endswith("/people")}
         # What is told last comes last.
         self._states = people | dict.fromkeys(self._states.keys() - people, offline)
-        if self._outbox.close(_CLOSE_S):
+        if self._outbox.close(self._patience.close_s):
             del self._client  # which closes its sockets, now and not some day
         if missing := self._outbox.dropped + len(self._outbox) + len(self._waiting):
             log.warning("%s: %d events were not delivered", self.name, missing)
@@ -152,7 +157,7 @@ class MqttPublisher(RecordSink):
         Raises:
             SinkError: the broker refuses the user at the first connection.
         """
-        backoff, was_connected = Backoff(self._first_wait_s), False
+        backoff, was_connected = Backoff(self._patience.first_wait_s), False
         while True:
             last = outbox.closing  # one more try, but no more waiting
             problem = self._connect()
@@ -177,7 +182,7 @@ class MqttPublisher(RecordSink):
             self._client.connect(self._host, self._port, _KEEPALIVE_S)
         except (OSError, ValueError) as error:
             return reason_of(error)
-        until = time.monotonic() + _ANSWER_S
+        until = time.monotonic() + self._patience.answer_s
         while self._answer is None and time.monotonic() < until:
             if self._client.loop(_POLL_S):
                 break

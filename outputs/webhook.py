@@ -9,18 +9,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from outputs.delivery import RecordSink, Trouble, reason_of, split_address, user_and_password
+from outputs.delivery import (
+    PATIENT,
+    Patience,
+    RecordSink,
+    Trouble,
+    reason_of,
+    split_address,
+    user_and_password,
+)
 from people.records import SCHEMA, Record, Recorder, to_json
 from threads import Outbox
 from threads.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-QUEUE_DEPTH = 1000  # records
 BATCH = 50  # records in a request
-_GATHER_S = 0.5  # what comes within it goes along with the first record
-_TIMEOUT_S = 10.0
-_CLOSE_S = 5.0
 _TRY_AGAIN = frozenset({408, 425, 429})  # and all of 5xx
 
 
@@ -40,21 +44,21 @@ class Webhook(RecordSink):
 
     Records go out in batches (docs/events.md), in order, by a thread of its own: the frame
     loop never waits. What cannot be delivered is tried again, later and later, with the same
-    `Idempotency-Key`; meanwhile up to `QUEUE_DEPTH` records wait, and then the oldest are
-    dropped, which is counted and logged. A batch that the server refuses (4xx) is given up.
+    `Idempotency-Key`; meanwhile up to 1,000 records wait, and then the oldest are dropped,
+    which is counted and logged. A batch that the server refuses (4xx) is given up.
 
     Args:
         address: http(s) URL; a user and password in it become basic authentication.
         recorder: makes the records.
         secret: key of the signature, HMAC-SHA256 of the body; empty = none.
-        first_wait_s: before the first further try; grows from there.
+        patience: how long to wait for what.
 
     Raises:
         SinkError: the address cannot be used.
     """
 
     def __init__(
-        self, address: str, recorder: Recorder, secret: str = "", first_wait_s: float = 1.0
+        self, address: str, recorder: Recorder, secret: str = "", patience: Patience = PATIENT
     ) -> None:
         super().__init__(recorder)
         parts = split_address(address, ("http", "https"), "a webhook", "https://host/path")
@@ -70,15 +74,15 @@ class Webhook(RecordSink):
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
         self._secret = secret.encode()
-        self._first_wait_s = first_wait_s
+        self._patience = patience
         self._opener = urllib.request.build_opener(_NoRedirects)
-        self._outbox: Outbox[Record] = Outbox(self._serve, QUEUE_DEPTH, f"webhook {self.name}")
+        self._outbox: Outbox[Record] = Outbox(self._serve, patience.depth, f"webhook {self.name}")
 
     def _take(self, records: Sequence[Record], camera: str | None) -> None:
         self._outbox.put(records)
 
     def _finish(self) -> None:
-        self._outbox.close(_CLOSE_S)
+        self._outbox.close(self._patience.close_s)
         if missing := self._outbox.dropped + self._lost + self._sending + len(self._outbox):
             log.warning("%s: %d records were not delivered", self.name, missing)
 
@@ -90,7 +94,7 @@ class Webhook(RecordSink):
             if not batch:
                 continue
             self._sending = 1
-            outbox.pause(_GATHER_S)
+            outbox.pause(self._patience.gather_s)
             batch += outbox.take(BATCH - 1, 0.0)
             self._sending, number = len(batch), number + 1
             arrived = self._deliver(outbox, batch, f"{self._recorder.run}-{number}")
@@ -103,7 +107,7 @@ class Webhook(RecordSink):
         head = {"schema": SCHEMA, "type": "batch", "run": self._recorder.run, "key": key}
         body = to_json(head | {"records": batch}).encode()
         request = urllib.request.Request(self._url, body, self._signed(body, key), method="POST")
-        backoff = Backoff(self._first_wait_s)
+        backoff = Backoff(self._patience.first_wait_s)
         while True:
             last = outbox.closing  # one more try, but no more waiting
             try:
@@ -135,7 +139,7 @@ class Webhook(RecordSink):
             OSError, http.client.HTTPException: it may be taken later.
         """
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_S):
+            with self._opener.open(request, timeout=self._patience.answer_s):
                 pass
         except urllib.error.HTTPError as error:
             with error:

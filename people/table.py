@@ -21,7 +21,7 @@ _ALWAYS = (
     "id", "first_seen_s", "last_seen_s", "first_seen_utc", "last_seen_utc", "frames", "samples",
 )  # fmt: skip
 _KEPT_S = 10.0  # the source's time for which the row of somebody who left is kept in its place
-_REFRESH_S = 10.0  # wall time: a killed process loses no more than that
+REFRESH_S = 10.0  # wall time: a killed process loses no more than that
 
 
 def columns(attributes: Collection[str], several: bool = False) -> list[str]:
@@ -47,6 +47,7 @@ class PeopleWriter:
         path: of the CSV file.
         crowd: who is there; not anonymous.
         several: whether there are several cameras, each row then names its own.
+        refresh_s: how often, in seconds, the rows of those who are there are overwritten.
 
     Raises:
         SinkError: the file cannot be made there, or is standard output, which cannot be
@@ -55,7 +56,9 @@ class PeopleWriter:
 
     wants_picture = False
 
-    def __init__(self, path: str | Path, crowd: Crowd, several: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, crowd: Crowd, several: bool = False, refresh_s: float = REFRESH_S
+    ) -> None:
         if str(path) == "-":
             raise SinkError("the table of people cannot go to standard output; name a file")
         self._crowd, self._columns = crowd, columns(crowd.attributes, several)
@@ -63,7 +66,7 @@ class PeopleWriter:
         self._file: BinaryIO | None = None
         self._final_bytes = 0  # where the rows of the people gone end
         self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
-        self._refresh_due = 0.0
+        self._refresh_s, self._refresh_due = refresh_s, 0.0
         self._closed = False
 
     @property
@@ -114,7 +117,7 @@ class PeopleWriter:
                 with contextlib.suppress(OSError):
                     self._file.close()
             raise sink_error(self._path, error) from error
-        self._refresh_due = time.monotonic() + _REFRESH_S
+        self._refresh_due = time.monotonic() + self._refresh_s
 
     def _table(self, visits: Iterable[Visit]) -> bytes:
         text = io.StringIO()

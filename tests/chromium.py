@@ -6,7 +6,9 @@ import contextlib
 import itertools
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -40,7 +42,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
 
-    async def call(self, method: str, **parameters):
+    async def call(self, method: str, **parameters: Any) -> Any:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -51,7 +53,9 @@ class Page:
                 assert "error" not in said, said
                 return said["result"]
 
-    async def open(self, url: str, size_wh=(1280, 800), dark: bool = False) -> None:
+    async def open(
+        self, url: str, size_wh: tuple[int, int] = (1280, 800), dark: bool = False
+    ) -> None:
         """Show a page; a narrow one is that of a phone."""
         await self.call("Runtime.enable")
         await self.call("Log.enable")
@@ -64,7 +68,7 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
         await self.call("Page.navigate", url=url)
 
-    async def value(self, script: str):
+    async def value(self, script: str) -> Any:
         """What a piece of JavaScript gives; promises are awaited."""
         told = await self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
@@ -72,7 +76,7 @@ class Page:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
-    async def until(self, script: str):
+    async def until(self, script: str) -> Any:
         """Wait until a piece of JavaScript gives something true, and return it."""
         async with asyncio.timeout(_START_S):
             while not (value := await self.value(script)):
@@ -89,7 +93,7 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def browser(folder: Path):
+async def browser(folder: Path) -> AsyncIterator[Page]:
     """Start a browser with its profile in `folder` and give its page."""
     command = [chromium_or_skip(), f"--user-data-dir={folder}", *_OPTIONS]
     silent = subprocess.DEVNULL

@@ -112,7 +112,7 @@ sys.stdin.read()
 def test_a_killed_process_leaves_all_its_lines_and_a_sound_table(tmp_path: Path) -> None:
     events, table = tmp_path / "events.jsonl", tmp_path / "people.csv"
     with run_child(WRITE_AND_WAIT, str(events), str(table), stdin=subprocess.PIPE) as child:
-        assert child.stdout.readline() == "written\n"
+        assert child.stdout and child.stdout.readline() == "written\n"
         child.send_signal(signal.SIGKILL)
     assert [record["index"] for record in records_of(events)] == list(range(5))
     assert [row["id"] for row in rows(table)] == ["1"]
@@ -134,6 +134,7 @@ except SinkError as error:
 
 def test_a_reader_that_goes_away_is_one_sink_error_and_no_noise_at_exit() -> None:
     child = run_child(BROKEN_PIPE, stdin=subprocess.PIPE)
+    assert child.stdout and child.stdin and child.stderr
     child.stdout.close()
     child.stdin.close()
     message = child.stderr.read()

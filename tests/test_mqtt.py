@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from errors import SinkError
-from outputs import mqtt
+from outputs.delivery import Patience
 from outputs.mqtt import MqttPublisher
 from people.crowd import Crowd
-from people.records import Recorder
+from people.records import Record, Recorder
 from tests.results import passers_by, person, result, track, with_state
 from tests.test_records import check
 
@@ -25,7 +27,7 @@ needs_broker = pytest.mark.mqtt
 PREFIX = "house/faces"
 
 
-def free_port():
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -34,7 +36,7 @@ def free_port():
 class Broker:
     """Mosquitto on a free port of this machine; user joe, password s3cr@t:/."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Path) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             pytest.skip("no broker: apt-get install mosquitto")
@@ -67,18 +69,19 @@ class Broker:
         self.process.kill()
         self.process.wait()
 
-    def address(self, password="s3cr@t:/") -> str:
+    def address(self, password: str = "s3cr@t:/") -> str:
         return f"mqtt://joe:{password}@127.0.0.1:{self.port}/{PREFIX}"
 
 
 class Listener:
     """Hears everything that is published: `retained` by topic, `heard` in order."""
 
-    def __init__(self, broker) -> None:
+    def __init__(self, broker: Broker) -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        self.heard, self.retained = [], {}
+        self.heard: list[tuple[str, Record]] = []
+        self.retained: dict[str, Record] = {}
         self.change = threading.Condition()
         listening = threading.Event()
         self.client = Client(CallbackAPIVersion.VERSION2)
@@ -90,7 +93,7 @@ class Listener:
         self.client.loop_start()
         assert listening.wait(10), "the broker does not answer"  # events before it are not heard
 
-    def _note(self, _client, _data, message) -> None:
+    def _note(self, _client: object, _data: object, message: Any) -> None:
         with self.change:
             record = check(json.loads(message.payload))
             self.heard.append((message.topic, record))
@@ -98,15 +101,15 @@ class Listener:
                 self.retained[message.topic] = record
             self.change.notify_all()
 
-    def wait_for(self, truth) -> None:
+    def wait_for(self, truth: Callable[["Listener"], object]) -> None:
         with self.change:
             assert self.change.wait_for(lambda: truth(self), 10), self.heard
 
-    def events(self, kind="person"):
+    def events(self, kind: str = "person") -> list[tuple[str, int]]:
         events = [r for topic, r in self.heard if topic.endswith("/events")]
         return [(r["event"], r["id"]) for r in events if r["type"] == kind]
 
-    def state(self, camera=""):
+    def state(self, camera: str = "") -> str | None:
         topic = "/".join(filter(None, (PREFIX, camera, "status")))
         return self.retained.get(topic, {}).get("source", {}).get("state")
 
@@ -116,18 +119,21 @@ class Listener:
         self.client.on_message = None  # a cycle, which would leave open sockets lying about
 
 
+Listen = Callable[[], Listener]
+
+
 @pytest.fixture
-def broker(tmp_path: Path):
+def broker(tmp_path: Path) -> Iterator[Broker]:
     running = Broker(tmp_path)
     yield running
     running.kill()
 
 
 @pytest.fixture
-def listen(broker):
-    listeners = []
+def listen(broker: Broker) -> Iterator[Listen]:
+    listeners: list[Listener] = []
 
-    def start():
+    def start() -> Listener:
         listeners.append(Listener(broker))
         return listeners[-1]
 
@@ -136,19 +142,21 @@ def listen(broker):
         listener.close()
 
 
-def publisher(broker, password="s3cr@t:/", **options):
+def publisher(broker: Broker, password: str = "s3cr@t:/", **options: Any) -> MqttPublisher:
     recorder = Recorder(Crowd(anonymous=options.pop("anonymous", False)))
-    return MqttPublisher(broker.address(password), recorder, first_wait_s=0.05, **options)
+    return MqttPublisher(broker.address(password), recorder, patience=Patience(0.05), **options)
 
 
-def visit(sink, first_id=1) -> None:
+def visit(sink: MqttPublisher, first_id: int = 1) -> None:
     for one in passers_by(1, first_id=first_id):
         sink.write(None, one)
 
 
 @needs_broker
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_events_arrive_in_order_and_states_are_retained(qos: int, broker, listen) -> None:
+def test_events_arrive_in_order_and_states_are_retained(
+    qos: int, broker: Broker, listen: Listen
+) -> None:
     early, sink = listen(), publisher(broker, qos=qos)
     visit(sink)
     sink.write(None, result(7, [track(8), track(9)], {8: person()}))
@@ -168,7 +176,7 @@ def test_events_arrive_in_order_and_states_are_retained(qos: int, broker, listen
 
 
 @needs_broker
-def test_a_state_that_changes_while_no_frame_comes_is_told(broker, listen) -> None:
+def test_a_state_that_changes_while_no_frame_comes_is_told(broker: Broker, listen: Listen) -> None:
     heard, sink = listen(), publisher(broker)
     sink.write(None, result(0))
     sink.refresh(None, with_state(result(0), "reconnecting", "no answer"))
@@ -179,7 +187,7 @@ def test_a_state_that_changes_while_no_frame_comes_is_told(broker, listen) -> No
 
 @needs_broker
 def test_what_a_killed_broker_missed_arrives_when_it_is_back(
-    broker, listen, caplog: pytest.LogCaptureFixture
+    broker: Broker, listen: Listen, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = publisher(broker)
     sink.write(None, result(0, [track(1)], {1: person()}))
@@ -208,7 +216,7 @@ sys.path.insert(0, ".")
 from tests.results import result
 from outputs.mqtt import MqttPublisher
 from people.crowd import Crowd
-from people.records import Recorder
+from people.records import Record, Recorder
 sink = MqttPublisher(sys.argv[1], Recorder(Crowd()))
 sink.write(None, result(0))
 sys.stdin.read()
@@ -216,7 +224,9 @@ sys.stdin.read()
 
 
 @needs_broker
-def test_the_broker_says_offline_for_a_program_that_was_killed(broker, listen) -> None:
+def test_the_broker_says_offline_for_a_program_that_was_killed(
+    broker: Broker, listen: Listen
+) -> None:
     heard = listen()
     command = [sys.executable, "-c", DIE, broker.address()]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as child:
@@ -228,7 +238,7 @@ def test_the_broker_says_offline_for_a_program_that_was_killed(broker, listen) -
 
 @needs_broker
 def test_a_wrong_password_is_one_line_and_no_secret(
-    broker, caplog: pytest.LogCaptureFixture
+    broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     sink = publisher(broker, "wr0ng")
@@ -244,7 +254,7 @@ def test_a_wrong_password_is_one_line_and_no_secret(
 
 
 @needs_broker
-def test_a_password_may_come_from_elsewhere(broker, listen) -> None:
+def test_a_password_may_come_from_elsewhere(broker: Broker, listen: Listen) -> None:
     heard = listen()
     address = f"mqtt://joe@127.0.0.1:{broker.port}/{PREFIX}/"
     sink = MqttPublisher(address, Recorder(Crowd()), password="s3cr@t:/")
@@ -253,18 +263,18 @@ def test_a_password_may_come_from_elsewhere(broker, listen) -> None:
 
 
 @needs_broker
-def test_cameras_have_topics_of_their_own(broker, listen) -> None:
+def test_cameras_have_topics_of_their_own(broker: Broker, listen: Listen) -> None:
     heard, sink = listen(), publisher(broker)
     for camera in ("door", "yard/+#"):
         sink.write(None, result(0, [track(1)], {1: person()}, camera=camera))
     heard.wait_for(lambda heard: heard.state("door") == heard.state("yard---") == "live")
     sink.close()
-    states = [heard.state, lambda: heard.state("door"), lambda: heard.state("yard---")]
-    heard.wait_for(lambda _: [state() for state in states] == ["offline"] * 3)
+    cameras = ("", "door", "yard---")
+    heard.wait_for(lambda heard: {heard.state(camera) for camera in cameras} == {"offline"})
 
 
 @needs_broker
-def test_anonymous_no_event_is_about_a_person(broker, listen) -> None:
+def test_anonymous_no_event_is_about_a_person(broker: Broker, listen: Listen) -> None:
     heard, sink = listen(), publisher(broker, anonymous=True)
     visit(sink)
     sink.close()
@@ -273,10 +283,10 @@ def test_anonymous_no_event_is_about_a_person(broker, listen) -> None:
 
 
 def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(mqtt, "QUEUE_DEPTH", 10)
-    sink = MqttPublisher(f"mqtt://127.0.0.1:{free_port()}", Recorder(Crowd()))
+    address, patience = f"mqtt://127.0.0.1:{free_port()}", Patience(depth=10)
+    sink = MqttPublisher(address, Recorder(Crowd()), patience=patience)
     for i in range(50):
         visit(sink, 2 * i + 1)
     assert len(sink._outbox) == 10
@@ -288,7 +298,7 @@ def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(
 
 
 @needs_broker
-def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker) -> None:
+def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker: Broker) -> None:
     gc.disable()
     try:
         before = len(list(Path("/proc/self/fd").iterdir()))

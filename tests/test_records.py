@@ -1,4 +1,5 @@
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import jsonschema
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from people.crowd import Crowd
-from people.records import Recorder, new_run, to_json
+from people.records import Record, Recorder, new_run, to_json
 from structures import ATTRIBUTES, Frame, FrameResult
 from tests.results import PICTURE, passers_by, person, result, track, with_state
 
@@ -16,7 +17,7 @@ SCHEMA = json.loads(
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
 
 
-def check(record):
+def check(record: Record) -> Record:
     """Raise unless a record, after its way through JSON, is what the schema says."""
     validator = jsonschema.Draft202012Validator(
         SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -25,9 +26,9 @@ def check(record):
     return record
 
 
-def a_run(recorder):
+def a_run(recorder: Recorder) -> list[Record]:
     """All records of a run in which somebody comes and goes and the source breaks off."""
-    records = []
+    records: list[Record] = []
     seen = [track(1), track(2, misses=1)]
     frames = [
         result(0, seen),
@@ -45,7 +46,7 @@ def a_run(recorder):
 
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
 @pytest.mark.parametrize("anonymous", [True, False])
-def test_every_record_is_what_the_schema_says(attributes, anonymous: bool) -> None:
+def test_every_record_is_what_the_schema_says(attributes: Collection[str], anonymous: bool) -> None:
     clock = iter(range(0, 10**6, 40))
     crowd = Crowd(attributes, anonymous=anonymous, clock=lambda: float(next(clock)))
     recorder = Recorder(crowd)

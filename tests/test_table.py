@@ -72,15 +72,14 @@ def interrupt_at(line_number: int) -> Callable[..., Any]:
 
 
 def test_ctrl_c_at_any_moment_neither_loses_nor_doubles_a_person(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(table, "_REFRESH_S", 0.0)
     path = tmp_path / "people.csv"
     frames = [result(0, [track(1), track(2)]), result(1, [track(3)], time_s=60.0)]
     last = result(2, [track(3)], time_s=120.0, epoch=1)
     outer, line, interrupted = sys.gettrace(), 0, True
     while interrupted:
-        sink, line, interrupted = people_writer(path), line + 1, False
+        sink, line, interrupted = people_writer(path, refresh_s=0.0), line + 1, False
         for frame in frames:
             sink.write(None, frame)
         sys.settrace(interrupt_at(line))
@@ -123,13 +122,12 @@ def test_a_new_epoch_ends_all_rows(tmp_path: Path) -> None:
 
 
 def test_the_table_always_equals_one_written_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(table, "_REFRESH_S", 0.0)  # rewrite the tail with every frame
     path = tmp_path / "people.csv"
     starts = np.sort(np.random.default_rng(5).integers(0, 280, 40))
     spans = [(int(start), int(start) + 1 + k % 60) for k, start in enumerate(starts)]
-    sink = people_writer(path)
+    sink = people_writer(path, refresh_s=0.0)  # overwrites them with every frame
     seen: dict[int, list[int]] = {}
     for i in range(300):
         here = [k for k, (first, last) in enumerate(spans, 1) if first <= i < last]

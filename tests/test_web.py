@@ -6,6 +6,8 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import cv2
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from people.crowd import Crowd
-from structures import Gender, SourceState
+from structures import Gender, Image, SourceState
 from tests.web_parts import (
     SAFETY_S,
     ask,
@@ -26,7 +28,9 @@ from tests.web_parts import (
     write,
 )
 from web.board import Board
+from web.server import MAX_CLIENTS
 from web.streaming import LONGEST_SIDE, Pictures, shrunk
+from web.view import WebView
 
 TOKEN = "a secret of the test"
 PATHS = (
@@ -42,25 +46,27 @@ PATHS = (
 
 
 @pytest.fixture
-def view():
+def view() -> Iterator[WebView]:
     threads = threading.active_count()
     with served(title="film.mp4", estimates=lambda: (12, 30)) as view:
         yield view
     assert threading.active_count() == threads
 
 
-def state_of(view):
+def state_of(view: WebView) -> dict[str, Any]:
     return json.loads(ask(view, "state.json")[2])
 
 
-def decoded(data):
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+def decoded(data: bytes) -> Image:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
 
 
 # the page and its figures
 
 
-def test_the_page_and_its_files_come_without_anything_from_elsewhere(view) -> None:
+def test_the_page_and_its_files_come_without_anything_from_elsewhere(view: WebView) -> None:
     status, headers, page = ask(view, "")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     for name in re.findall(r'(?:src|href)="([^"#]+)"', page):
@@ -69,7 +75,7 @@ def test_the_page_and_its_files_come_without_anything_from_elsewhere(view) -> No
             assert "//" not in name
 
 
-def test_the_state_tells_what_was_written(view) -> None:
+def test_the_state_tells_what_was_written(view: WebView) -> None:
     people = {1: person(34.2), 2: person(61.0, Gender.MALE, samples=3), 3: None}
     write(view, result(7, people, arrived_s=time.monotonic(), fps=24.94, dropped=3, load="x"))
     state = state_of(view)
@@ -94,7 +100,7 @@ def test_the_page_holds_the_state_of_its_moment_and_no_title_can_end_the_script(
     with served(title="</script><b>") as view:
         page = ask(view, "")[2]
     found = re.search(r'<script type="application/json" id="first">(.*?)</script>', page)
-    assert json.loads(found[1])["title"] == "</script><b>"
+    assert found and json.loads(found[1])["title"] == "</script><b>"
 
 
 def test_only_the_attributes_asked_for_are_told() -> None:
@@ -106,13 +112,13 @@ def test_only_the_attributes_asked_for_are_told() -> None:
         assert "female" not in ask(view, "metrics")[2]
 
 
-def test_a_film_has_no_frame_age(view) -> None:
+def test_a_film_has_no_frame_age(view: WebView) -> None:
     write(view, result(0))
     assert state_of(view)["cameras"][0]["frame_age_ms"] is None
     assert "faces_frame_age_seconds{" not in ask(view, "metrics")[2]
 
 
-def test_health_is_good_while_live_and_names_the_reason_when_not(view) -> None:
+def test_health_is_good_while_live_and_names_the_reason_when_not(view: WebView) -> None:
     assert ask(view, "healthz")[::2] == (503, "no frame has come yet\n")
     write(view, result(0))
     assert ask(view, "healthz")[::2] == (200, "live\n")
@@ -124,14 +130,14 @@ def test_health_is_good_while_live_and_names_the_reason_when_not(view) -> None:
     assert ask(view, "healthz")[0] == 200
 
 
-def test_one_camera_of_several_that_fails_is_named(view) -> None:
+def test_one_camera_of_several_that_fails_is_named(view: WebView) -> None:
     write(view, result(0, camera="door"))
     write(view, result(0, camera="yard", state=SourceState.RECONNECTING))
     assert ask(view, "healthz")[::2] == (503, "yard: reconnecting\n")
     assert state_of(view)["people_now_known"]
 
 
-def test_metrics_follow_the_text_format(view) -> None:
+def test_metrics_follow_the_text_format(view: WebView) -> None:
     write(view, result(0, {i: person() for i in (1, 2)}, fps=24.5, dropped=4, camera='a"b\\'))
     write(view, result(1, epoch=1, fps=24.5, dropped=4, camera='a"b\\'))
     status, headers, text = ask(view, "metrics")
@@ -161,7 +167,7 @@ def test_metrics_follow_the_text_format(view) -> None:
 # pictures
 
 
-def test_pictures_are_wanted_only_while_somebody_watches(view) -> None:
+def test_pictures_are_wanted_only_while_somebody_watches(view: WebView) -> None:
     async def go() -> None:
         assert not view.wants_picture
         async with watching(view):
@@ -171,7 +177,7 @@ def test_pictures_are_wanted_only_while_somebody_watches(view) -> None:
     asyncio.run(go())
 
 
-def test_a_stream_shows_the_frames_written(view) -> None:
+def test_a_stream_shows_the_frames_written(view: WebView) -> None:
     async def go() -> None:
         async with watching(view) as watcher:
             await until(lambda: view.wants_picture)
@@ -186,7 +192,8 @@ def test_a_stream_shows_the_frames_written(view) -> None:
 
 def test_a_picture_is_encoded_once_however_many_watch() -> None:
     async def go() -> None:
-        board = Board(lambda function: asyncio.get_running_loop().call_soon(function), Crowd())
+        loop = asyncio.get_running_loop()
+        board = Board(loop.call_soon, Crowd())
         pictures = Pictures(board)
         board.watch()
         waiting = [asyncio.ensure_future(pictures.next_jpeg(None, 0)) for _ in range(5)]
@@ -200,13 +207,13 @@ def test_a_picture_is_encoded_once_however_many_watch() -> None:
     asyncio.run(go())
 
 
-def test_clients_that_never_read_do_not_slow_one_that_does(view) -> None:
+def test_clients_that_never_read_do_not_slow_one_that_does(view: WebView) -> None:
     """Each picture is larger than what the stuck connections can hold after a few."""
     noise = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), np.uint8)
 
     async def go() -> None:
         address = view.url.removeprefix("http://").rstrip("/").split(":")
-        stuck = [socket.create_connection(address) for _ in range(4)]
+        stuck = [socket.create_connection((address[0], int(address[1]))) for _ in range(4)]
         for client in stuck:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(b"GET /stream.mjpeg HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -221,7 +228,7 @@ def test_clients_that_never_read_do_not_slow_one_that_does(view) -> None:
             client.close()
         assert seen == sorted(set(seen))
 
-    async def frames_of(picture, stop) -> None:
+    async def frames_of(picture: Image, stop: asyncio.Event) -> None:
         index = 0
         while not stop.is_set():
             view.write(picture, result(index))
@@ -231,7 +238,7 @@ def test_clients_that_never_read_do_not_slow_one_that_does(view) -> None:
     asyncio.run(go())
 
 
-def test_a_still_is_the_newest_picture_in_its_full_size(view) -> None:
+def test_a_still_is_the_newest_picture_in_its_full_size(view: WebView) -> None:
     large = np.full((32, LONGEST_SIDE + 160, 3), 77, np.uint8)
 
     async def go() -> None:
@@ -251,7 +258,7 @@ def test_a_still_is_the_newest_picture_in_its_full_size(view) -> None:
     asyncio.run(go())
 
 
-def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view) -> None:
+def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view: WebView) -> None:
     async def go() -> None:
         async with watching(view) as watcher:
             await until(lambda: view.wants_picture)
@@ -265,7 +272,7 @@ def test_a_stalled_source_still_shows_its_last_picture_with_the_new_status(view)
     assert state_of(view)["cameras"][0]["detail"] == "nothing for 2 s"
 
 
-def test_each_camera_has_a_stream_of_its_own(view) -> None:
+def test_each_camera_has_a_stream_of_its_own(view: WebView) -> None:
     write(view, result(0, camera="a"))
     write(view, result(0, camera="b & c"))
 
@@ -287,7 +294,7 @@ def test_large_pictures_are_shrunk_and_small_ones_left_alone() -> None:
     assert shrunk(np.zeros((3000, 1000, 3), np.uint8)).shape == (LONGEST_SIDE, 427, 3)
 
 
-def test_writing_never_waits_for_the_server(view) -> None:
+def test_writing_never_waits_for_the_server(view: WebView) -> None:
     blocked = threading.Event()
     view._loop.soon(lambda: blocked.wait(SAFETY_S))
     for index in range(200):
@@ -300,7 +307,7 @@ def test_writing_never_waits_for_the_server(view) -> None:
 # events
 
 
-def test_events_are_the_records_of_frames(view) -> None:
+def test_events_are_the_records_of_frames(view: WebView) -> None:
     async def go() -> None:
         async with (
             aiohttp.ClientSession() as session,
@@ -311,7 +318,7 @@ def test_events_are_the_records_of_frames(view) -> None:
             writing = asyncio.ensure_future(
                 frames(view, stop, make=lambda i, **more: result(i, {4: person()}, **more))
             )
-            records = []
+            records: list[dict[str, Any]] = []
             while len(records) < 3:
                 line = await answer.content.readline()
                 if line.startswith(b"data: "):
@@ -369,21 +376,21 @@ def test_the_form_takes_the_token_and_refuses_a_wrong_one() -> None:
         assert "Set-Cookie" not in headers
 
 
-def test_a_foreign_name_for_this_machine_is_refused(view) -> None:
+def test_a_foreign_name_for_this_machine_is_refused(view: WebView) -> None:
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1"):
         assert ask(view, "state.json", headers={"Host": host})[0] in (400, 421), host
     for host in ("localhost:99", "127.0.0.1", "[::1]:80"):
         assert ask(view, "state.json", headers={"Host": host})[0] == 200, host
 
 
-def test_another_site_cannot_post(view) -> None:
+def test_another_site_cannot_post(view: WebView) -> None:
     foreign = {"Origin": "http://evil.example"}
     assert ask(view, "offer", "POST", headers=foreign, json={"sdp": ""})[0] in (403, 404)
     assert ask(view, "login", "POST", headers=foreign, data={})[0] == 403
 
 
 @pytest.mark.parametrize("path", ["", "nowhere", "metrics", "snapshot.jpg?camera=x"])
-def test_every_answer_tells_browsers_to_be_careful(view, path: str) -> None:
+def test_every_answer_tells_browsers_to_be_careful(view: WebView, path: str) -> None:
     headers = ask(view, path)[1]
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
@@ -396,23 +403,21 @@ def test_every_answer_tells_browsers_to_be_careful(view, path: str) -> None:
     "path",
     ["/../view.py", "/static/../view.py", "/%2e%2e/view.py", "//etc/passwd", "/index.html/.."],
 )
-def test_no_path_leads_out_of_the_page(view, path: str) -> None:
+def test_no_path_leads_out_of_the_page(view: WebView, path: str) -> None:
     host, port = view.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         assert client.makefile("rb").readline().split()[1] == b"404"
 
 
-def test_only_so_many_may_watch(view, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.server.MAX_CLIENTS", 1)
-
+def test_only_so_many_may_watch(view: WebView) -> None:
     async def go() -> None:
-        async with (
-            watching(view),
-            aiohttp.ClientSession() as session,
-            session.get(view.url + "events") as answer,
-        ):
-            assert answer.status == 503
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            answers = [await session.get(view.url + "events") for _ in range(MAX_CLIENTS + 1)]
+            assert [answer.status for answer in answers] == [200] * MAX_CLIENTS + [503]
+            for answer in answers:
+                answer.close()
 
     asyncio.run(go())
 

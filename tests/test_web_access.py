@@ -22,7 +22,7 @@ from web.view import WebView
         ("[::1]:8080", ("::1", 8080)),
     ],
 )
-def test_a_host_is_optional_and_a_port_is_not(text: str, wanted) -> None:
+def test_a_host_is_optional_and_a_port_is_not(text: str, wanted: tuple[str, int]) -> None:
     assert parse_address(text) == wanted
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
 from people.crowd import Crowd
-from structures import Gender, SourceState
-from tests.chromium import browser, chromium_or_skip
+from structures import FrameResult, Gender, SourceState
+from tests.chromium import Page, browser, chromium_or_skip
 from tests.web_parts import frames, person, result, served, write
 from web.streaming import webrtc_is_available
+from web.view import WebView
 
 pytestmark = pytest.mark.browser
 
@@ -59,12 +62,20 @@ def _chromium() -> None:
     chromium_or_skip()
 
 
-def shown(view, page_work, folder, url=None, size="desk", dark=False, make=None) -> None:
+def shown(
+    view: WebView,
+    page_work: Callable[[Page], Awaitable[None]],
+    folder: Path,
+    url: str | None = None,
+    size: str = "desk",
+    dark: bool = False,
+    make: Callable[..., FrameResult] | None = None,
+) -> None:
     """Write frames until `page_work(page)` has done its part in a browser."""
 
     async def go() -> None:
         stop = asyncio.Event()
-        writing = asyncio.ensure_future(frames(view, stop, **({"make": make} if make else {})))
+        writing = asyncio.ensure_future(frames(view, stop, make=make or result))
         try:
             async with browser(folder) as page:
                 await page.open(url or view.url, SIZES[size], dark)
@@ -77,17 +88,17 @@ def shown(view, page_work, folder, url=None, size="desk", dark=False, make=None)
     asyncio.run(go())
 
 
-def crowd(index, arrived_s=None, **more):
+def crowd(index: int, arrived_s: float | None = None, **more: Any) -> FrameResult:
     people = {i: person(34.0) for i in (1, 2, 3)} | {4: person(61.0, Gender.MALE), 5: None}
     return result(index, people, fps=24.94, dropped=3, **more)
 
 
-def text(selector) -> str:
+def text(selector: str) -> str:
     return f"document.querySelector({selector!r}).textContent"
 
 
 def test_the_figures_on_the_page_are_those_fed_in(tmp_path: Path) -> None:
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(READY)
         tiles = [await page.value(text(f"#{name}")) for name in ("now", "today", "fps", "dropped")]
         assert tiles == ["5", "5", "24.9", "3"]
@@ -112,10 +123,12 @@ def test_the_figures_on_the_page_are_those_fed_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_the_screen_holds_still_and_can_be_read(tmp_path: Path, size, dark: bool) -> None:
+def test_it_fits_the_screen_holds_still_and_can_be_read(
+    tmp_path: Path, size: str, dark: bool
+) -> None:
     picture = tmp_path / "page.png"
 
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(READY)
         assert await page.value(SHIFT) == 0
         wide = "document.documentElement.scrollWidth - innerWidth"
@@ -129,7 +142,7 @@ def test_it_fits_the_screen_holds_still_and_can_be_read(tmp_path: Path, size, da
         write(view, crowd(0))
         shown(view, work, tmp_path / "profile", size=size, dark=dark, make=crowd)
     image = cv2.imread(str(picture))
-    assert image.shape[:2] == SIZES[size][::-1]
+    assert image is not None and image.shape[:2] == SIZES[size][::-1]
     assert (float(image[2, 2].mean()) < 100) == dark
 
 
@@ -138,7 +151,7 @@ def test_everything_to_be_used_has_a_name(tmp_path: Path) -> None:
         .filter((e) => !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.alt
             || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
 
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(READY)
         assert await page.value(unnamed) == []
 
@@ -166,7 +179,7 @@ def test_a_frozen_source_leaves_the_page_responsive_and_says_so(tmp_path: Path) 
 
 
 def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path: Path) -> None:
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(READY)
         assert await page.value("location.search") == ""
         assert await page.until("document.querySelector('.screen img').naturalWidth") == 64
@@ -179,7 +192,7 @@ def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path: Pat
 
 
 def test_the_form_lets_in_who_types_the_token(tmp_path: Path) -> None:
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until("document.querySelector('#token') !== null")
         await page.value(f"document.querySelector('#token').value = {TOKEN!r}")
         await page.value("document.querySelector('button').click()")
@@ -192,10 +205,10 @@ def test_the_form_lets_in_who_types_the_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cameras", [2, 6])
 def test_several_cameras_stand_side_by_side(tmp_path: Path, cameras: int) -> None:
-    def make(index, **more):
+    def make(index: int, **more: Any) -> FrameResult:
         return crowd(index, camera=f"camera {index % cameras}", **more)
 
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(f"document.querySelectorAll('.camera').length === {cameras}")
         all_there = (
             "[...document.querySelectorAll('.screen img')].every(i => i.naturalWidth === 64)"
@@ -208,7 +221,7 @@ def test_several_cameras_stand_side_by_side(tmp_path: Path, cameras: int) -> Non
 
 
 def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None:
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until("document.querySelector('#now')?.textContent === '5'")
         assert await page.value("document.querySelector('.view').checkVisibility()") is False
         assert await page.value("document.querySelector('#people').checkVisibility()") is False
@@ -224,10 +237,10 @@ def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None
     if not webrtc_is_available():
         pytest.skip("aiortc is not installed, or TensorFlow is in this process")
 
-    def make(index, **more):
+    def make(index: int, **more: Any) -> FrameResult:
         return result(index, {1: person()}, **more)
 
-    async def work(page) -> None:
+    async def work(page: Page) -> None:
         await page.until(READY)
         await page.value("document.querySelector('input[value=webrtc]').click()")
         await page.until("document.querySelector('video')?.videoWidth === 64")

@@ -4,15 +4,18 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 from errors import SinkError
-from outputs import webhook
+from outputs.delivery import Patience
 from outputs.webhook import Webhook
 from people.crowd import Crowd
-from people.records import Recorder
+from people.records import Record, Recorder
 from tests.results import passers_by, person, result, track
 from tests.test_records import check
 
@@ -20,7 +23,7 @@ from tests.test_records import check
 class Server:
     """Takes POSTs; answers with the scripted codes, then with 200. None: says nothing."""
 
-    def __init__(self, codes=(), port=0) -> None:
+    def __init__(self, codes: Iterable[int | None] = (), port: int = 0) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.change = threading.Condition()
         self.released = threading.Event()
@@ -42,7 +45,7 @@ class Server:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -50,10 +53,10 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
         self.thread.start()
 
-    def records(self):
+    def records(self) -> list[Record]:
         return [r for _, _, body in self.requests for r in json.loads(body)["records"]]
 
-    def wait_for(self, count) -> None:
+    def wait_for(self, count: int) -> None:
         with self.change:
             assert self.change.wait_for(lambda: len(self.requests) >= count, 20)
 
@@ -64,11 +67,14 @@ class Server:
         self.thread.join()
 
 
-@pytest.fixture
-def serve():
-    servers = []
+Serve = Callable[..., Server]
 
-    def start(*codes, port=0):
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    servers: list[Server] = []
+
+    def start(*codes: int | None, port: int = 0) -> Server:
         servers.append(Server(codes, port))
         return servers[-1]
 
@@ -77,30 +83,28 @@ def serve():
         server.close()
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "_GATHER_S", 0.0)
+QUICK = Patience(first_wait_s=0.01, gather_s=0.0)
 
 
-def hook(port, path="/hook", user="", **options):
+def hook(port: int, path: str = "/hook", user: str = "", **options: Any) -> Webhook:
     recorder = Recorder(Crowd(), options.pop("run", ""))
     address = f"http://{user}127.0.0.1:{port}{path}"
-    return Webhook(address, recorder, first_wait_s=0.01, **options)
+    return Webhook(address, recorder, **{"patience": QUICK, **options})
 
 
-def visit(sink, first_id=1) -> None:
+def visit(sink: Webhook, first_id: int = 1) -> None:
     for one in passers_by(1, first_id=first_id):
         sink.write(None, one)
 
 
-def told(records):
+def told(records: Iterable[Record]) -> list[tuple[Any, ...]]:
     return [(r["type"], r.get("event"), r.get("id")) for r in records]
 
 
 VISIT = [("source", None, None), ("person", "appeared", 1), ("person", "left", 1)]
 
 
-def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve) -> None:
+def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve: Serve) -> None:
     server = serve()
     sink = hook(server.port, "/hook?a=1")
     visit(sink)
@@ -116,10 +120,9 @@ def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve) 
         assert "X-Signature-256" not in headers
 
 
-def test_records_that_wait_go_out_together(serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "_GATHER_S", 60.0)  # cut short by close()
+def test_records_that_wait_go_out_together(serve: Serve) -> None:
     server = serve()
-    sink = hook(server.port)
+    sink = hook(server.port, patience=Patience(gather_s=60.0))  # cut short by close()
     for i in range(1, 41):
         visit(sink, 2 * i)
     sink.close()
@@ -128,7 +131,7 @@ def test_records_that_wait_go_out_together(serve, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_batch_is_tried_again_with_its_key_until_it_arrives(
-    serve, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(500, 503, 429)
     sink = hook(server.port)
@@ -163,27 +166,25 @@ def test_what_a_server_missed_while_down_arrives_when_it_is_back() -> None:
 
 
 def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(
-    serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
     server = serve(*[None] * 100)
-    sink = hook(server.port)
+    hasty = replace(QUICK, answer_s=0.3, close_s=0.2)
+    sink = hook(server.port, patience=hasty)
     visit(sink)
     server.wait_for(1)
     for i in range(1000):
         visit(sink, 2 * i + 11)
     sink.close()
-    assert len(sink._outbox) <= webhook.QUEUE_DEPTH
+    assert len(sink._outbox) <= hasty.depth
     lines = [r.getMessage() for r in caplog.records]
     assert sum("the oldest are dropped" in line for line in lines) == 1
     assert "records were not delivered" in lines[-1]
 
 
-def test_of_too_many_records_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "QUEUE_DEPTH", 10)
-    monkeypatch.setattr(webhook, "_CLOSE_S", 0.2)
-    sink = hook(9)  # nothing listens there
+def test_of_too_many_records_the_newest_are_kept() -> None:
+    # Nothing listens there.
+    sink = hook(9, patience=replace(QUICK, depth=10, close_s=0.2))
     for i in range(50):
         visit(sink, 2 * i + 1)
     waiting = told(sink._outbox._queue)
@@ -194,7 +195,7 @@ def test_of_too_many_records_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("code", [301, 400, 401, 404, 410])
 def test_what_a_server_refuses_is_given_up_and_told_once(
-    code: int, serve, caplog: pytest.LogCaptureFixture
+    code: int, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(code, code)
     sink = hook(server.port)
@@ -208,7 +209,7 @@ def test_what_a_server_refuses_is_given_up_and_told_once(
     assert [f"answers {code}" in r.getMessage() for r in caplog.records].count(True) == 1
 
 
-def test_the_body_is_signed(serve) -> None:
+def test_the_body_is_signed(serve: Serve) -> None:
     server = serve()
     sink = hook(server.port, secret="hush")
     visit(sink)
@@ -218,7 +219,7 @@ def test_the_body_is_signed(serve) -> None:
         assert headers["X-Signature-256"] == f"sha256={want}"
 
 
-def test_secrets_stand_in_no_message(serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_stand_in_no_message(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server = serve(500, 401)
     sink = hook(server.port, "/path-s3cret?token=s3cret", "joe:s3cr@et@", secret="s3cret-key")
@@ -241,7 +242,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: s
     assert "s3cret" not in str(caught.value)
 
 
-def test_the_end_of_a_run_sends_those_who_were_still_there(serve) -> None:
+def test_the_end_of_a_run_sends_those_who_were_still_there(serve: Serve) -> None:
     server = serve()
     sink = hook(server.port)
     sink.write(None, result(0, [track(3)], {3: person()}))

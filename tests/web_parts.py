@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -15,6 +15,7 @@ from structures import (
     Frame,
     FrameResult,
     Gender,
+    Image,
     Smoothed,
     SourceState,
     SourceStatus,
@@ -24,24 +25,26 @@ from structures import (
 from tests.fakes import grey
 from web.view import WebView
 
+Answer = tuple[int, Mapping[str, str], str]  # status, headers, body
+
 SAFETY_S = 20.0  # only ever reached by a test that fails
 
 
-def person(age=34.2, gender=Gender.FEMALE, samples=12):
+def person(age: float = 34.2, gender: Gender = Gender.FEMALE, samples: int = 12) -> Smoothed:
     return Smoothed(age, 3.9, 0.9 if gender is Gender.FEMALE else 0.1, gender, samples, True)
 
 
 def result(
-    index=0,
-    people=None,
-    camera="",
-    state=SourceState.LIVE,
-    detail="",
-    epoch=0,
-    arrived_s=None,
-    missed=(),
-    **more,
-):
+    index: int = 0,
+    people: Mapping[int, Smoothed | None] | None = None,
+    camera: str = "",
+    state: SourceState = SourceState.LIVE,
+    detail: str = "",
+    epoch: int = 0,
+    arrived_s: float | None = None,
+    missed: Collection[int] = (),
+    **more: Any,
+) -> FrameResult:
     """A frame with one track for each of `people` (id -> Smoothed or None)."""
     people = people or {}
     tracks = tuple(
@@ -55,7 +58,7 @@ def result(
     )
 
 
-def write(view, one, picture=None) -> None:
+def write(view: WebView, one: FrameResult, picture: Image | None = None) -> None:
     """What the frame loop does with a result; the picture's grey level is the index."""
     wanted = view.wants_picture
     view.write(one.frame.image.copy() if wanted and picture is None else picture, one)
@@ -78,10 +81,10 @@ def served(
         view.close()
 
 
-def ask(view, path, method="GET", **options):
+def ask(view: WebView, path: str, method: str = "GET", **options: Any) -> Answer:
     """The status, headers and body of one answer; redirects are not followed."""
 
-    async def go():
+    async def go() -> Answer:
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, view.url + path, allow_redirects=False, **options) as answer,
@@ -94,12 +97,12 @@ def ask(view, path, method="GET", **options):
 class Watcher:
     """Reads an MJPEG stream part by part."""
 
-    def __init__(self, answer) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
 
-    async def part(self):
+    async def part(self) -> tuple[int, bytes]:
         """The next picture: the frame's index and the JPEG."""
-        headers = {}
+        headers: dict[str, str] = {}
         while (line := (await self._answer.content.readline()).strip()) or not headers:
             if b": " in line:
                 key, _, value = line.decode().partition(": ")
@@ -109,7 +112,7 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
-async def watching(view, query=""):
+async def watching(view: WebView, query: str = "") -> AsyncIterator[Watcher]:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{view.url}stream.mjpeg{query}") as answer,
@@ -118,14 +121,16 @@ async def watching(view, query=""):
         yield Watcher(answer)
 
 
-async def until(condition) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for something that another thread brings about."""
     async with asyncio.timeout(SAFETY_S):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def frames(view, stop, start=0, make=result) -> None:
+async def frames(
+    view: WebView, stop: asyncio.Event, start: int = 0, make: Callable[..., FrameResult] = result
+) -> None:
     """Write frames at a camera's pace until `stop` is set; what a frame loop does."""
     index = start
     while not stop.is_set():

@@ -42,7 +42,7 @@ class Board:
         crowd: counts the people.
     """
 
-    def __init__(self, soon: Callable[[Callable[[], object]], None], crowd: Crowd) -> None:
+    def __init__(self, soon: Callable[[Callable[[], object]], object], crowd: Crowd) -> None:
         self._soon, self._crowd = soon, crowd
         self._lock = threading.Lock()
         self._posted: dict[str, Posted] = {}
