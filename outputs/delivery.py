@@ -70,13 +70,13 @@ class RecordSink(ABC):
         if self._closed:
             raise ValueError("write() after close(), got a frame")
         recorder = self._recorder
-        records = recorder.all_of(result) if self.takes_frames else recorder.news(result)
+        records = recorder.all_of(result) if self.takes_frames else recorder.changes(result)
         self._take(records, result.camera)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
         """Hand on what is new while no frame comes. See `outputs.Sink.refresh`."""
         if not self._closed:
-            self._take(self._recorder.news(result), result.camera)
+            self._take(self._recorder.changes(result), result.camera)
 
     def close(self) -> None:
         """Hand on the last records and release everything; may be called again."""
@@ -84,7 +84,7 @@ class RecordSink(ABC):
             return
         self._closed = True
         try:
-            self._take(self._recorder.last_news(), None)
+            self._take(self._recorder.last_changes(), None)
         finally:
             self._finish()
 

@@ -51,11 +51,11 @@ class Recorder:
         self._minutes: dict[str, int] = {}
 
     def all_of(self, result: FrameResult) -> list[Record]:
-        """The record of a new frame, unless the crowd is anonymous, and its news."""
-        news = self.news(result)
-        return news if self.crowd.anonymous else [self.frame(result), *news]
+        """The record of a new frame, unless the crowd is anonymous, and `changes`."""
+        changes = self.changes(result)
+        return changes if self.crowd.anonymous else [self.frame(result), *changes]
 
-    def news(self, result: FrameResult) -> list[Record]:
+    def changes(self, result: FrameResult) -> list[Record]:
         """The source, person and aggregate records that a frame gives rise to.
 
         Args:
@@ -76,7 +76,7 @@ class Recorder:
             records.append(self.aggregate(camera))
         return records
 
-    def last_news(self) -> list[Record]:
+    def last_changes(self) -> list[Record]:
         """The records of the end of the run: everybody leaves, and the last aggregates."""
         self.crowd.end()
         people, records = self._people(), []

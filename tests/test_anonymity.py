@@ -38,7 +38,7 @@ class Run:
         one = result(self._index, people, camera=camera)
         self.records += self.recorders[0].all_of(one)
         self._board.post(None, one, new_frame=True)
-        self.records += self.recorders[1].news(one)
+        self.records += self.recorders[1].changes(one)
 
     def reported(self) -> dict[str, Any]:
         """Everything about people that the page, /metrics and the records hold now."""
@@ -136,7 +136,7 @@ def test_nothing_is_reported_of_any_one_person() -> None:
     run = Run()
     for ids in ((1, 2), (2,), (), range(5, 15), ()):
         run.see(people(ids), wait_s=MINUTE_S)
-    run.records += [record for each in run.recorders for record in each.last_news()]
+    run.records += [record for each in run.recorders for record in each.last_changes()]
     assert {record["type"] for record in run.records} == {"source", "aggregate"}
     assert '"id"' not in json.dumps(run.records)
     crowd = run.recorders[0].crowd

@@ -38,10 +38,12 @@ def a_run(recorder: Recorder) -> list[Record]:
         result(4, [track(3)], {3: person()}, epoch=1),
     ]
     for one in frames:
-        records += [recorder.frame(one), *recorder.news(one)]
+        records += [recorder.frame(one), *recorder.changes(one)]
     for state in ("stalled", "reconnecting", "reconnecting", "live"):
-        records += recorder.news(with_state(frames[-1], state, "no answer", int(state == "live")))
-    return records + recorder.last_news()
+        records += recorder.changes(
+            with_state(frames[-1], state, "no answer", int(state == "live"))
+        )
+    return records + recorder.last_changes()
 
 
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
@@ -89,7 +91,7 @@ def test_a_source_is_told_of_first_and_when_its_state_changes() -> None:
 
 def test_a_state_holds_no_secret_even_if_its_detail_does() -> None:
     leaking = with_state(result(0), "failed", "rtsp://joe:s3cret@camera refused")
-    (record,) = Recorder(Crowd()).news(leaking)
+    (record,) = Recorder(Crowd()).changes(leaking)
     assert "s3cret" not in to_json(record) and "joe" not in to_json(record)
 
 
@@ -99,13 +101,13 @@ def test_aggregates_come_once_a_minute() -> None:
     told = []
     for second in range(200):
         now_s = float(second)
-        told += [second for r in recorder.news(result(second)) if r["type"] == "aggregate"]
+        told += [second for r in recorder.changes(result(second)) if r["type"] == "aggregate"]
     assert told == [60, 120, 180]
 
 
 def test_anonymous_nothing_is_told_of_any_one_person() -> None:
     recorder = Recorder(Crowd(anonymous=True))
-    records = [r for one in passers_by(4) for r in recorder.news(one)] + recorder.last_news()
+    records = [r for one in passers_by(4) for r in recorder.changes(one)] + recorder.last_changes()
     assert {r["type"] for r in records} == {"source", "aggregate"}
     assert records[-1]["people"] == 0 and records[-1]["groups"] == []
     assert '"id"' not in "".join(map(to_json, records))
@@ -115,9 +117,9 @@ def test_cameras_are_kept_apart() -> None:
     recorder = Recorder(Crowd())
     for i in range(3):
         for camera in ("door", "yard"):
-            recorder.news(result(i, [track(1)], {1: person()}, camera=camera))
-    recorder.news(result(3, [], camera="door"))
-    last = recorder.last_news()
+            recorder.changes(result(i, [track(1)], {1: person()}, camera=camera))
+    recorder.changes(result(3, [], camera="door"))
+    last = recorder.last_changes()
     assert [(r["type"], r["camera"]) for r in last] == [
         ("aggregate", "door"),
         ("person", "yard"),

@@ -29,7 +29,7 @@ from tests.web_parts import (
 )
 from web.board import Board
 from web.server import MAX_CLIENTS
-from web.streaming import LONGEST_SIDE, Pictures, shrunk
+from web.streaming import LONGEST_SIDE, LiveImages, shrunk
 from web.view import WebView
 
 TOKEN = "a secret of the test"
@@ -194,7 +194,7 @@ def test_a_picture_is_encoded_once_however_many_watch() -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
         board = Board(loop.call_soon, Crowd())
-        pictures = Pictures(board)
+        pictures = LiveImages(board)
         board.watch()
         waiting = [asyncio.ensure_future(pictures.next_jpeg(None, 0)) for _ in range(5)]
         await asyncio.sleep(0)

@@ -4,13 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from people.crowd import Crowd, Summary
 from structures import FrameResult, Image
 
-_PICTURES_WHILE_WAITING_S = 0.5  # how often a picture without a new frame is passed on
-_LINGER_S = 3.0  # pictures are drawn for so long after a still, in case another is asked for
+_REPEAT_S = 0.5  # how often an image without a new frame is passed on
+_LINGER_S = 3.0  # images are drawn for so long after a still, in case another is asked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,17 +20,19 @@ class Posted:
     Attributes:
         result: what is known of its newest frame.
         version: grows with every result that differs.
-        picture: (H, W, 3) uint8 BGR, the newest that was drawn; None while nobody watches.
-        picture_result: the result that the picture shows.
-        picture_version: grows with every picture.
+        image: (H, W, 3) uint8 BGR, the newest that was drawn; None while nobody watches.
+        image_result: the result that the image shows.
+        image_version: grows with every image.
+        imaged_s: `time.monotonic()` when it came.
         frames: how many there have been.
     """
 
     result: FrameResult
     version: int = 0
-    picture: Image | None = None
-    picture_result: FrameResult | None = None
-    picture_version: int = 0
+    image: Image | None = None
+    image_result: FrameResult | None = None
+    image_version: int = 0
+    imaged_s: float = 0.0
     frames: int = 0
 
 
@@ -46,7 +48,6 @@ class Board:
         self._soon, self._crowd = soon, crowd
         self._lock = threading.Lock()
         self._posted: dict[str, Posted] = {}
-        self._pictured_s: dict[str, float] = {}
         self._event = asyncio.Event()
         self._rung = False
         self._viewers = 0
@@ -57,14 +58,14 @@ class Board:
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody wants pictures."""
+        """Whether anybody wants images."""
         return self._viewers > 0 or time.monotonic() < self._linger_until_s
 
-    def post(self, picture: Image | None, result: FrameResult, *, new_frame: bool) -> None:
-        """Leave the newest result, and its picture where one was drawn.
+    def post(self, image: Image | None, result: FrameResult, *, new_frame: bool) -> None:
+        """Leave the newest result, and its image where one was drawn.
 
         Args:
-            picture: (H, W, 3) uint8 BGR or None; must not be changed afterwards.
+            image: (H, W, 3) uint8 BGR or None; must not be changed afterwards.
             result: everything known of the frame.
             new_frame: False where only the status can have changed.
         """
@@ -74,19 +75,18 @@ class Board:
             self._heard_s = now_s
             before = self._posted.get(result.camera, Posted(result))
             changed = new_frame or result.status != before.result.status or not before.version
-            if picture is not None and not changed:
-                waited_s = now_s - self._pictured_s.get(result.camera, 0.0)
-                if before.picture is not None and waited_s < _PICTURES_WHILE_WAITING_S:
-                    picture = None
-            shown, shows, number = before.picture, before.picture_result, before.picture_version
-            if picture is not None:
-                shown, shows, number = picture, result, number + 1
-                self._pictured_s[result.camera] = now_s
-            elif not self.is_watched:
-                shown = None
             version, frames = before.version + changed, before.frames + new_frame
-            self._posted[result.camera] = Posted(result, version, shown, shows, number, frames)
-        if changed or picture is not None:
+            posted = replace(before, result=result, version=version, frames=frames)
+            again = before.image is not None and now_s - before.imaged_s < _REPEAT_S
+            if image is not None and (changed or not again):
+                number = before.image_version + 1
+                posted = replace(
+                    posted, image=image, image_result=result, image_version=number, imaged_s=now_s
+                )
+            elif not self.is_watched:
+                posted = replace(posted, image=None)
+            self._posted[result.camera] = posted
+        if changed or posted.image_version > before.image_version:
             self._ring()
 
     def _ring(self) -> None:
@@ -101,16 +101,16 @@ class Board:
         event, self._event = self._event, asyncio.Event()
         event.set()
 
-    async def news(self) -> None:
+    async def next_post(self) -> None:
         """Wait until something was posted."""
         await self._event.wait()
 
     def watch(self) -> None:
-        """Ask for pictures, until `unwatch` is called as often."""
+        """Ask for images, until `unwatch` is called as often."""
         self._viewers += 1
 
     def unwatch(self, linger: bool = False) -> None:
-        """Ask for pictures no longer; `linger` keeps them for a few seconds more."""
+        """Ask for images no longer; `linger` keeps them for a few seconds more."""
         self._viewers -= 1
         if linger:
             self._linger_until_s = time.monotonic() + _LINGER_S

@@ -20,8 +20,6 @@ from web.board import Board, Posted
 
 SILENT_S = 10.0  # a frame loop that is not heard of for so long is stuck, or paused
 
-Labels = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -122,6 +120,38 @@ def _row(visit: Visit, summary: Summary, crowd: Crowd) -> dict[str, Any]:
 
 # For Prometheus
 
+_SourceMetric = tuple[
+    Callable[[str, str], Metric], str, str, Callable[[Posted], float | None]
+]  # kind, name (counters get "_total"), help, and how to read it
+
+_SOURCE_METRICS: tuple[_SourceMetric, ...] = (
+    (
+        CounterMetricFamily, "faces_source_reconnects", "Times that the source was opened again.",
+        lambda posted: posted.result.status.reconnects,
+    ),
+    (
+        CounterMetricFamily, "faces_frames_processed", "Frames processed.",
+        lambda posted: posted.frames,
+    ),
+    (
+        CounterMetricFamily, "faces_frames_dropped", "Frames of a live source never processed.",
+        lambda posted: posted.result.dropped,
+    ),
+    (
+        GaugeMetricFamily, "faces_frames_per_second", "Frames processed a second, running mean.",
+        lambda posted: posted.result.fps,
+    ),
+    (
+        GaugeMetricFamily, "faces_frame_age_seconds", "Age of the newest frame of a live source.",
+        lambda posted: _seconds(posted.result.latency_ms(time.monotonic())),
+    ),
+    (
+        GaugeMetricFamily, "faces_load_reduced",
+        "1 while something is done less often to keep up.",
+        lambda posted: bool(posted.result.load),
+    ),
+)  # fmt: skip
+
 
 class RunCollector:
     """Collects the metrics of this run for prometheus_client, which formats them.
@@ -141,69 +171,48 @@ class RunCollector:
     def collect(self) -> Iterator[Metric]:
         """Yield each metric; called by prometheus_client."""
         posted, summary = self._board.everything()
-        yield from _source_metrics(posted)
-        now = (({"camera": camera}, number) for camera, number in summary.now.items())
-        yield _gauge("faces_people_now", "People in view.", now)
-        yield _counter(
-            "faces_people_seen", "People seen since the run began.", [({}, summary.seen)]
+        states = (
+            ({"camera": name, "state": str(state)}, one.result.status.state is state)
+            for name, one in posted.items()
+            for state in SourceState
         )
+        what = "1 for the state that the source is in."
+        yield _filled(GaugeMetricFamily("faces_source_state", what), states)
+        for kind, name, what, read in _SOURCE_METRICS:
+            values = (({"camera": camera}, read(one)) for camera, one in posted.items())
+            yield _filled(kind(name, what), values)
+        yield from self._people(summary)
+        what = "Clients that watch pictures."
+        yield _filled(GaugeMetricFamily("faces_viewers", what), [({}, self._board.viewers)])
+        # Anonymous they are left out: they grow with every face in view.
+        if self._facts.estimates is not None and not self._facts.crowd.anonymous:
+            made, saved = self._facts.estimates()
+            what = "Faces put through the model."
+            yield _filled(CounterMetricFamily("faces_estimates_made", what), [({}, made)])
+            what = "Faces that needed no estimate because the person's values have settled."
+            yield _filled(CounterMetricFamily("faces_estimates_saved", what), [({}, saved)])
+
+    def _people(self, summary: Summary) -> Iterator[Metric]:
+        now = (({"camera": camera}, number) for camera, number in summary.now.items())
+        yield _filled(GaugeMetricFamily("faces_people_now", "People in view."), now)
+        what = "People seen since the run began."
+        yield _filled(CounterMetricFamily("faces_people_seen", what), [({}, summary.seen)])
         left = (
             ({k: v for k, v in (("gender", gender), ("age_band", band)) if v}, number)
             for (gender, band), number in summary.left.items()
         )
         what = "People who have left the view, by apparent age and perceived gender."
-        yield _counter("faces_people", what, left)
-        yield _gauge("faces_viewers", "Clients that watch pictures.", [({}, self._board.viewers)])
-        # Anonymous they are left out: they grow with every face in view.
-        if self._facts.estimates is not None and not self._facts.crowd.anonymous:
-            made, saved = self._facts.estimates()
-            yield _counter("faces_estimates_made", "Faces put through the model.", [({}, made)])
-            what = "Faces that needed no estimate because the person's values have settled."
-            yield _counter("faces_estimates_saved", what, [({}, saved)])
+        yield _filled(CounterMetricFamily("faces_people", what), left)
 
 
-def _source_metrics(posted: Mapping[str, Posted]) -> Iterator[Metric]:
-    """What is reported of each source."""
-
-    def each(value: Callable[[Posted], float | None]) -> Iterator[tuple[Labels, float | None]]:
-        return (({"camera": name}, value(one)) for name, one in posted.items())
-
-    def age_s(one: Posted) -> float | None:
-        age_ms = one.result.latency_ms(time.monotonic())
-        return None if age_ms is None else age_ms / 1e3
-
-    states = (
-        ({"camera": name, "state": str(state)}, one.result.status.state is state)
-        for name, one in posted.items()
-        for state in SourceState
-    )
-    yield _gauge("faces_source_state", "1 for the state that the source is in.", states)
-    what = "Times that the source was opened again."
-    reconnects = each(lambda one: one.result.status.reconnects)
-    yield _counter("faces_source_reconnects", what, reconnects)
-    yield _counter("faces_frames_processed", "Frames processed.", each(lambda one: one.frames))
-    what = "Frames of a live source never processed."
-    yield _counter("faces_frames_dropped", what, each(lambda one: one.result.dropped))
-    what = "Frames processed a second, running mean."
-    yield _gauge("faces_frames_per_second", what, each(lambda one: one.result.fps))
-    yield _gauge(
-        "faces_frame_age_seconds", "Age of the newest frame of a live source.", each(age_s)
-    )
-    what = "1 while something is done less often to keep up."
-    yield _gauge("faces_load_reduced", what, each(lambda one: bool(one.result.load)))
-
-
-def _gauge(name: str, what: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
-    return _filled(GaugeMetricFamily(name, what), name, samples)
-
-
-def _counter(name: str, what: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
-    return _filled(CounterMetricFamily(name, what), f"{name}_total", samples)
-
-
-def _filled(metric: Metric, name: str, samples: Iterable[tuple[Labels, float | None]]) -> Metric:
+def _filled(metric: Metric, samples: Iterable[tuple[dict[str, str], float | None]]) -> Metric:
     """Add the samples whose value is known."""
+    name = metric.name + "_total" * (metric.type == "counter")
     for labels, value in samples:
         if value is not None:
-            metric.add_sample(name, dict(labels), value)
+            metric.add_sample(name, labels, value)
     return metric
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1e3

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from structures import FrameResult
 from web.access import Access, add_headers
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state, problem
-from web.streaming import Calls, Pictures
+from web.streaming import Calls, LiveImages
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {
@@ -29,7 +30,7 @@ _TYPES = {
 
 MAX_CLIENTS = 32  # of endless answers
 WRITE_S = 10.0  # a client that takes nothing for so long is let go
-_STILL_S = 3.0  # how long a still waits for a picture
+_STILL_S = 3.0  # how long a still waits for an image
 _EVENT_PAUSE_S = 0.1
 _STATE_S = 0.25
 _KEEP_ALIVE_S = 15.0
@@ -52,8 +53,8 @@ class Server:
         self._board, self._facts, self._access = board, facts, access
         self._recorder = recorder
         self._metrics = RunCollector(board, facts)
-        self._pictures = Pictures(board)
-        self._calls = Calls(board, self._pictures) if facts.webrtc else None
+        self._images = LiveImages(board)
+        self._calls = Calls(board, self._images) if facts.webrtc else None
         self._records: dict[str, tuple[int, bytes]] = {}
         self._state = (0.0, "")
         self._clients = 0
@@ -109,7 +110,7 @@ class Server:
         return response
 
     async def _state_json(self, _request: web.Request) -> web.Response:
-        """Everything that the page shows but the pictures."""
+        """Everything that the page shows but the images."""
         return web.Response(text=self._state_text(), content_type="application/json")
 
     def _state_text(self) -> str:
@@ -146,7 +147,7 @@ class Server:
                     continue
                 try:
                     async with asyncio.timeout(_KEEP_ALIVE_S):
-                        await self._board.news()
+                        await self._board.next_post()
                 except TimeoutError:
                     await send(b":\n\n")
         return send.response
@@ -169,7 +170,7 @@ class Server:
             known = self._records[camera] = version, f"data: {line}\n\n".encode()
         return known[1]
 
-    # Pictures
+    # Images
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """MJPEG: each part ends in the next one's boundary, else browsers show it one late."""
@@ -180,7 +181,7 @@ class Server:
                 await send(b"--frame\r\n")
                 version = 0
                 while True:
-                    jpeg = await self._pictures.next_jpeg(camera, version)
+                    jpeg = await self._images.next_jpeg(camera, version)
                     version = jpeg.version
                     head = (
                         "Content-Type: image/jpeg\r\n"
@@ -190,12 +191,12 @@ class Server:
         return send.response
 
     async def _snapshot(self, request: web.Request) -> web.Response:
-        """The newest annotated picture in its full size, as a file to be saved."""
+        """The newest annotated image in its full size, as a file to be saved."""
         camera = self._camera_of(request)
         try:
             with self._watching(linger=True):
                 async with asyncio.timeout(_STILL_S):
-                    jpeg = await self._pictures.still(camera)
+                    jpeg = await self._images.still(camera)
         except TimeoutError:
             raise web.HTTPServiceUnavailable(text="There is no picture yet.\n") from None
         name = f"still-{datetime.now():%Y%m%d-%H%M%S}-{jpeg.index}.jpg"
@@ -241,38 +242,34 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _endless(self, request: web.Request, kind: str) -> AsyncIterator["Sender"]:
-        """Begin an answer that goes on until the client leaves, or takes nothing any more."""
+        """Begin an answer that goes on until the client leaves or stops reading.
+
+        Args:
+            request: what is answered.
+            kind: the content type.
+        """
         if self._clients >= MAX_CLIENTS:
             raise web.HTTPServiceUnavailable(text="Too many are watching.\n")
         self._clients += 1
         try:
-            sender = Sender(request, kind)
-            await sender.begin()
+            transport = request.transport
+            connection = transport.get_extra_info("socket") if transport else None
+            if connection is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            sender = Sender(request, web.StreamResponse(headers={"Content-Type": kind}))
+            await sender.response.prepare(request)
             with contextlib.suppress(ConnectionError, TimeoutError):
                 yield sender
         finally:
             self._clients -= 1
 
 
+@dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends an endless answer piece by piece, with little kept on the way.
+    """Sends an endless answer piece by piece, with little kept on the way."""
 
-    Args:
-        request: what is answered.
-        kind: the content type.
-    """
-
-    def __init__(self, request: web.Request, kind: str) -> None:
-        self._request = request
-        self.response = web.StreamResponse(headers={"Content-Type": kind})
-
-    async def begin(self) -> None:
-        """Send the headers."""
-        transport = self._request.transport
-        connection = transport.get_extra_info("socket") if transport else None
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        await self.response.prepare(self._request)
+    request: web.Request
+    response: web.StreamResponse
 
     async def __call__(self, data: bytes) -> None:
         """Send one piece.
@@ -285,6 +282,6 @@ class Sender:
             async with asyncio.timeout(WRITE_S):
                 await self.response.write(data)
         except TimeoutError:
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            if self.request.transport is not None:
+                self.request.transport.abort()
             raise

@@ -19,7 +19,7 @@ from web.board import Board, Posted
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
 
-LONGEST_SIDE = 1280  # of the live view; stills keep the picture's own size
+LONGEST_SIDE = 1280  # of the live view; stills keep the image's own size
 MAX_FPS = 30.0
 
 _LIVE_QUALITY, _STILL_QUALITY = 80, 92
@@ -32,12 +32,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """An encoded picture.
+    """An encoded image.
 
     Attributes:
         data: the file.
         index: of its frame.
-        version: of the picture, see `Posted.picture_version`.
+        version: of the image, see `Posted.image_version`.
     """
 
     data: bytes
@@ -45,26 +45,26 @@ class Jpeg:
     version: int
 
 
-def encode(picture: Image, quality: int) -> bytes:
+def encode(image: Image, quality: int) -> bytes:
     """Return (H, W, 3) uint8 BGR as a JPEG file of quality 0..100."""
-    return cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+    return cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
 
 
-def shrunk(picture: Image, longest: int = LONGEST_SIDE) -> Image:
-    """Return `picture` itself, or smaller so that no side is longer than `longest` pixels."""
-    height, width = picture.shape[:2]
+def shrunk(image: Image, longest: int = LONGEST_SIDE) -> Image:
+    """Return `image` itself, or smaller so that no side is longer than `longest` pixels."""
+    height, width = image.shape[:2]
     scale = longest / max(width, height)
     if scale >= 1:
-        return picture
+        return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-class Pictures:
-    """The newest picture of each camera; to be used in the server's loop only.
+class LiveImages:
+    """The newest image of each camera; to be used in the server's loop only.
 
     Attributes:
-        encoded: how many pictures were encoded for the live view so far.
+        encoded: how many images were encoded for the live view so far.
     """
 
     def __init__(self, board: Board) -> None:
@@ -74,42 +74,42 @@ class Pictures:
         self._due_s: dict[str, float] = {}
 
     async def next_posted(self, camera: str | None, after: int) -> tuple[Posted, Image]:
-        """Wait for a picture whose version is above `after`; whoever calls must watch."""
+        """Wait for an image whose version is above `after`; whoever calls must watch."""
         while True:
             posted = self._board.newest(camera)
-            if posted and posted.picture is not None and posted.picture_version > after:
-                return posted, posted.picture
-            await self._board.news()
+            if posted and posted.image is not None and posted.image_version > after:
+                return posted, posted.image
+            await self._board.next_post()
 
     async def next_jpeg(self, camera: str | None, after: int) -> Jpeg:
-        """Wait for a picture whose version is above `after`, and return it encoded."""
+        """Wait for an image whose version is above `after`, and return it encoded."""
         while True:
-            posted, picture = await self.next_posted(camera, after)
-            name, version = posted.result.camera, posted.picture_version
+            posted, image = await self.next_posted(camera, after)
+            name, version = posted.result.camera, posted.image_version
             jpeg = self._newest.get(name)
             if jpeg is not None and jpeg.version == version:
                 return jpeg
             wait_s = self._due_s.get(name, 0.0) - time.monotonic()
             if wait_s <= 0:
-                return self._encode(name, posted, picture)
+                return self._encode(name, posted, image)
             await asyncio.sleep(wait_s)  # and look again: it may be encoded, or outdated
 
-    def _encode(self, name: str, posted: Posted, picture: Image) -> Jpeg:
+    def _encode(self, name: str, posted: Posted, image: Image) -> Jpeg:
         # Due in steps, not from now on: a camera of 30 fps must not lose every other frame.
         now_s = time.monotonic()
         self._due_s[name] = max(self._due_s.get(name, 0.0) + 1 / MAX_FPS, now_s - 1 / MAX_FPS)
-        shows = posted.picture_result or posted.result
-        data = encode(shrunk(picture), _LIVE_QUALITY)
-        jpeg = Jpeg(data, shows.frame.index, posted.picture_version)
+        shows = posted.image_result or posted.result
+        data = encode(shrunk(image), _LIVE_QUALITY)
+        jpeg = Jpeg(data, shows.frame.index, posted.image_version)
         self._newest[name] = jpeg
         self.encoded += 1
         return jpeg
 
     async def still(self, camera: str | None) -> Jpeg:
-        """Wait for a picture and return it in its full size."""
-        posted, picture = await self.next_posted(camera, 0)
-        shows = posted.picture_result or posted.result
-        return Jpeg(encode(picture, _STILL_QUALITY), shows.frame.index, posted.picture_version)
+        """Wait for an image and return it in its full size."""
+        posted, image = await self.next_posted(camera, 0)
+        shows = posted.image_result or posted.result
+        return Jpeg(encode(image, _STILL_QUALITY), shows.frame.index, posted.image_version)
 
 
 # WebRTC
@@ -128,11 +128,11 @@ class Calls:
 
     Args:
         board: told while somebody watches.
-        pictures: where they come from.
+        images: where they come from.
     """
 
-    def __init__(self, board: Board, pictures: Pictures) -> None:
-        self._board, self._pictures = board, pictures
+    def __init__(self, board: Board, images: LiveImages) -> None:
+        self._board, self._images = board, images
         self._open: set[RTCPeerConnection] = set()
 
     async def answer(self, sdp: str, camera: str | None) -> str:
@@ -151,7 +151,7 @@ class Calls:
         self._board.watch()
         call.on("connectionstatechange", lambda: self._on_change(call))
         try:
-            call.addTrack(_track(self._pictures, camera))
+            call.addTrack(_track(self._images, camera))
             await call.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
             description = await call.createAnswer()
             await call.setLocalDescription(description)
@@ -186,12 +186,12 @@ class Calls:
         await asyncio.gather(*(self._end(call) for call in list(self._open)))
 
 
-def _track(pictures: Pictures, camera: str | None) -> Any:
-    """Return a track that always sends the newest picture of a camera."""
+def _track(images: LiveImages, camera: str | None) -> Any:
+    """Return a track that always sends the newest image of a camera."""
     from aiortc import MediaStreamTrack
     from av import VideoFrame
 
-    class PictureTrack(MediaStreamTrack):
+    class ImageTrack(MediaStreamTrack):
         kind = "video"
 
         def __init__(self) -> None:
@@ -200,9 +200,9 @@ def _track(pictures: Pictures, camera: str | None) -> Any:
             self._began_s = time.monotonic()
 
         async def recv(self) -> VideoFrame:
-            posted, picture = await pictures.next_posted(camera, self._version)
-            self._version = posted.picture_version
-            small = shrunk(picture)
+            posted, image = await images.next_posted(camera, self._version)
+            self._version = posted.image_version
+            small = shrunk(image)
             height, width = (side - side % 2 for side in small.shape[:2])  # as codecs want it
             even = np.ascontiguousarray(small[:height, :width])
             frame = VideoFrame.from_ndarray(even, format="bgr24")
@@ -210,4 +210,4 @@ def _track(pictures: Pictures, camera: str | None) -> Any:
             frame.time_base = Fraction(1, _CLOCK_HZ)
             return frame
 
-    return PictureTrack()
+    return ImageTrack()

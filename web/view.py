@@ -28,10 +28,10 @@ _STOP_S = 3.0
 
 
 class WebView:
-    """A sink that serves the annotated picture, the people and their figures as a page.
+    """A sink that serves the annotated image, the people and their figures as a page.
 
     It only leaves the newest of everything where the server's thread finds it, and never
-    waits. Pictures are wanted only while somebody watches.
+    waits. Images are wanted only while somebody watches.
 
     Args:
         address: "[HOST:]PORT"; the host is 127.0.0.1 where none is given, port 0 any

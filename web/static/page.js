@@ -228,7 +228,7 @@ function showState(now) {
   document.title = `${now.title} · ${word}`;
   const load = now.cameras.map((camera) => camera.load).find(Boolean);
   const running = `running for ${duration(now.now_s - now.began_s)}`;
-  const small = now.anonymous ? " · totals only, fewer than 5 people are not shown" : "";
+  const small = now.anonymous ? " · totals only, updated once a minute, fewer than 5 people are not shown" : "";
   put($("note"), now.problem || `${running}${load ? ` · ${load}` : ""}${small}`);
   $("note").classList.toggle("bad", Boolean(now.problem));
 }
