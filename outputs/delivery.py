@@ -129,7 +129,7 @@ def reason_of(error: Exception) -> str:
 
 
 class Trouble:
-    """Logs that the other side cannot be reached when that begins, and when it ends.
+    """Logs when the other side cannot be reached any more, and when it can again.
 
     Args:
         name: of the other side, without secrets.
@@ -146,7 +146,7 @@ class Trouble:
         self._there = True
 
     def ends(self) -> None:
-        """Log that things are well again, where they were not."""
+        """Log that things work again, where they did not."""
         if self._there:
             log.warning("%s: works again", self._name)
         self._there = False

@@ -1,6 +1,6 @@
 """The sink that publishes records to an MQTT broker.
 
-    PREFIX/status    retained: the last source record; the broker says offline for a dead program
+    PREFIX/status    retained: the last source record; the broker's own "offline" for a dead program
     PREFIX/people    retained: the last aggregate record, whenever its numbers change
     PREFIX/events    person and source records, one after the other
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _IN_FLIGHT = 20  # events sent and not yet acknowledged
 _KEEPALIVE_S = 15  # a broker that is silent for 1.5 times as long is gone
-_POLL_S = 0.1  # how soon news are sent
+_POLL_S = 0.1  # the longest that a new record waits to be sent
 # What `ReasonCode` says of CONNACK codes 4 and 5, and of version 5's.
 _REFUSALS = frozenset({"Bad user name or password", "Not authorized", "Banned"})
 
@@ -104,7 +104,7 @@ class MqttPublisher(RecordSink):
             client.username_pw_set(user, password)
         if self._secure:
             client.tls_set_context(ssl.create_default_context())
-        # Left with the broker, for when the program dies; when that will be nobody knows.
+        # Left with the broker for when the program dies, at an unknown time.
         will = to_json(self._recorder.program("offline") | {"utc": None})
         client.on_connect = self._note_answer
         client.connect_timeout = self._patience.close_s
@@ -127,10 +127,10 @@ class MqttPublisher(RecordSink):
             self._retain_numbers(self._recorder.aggregate(camera))
 
     def _finish(self) -> None:
-        """Send what is left, for some seconds, and report that this is the end."""
+        """Send what is left, for some seconds, with the state offline at the end."""
         offline = to_json(self._recorder.program("offline"))
         people = {t: text for t, text in self._states.items() if t.endswith("/people")}
-        # What is told last comes last.
+        # These are published in order, so offline comes last.
         self._states = people | dict.fromkeys(self._states.keys() - people, offline)
         if self._outbox.close(self._patience.close_s):
             del self._client  # which closes its sockets, now and not some day
@@ -197,7 +197,7 @@ class MqttPublisher(RecordSink):
             closing = outbox.closing  # before the states: the last ones are set before it
             for event in outbox.take(max(_IN_FLIGHT - len(self._waiting), 0), 0.0):
                 self._send(event)
-            if not (closing and len(outbox)):  # offline is told last
+            if not (closing and len(outbox)):  # offline comes last
                 for topic, payload in self._states.items():
                     if said.get(topic) != payload:
                         self._send(_Event(topic, payload), retain=True)
@@ -222,5 +222,5 @@ class MqttPublisher(RecordSink):
 
 
 def _is_over(info: "MQTTMessageInfo") -> bool:
-    """Whether nobody waits for a message any more: acknowledged, or failed."""
+    """Whether a message needs no more waiting for: acknowledged, or failed."""
     return info.rc != 0 or info.is_published()

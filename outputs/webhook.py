@@ -29,7 +29,7 @@ _TRY_AGAIN = frozenset({408, 425, 429})  # and all of 5xx
 
 
 class _Refused(Exception):
-    """The server will not take it, however often it is sent."""
+    """The server refuses it for good."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -2,13 +2,14 @@
 
 The rule of anonymity stands here and nowhere else. Anonymous, a crowd gives away no visit,
 its numbers are those of the last full minute and rounded down to multiples of five: neither
-a number, nor the difference of two, nor that of a total and its groups tells of fewer than
-five people. As all outputs read the same crowd, they all change at the same moment.
+a number, nor the difference of two, nor that of a total and its groups says anything about
+fewer than five people. All outputs read the same crowd, so they change at the same moment.
 """
 
 import math
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ class Bands:
         """The name of an age's band; `UNKNOWN` where the age is not finite."""
         if not math.isfinite(age_years):
             return UNKNOWN
-        return self.names[max(sum(age_years >= start for start in self._starts) - 1, 0)]
+        return self.names[max(bisect_right(self._starts, age_years) - 1, 0)]
 
 
 AGE_BANDS = Bands(*range(0, 90, 10))  # of the page and /metrics, and what is counted
@@ -60,8 +61,8 @@ class Summary:
     A number is None where it may not be reported: it is below `LEAST`, and anonymous.
 
     Attributes:
-        now: people in view, by camera; cameras without a picture are left out.
-        now_total: their sum; None, too, where no camera has a picture.
+        now: people in view, by camera; cameras without images are left out.
+        now_total: their sum; None, too, where no camera has images.
         today: people seen since midnight, or since the run began.
         seen: people seen since the run began.
         groups: of `today`, those with an estimate, by gender and `AGE_BANDS`.
@@ -88,14 +89,14 @@ class _Moment:
 
     Attributes:
         day: local date.
-        live: cameras that give pictures.
+        now: people in view, by camera; cameras without images are left out.
         here: people in view.
         left: who left since the run began.
         left_today: who left since midnight.
     """
 
     day: date
-    live: tuple[str, ...]
+    now: dict[str, int]
     here: Counter[Key]
     left: Counter[Key]
     left_today: Counter[Key]
@@ -160,7 +161,7 @@ class Crowd:
         self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
         self._day = self._today()
         self._due_s = clock() + MINUTE_S
-        self._released = self._moment()
+        self._release()
 
     # What the outputs show it
 
@@ -178,16 +179,18 @@ class Crowd:
             if self._clock() >= self._due_s:
                 self._due_s = self._clock() + MINUTE_S
                 self.minute += 1
-                self._released = self._moment()
-            if is_new:
-                self._note_timelines(utc_s)
+                self._release()
+            now = self._released.now if self.anonymous else self._now()
+            if is_new and now:
+                for timeline in (self._recent, self._quarters):
+                    timeline.note(utc_s, sum(now.values()))
 
     def end(self) -> None:
         """Let everybody who is still there leave, as at the end of a run."""
         with self._lock:
             for visits in self._visits.values():
                 self._count(visits.end())
-            self._released = self._moment()
+            self._release()
 
     # What they report
 
@@ -198,23 +201,26 @@ class Crowd:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """All that have been heard of."""
+        """The names of all so far."""
         return tuple(self._visits)
 
     def aggregate(self, camera: str) -> dict[str, Any]:
         """The numbers of one camera, as an aggregate record of docs/events.md holds them."""
         with self._lock:
             moment = self._reported()
-        left = _only(moment.left_today, camera)
-        groups = self._grouped((gender, _WIDENED.get(band, band), n) for gender, band, n in left)
+            groups = self._grouped(
+                (gender, _WIDENED.get(band, band), number)
+                for (name, gender, band), number in moment.left_today.items()
+                if name == camera
+            )
+            now = sum(number for (name, *_), number in moment.here.items() if name == camera)
         rounded = [
             {"age": age, "gender": gender, "people": self._rounded(number)}
-            for (gender, age), number in groups.items()
+            for (gender, age), number in sorted(groups.items(), key=lambda each: each[0][::-1])
         ]
-        rounded.sort(key=lambda group: (group["age"], group["gender"]))
         return {
             "day": moment.day.isoformat(),
-            "now": self._rounded(sum(n for *_, n in _only(moment.here, camera))),
+            "now": self._rounded(now),
             "people": self._rounded(groups.total()),
             "step": self._step,
             "groups": [
@@ -229,19 +235,17 @@ class Crowd:
         with self._lock:
             utc_s, moment = self._utc(), self._reported()
             recent, quarters = self._recent.series(utc_s), self._quarters.series(utc_s)
-            newest = self._newest()
-        now = {each: sum(n for *_, n in _only(moment.here, each)) for each in moment.live}
-        return Summary(
-            now={camera: self._shown(number) for camera, number in now.items()},
-            now_total=self._shown(sum(now.values())) if now else None,
-            today=self._shown(moment.left_today.total() + moment.here.total()),
-            seen=self._shown(moment.left.total() + moment.here.total()),
-            groups=self._all_groups(moment.left_today + moment.here),
-            left=self._all_groups(moment.left),
-            recent=tuple(None if n is None else self._shown(n) for n in recent),
-            day=tuple(None if n is None else self._shown(n) for n in quarters),
-            newest=newest,
-        )
+            return Summary(
+                now={camera: self._shown(number) for camera, number in moment.now.items()},
+                now_total=self._shown(sum(moment.now.values())) if moment.now else None,
+                today=self._shown(moment.left_today.total() + moment.here.total()),
+                seen=self._shown(moment.left.total() + moment.here.total()),
+                groups=self._all_groups(moment.left_today + moment.here),
+                left=self._all_groups(moment.left),
+                recent=tuple(None if n is None else self._shown(n) for n in recent),
+                day=tuple(None if n is None else self._shown(n) for n in quarters),
+                newest=self._newest(),
+            )
 
     # The rule of anonymity
 
@@ -274,21 +278,17 @@ class Crowd:
         self._left_today.update(keys)
         self._left_lately += left
 
+    def _now(self) -> dict[str, int]:
+        return {camera: len(self._visits[camera].here) for camera in self._live}
+
     def _moment(self) -> _Moment:
         here = Counter(_key(v) for visits in self._visits.values() for v in visits.here.values())
-        left, left_today = self._left.copy(), self._left_today.copy()
-        return _Moment(self._day, tuple(self._live), here, left, left_today)
+        return _Moment(self._day, self._now(), here, self._left, self._left_today)
 
-    def _note_timelines(self, utc_s: float) -> None:
-        if self.anonymous:
-            live, here = self._released.live, self._released.here
-            number = sum(n for (camera, *_), n in here.items() if camera in live)
-        else:
-            live = tuple(self._live)
-            number = sum(len(self._visits[camera].here) for camera in live)
-        if live:
-            self._recent.note(utc_s, number)
-            self._quarters.note(utc_s, number)
+    def _release(self) -> None:
+        """Let this moment be the one that is reported for the next minute."""
+        left, left_today = self._left.copy(), self._left_today.copy()
+        self._released = replace(self._moment(), left=left, left_today=left_today)
 
     def _today(self) -> date:
         return date.fromtimestamp(self._utc())
@@ -297,8 +297,7 @@ class Crowd:
         """Add up (gender, age band, people), each as far as it was asked for."""
         groups = Counter[tuple[str, str]]()
         for gender, band, number in counts:
-            key = self._asked("gender", gender), self._asked("age", band)
-            groups[key] += number
+            groups[self._asked("gender", gender), self._asked("age", band)] += number
         return groups
 
     def _asked(self, attribute: str, value: str) -> str:
@@ -319,8 +318,3 @@ def _key(visit: Visit) -> Key:
     if person is None:
         return visit.camera, Gender.UNSURE, UNKNOWN
     return visit.camera, person.gender, AGE_BANDS.of(person.age_years)
-
-
-def _only(counts: Counter[Key], camera: str) -> list[tuple[str, str, int]]:
-    """(gender, age band, people) of one camera."""
-    return [(gender, band, n) for (name, gender, band), n in counts.items() if name == camera]

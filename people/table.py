@@ -64,7 +64,7 @@ class PeopleWriter:
         self._crowd, self._columns = crowd, columns(crowd.attributes, several)
         self._path = check_writable(path)
         self._file: BinaryIO | None = None
-        self._final_bytes = 0  # where the rows of the people gone end
+        self._final_bytes = 0  # where the final rows end
         self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
         self._refresh_s, self._refresh_due = refresh_s, 0.0
         self._closed = False
@@ -75,7 +75,7 @@ class PeopleWriter:
         return self._closed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Take note of one frame's people; the picture is not used. See `outputs.Sink.write`."""
+        """Take note of one frame's people; no image is used. See `outputs.Sink.write`."""
         if self._closed:
             raise ValueError("write() after close(), got a frame")
         self._crowd.update(result)

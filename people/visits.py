@@ -73,9 +73,11 @@ class Visits:
         tracked = set() if cut else {track.track_id for track in result.tracks}
         left = self._end_all_but(tracked)
         for track in result.tracks:
-            times = frame.time_s, frame.time_s, utc_s, utc_s
-            new = Visit(result.camera, track.track_id, frame.epoch, *times)
-            visit = self.here.setdefault(track.track_id, new)
+            if track.track_id not in self.here:
+                times = frame.time_s, frame.time_s, utc_s, utc_s
+                new = Visit(result.camera, track.track_id, frame.epoch, *times)
+                self.here[track.track_id] = new
+            visit = self.here[track.track_id]
             if track.time_since_update == 0:
                 visit.last_s, visit.last_utc_s = frame.time_s, utc_s
                 visit.frames += 1

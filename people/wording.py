@@ -1,7 +1,7 @@
-"""One person as others are told: as JSON, as cells of a table, as the words of a label.
+"""One person in words: as JSON, as cells of a table, as the lines of a label.
 
-Here and nowhere else it is said how exact a value is given and what is left out where it
-was not asked for (`attributes`: which of `structures.ATTRIBUTES` to report).
+Only here is it decided to how many digits a value is reported, and what is left out
+(`attributes`: which of `structures.ATTRIBUTES` to report).
 """
 
 import math

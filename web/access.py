@@ -45,7 +45,7 @@ def _digest(text: str) -> bytes:
 
 
 def check_token(token: str | None, host: str, local: bool) -> None:
-    """Raise SinkError unless the token suits who can reach the page."""
+    """Raise SinkError if other machines reach the page without a token, or it is too short."""
     if token is None and not local:
         raise SinkError(
             f"--serve {host}: other machines can reach it, so it needs --token SECRET; "
@@ -67,7 +67,7 @@ class Access:
         names: host names under which the page may be asked for; None = any. On a page
             that only this machine reaches, another name means that a foreign site has
             made its own name point here.
-        port: of the page; cookies do not tell ports apart, so that its name does.
+        port: of the page; cookies are shared between ports, so their names differ.
         login_page: HTML shown to a browser without the token.
     """
 

@@ -213,7 +213,7 @@ class Server:
             offer = await request.json()
             sdp = str(offer["sdp"])
         except (ValueError, KeyError, TypeError):
-            raise web.HTTPBadRequest(text='Want {"sdp": ...}.\n') from None
+            raise web.HTTPBadRequest(text='Expected {"sdp": ...}.\n') from None
         if self._calls is None:
             raise web.HTTPNotFound(text="There is no WebRTC here.\n")
         answer = await self._calls.answer(sdp, camera)

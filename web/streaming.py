@@ -25,7 +25,7 @@ MAX_FPS = 30.0
 _LIVE_QUALITY, _STILL_QUALITY = 80, 92
 MAX_CALLS = 4  # each has an encoder of its own
 _CLOCK_HZ = 90_000
-_PATIENCE_S = 10.0  # a call that has not come about by then is given up
+_PATIENCE_S = 10.0  # a call that is not connected by then is given up
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class LiveImages:
 
 
 def webrtc_is_available() -> bool:
-    """Whether WebRTC can be had; imports nothing.
+    """Whether WebRTC is available; imports nothing.
 
     Not in one process with TensorFlow: aiortc's SRTP library crashes on its symbols.
     """
@@ -127,7 +127,7 @@ class Calls:
     """The WebRTC connections of a server; to be used in its loop only.
 
     Args:
-        board: told while somebody watches.
+        board: learns while somebody watches.
         images: where they come from.
     """
 
