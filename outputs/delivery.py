@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an output over the network waits for what, in seconds; tests are less patient.
+class DeliveryLimits:
+    """What an output over the network waits for, in seconds, and how much; tests ask for less.
 
     Attributes:
         first_wait_s: before the first further try; grows from there.
@@ -33,7 +33,7 @@ class Patience:
     depth: int = 1000
 
 
-PATIENT = Patience()
+LIMITS = DeliveryLimits()
 
 
 class RecordSink(ABC):

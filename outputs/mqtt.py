@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import SinkError
 from outputs.delivery import (
-    PATIENT,
-    Patience,
+    LIMITS,
+    DeliveryLimits,
     RecordSink,
     Trouble,
     reason_of,
@@ -58,7 +58,7 @@ class MqttPublisher(RecordSink):
         recorder: makes the records.
         qos: 0, 1 or 2.
         password: where the address names a user without one.
-        patience: how long to wait for what.
+        limits: how long to wait for what, and how many records may wait.
 
     Raises:
         SinkError: the address cannot be used, or paho-mqtt is not installed. A user name or
@@ -71,7 +71,7 @@ class MqttPublisher(RecordSink):
         recorder: Recorder,
         qos: int = 1,
         password: str = "",
-        patience: Patience = PATIENT,
+        limits: DeliveryLimits = LIMITS,
     ) -> None:
         super().__init__(recorder)
         example = "mqtt://user:password@host:1883/topic/prefix"
@@ -82,7 +82,7 @@ class MqttPublisher(RecordSink):
         self._secure = parts.scheme == "mqtts"
         self._host, self._port = parts.hostname or "", parts.port or (1883, 8883)[self._secure]
         self.name = f"{parts.scheme}://{self._host}:{self._port}"
-        self._qos, self._patience = qos, patience
+        self._qos, self._limits = qos, limits
         user, own_password = user_and_password(parts)
         self._client = self._make_client(user, own_password or password or None)
         # What the retained topics should say; replaced, never changed, for the thread's sake.
@@ -91,7 +91,7 @@ class MqttPublisher(RecordSink):
         self._answer: ReasonCode | None = None
         self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
         self._trouble = Trouble(self.name)
-        self._outbox: Outbox[_Event] = Outbox(self._serve, patience.depth, f"MQTT {self.name}")
+        self._outbox: Outbox[_Event] = Outbox(self._serve, limits.depth, f"MQTT {self.name}")
 
     def _make_client(self, user: str | None, password: str | None) -> "Client":
         try:
@@ -107,7 +107,7 @@ class MqttPublisher(RecordSink):
         # Left with the broker for when the program dies, at an unknown time.
         will = to_json(self._recorder.program("offline") | {"utc": None})
         client.on_connect = self._note_answer
-        client.connect_timeout = self._patience.close_s
+        client.connect_timeout = self._limits.close_s
         client.will_set(f"{self._prefix}/status", will, self._qos, retain=True)
         return client
 
@@ -132,7 +132,7 @@ class MqttPublisher(RecordSink):
         people = {t: text for t, text in self._states.items() if t.endswith("/people")}
         # These are published in order, so offline comes last.
         self._states = people | dict.fromkeys(self._states.keys() - people, offline)
-        if self._outbox.close(self._patience.close_s):
+        if self._outbox.close(self._limits.close_s):
             del self._client  # which closes its sockets, now and not some day
         if missing := self._outbox.dropped + len(self._outbox) + len(self._waiting):
             log.warning("%s: %d events were not delivered", self.name, missing)
@@ -157,7 +157,7 @@ class MqttPublisher(RecordSink):
         Raises:
             SinkError: the broker refuses the user at the first connection.
         """
-        backoff, was_connected = Backoff(self._patience.first_wait_s), False
+        backoff, was_connected = Backoff(self._limits.first_wait_s), False
         while True:
             last = outbox.closing  # one more try, but no more waiting
             problem = self._connect()
@@ -182,7 +182,7 @@ class MqttPublisher(RecordSink):
             self._client.connect(self._host, self._port, _KEEPALIVE_S)
         except (OSError, ValueError) as error:
             return reason_of(error)
-        until = time.monotonic() + self._patience.answer_s
+        until = time.monotonic() + self._limits.answer_s
         while self._answer is None and time.monotonic() < until:
             if self._client.loop(_POLL_S):
                 break

@@ -10,8 +10,8 @@ import urllib.request
 from collections.abc import Sequence
 
 from outputs.delivery import (
-    PATIENT,
-    Patience,
+    LIMITS,
+    DeliveryLimits,
     RecordSink,
     Trouble,
     reason_of,
@@ -51,14 +51,18 @@ class Webhook(RecordSink):
         address: http(s) URL; a user and password in it become basic authentication.
         recorder: makes the records.
         secret: key of the signature, HMAC-SHA256 of the body; empty = none.
-        patience: how long to wait for what.
+        limits: how long to wait for what, and how many records may wait.
 
     Raises:
         SinkError: the address cannot be used.
     """
 
     def __init__(
-        self, address: str, recorder: Recorder, secret: str = "", patience: Patience = PATIENT
+        self,
+        address: str,
+        recorder: Recorder,
+        secret: str = "",
+        limits: DeliveryLimits = LIMITS,
     ) -> None:
         super().__init__(recorder)
         parts = split_address(address, ("http", "https"), "a webhook", "https://host/path")
@@ -74,15 +78,15 @@ class Webhook(RecordSink):
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
         self._secret = secret.encode()
-        self._patience = patience
+        self._limits = limits
         self._opener = urllib.request.build_opener(_NoRedirects)
-        self._outbox: Outbox[Record] = Outbox(self._serve, patience.depth, f"webhook {self.name}")
+        self._outbox: Outbox[Record] = Outbox(self._serve, limits.depth, f"webhook {self.name}")
 
     def _take(self, records: Sequence[Record], camera: str | None) -> None:
         self._outbox.put(records)
 
     def _finish(self) -> None:
-        self._outbox.close(self._patience.close_s)
+        self._outbox.close(self._limits.close_s)
         if missing := self._outbox.dropped + self._lost + self._sending + len(self._outbox):
             log.warning("%s: %d records were not delivered", self.name, missing)
 
@@ -94,7 +98,7 @@ class Webhook(RecordSink):
             if not batch:
                 continue
             self._sending = 1
-            outbox.pause(self._patience.gather_s)
+            outbox.pause(self._limits.gather_s)
             batch += outbox.take(BATCH - 1, 0.0)
             self._sending, number = len(batch), number + 1
             arrived = self._deliver(outbox, batch, f"{self._recorder.run}-{number}")
@@ -107,7 +111,7 @@ class Webhook(RecordSink):
         head = {"schema": SCHEMA, "type": "batch", "run": self._recorder.run, "key": key}
         body = to_json(head | {"records": batch}).encode()
         request = urllib.request.Request(self._url, body, self._signed(body, key), method="POST")
-        backoff = Backoff(self._patience.first_wait_s)
+        backoff = Backoff(self._limits.first_wait_s)
         while True:
             last = outbox.closing  # one more try, but no more waiting
             try:
@@ -139,7 +143,7 @@ class Webhook(RecordSink):
             OSError, http.client.HTTPException: it may be taken later.
         """
         try:
-            with self._opener.open(request, timeout=self._patience.answer_s):
+            with self._opener.open(request, timeout=self._limits.answer_s):
                 pass
         except urllib.error.HTTPError as error:
             with error:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from errors import SinkError
-from outputs.delivery import Patience
+from outputs.delivery import DeliveryLimits
 from outputs.mqtt import MqttPublisher
 from people.crowd import Crowd
 from people.records import Record, Recorder
@@ -144,7 +144,7 @@ def listen(broker: Broker) -> Iterator[Listen]:
 
 def publisher(broker: Broker, password: str = "s3cr@t:/", **options: Any) -> MqttPublisher:
     recorder = Recorder(Crowd(anonymous=options.pop("anonymous", False)))
-    return MqttPublisher(broker.address(password), recorder, patience=Patience(0.05), **options)
+    return MqttPublisher(broker.address(password), recorder, limits=DeliveryLimits(0.05), **options)
 
 
 def visit(sink: MqttPublisher, first_id: int = 1) -> None:
@@ -285,8 +285,8 @@ def test_anonymous_no_event_is_about_a_person(broker: Broker, listen: Listen) ->
 def test_a_broker_that_is_not_there_delays_neither_the_loop_nor_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    address, patience = f"mqtt://127.0.0.1:{free_port()}", Patience(depth=10)
-    sink = MqttPublisher(address, Recorder(Crowd()), patience=patience)
+    address, limits = f"mqtt://127.0.0.1:{free_port()}", DeliveryLimits(depth=10)
+    sink = MqttPublisher(address, Recorder(Crowd()), limits=limits)
     for i in range(50):
         visit(sink, 2 * i + 1)
     assert len(sink._outbox) == 10

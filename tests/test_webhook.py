@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from errors import SinkError
-from outputs.delivery import Patience
+from outputs.delivery import DeliveryLimits
 from outputs.webhook import Webhook
 from people.crowd import Crowd
 from people.records import Record, Recorder
@@ -83,13 +83,13 @@ def serve() -> Iterator[Serve]:
         server.close()
 
 
-QUICK = Patience(first_wait_s=0.01, gather_s=0.0)
+QUICK = DeliveryLimits(first_wait_s=0.01, gather_s=0.0)
 
 
 def hook(port: int, path: str = "/hook", user: str = "", **options: Any) -> Webhook:
     recorder = Recorder(Crowd(), options.pop("run", ""))
     address = f"http://{user}127.0.0.1:{port}{path}"
-    return Webhook(address, recorder, **{"patience": QUICK, **options})
+    return Webhook(address, recorder, **{"limits": QUICK, **options})
 
 
 def visit(sink: Webhook, first_id: int = 1) -> None:
@@ -122,7 +122,7 @@ def test_what_happens_to_people_and_sources_is_posted_and_frames_are_not(serve: 
 
 def test_records_that_wait_go_out_together(serve: Serve) -> None:
     server = serve()
-    sink = hook(server.port, patience=Patience(gather_s=60.0))  # cut short by close()
+    sink = hook(server.port, limits=DeliveryLimits(gather_s=60.0))  # cut short by close()
     for i in range(1, 41):
         visit(sink, 2 * i)
     sink.close()
@@ -170,7 +170,7 @@ def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(
 ) -> None:
     server = serve(*[None] * 100)
     hasty = replace(QUICK, answer_s=0.3, close_s=0.2)
-    sink = hook(server.port, patience=hasty)
+    sink = hook(server.port, limits=hasty)
     visit(sink)
     server.wait_for(1)
     for i in range(1000):
@@ -184,7 +184,7 @@ def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(
 
 def test_of_too_many_records_the_newest_are_kept() -> None:
     # Nothing listens there.
-    sink = hook(9, patience=replace(QUICK, depth=10, close_s=0.2))
+    sink = hook(9, limits=replace(QUICK, depth=10, close_s=0.2))
     for i in range(50):
         visit(sink, 2 * i + 1)
     waiting = told(sink._outbox._queue)

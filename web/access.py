@@ -105,7 +105,7 @@ class Access:
                 body=self._login_page, status=401, content_type="text/html", charset="utf-8"
             )
         headers = {"WWW-Authenticate": "Bearer"}
-        return web.Response(text="This page wants its token.\n", status=401, headers=headers)
+        return web.Response(text="This page needs its token.\n", status=401, headers=headers)
 
     def opens(self, token: str) -> bool:
         """Whether `token` is the right one; takes as long for any wrong one."""
