@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from engines import make_engine
 from engines.choose import installed
-from engines.running import make_engine
 from errors import StreamError
 from estimators.weights import Weights, find_weights, read_manifest
 from program.options import number

@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.detectors import picture_of_faces
 from detectors import make_detector
+from engines import Engine, make_engine
 from engines.choose import DEVICES, ENGINES, Way, installed, ways
-from engines.running import Engine, make_engine
 from errors import EngineError, StreamError
 from estimators import make_estimator
 from estimators.weights import Weights, find_weights

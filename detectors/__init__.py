@@ -14,7 +14,7 @@ from structures import Detections, Float32, Image
 
 
 class Detector(Protocol):
-    """Finds faces in one picture.
+    """Finds faces in one image, for any number of threads at once.
 
     Attributes:
         landmark_template: (5, 2) float32, where the detector's five points lie in the

@@ -17,7 +17,7 @@ from detectors.mtcnn_nets import Net
 from detectors.nms import nms
 from detectors.pyramid import CELL, GREY, Pyramid
 from engines.choose import ON_CPU, Way
-from engines.starting import has_bfloat16
+from engines.openvino_engine import has_bfloat16
 from structures import Detections, Float32, Image
 
 # Left eye, right eye, nose, left and right mouth corner, as the viewer sees them.
@@ -37,7 +37,7 @@ _STARTS = np.array([(0, 0), (-0.25, 0), (0.25, 0), (0, -0.25), (0, 0.25)], np.fl
 
 
 class MtcnnDetector:
-    """Finds faces and five landmarks; deterministic, not thread-safe.
+    """Finds faces and five landmarks; deterministic; see `detectors.Detector`.
 
     The scores are O-Net's probabilities. From the usual threshold, 0.7, napes are taken
     for faces, too; from `starting_score` on a tenth of those is left, and 95 % of the
@@ -151,12 +151,13 @@ class MtcnnDetector:
     def _pyramid_for(self, image: Image, coarse: float) -> Pyramid:
         """Return the plan for the picture's size; a stream needs few."""
         key = image.shape[1], image.shape[0], coarse
-        if key not in self._pyramids:
+        plan = self._pyramids.get(key)
+        if plan is None:
             if len(self._pyramids) >= _PLANS:
                 self._pyramids.clear()
             plan = Pyramid(key[:2], self._min_face * coarse, self._scale_factor)
             self._pyramids[key] = plan
-        return self._pyramids[key]
+        return plan
 
 
 def moved(boxes: Float32, offsets: Float32) -> Float32:

@@ -11,7 +11,10 @@ import numpy as np
 from detectors.mtcnn_layers import GEOMETRY, Layer, NetName, layers_of, read_weights
 from detectors.pyramid import CELL, STRIDE
 from engines.choose import ON_CPU, Way, installed, require, ways
-from engines.starting import compile_for_cpu, open_session, pieces, start_tensorflow, try_gpu
+from engines.onnxruntime_engine import open_session
+from engines.openvino_engine import CompiledNetwork
+from engines.pieces import pieces, try_gpu
+from engines.tensorflow_engine import start_tensorflow
 from errors import EngineError
 from structures import Float32, Image
 
@@ -21,14 +24,14 @@ _STRIP = 88  # rows of windows; measured: fewer cost more calls, more leave the 
 
 
 class Net:
-    """One of the three nets, ready to run; not thread-safe.
+    """One of the three nets, ready to run; any number of threads may run it at once.
 
     Args:
         name: which net.
         threads: on the CPU, 0 = as many as there are cores.
         way: the engine and the device, see `net_ways`.
-        pad: whether batches are filled up, see `engines.starting.pieces`; None = on GPUs.
-        bfloat16: compute in bfloat16; on OpenVINO, where `engines.starting.has_bfloat16`.
+        pad: whether batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        bfloat16: compute in bfloat16; on OpenVINO, where `engines.openvino_engine.has_bfloat16`.
 
     Raises:
         EngineError: the engine is not installed, or cannot use the GPU.
@@ -63,7 +66,7 @@ class Net:
         """Run on (B, H, W, 3) uint8 BGR, B >= 1; return (B, channels, h, w) float32.
 
         P-Net takes B = 1, and an even H: strips of it leave no half window at the end. The
-        result is a view that the next call overwrites.
+        result is a view that the same thread's next call overwrites.
         """
         if not self._pad:
             return self._run(images)
@@ -80,14 +83,8 @@ def net_ways(engine: str = "auto", device: str = "auto") -> list[Way]:
 
 
 def _on_openvino(layers: Sequence[Layer], shape: Shape, threads: int, bfloat16: bool) -> Runner:
-    """The result is a view that the next call overwrites."""
-    network = compile_for_cpu(openvino_model(layers, shape), threads, bfloat16)
-    request = network.create_infer_request()
-
-    def run(images: Image) -> Float32:
-        return request.infer([images], share_inputs=True, share_outputs=True)[0]
-
-    return run
+    """The result is a view that the thread's next call overwrites."""
+    return CompiledNetwork(openvino_model(layers, shape), threads, bfloat16).first_view
 
 
 def _by_strips(run: Runner) -> Runner:

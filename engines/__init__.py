@@ -1,1 +1,110 @@
-"""What runs the networks: OpenVINO, ONNX Runtime or TensorFlow, and the choice between them."""
+"""What runs the networks: the contract, and the menu of OpenVINO, ONNX Runtime and TensorFlow.
+
+An engine takes chips and gives named outputs. OpenVINO and ONNX Runtime read .onnx files,
+TensorFlow the .keras file; none is imported before it is chosen. `engines.choose` says which.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from engines.choose import PRECISIONS, Way, choose_precision, first_that_works, require, ways
+from engines.pieces import Pending
+from structures import Image
+
+log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """Runs one network, for any number of threads at once.
+
+    Attributes:
+        name: as `--engine` takes it.
+        device: "cpu" or "gpu".
+        precision: one of `engines.choose.PRECISIONS` but "auto".
+        input_size: side of the chips it wants, pixels.
+    """
+
+    name: str
+    device: str
+    precision: str
+    input_size: int
+
+    def submit(self, chips: Image) -> Pending:
+        """Start one forward pass; a GPU then works while the caller does something else.
+
+        Any thread may call it while others do: each gets the outputs of its own chips, in
+        arrays that no later call changes.
+
+        Args:
+            chips: (B, S, S, 3) uint8 RGB, B >= 1; to be left alone until the answer is there.
+
+        Returns:
+            Waits for the answer and returns it: name -> (B, ...) float32. Engines on the CPU
+            have done the work before, as no other processor could.
+        """
+        ...
+
+
+class NetworkFiles(Protocol):
+    """The files of one network; see `estimators.weights.Weights`."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Format ("onnx", "onnx_int8", "keras") -> path."""
+        ...
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether OpenVINO may compute in bfloat16 where it is asked for no precision."""
+        ...
+
+    def path(self, file_format: str) -> Path:
+        """The checked file in that format; WeightsError where there is none."""
+        ...
+
+
+def make_engine(
+    name: str,
+    network: NetworkFiles,
+    threads: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Engine:
+    """Build the engine called `name`, or with "auto" the quickest for this machine.
+
+    Args:
+        name: "auto" or one of `engines.choose.ENGINES`.
+        network: what it runs.
+        threads: on the CPU, 0 = as many as there are cores.
+        device: one of `engines.choose.DEVICES`.
+        precision: one of `engines.choose.PRECISIONS`; see `choose_precision`.
+
+    Raises:
+        ValueError: unknown engine, device or precision.
+        EngineError: not installed, without the device, or without the precision.
+        WeightsError: the engine cannot run this network.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+
+    def build(way: Way) -> Engine:
+        require(way)
+        chosen = choose_precision(way, precision)
+        log.info("%s on the %s in %s", way.engine, way.device.upper(), chosen)
+        if way.engine == "tensorflow":
+            from engines.tensorflow_engine import TensorFlowEngine
+
+            return TensorFlowEngine(network.path("keras"), threads, way.device, chosen)
+        path = network.path("onnx_int8" if chosen == "int8" else "onnx")
+        if way.engine == "onnxruntime":
+            from engines.onnxruntime_engine import OnnxRuntimeEngine
+
+            return OnnxRuntimeEngine(path, threads, way.device, chosen)
+        from engines.openvino_engine import OpenVinoEngine, has_bfloat16
+
+        short = network.bfloat16 and precision == "auto" and has_bfloat16()
+        return OpenVinoEngine(path, threads, chosen, short)
+
+    return first_that_works(ways(name, device, network.files), build)

@@ -6,15 +6,15 @@ anew for each; chips go there as bytes and become numbers there.
 """
 
 import logging
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engines.running import Outputs, Pending, chip_side, join
-from engines.starting import pieces, start_tensorflow, try_gpu
+from engines.pieces import Outputs, Pending, chip_side, join, pieces, try_gpu, unusable_gpu
 from errors import EngineError, WeightsError
-from estimators.weights import Weights
 from structures import Image
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,13 @@ _WARM_UP_CHIPS = 64
 
 
 class TensorFlowEngine:
-    """The network as a Keras model on TensorFlow, on the CPU or a GPU."""
+    """The network as a Keras model on TensorFlow, on the CPU or a GPU; see `engines.Engine`."""
 
     name = "tensorflow"
 
     def __init__(
         self,
-        weights: Weights,
+        path: Path,
         threads: int = 0,
         device: str = "cpu",
         precision: str = "float32",
@@ -38,17 +38,16 @@ class TensorFlowEngine:
         """Load the model; TensorFlow's import takes seconds.
 
         Args:
-            weights: must have a .keras file.
+            path: a .keras file.
             threads: on the CPU, 0 = as many as there are cores.
             device: "cpu" or "gpu".
             precision: "float32", or "float16" for the maps, see `halve`.
-            pad: whether batches are filled up, see `engines.starting.pieces`; None = on GPUs.
+            pad: whether batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
 
         Raises:
             EngineError: the GPU cannot be used, or Keras runs on something else.
-            WeightsError: the file is missing, damaged or not a Keras model.
+            WeightsError: the file is damaged or not a Keras model.
         """
-        path = weights.path("keras")
         self._tf = tf = start_tensorflow(threads, device)
         self.device, self.precision = device, precision
         self._place = f"/{device}:0"
@@ -98,6 +97,36 @@ class TensorFlowEngine:
         while chips <= _WARM_UP_CHIPS and time.monotonic() < end:
             self.submit(np.zeros((chips, self.input_size, self.input_size, 3), np.uint8))()
             chips *= 2
+
+
+def start_tensorflow(threads: int = 0, device: str = "cpu") -> Any:
+    """Import TensorFlow, which takes seconds, and set it up.
+
+    Args:
+        threads: on the CPU, 0 = as many as there are cores; the first call decides.
+        device: "cpu" or "gpu".
+
+    Returns:
+        The module.
+
+    Raises:
+        EngineError: the GPU cannot be used.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # TensorFlow 2.21 says that oneDNN is on before it reads this; no setting silences that.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise unusable_gpu("tensorflow")
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        for gpu in gpus:  # or it takes all of the GPU's memory at once
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        log.info("TensorFlow runs already and keeps its settings")
+    return tf
 
 
 def halve(model: Any) -> None:

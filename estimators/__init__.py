@@ -15,7 +15,7 @@ ARCHITECTURES = ("mobilenetv2", "ssrnet", "facenet", "inceptionv3", "vggface", "
 
 
 class Estimator(Protocol):
-    """Describes faces.
+    """Describes faces, for any number of threads at once.
 
     Attributes:
         input_size: side of the chips it wants, pixels.
@@ -55,7 +55,7 @@ def make_estimator(
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    from engines.running import Engine, make_engine
+    from engines import Engine, make_engine
     from estimators.chip_estimator import ChipEstimator
     from estimators.weights import find_weights
 

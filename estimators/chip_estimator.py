@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engines.running import Engine, Outputs
+from engines import Engine
+from engines.pieces import Outputs
 from errors import WeightsError
 from estimators.age import AGE_WIDTHS, decode_age
 from structures import ETHNICITIES, Estimates, Image

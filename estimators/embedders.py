@@ -4,13 +4,15 @@ For training and for tables; the live program uses `facenet` alone and keeps no 
 """
 
 import importlib.util
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from engines.running import Engine, chip_side, make_engine
-from engines.starting import compile_for_cpu
+from engines import Engine, make_engine
+from engines.openvino_engine import CompiledNetwork, sizes_of
+from engines.pieces import chip_side
 from errors import WeightsError
 from estimators.facenet import embedding_weights
 from structures import Float32, Image
@@ -22,7 +24,7 @@ _DLIB_SIDE = 150  # its chips have the canonical geometry
 
 
 class Embedder(Protocol):
-    """Turns chips into vectors.
+    """Turns chips into vectors, for any number of threads at once.
 
     Attributes:
         name: what it is, without folders.
@@ -78,7 +80,7 @@ class _EngineEmbedder:
 
     def embed(self, chips: Image) -> dict[str, Float32]:
         """See `Embedder`; `features`, (B, 2944), come with the `embedding`, (B, 512)."""
-        return {name: np.array(value) for name, value in self._engine.submit(chips)().items()}
+        return self._engine.submit(chips)()
 
 
 class DlibEmbedder:
@@ -110,10 +112,12 @@ class DlibEmbedder:
             self._network = dlib.face_recognition_model_v1(str(path))
         except RuntimeError as error:
             raise WeightsError(f"{path} is damaged; install its package again") from error
+        self._lock = threading.Lock()  # dlib keeps the layers' outputs in the network
 
     def embed(self, chips: Image) -> dict[str, Float32]:
         """See `Embedder`."""
-        found = [self._network.compute_face_descriptor(np.ascontiguousarray(c)) for c in chips]
+        with self._lock:
+            found = [self._network.compute_face_descriptor(np.ascontiguousarray(c)) for c in chips]
         return {"embedding": np.array(found, np.float32)}
 
 
@@ -143,7 +147,7 @@ class FileEmbedder:
             self._one_by_one = model.outputs[0].partial_shape[0].is_static
             if self._one_by_one:
                 model = _read(path)  # as it was, for one picture
-            self._network: Any = compile_for_cpu(model, threads)
+            self._network = CompiledNetwork(model, threads)
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
         self._channels_first = shape[1:2] == (3,)
@@ -160,9 +164,11 @@ class FileEmbedder:
         if self._channels_first:
             pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         if self._one_by_one:
-            rows = [np.array(self._network(each[None])[0]) for each in pixels]
-            return {"embedding": np.concatenate(rows)}
-        return {"embedding": np.array(self._network(pixels)[0])}
+            return {"embedding": np.concatenate([self._run(each[None]) for each in pixels])}
+        return {"embedding": self._run(pixels)}
+
+    def _run(self, pixels: Float32) -> Float32:
+        return next(iter(self._network(pixels).values()))
 
 
 def scaled(chips: Image, scaling: str) -> Float32:
@@ -206,7 +212,4 @@ def _with_free_batch(path: Path) -> Any:
 
 def _picture_shape(model: Any) -> tuple[int | None, ...]:
     """The shape of the only input, None = any; () where there are more."""
-    if len(model.inputs) != 1 or model.inputs[0].partial_shape.rank.is_dynamic:
-        return ()
-    sizes = model.inputs[0].partial_shape
-    return tuple(None if size.is_dynamic else size.get_length() for size in sizes)
+    return sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()

@@ -6,12 +6,12 @@ tells people apart: it is used for the answer and thrown away, never stored or s
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from engines.running import Engine, Outputs, Pending, make_engine
-from engines.starting import compile_for_cpu
+from engines import Engine, make_engine
+from engines.openvino_engine import CompiledNetwork, sizes_of
+from engines.pieces import Outputs, Pending
 from errors import WeightsError
 from estimators.weights import WEIGHTS_DIR, Weights
 from structures import Image
@@ -59,8 +59,8 @@ def embedding_weights(network: Path | None = None) -> Weights:
     )
 
 
-class Heads:
-    """A network from vectors to the named outputs of `estimators.Estimator`s.
+class FaceNetHeads:
+    """A network from vectors to the named outputs of `estimators.Estimator`s; thread-safe.
 
     Attributes:
         reads: name of its input: that of the vector it was trained on.
@@ -74,26 +74,27 @@ class Heads:
             WeightsError: it is not a network for vectors.
         """
         try:
-            self._network: Any = compile_for_cpu(path, threads=1)
+            self._network = CompiledNetwork(path, threads=1)
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
-        shapes = [each.partial_shape for each in self._network.inputs]
-        if len(shapes) != 1 or shapes[0].rank != 2 or shapes[0][1].is_dynamic:
-            raise WeightsError(f"{path}: want one input of (any, width), as heads of FaceNet have")
+        match [sizes_of(node) for node in self._network.inputs]:
+            case [(_, int(width))]:
+                self.width = width
+            case _:
+                raise WeightsError(
+                    f"{path}: want one input of (any, width), as heads of FaceNet have"
+                )
         self.reads: str = self._network.inputs[0].any_name
-        self.width: int = shapes[0][1].get_length()
-        self._names = [output.any_name for output in self._network.outputs]
 
     def __call__(self, vectors: np.ndarray) -> Outputs:
         """Outputs by name, each (B, ...) float32, for (B, width) float32; B >= 1."""
-        results = self._network(vectors.astype(np.float32, copy=False))
-        return {name: results[i].copy() for i, name in enumerate(self._names)}
+        return self._network(vectors.astype(np.float32, copy=False))
 
 
 class FaceNetEngine:
-    """The embedding network and heads as one engine; see `engines.running.Engine`."""
+    """The embedding network and heads as one engine; see `engines.Engine`."""
 
-    def __init__(self, network: Engine, heads: Heads) -> None:
+    def __init__(self, network: Engine, heads: FaceNetHeads) -> None:
         """Put the two together."""
         self.name, self.device = network.name, network.device
         self.precision, self.input_size = network.precision, network.input_size
@@ -130,7 +131,7 @@ def make_facenet(
         WeightsError: a file is missing or damaged, or the heads are no heads.
         EngineError: the engine is not installed, or lacks the device or precision.
     """
-    small = Heads(heads.path("onnx"))
+    small = FaceNetHeads(heads.path("onnx"))
     return FaceNetEngine(
         make_engine(engine, embedding_weights(), threads, device, precision), small
     )

@@ -91,21 +91,22 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
     return manifest
 
 
-def find_weights(choice: str | None, architecture: str) -> Weights:
+def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_DIR) -> Weights:
     """Pick weights by name or by path.
 
     Args:
         choice: a name of the manifest, the path of a .keras or .onnx file, or None for
             the architecture's default.
         architecture: what the weights must fit.
+        folder: that of the manifest and the files it names.
 
     Raises:
         WeightsError: unknown name, missing file, or weights of another architecture.
     """
-    manifest = read_manifest()
+    manifest = read_manifest(folder / MANIFEST.name)
     name = choice or _default(architecture, manifest)
     if name in manifest["models"]:
-        weights = _shipped(name, manifest["models"][name])
+        weights = _shipped(name, manifest["models"][name], folder)
         if weights.architecture != architecture:
             raise WeightsError(
                 f"weights {name} belong to {weights.architecture}; "
@@ -135,12 +136,12 @@ def _default(architecture: str, manifest: dict[str, Any]) -> str:
     return name
 
 
-def _shipped(name: str, entry: dict[str, Any]) -> Weights:
+def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
     files = entry["files"]
     return Weights(
         name=name,
         architecture=entry["architecture"],
-        files={kind: WEIGHTS_DIR / item["file"] for kind, item in files.items()},
+        files={kind: folder / item["file"] for kind, item in files.items()},
         sha256={kind: item["sha256"] for kind, item in files.items()},
         spread_scale=entry["spread_scale"],
         terms=entry["terms"],

@@ -14,7 +14,7 @@ import numpy as np
 
 from errors import SourceError, WeightsError
 from estimators.age import decode_age
-from estimators.facenet import Heads
+from estimators.facenet import FaceNetHeads
 from estimators.weights import find_weights
 from outputs.face_table import Row, check_table, columns, write_table
 from people.wording import as_face_cells
@@ -93,7 +93,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def estimate_features(features: Float32, heads: Heads, spread_scale: float) -> Estimates:
+def estimate_features(features: Float32, heads: FaceNetHeads, spread_scale: float) -> Estimates:
     """What heads tell of (N, W) float32 embeddings."""
     parts = [heads(features[i : i + _BATCH]) for i in range(0, len(features), _BATCH)]
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -109,7 +109,7 @@ def predict_features(options: argparse.Namespace) -> str:
     """
     check_table(options.table)
     weights = find_weights(options.weights or DEFAULT_HEADS, "facenet")
-    heads = Heads(weights.path("onnx"))
+    heads = FaceNetHeads(weights.path("onnx"))
     names, features = read_features(Path(options.features), heads.width)
     estimates = estimate_features(features, heads, weights.spread_scale)
     if "ethnicity" in options.attributes and estimates.ethnicity_probs is None:

@@ -11,6 +11,10 @@ from training.tools.frozen_graph import OnnxWriter
 SIDE, WIDTH, FEATURES = 16, 6, 9
 
 
+def random_chips(count: int, side: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
 def write_network(path: Path) -> Path:
     """(B, 16, 16, 3) -> `embedding` (B, 6), `features` (B, 9), and its hash beside it.
 

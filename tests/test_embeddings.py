@@ -179,7 +179,7 @@ def embedded(data, tmp_path: Path):
 def test_heads_learn_and_become_an_onnx_file(
     vector: str, network: str, embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from estimators.facenet import Heads
+    from estimators.facenet import FaceNetHeads
     from training.tools.export import export
 
     config = tmp_path / "tiny.toml"
@@ -196,7 +196,7 @@ def test_heads_learn_and_become_an_onnx_file(
         "small", "small_mirrored", "small_10", "small_10_mirrored",
     }  # fmt: skip
     assert record["test"]["small"]["gender_accuracy"] == 1
-    heads = Heads(export(tmp_path / "run" / "tiny.keras")[0])
+    heads = FaceNetHeads(export(tmp_path / "run" / "tiny.keras")[0])
     found = read_vectors(embedded, "small", "test", vector)
     told = heads(found.views[vector][0])
     assert heads.reads == vector

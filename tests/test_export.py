@@ -172,3 +172,16 @@ def test_an_export_that_fails_half_way_changes_nothing(
     assert "No space left on device" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["manifest.json"]
     assert json.loads((folder / "manifest.json").read_text()) == before
+
+
+@pytest.mark.slow
+def test_a_failed_export_leaves_nothing_behind(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
+    rgb = keras.Input((8, 8, 3))
+    age = keras.layers.Flatten()(keras.ops.erfinv(rgb / 300))  # which ONNX does not have
+    path = tmp_path / "odd.keras"
+    keras.Model(rgb, {"age": age}).save(path)
+    with pytest.raises(WeightsError, match="cannot"):
+        export.export(path)
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,7 +6,7 @@ import pytest
 
 import predict
 from errors import SourceError
-from estimators.facenet import Heads
+from estimators.facenet import FaceNetHeads
 from program import feature_table
 from program.feature_table import read_features
 from tests import facenets
@@ -97,7 +97,7 @@ def test_predict_writes_a_table_of_what_the_heads_tell(
     assert predict.main([*arguments, "--attributes", "age,gender,ethnicity"]) == 0
     assert "3 faces in" in capsys.readouterr().err
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    told = Heads(heads)(values)
+    told = FaceNetHeads(heads)(values)
     assert [row["file"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg"]
     assert "x1" not in rows[0]
     ages = told["age"] @ np.arange(101)
@@ -111,7 +111,7 @@ def test_predict_writes_a_table_of_what_the_heads_tell(
 def test_many_faces_are_told_in_pieces_as_if_at_once(
     heads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values, network = numbers(7), Heads(heads)
+    values, network = numbers(7), FaceNetHeads(heads)
     whole = feature_table.estimate_features(values, network, 1.0)
     monkeypatch.setattr(feature_table, "_BATCH", 3)
     pieces = feature_table.estimate_features(values, network, 1.0)

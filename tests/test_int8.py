@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import running as engines
+from engines.openvino_engine import OpenVinoEngine
 from errors import WeightsError
 from estimators import weights
 from training.tools.int8 import main, quantize
 
 
-def chips(count, side):
+def chips(count: int, side: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
@@ -23,10 +23,7 @@ def test_the_int8_file_is_smaller_and_close_to_the_network(tmp_path: Path) -> No
     assert target == tmp_path / "mine.int8.onnx"
     assert target.stat().st_size < source.stat().st_size / 2
     assert sorted(tmp_path.iterdir()) == [target, source]
-    exact, coarse = (
-        engines.OpenVinoEngine(weights.find_weights(str(path), "mobilenetv2"))
-        for path in (source, target)
-    )
+    exact, coarse = (OpenVinoEngine(path) for path in (source, target))
     images = chips(4, exact.input_size)
     expected = exact.submit(images)()
     for name, value in coarse.submit(images)().items():

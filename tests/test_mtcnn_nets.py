@@ -8,7 +8,7 @@ from detectors.mtcnn_cascade import MtcnnDetector
 from detectors.mtcnn_layers import GEOMETRY, layers_of, read_weights
 from detectors.mtcnn_nets import Net
 from engines.choose import Way
-from engines.starting import has_bfloat16
+from engines.openvino_engine import has_bfloat16
 from errors import WeightsError
 
 SHAPES = [("pnet", (1, 62, 78, 3)), ("rnet", (5, 24, 24, 3)), ("onet", (5, 48, 48, 3))]

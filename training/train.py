@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.starting import start_tensorflow
+from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError, EngineError, SinkError, StreamError
 from program.options import OneLineParser
 from training.files import writing

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.starting import start_tensorflow
+from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError, StreamError
 from estimators.networks.facenet_heads import build_modern, build_published
 from program.options import OneLineParser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.running import chip_side
+from engines.pieces import chip_side
 from errors import WeightsError
 from estimators.networks.backbones import load_keras
 from estimators.networks.heads import Heads, add_heads, is_head

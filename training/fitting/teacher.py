@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from engines.running import OpenVinoEngine, chip_side
+from engines.openvino_engine import OpenVinoEngine
+from engines.pieces import chip_side
 from errors import WeightsError
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
@@ -91,7 +92,7 @@ def _network(weights: Weights, path: Path) -> tuple[Network, int]:
     """The teacher as a function of `(B, S, S, 3)` uint8 RGB chips, and its S."""
     if path.suffix == ".onnx":
         facenet = weights.architecture == "facenet"
-        engine = make_facenet("openvino", weights) if facenet else OpenVinoEngine(weights)
+        engine = make_facenet("openvino", weights) if facenet else OpenVinoEngine(path)
         return lambda chips: dict(engine.submit(chips)()), engine.input_size
     model: Any = load_keras(path)
     size = chip_side([tuple(node.shape) for node in model.inputs], path)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.starting import start_tensorflow
+from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError
 from training.chips import Chips, join
 from training.files import writing

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.starting import compile_for_cpu
+from engines.openvino_engine import CompiledNetwork
 from errors import SinkError, StreamError, WeightsError
 from estimators.networks.backbones import load_keras
 from estimators.weights import WEIGHTS_DIR
@@ -82,7 +82,7 @@ def _load(path: Path) -> Any:
 def _largest_difference(
     onnx_path: Path, chips: np.ndarray, expected: dict[str, np.ndarray]
 ) -> float:
-    results = compile_for_cpu(onnx_path)(chips)
+    results = CompiledNetwork(onnx_path)(chips)
     return max(
         float(np.abs(results[name] - value).max() / max(1.0, np.abs(value).max()))
         for name, value in expected.items()

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.starting import compile_for_cpu
+from engines.openvino_engine import CompiledNetwork
 from errors import StreamError, WeightsError
 from estimators.facenet import BORDER, NETWORK, hash_file_of
 from estimators.weights import file_sha256
@@ -138,11 +138,12 @@ def largest_difference(graph: Path, network: Path, faces: int = 8) -> float:
     """How far the embeddings of random chips are from those of the graph itself."""
     side = _FULL_SIDE - 2 * BORDER
     chips = np.random.default_rng(0).integers(0, 256, (faces, side, side, 3)).astype(np.float32)
-    made = compile_for_cpu(network)(chips)["embedding"]
+    made = CompiledNetwork(network)(chips)["embedding"]
     sides = [(0, 0), (BORDER, BORDER), (BORDER, BORDER), (0, 0)]
     scaled = (np.pad(chips, sides, mode="reflect") - 127.5) / 128
-    original = compile_for_cpu(read_frozen(graph))
-    wanted = np.concatenate([original(each[None])[0] for each in scaled.astype(np.float32)])
+    original = CompiledNetwork(read_frozen(graph))
+    rows = [original(each[None]) for each in scaled.astype(np.float32)]
+    wanted = np.concatenate([next(iter(row.values())) for row in rows])
     return float(np.abs(made - wanted).max())
 
 

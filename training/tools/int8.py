@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.running import OpenVinoEngine, chip_side
-from engines.starting import open_session
+from engines.onnxruntime_engine import input_shapes, open_session
+from engines.openvino_engine import OpenVinoEngine
+from engines.pieces import chip_side
 from errors import StreamError, WeightsError
-from estimators.weights import Weights
 from program.options import OneLineParser
 from training.chips import Chips, load_chips, shrink
 from training.files import writing
@@ -66,10 +66,7 @@ def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
         session = open_session(source)
     except RuntimeError as error:
         raise WeightsError(f"{source} is not a network that ONNX Runtime can run") from error
-    inputs = session.get_inputs()
-    side = chip_side(
-        [tuple(n if isinstance(n, int) else None for n in i.shape) for i in inputs], source
-    )
+    side = chip_side(input_shapes(session), source)
     target = source.with_suffix(".int8.onnx")
     with tempfile.TemporaryDirectory() as folder:
         fused, partial = Path(folder) / "fused.onnx", Path(folder) / target.name
@@ -77,7 +74,7 @@ def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
         quantize_static(
             fused,
             partial,
-            _Feed(inputs[0].name, shrink(chips, side)),
+            _Feed(session.get_inputs()[0].name, shrink(chips, side)),
             op_types_to_quantize=["Conv", "Add"],
             nodes_to_exclude=_convolutions(fused)[:2],
             per_channel=True,
@@ -126,7 +123,7 @@ def quantize_if_cheap(source: Path, folder: Path, sets: Sequence[str]) -> Path |
 
 def _measure(path: Path, chips: Chips) -> dict[str, float]:
     """What a network tells of labelled chips, see `held_out.metrics`."""
-    engine = OpenVinoEngine(Weights(path.stem, "", {"onnx": path}, {}, 1.0, ""))
+    engine = OpenVinoEngine(path)
     images = shrink(chips.images, engine.input_size)
     parts = [engine.submit(images[i : i + 64])() for i in range(0, len(images), 64)]
     return metrics({k: np.concatenate([part[k] for part in parts]) for k in parts[0]}, chips)
