@@ -7,11 +7,18 @@ puts the three together.
 from collections.abc import Callable
 from typing import Protocol
 
-from structures import Estimates, Image
+import numpy as np
 
-# Each has a module here that builds it. Weights come with the first two, and for facenet with
-# the heads; the others are for those that a user has trained.
+from engines import Engine, make_engine
+from engines.pieces import Outputs
+from errors import WeightsError
+from estimators.age import AGE_WIDTHS, decode_age
+from structures import ETHNICITIES, Estimates, Image
+
+# Each has a module in `networks` that builds it. Weights come with the first two, and for
+# facenet with the heads; the others are for those that a user has trained.
 ARCHITECTURES = ("mobilenetv2", "ssrnet", "facenet", "inceptionv3", "vggface", "transfer")
+_HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}
 
 
 class Estimator(Protocol):
@@ -28,6 +35,82 @@ class Estimator(Protocol):
     def estimate(self, chips: Image) -> Estimates:
         """Describe (B, S, S, 3) uint8 RGB chips in one forward pass; B may be 0."""
         ...
+
+
+class ChipEstimator:
+    """Runs chips through an engine and decodes its heads; see `Estimator`."""
+
+    def __init__(self, engine: Engine, spread_scale: float) -> None:
+        """Wrap `engine`, and run one grey chip through it to warm it up and check its heads.
+
+        Args:
+            engine: network with outputs `age` (B, 101), (B, 1) or of age classes, `gender`
+                (B, 2) = (male, female) and perhaps `race` (B, 5).
+            spread_scale: calibration of the age spread, see `age.decode_age`.
+
+        Raises:
+            WeightsError: the network does not run, or has other outputs.
+        """
+        self.input_size = engine.input_size
+        self._engine = engine
+        self._spread_scale = spread_scale
+        grey = np.full((1, self.input_size, self.input_size, 3), 128, np.uint8)
+        try:
+            outputs = engine.submit(grey)()
+        except RuntimeError as error:
+            raise WeightsError(
+                f"the engine {engine.name} cannot run these weights; choose others with --weights"
+            ) from error
+        widths = {n: value.shape[1] if value.ndim == 2 else None for n, value in outputs.items()}
+        fits = all(widths.get(name) in _HEAD_WIDTHS[name] for name in ("age", "gender"))
+        if not fits or ("race" in widths and widths["race"] not in _HEAD_WIDTHS["race"]):
+            raise WeightsError(
+                f"these weights have the outputs {widths}, but age of "
+                f"{' or '.join(map(str, AGE_WIDTHS))} and gender of 2 are needed; "
+                "choose others with --weights"
+            )
+        self.has_ethnicity = "race" in widths
+
+    def estimate(self, chips: Image) -> Estimates:
+        """Describe chips in one forward pass.
+
+        Args:
+            chips: (B, S, S, 3) uint8, RGB, aligned; not changed. B may be 0.
+
+        Returns:
+            B estimates in the order of the chips.
+
+        Raises:
+            ValueError: chips of another shape or dtype.
+        """
+        return self.submit(chips)()
+
+    def submit(self, chips: Image) -> Callable[[], Estimates]:
+        """Start `estimate` and return what waits for its answer.
+
+        A GPU works meanwhile: submit the next chips before collecting these, and leave all
+        of them alone until their answer has come.
+
+        Raises:
+            ValueError: chips of another shape or dtype.
+        """
+        want = (self.input_size, self.input_size, 3)
+        if chips.ndim != 4 or chips.shape[1:] != want or chips.dtype != np.uint8:
+            raise ValueError(f"chips: want (B, {want}) uint8, got {chips.shape} {chips.dtype}")
+        if len(chips) == 0:
+            return self._nothing
+        collect = self._engine.submit(chips)
+        return lambda: self._decode(collect())
+
+    def _nothing(self) -> Estimates:
+        none = np.zeros(0, np.float32)
+        ethnicity = np.zeros((0, len(ETHNICITIES)), np.float32) if self.has_ethnicity else None
+        return Estimates(none, none, none, ethnicity)
+
+    def _decode(self, outputs: Outputs) -> Estimates:
+        years, spread = decode_age(outputs["age"], self._spread_scale)
+        female = outputs["gender"][:, 1].astype(np.float32)
+        return Estimates(years, spread, female, outputs.get("race"))
 
 
 def make_estimator(
@@ -55,8 +138,6 @@ def make_estimator(
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"estimator must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    from engines import Engine, make_engine
-    from estimators.chip_estimator import ChipEstimator
     from estimators.weights import find_weights
 
     chosen = find_weights(weights, name)
@@ -65,5 +146,4 @@ def make_estimator(
         from estimators.facenet import make_facenet
 
         make = make_facenet
-    runs = make(engine, chosen, threads, device, precision)
-    return ChipEstimator(runs, chosen.spread_scale)
+    return ChipEstimator(make(engine, chosen, threads, device, precision), chosen.spread_scale)

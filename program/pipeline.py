@@ -16,8 +16,7 @@ import numpy as np
 
 from detectors import Detector
 from estimators import Estimator
-from estimators.crops import align, fit_misfit_and_size
-from estimators.evidence import evidence_weights
+from estimators.crops import align, evidence_weights, fit_misfit_and_size
 from program.load import Effort
 from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
 from tracking import Smoother, Tracker

@@ -2,8 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from estimators.crops import align, fit_misfit_and_size, fit_similarity
-from estimators.evidence import evidence_weights
+from estimators.crops import align, evidence_weights, fit_misfit_and_size, fit_similarity
 
 TEMPLATE = np.array(
     [[0.317, 0.303], [0.671, 0.304], [0.492, 0.512], [0.334, 0.674], [0.652, 0.673]], np.float32

@@ -10,9 +10,8 @@ import pytest
 
 from engines.pieces import Pending
 from errors import WeightsError
-from estimators import Estimator, make_estimator, weights
+from estimators import ChipEstimator, Estimator, make_estimator, weights
 from estimators.age import AGE_CLASSES, decode_age
-from estimators.chip_estimator import ChipEstimator
 from structures import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +89,7 @@ def test_chips_of_the_wrong_size_or_type_are_refused(mobilenet: Estimator) -> No
 
 def test_the_default_path_imports_no_tensorflow() -> None:
     code = (
-        "import sys; from estimators import Estimator, make_estimator;"
+        "import sys; from estimators import ChipEstimator, Estimator, make_estimator;"
         "make_estimator('mobilenetv2', engine='openvino');"
         "assert not {'tensorflow', 'keras', 'dlib'} & set(sys.modules)"
     )

@@ -9,8 +9,7 @@ import pytest
 from engines.choose import Way
 from engines.openvino_engine import CompiledNetwork, OpenVinoEngine
 from errors import WeightsError
-from estimators import facenet, make_estimator
-from estimators.chip_estimator import ChipEstimator
+from estimators import ChipEstimator, facenet, make_estimator
 from estimators.embedders import make_embedder
 from estimators.facenet import FaceNetEngine, FaceNetHeads, embedding_weights
 from estimators.weights import find_weights, read_manifest

@@ -61,7 +61,7 @@ def test_a_batch_equals_one_by_one(model) -> None:
 
 
 def test_stages_refine_the_value_as_in_a_sum_by_hand(keras) -> None:
-    from estimators.networks.ssrnet import soft_stagewise_regression
+    from estimators.networks.heads import soft_stagewise_regression
 
     rows = [
         # p, eta, delta of three stages with bins 0, 1, 2
@@ -81,7 +81,7 @@ def test_stages_refine_the_value_as_in_a_sum_by_hand(keras) -> None:
 
 
 def test_certain_stages_without_shift_spell_the_age_in_base_three(keras) -> None:
-    from estimators.networks.ssrnet import soft_stagewise_regression
+    from estimators.networks.heads import soft_stagewise_regression
 
     digits = (2, 0, 1)
     zero = keras.ops.zeros((1, 1))

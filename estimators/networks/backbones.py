@@ -7,9 +7,42 @@ from pathlib import Path
 from typing import Any
 
 from errors import WeightsError
-from estimators.networks.heads import is_head
+from estimators.networks.heads import Heads, add_heads, is_head
 
 _ENDINGS = (".keras", ".h5")
+
+
+def on_application(
+    kind: str, size: int, heads: Heads | None, backbone_weights: str | None, **settings: Any
+) -> Any:
+    """Heads on a network of `keras.applications` that scales pixels to -1..1 itself.
+
+    Args:
+        kind: the network's name there.
+        size: side of the chips in pixels.
+        heads: what it answers; None = age as expectation, gender, ethnicity.
+        backbone_weights: see `with_weights`.
+        settings: more arguments of the network.
+
+    Returns:
+        A functional model: (B, size, size, 3) float RGB 0..255 -> dict of what `heads` says.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be loaded.
+    """
+    import keras
+    from keras import layers
+
+    def make(weights: str | None) -> Any:
+        rgb = keras.Input((size, size, 3), name="rgb")
+        scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(rgb)
+        return getattr(keras.applications, kind)(
+            input_tensor=scaled, include_top=False, weights=weights, pooling="avg", **settings
+        )
+
+    backbone = with_weights(make, backbone_weights, kind)
+    outputs = add_heads(backbone.output, heads or Heads())
+    return keras.Model(backbone.inputs[0], outputs, name=f"{kind.lower()}_{size}")
 
 
 def with_weights(make: Callable[[str | None], Any], weights: str | None, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ from structures import AGE_BINS, ETHNICITIES
 AGE_HEADS = {"expectation": AGE_BINS, "ssr": 1, **{f"classes{k}": k for k in AGE_CLASSES}}
 OUTPUTS = ("age", "gender", "race")
 _BLUR = "age_blur"
+# Of soft stagewise regression, see `ssrnet`: bins of each stage, and their range.
+BINS = (3, 3, 3)
+AGE_RANGE_YEARS = 101.0
+MAX_WIDTH_CHANGE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +132,46 @@ def _stagewise(x: Any) -> Any:
     """Age `(B, 1)` in years by soft stagewise regression straight from features."""
     from keras import layers
 
-    from estimators.networks.ssrnet import (
-        AGE_RANGE_YEARS,
-        BINS,
-        MAX_WIDTH_CHANGE,
-        soft_stagewise_regression,
-    )
-
-    stages = []
-    for k, bins in enumerate(BINS, start=1):
-        p = layers.Dense(bins, "softmax", name=f"age{k}_p", dtype="float32")(x)
-        eta = layers.Dense(bins, "tanh", name=f"age{k}_eta", dtype="float32")(x)
-        delta = layers.Dense(1, "tanh", name=f"age{k}_delta", dtype="float32")(x)
-        scaled = layers.Rescaling(MAX_WIDTH_CHANGE, name=f"age{k}_delta_scaled", dtype="float32")(
-            delta
-        )
-        stages.append((p, eta, scaled))
+    stages = [
+        regression_stage(x, bins, f"age{k}", "float32") for k, bins in enumerate(BINS, start=1)
+    ]
     value = soft_stagewise_regression(stages)
     return layers.Rescaling(AGE_RANGE_YEARS, name="age", dtype="float32")(value)
+
+
+def regression_stage(
+    x: Any, bins: int, name: str, dtype: str | None = None
+) -> tuple[Any, Any, Any]:
+    """One stage's p `(B, bins)`, eta `(B, bins)`, delta `(B, 1)` from features `(B, D)`."""
+    from keras import layers
+
+    p = layers.Dense(bins, activation="softmax", name=f"{name}_p", dtype=dtype)(x)
+    eta = layers.Dense(bins, activation="tanh", name=f"{name}_eta", dtype=dtype)(x)
+    delta = layers.Dense(1, activation="tanh", name=f"{name}_delta", dtype=dtype)(x)
+    scaled = layers.Rescaling(MAX_WIDTH_CHANGE, name=f"{name}_delta_scaled", dtype=dtype)(delta)
+    return p, eta, scaled
+
+
+def soft_stagewise_regression(stages: Sequence[tuple[Any, Any, Any]]) -> Any:
+    """Sums the stages' expectations, each on bins that divide the one before it.
+
+    The value is sum_k sum_i p_i (i + eta_i) / prod_{j <= k} s_j (1 + delta_j) with bins
+    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end.
+
+    Args:
+        stages: Per stage (p, eta, delta): probabilities `(B, s)` that sum to 1, index
+            shifts `(B, s)` in bins, -1..1, and the width scale `(B, 1)`; coarsest first.
+
+    Returns:
+        `(B, 1)` of the kind of the inputs.
+    """
+    value, divisor = None, None
+    for p, eta, delta in stages:
+        bins = p.shape[-1]
+        step = (delta + 1.0) * float(bins)
+        divisor = step if divisor is None else divisor * step
+        # Bin by bin: the ONNX export would make an input of a constant tensor 0..s-1.
+        terms = [p[:, i : i + 1] * (eta[:, i : i + 1] + float(i)) for i in range(bins)]
+        term = sum(terms[1:], terms[0]) / divisor
+        value = term if value is None else value + term
+    return value

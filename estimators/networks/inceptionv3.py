@@ -1,4 +1,4 @@
-"""InceptionV3 at 140 pixels, with two heads (age, gender) or three (and ethnicity).
+"""InceptionV3 at 140 pixels: 22 million parameters.
 
 Reference:
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
@@ -7,8 +7,8 @@ Reference:
 
 from typing import TYPE_CHECKING
 
-from estimators.networks.backbones import with_weights
-from estimators.networks.heads import Heads, add_heads
+from estimators.networks.backbones import on_application
+from estimators.networks.heads import Heads
 
 if TYPE_CHECKING:
     import keras
@@ -17,34 +17,7 @@ INPUT_SIZE = 140
 
 
 def build(
-    heads: Heads | None = None,
-    backbone_weights: str | None = None,
-    size: int = INPUT_SIZE,
+    heads: Heads | None = None, backbone_weights: str | None = None, size: int = INPUT_SIZE
 ) -> "keras.Model":
-    """Build the network.
-
-    Args:
-        heads: what it answers; None = age as expectation, gender, ethnicity.
-        backbone_weights: None for random, "imagenet", or a file's path; see `backbones`.
-        size: side of the chips in pixels, 75 or more.
-
-    Returns:
-        A functional model: (B, 140, 140, 3) float RGB 0..255 -> dict of what `heads` says;
-        22 million parameters. Scaling to -1..1 is its first layer.
-
-    Raises:
-        WeightsError: the backbone's weights cannot be had.
-    """
-    import keras
-    from keras import layers
-
-    def make(weights: str | None) -> keras.Model:
-        rgb = keras.Input((size, size, 3), name="rgb")
-        scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(rgb)
-        return keras.applications.InceptionV3(
-            input_tensor=scaled, include_top=False, weights=weights, pooling="avg"
-        )
-
-    backbone = with_weights(make, backbone_weights, "InceptionV3")
-    outputs = add_heads(backbone.output, heads or Heads())
-    return keras.Model(backbone.inputs[0], outputs, name=f"inceptionv3_{size}")
+    """Build the network for chips of `size`, 75 pixels or more; see `on_application`."""
+    return on_application("InceptionV3", size, heads, backbone_weights)

@@ -21,11 +21,16 @@ import keras
 from keras import layers
 
 from estimators.networks.backbones import start_from
-from estimators.networks.heads import Heads, make_dropout
+from estimators.networks.heads import (
+    AGE_RANGE_YEARS,
+    BINS,
+    Heads,
+    make_dropout,
+    regression_stage,
+    soft_stagewise_regression,
+)
 
 INPUT_SIZE = 64
-BINS = (3, 3, 3)
-AGE_RANGE_YEARS = 101.0
 
 # Arguments of `build` for the weights that come with the program: 151 k parameters instead of
 # 44 k. The width is added where the maps are small, so that a chip costs 1.6 times as much.
@@ -33,7 +38,6 @@ WIDE: dict[str, Any] = {"filters": (32, 48, 64, 96), "fusion_filters": 16, "hidd
 
 # A gender score of 0..1 becomes log-odds of about -5..5: wide enough to be sure.
 _GENDER_SLOPE = 10.0
-MAX_WIDTH_CHANGE = 0.5
 # Side of the pooling window that brings each stage's map to 4 x 4 or 3 x 3, deepest first.
 _STAGE_POOLS = (1, 4, 8)
 
@@ -98,31 +102,6 @@ def build(
     return model
 
 
-def soft_stagewise_regression(stages: Sequence[tuple[Any, Any, Any]]) -> Any:
-    """Sums the stages' expectations, each on bins that divide the one before it.
-
-    The value is sum_k sum_i p_i (i + eta_i) / prod_{j <= k} s_j (1 + delta_j) with bins
-    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end.
-
-    Args:
-        stages: Per stage (p, eta, delta): probabilities `(B, s)` that sum to 1, index
-            shifts `(B, s)` in bins, -1..1, and the width scale `(B, 1)`; coarsest first.
-
-    Returns:
-        `(B, 1)` of the kind of the inputs.
-    """
-    value, divisor = None, None
-    for p, eta, delta in stages:
-        bins = p.shape[-1]
-        step = (delta + 1.0) * float(bins)
-        divisor = step if divisor is None else divisor * step
-        # Bin by bin: the ONNX export would make an input of a constant tensor 0..s-1.
-        terms = [p[:, i : i + 1] * (eta[:, i : i + 1] + float(i)) for i in range(bins)]
-        term = sum(terms[1:], terms[0]) / divisor
-        value = term if value is None else value + term
-    return value
-
-
 def _stream(
     x: Any, filters: Sequence[int], activation: str, pooling: type[layers.Layer], name: str
 ) -> list[Any]:
@@ -152,7 +131,4 @@ def _stage(
     x = layers.Flatten(name=f"{name}_flat")(x)
     x = make_dropout(dropout, f"{name}_dropout")(x)
     x = layers.Dense(hidden, activation="relu", name=f"{name}_hidden")(x)
-    p = layers.Dense(bins, activation="softmax", name=f"{name}_p")(x)
-    eta = layers.Dense(bins, activation="tanh", name=f"{name}_eta")(x)
-    delta = layers.Dense(1, activation="tanh", name=f"{name}_delta")(x)
-    return p, eta, layers.Rescaling(MAX_WIDTH_CHANGE, name=f"{name}_delta_scaled")(delta)
+    return regression_stage(x, bins, name)
