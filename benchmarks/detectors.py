@@ -24,9 +24,9 @@ from benchmarks.faces import SAME_FACE
 from detectors import Detector
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
-from detectors.nms import overlaps
 from errors import SourceError
 from structures import Detections, Float32, Image
+from tracking.boxes import overlaps
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = ((640, 360), (1280, 720), (1920, 1080))

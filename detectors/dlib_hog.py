@@ -14,8 +14,7 @@ import cv2
 import dlib
 import numpy as np
 
-from detectors.checks import check_search
-from detectors.nms import nms
+from detectors.boxes import check_search, nms
 from errors import WeightsError
 from structures import Detections, Float32, Image
 

@@ -11,10 +11,8 @@ Reference:
 import cv2
 import numpy as np
 
-from detectors.checks import check_search
-from detectors.mtcnn_layers import GEOMETRY
-from detectors.mtcnn_nets import Net
-from detectors.nms import nms
+from detectors.boxes import check_search, moved, nms, squares
+from detectors.mtcnn_nets import GEOMETRY, Net
 from detectors.pyramid import CELL, GREY, Pyramid
 from engines.choose import ON_CPU, Way
 from engines.openvino_engine import has_bfloat16
@@ -39,9 +37,9 @@ _STARTS = np.array([(0, 0), (-0.25, 0), (0.25, 0), (0, -0.25), (0, 0.25)], np.fl
 class MtcnnDetector:
     """Finds faces and five landmarks; deterministic; see `detectors.Detector`.
 
-    The scores are O-Net's probabilities. From the usual threshold, 0.7, napes are taken
-    for faces, too; from `starting_score` on a tenth of those is left, and 95 % of the
-    faces. The others are found again where they were a moment ago.
+    The scores are O-Net's probabilities. At the usual threshold, 0.7, backs of heads pass as
+    faces; from `starting_score` on a tenth of those is left, and 95 % of the faces. The
+    others are found again where they were a moment ago.
 
     Boxes may leave the picture, and go from pixel edge to pixel edge; a landmark at (0, 0)
     lies on the centre of the first pixel, as in OpenCV.
@@ -158,19 +156,6 @@ class MtcnnDetector:
             plan = Pyramid(key[:2], self._min_face * coarse, self._scale_factor)
             self._pyramids[key] = plan
         return plan
-
-
-def moved(boxes: Float32, offsets: Float32) -> Float32:
-    """Return (N, 4) boxes with their corners moved by `offsets`, (N, 4) fractions of the sides."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return boxes + offsets * np.tile(sides, 2)
-
-
-def squares(boxes: Float32) -> Float32:
-    """Return the (N, 4) squares about the boxes' centres with their longer sides."""
-    half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
-    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
-    return np.concatenate([centres - half, centres + half], 1)
 
 
 def starts(boxes: Float32) -> Float32:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.onnx_writer import OnnxWriter
 from estimators.facenet import hash_file_of
-from training.tools.frozen_graph import OnnxWriter
 
 SIDE, WIDTH, FEATURES = 16, 6, 9
 
@@ -29,8 +29,9 @@ def write_network(path: Path) -> Path:
     matrix, shift = rng.standard_normal((3, WIDTH)), rng.standard_normal(WIDTH)
     writer.add("Gemm", [colours, writer.constant(matrix), writer.constant(shift)], "embedding")
     writer.add("Concat", ["embedding", colours], "features", axis=1)
+    outputs = {"embedding": ("batch", WIDTH), "features": ("batch", FEATURES)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(writer.model((SIDE, SIDE, 3), {"embedding": WIDTH, "features": FEATURES}))
+    path.write_bytes(writer.model("rgb", ("batch", SIDE, SIDE, 3), outputs))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     hash_file_of(path).write_text(f"{digest}  {path.name}\n")
     return path

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 
-from detectors.nms import overlaps
 from sources.reconnecting import Connection, Patience, Picture
 from structures import (
     Detections,
@@ -18,6 +17,7 @@ from structures import (
     SourceState,
     SourceStatus,
 )
+from tracking.boxes import overlaps
 
 FIVE_POINTS = np.array(
     [[0.32, 0.30], [0.67, 0.30], [0.49, 0.51], [0.33, 0.67], [0.65, 0.67]], np.float32

@@ -8,8 +8,8 @@ import pytest
 
 from detectors import dlib_hog
 from detectors.dlib_hog import DlibHogDetector
-from detectors.nms import overlaps
 from errors import WeightsError
+from tracking.boxes import overlaps
 
 ROOT = Path(__file__).resolve().parent.parent
 

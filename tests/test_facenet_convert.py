@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.onnx_writer import OnnxWriter
 from engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from engines.openvino_engine import CompiledNetwork, OpenVinoEngine
 from errors import WeightsError
 from estimators.facenet import embedding_weights
 from training.tools import facenet_convert
-from training.tools.frozen_graph import OnnxWriter, Translator
+from training.tools.frozen_graph import Translator
 
 pytest.importorskip("onnx")
 
@@ -49,7 +50,7 @@ def test_a_translated_graph_gives_what_the_graph_gives(count: int, tmp_path: Pat
     start = writer.add("Transpose", ["rgb"], perm=[0, 3, 1, 2])
     writer.add("Flatten", [Translator(writer, entry, start).name_of(end)], "flat")
     path = tmp_path / "translated.onnx"
-    path.write_bytes(writer.model((9, 9, 4), {"flat": 54}))
+    path.write_bytes(writer.model("rgb", ("batch", 9, 9, 4), {"flat": ("batch", 54)}))
     maps = np.random.default_rng(1).standard_normal((count, 9, 9, 4)).astype(np.float32)
     original = CompiledNetwork(model)
     wanted = np.stack([original.first_view(each[None]).flatten() for each in maps])

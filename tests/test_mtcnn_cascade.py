@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from detectors.mtcnn_cascade import MtcnnDetector, crop, run_on_crops, squares
-from detectors.mtcnn_layers import GEOMETRY
-from detectors.mtcnn_nets import Net
-from detectors.nms import overlaps
+from detectors.boxes import squares
+from detectors.mtcnn_cascade import MtcnnDetector, crop, run_on_crops
+from detectors.mtcnn_nets import GEOMETRY, Net
+from tracking.boxes import overlaps
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"

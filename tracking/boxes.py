@@ -1,14 +1,18 @@
-"""Arithmetic on boxes: the tracker's parametrisation of them, growing, and overlap.
+"""Arithmetic on boxes: overlap, growing, and the tracker's parametrisation of them.
 
 Boxes are xyxy pixels, x right, y down, as everywhere in the project. The tracker's
 filter sees them as (cx, cy, s, r): centre in pixels, area s in square pixels, aspect
-ratio r = width / height. Results are float64; no function changes its arguments.
+ratio r = width / height. No function changes its arguments.
 """
+
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float64 = NDArray[np.float64]
+Float = TypeVar("Float", np.float32, np.float64)
+Measure = Literal["union", "min"]
 
 
 def xyxy_to_cxcysr(boxes: ArrayLike) -> Float64:
@@ -35,27 +39,28 @@ def grow(boxes: ArrayLike, fraction: float) -> Float64:
 
 
 def iou_matrix(a: ArrayLike, b: ArrayLike) -> Float64:
-    """Return the intersection over union of every box of `a` with every box of `b`.
+    """Return the intersection over union of (N, 4) and (M, 4) boxes: (N, M), in 0..1."""
+    first, second = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
+    return overlaps(first, second)
+
+
+def overlaps(a: NDArray[Float], b: NDArray[Float], measure: Measure = "union") -> NDArray[Float]:
+    """Return how much each box of `a` overlaps each box of `b`.
 
     Args:
-        a: (N, 4) xyxy.
-        b: (M, 4) xyxy.
+        a: (N, 4) xyxy, float32 or float64; so is the result.
+        b: (M, 4) xyxy, of the same kind.
+        measure: "union" for intersection over union; "min" for intersection over the
+            smaller of the two areas, 1 where one box lies inside the other.
 
     Returns:
         (N, M) in 0..1; (0, M) and (N, 0) where a side is empty. A box without area
         overlaps nothing, not even itself.
     """
-    first = np.asarray(a, np.float64).reshape(-1, 1, 4)
-    second = np.asarray(b, np.float64).reshape(1, -1, 4)
-    low = np.maximum(first[..., :2], second[..., :2])
-    high = np.minimum(first[..., 2:], second[..., 2:])
-    shared = np.prod(np.maximum(high - low, 0.0), axis=-1)
-    total = _areas(first) + _areas(second) - shared
-    overlap = np.zeros_like(shared)
-    np.divide(shared, total, out=overlap, where=shared > 0)
-    return overlap
-
-
-def _areas(boxes: Float64) -> Float64:
-    areas: Float64 = np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
-    return areas
+    a, b = a[:, None], b[None]  # (N, 1, 4), (1, M, 4)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = sides.clip(min=0).prod(-1)  # (N, M)
+    area_a = (a[..., 2:] - a[..., :2]).clip(min=0).prod(-1)
+    area_b = (b[..., 2:] - b[..., :2]).clip(min=0).prod(-1)
+    whole = np.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)

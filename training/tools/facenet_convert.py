@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from engines.onnx_writer import OnnxWriter
 from engines.openvino_engine import CompiledNetwork
 from errors import StreamError, WeightsError
 from estimators.facenet import BORDER, NETWORK, hash_file_of
 from estimators.weights import file_sha256
+from files import replacing
 from program.options import OneLineParser
 from training.tools.frozen_graph import (
-    OnnxWriter,
     Translator,
     affine,
     constant_of,
@@ -100,7 +101,8 @@ def rewrite(model: Any) -> bytes:
         each.output(0).get_partial_shape()[1].get_length() for each in [top, *_last_sums(order)]
     )
     side = _FULL_SIDE - 2 * BORDER
-    return writer.model((side, side, 3), {"embedding": weights.shape[1], "features": width})
+    outputs = {"embedding": ("batch", weights.shape[1]), "features": ("batch", width)}
+    return writer.model("rgb", ("batch", side, side, 3), outputs)
 
 
 def _pixels(writer: OnnxWriter) -> str:
@@ -159,19 +161,16 @@ def convert(graph: Path, target: Path = NETWORK) -> float:
     if importlib.util.find_spec("onnx") is None:
         raise WeightsError(f"the package onnx is not installed; install it with: {_INSTALL}")
     check_graph(graph)
-    partial = target.with_suffix(".part.onnx")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(rewrite(read_frozen(graph)))
-        worst = largest_difference(graph, partial)
-        if worst > TOLERANCE:
-            raise WeightsError(f"{target}: the embeddings differ by {worst:.1e}, not written")
-        hash_file_of(target).write_text(f"{file_sha256(partial)}  {target.name}\n", "utf-8")
-        partial.replace(target)
+        with replacing(target) as partial:
+            partial.write_bytes(rewrite(read_frozen(graph)))
+            worst = largest_difference(graph, partial)
+            if worst > TOLERANCE:
+                raise WeightsError(f"{target}: the embeddings differ by {worst:.1e}, not written")
+            hash_file_of(target).write_text(f"{file_sha256(partial)}  {target.name}\n", "utf-8")
     except OSError as error:
         raise WeightsError(f"{target} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return worst
 
 

@@ -5,17 +5,15 @@ Biases and constant factors go into the convolutions, so that what was a batch
 normalisation or a scaled branch costs nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from engines.onnx_writer import OnnxWriter
 from errors import WeightsError
-
-OPSET = 17
-Float32 = NDArray[np.float32]
+from structures import Float32
 
 
 def read_frozen(path: Path) -> Any:
@@ -30,55 +28,6 @@ def read_frozen(path: Path) -> Any:
         return openvino.Core().read_model(path)
     except RuntimeError as error:
         raise WeightsError(f"{path} is not a frozen graph that OpenVINO can read") from error
-
-
-class OnnxWriter:
-    """Collects ONNX nodes and constants, and makes a file of them."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
-
-    def add(self, kind: str, inputs: Iterable[str], output: str = "", **attributes: Any) -> str:
-        """Add a node of one output, which gets a name of its own; returns that name."""
-        from onnx import helper
-
-        output = output or f"{kind.lower()}{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, list(inputs), [output], output, **attributes))
-        return output
-
-    def constant(self, value: Any, dtype: type = np.float32) -> str:
-        """Add a constant; returns its name."""
-        from onnx import numpy_helper
-
-        name = f"constant{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def pool(self, name: str) -> str:
-        """Add the mean over a map (B, C, H, W); returns the name of that (B, C)."""
-        return self.add("ReduceMean", [name], axes=[2, 3], keepdims=0)
-
-    def model(self, input_shape: tuple[int, ...], outputs: Mapping[str, int]) -> bytes:
-        """The content of the ONNX file.
-
-        Args:
-            input_shape: of one row of the input, which is called `rgb`.
-            outputs: name -> width, each (B, width).
-        """
-        from onnx import TensorProto, checker, helper
-
-        rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ["batch", *input_shape])
-        results = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
-            for name, width in outputs.items()
-        ]
-        graph = helper.make_graph(self._nodes, "network", [rgb], results, self._constants)
-        opsets = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="faces")
-        checker.check_model(model)
-        return model.SerializeToString()
 
 
 class Translator:
@@ -104,21 +53,15 @@ class Translator:
         todo = [end]
         while todo:  # no recursion: there are hundreds of operations in a row
             operation = todo[-1]
-            missing = (
-                [] if self._known(operation) else list(filter(self._unknown, _needs(operation)))
-            )
+            name = operation.get_friendly_name()
+            if name in self._names:
+                todo.pop()
+                continue
+            missing = [n for n in _needs(operation) if n.get_friendly_name() not in self._names]
             todo += missing
             if not missing:
-                todo.pop()
-                if not self._known(operation):
-                    self._names[operation.get_friendly_name()] = self._write(operation)
+                self._names[name] = self._write(operation)
         return self._names[end.get_friendly_name()]
-
-    def _known(self, operation: Any) -> bool:
-        return operation.get_friendly_name() in self._names
-
-    def _unknown(self, operation: Any) -> bool:
-        return not self._known(operation)
 
     def _write(self, operation: Any) -> str:
         kind, attributes = operation.get_type_name(), operation.get_attributes()

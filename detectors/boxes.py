@@ -1,36 +1,20 @@
-"""Greedy non-maximum suppression of boxes; numpy only."""
-
-from typing import Literal
+"""What detectors do with boxes: suppress doubles, move corners, make squares; numpy only."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from structures import Float32
-
-Measure = Literal["union", "min"]
+from structures import Float32, Image
+from tracking.boxes import Measure, overlaps
 
 _BLOCK = 256  # boxes compared with one another at a time: bounds the memory, 256 KiB a matrix
 
 
-def overlaps(a: Float32, b: Float32, measure: Measure = "union") -> Float32:
-    """Return how much each box of `a` overlaps each box of `b`.
-
-    Args:
-        a: (N, 4) float32 xyxy.
-        b: (M, 4) float32 xyxy.
-        measure: "union" for intersection over union; "min" for intersection over the
-            smaller of the two areas, 1 where one box lies inside the other.
-
-    Returns:
-        (N, M) float32 in 0..1; 0 where a box has no area.
-    """
-    a, b = a[:, None], b[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = sides.clip(min=0).prod(-1)
-    area_a = (a[..., 2:] - a[..., :2]).clip(min=0).prod(-1)
-    area_b = (b[..., 2:] - b[..., :2]).clip(min=0).prod(-1)
-    whole = np.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+def check_search(image: Image, coarse: float = 1.0) -> None:
+    """Raise ValueError unless `image` is (H, W, 3) uint8 and `coarse` at least 1."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: want (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if not coarse >= 1:
+        raise ValueError(f"coarse must be at least 1, got {coarse}")
 
 
 def nms(
@@ -42,7 +26,7 @@ def nms(
         boxes: (N, 4) float32 xyxy.
         scores: (N,) float32; among equals the earlier row wins.
         threshold: a box goes when it overlaps a kept one by more than this.
-        measure: see `overlaps`.
+        measure: see `tracking.boxes.overlaps`.
 
     Returns:
         Indices into `boxes`, best score first; empty for N = 0.
@@ -60,3 +44,16 @@ def nms(
                 alive[i + 1 :] &= ~clash[i, i + 1 :]
         kept = np.concatenate([kept, block[alive]])
     return kept
+
+
+def moved(boxes: Float32, offsets: Float32) -> Float32:
+    """Return (N, 4) boxes with their corners moved by `offsets`, (N, 4) fractions of the sides."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + offsets * np.tile(sides, 2)
+
+
+def squares(boxes: Float32) -> Float32:
+    """Return the (N, 4) squares about the boxes' centres with their longer sides."""
+    half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    return np.concatenate([centres - half, centres + half], 1)

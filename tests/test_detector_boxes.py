@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from detectors.nms import nms, overlaps
+from detectors.boxes import nms
+from tracking.boxes import overlaps
 
 
 def _by_hand(boxes, scores, threshold, measure):
