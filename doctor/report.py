@@ -1,4 +1,4 @@
-"""What a check finds, and how findings are told; imports the standard library only."""
+"""What a check finds, and how it is printed; imports the standard library only."""
 
 import json
 import os
