@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 @pytest.fixture
-def network(tmp_path: Path):
+def network(tmp_path: Path) -> Callable[..., str]:
     keras = pytest.importorskip("keras")
 
-    def save(name, kernel, units=1):
+    def save(name: str, kernel: float, units: int = 1) -> str:
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units, name="head")])
         model.set_weights([np.full((2, units), kernel), np.zeros(units)])
         model.save(tmp_path / name)
@@ -22,7 +23,7 @@ def network(tmp_path: Path):
     return save
 
 
-def test_the_average_lies_in_the_middle(network, tmp_path: Path) -> None:
+def test_the_average_lies_in_the_middle(network: Callable[..., str], tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     files = [network("a.keras", 1.0), network("b.keras", 4.0)]
     assert main([*files, "--out", str(tmp_path / "c.keras")]) == 0
@@ -31,7 +32,7 @@ def test_the_average_lies_in_the_middle(network, tmp_path: Path) -> None:
 
 
 def test_networks_that_are_built_differently_are_refused(
-    network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [network("a.keras", 1.0), network("b.keras", 1.0, units=2)]
     assert main([*files, "--out", str(tmp_path / "c.keras")]) == 2
@@ -40,7 +41,9 @@ def test_networks_that_are_built_differently_are_refused(
 
 
 @pytest.mark.parametrize("arguments", [["a.keras"], ["a.keras", "b.keras", "--out", "c.onnx"]])
-def test_what_makes_no_sense_is_one_line(arguments, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_makes_no_sense_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         main([*arguments, *([] if "--out" in arguments else ["--out", "c.keras"])])
     assert end.value.code == 2

@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ import pytest
 from errors import WeightsError
 from estimators import make_estimator, weights
 from tests import chip_sets
-from training.tools import export, manifest
-from training.tools.manifest import Entry, check_entry, enter_model
+from training.tools import export
+from training.tools.manifest import ModelEntry, check_entry, enter_model
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def keras():
+def keras() -> Any:
     pytest.importorskip("tensorflow")
     return pytest.importorskip("keras")
 
 
 @pytest.fixture
-def own(keras, tmp_path: Path):
+def own(keras: Any, tmp_path: Path) -> Path:
     """A tiny trained network with the record of its training."""
     from estimators.networks import vggface
     from estimators.networks.heads import Heads
@@ -40,17 +40,11 @@ def own(keras, tmp_path: Path):
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def folder(tmp_path: Path) -> Path:
     """A folder of weights with an empty manifest, in place of the real one."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    path = folder / "manifest.json"
-    path.write_text('{"defaults": {}, "models": {}}')
-    monkeypatch.setattr(export, "WEIGHTS_DIR", folder)
-    monkeypatch.setattr(weights, "WEIGHTS_DIR", folder)
-    for name in ("check_entry", "enter_model", "update_manifest"):
-        whole = getattr(manifest, name)
-        monkeypatch.setattr(export, name, lambda *a, whole=whole: whole(*a, path))
+    (folder / "manifest.json").write_text('{"defaults": {}, "models": {}}')
     return folder
 
 
@@ -58,13 +52,13 @@ def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path: Path)
     path = tmp_path / "manifest.json"
     path.write_text('{"defaults": {}, "models": {}}')
     (tmp_path / "new.onnx").write_text("x")
-    said = Entry("new", "ssrnet", 6.5, "some faces", "everyone")
+    said = ModelEntry("new", "ssrnet", 6.5, "some faces", "everyone")
     for missing in ("architecture", "spread_scale", "trained_on", "terms"):
-        values = {key: getattr(said, key) for key in Entry.__slots__} | {missing: None}
+        values = {key: getattr(said, key) for key in ModelEntry.__slots__} | {missing: None}
         with pytest.raises(WeightsError, match=f"wants --{missing.replace('_', '-')}"):
-            check_entry(Entry(**values), replace=False, path=path)
+            check_entry(ModelEntry(**values), replace=False, path=path)
     with pytest.raises(WeightsError, match="--architecture wants one of"):
-        check_entry(Entry("new", "resnet", 1.0, "a", "b"), replace=False, path=path)
+        check_entry(ModelEntry("new", "resnet", 1.0, "a", "b"), replace=False, path=path)
     card = enter_model(said, {"onnx": tmp_path / "new.onnx"}, path)
     entry = weights.read_manifest(path)["models"]["new"]
     assert entry == {
@@ -79,9 +73,9 @@ def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path: Path)
     }
     assert "everyone" in card.read_text()
     with pytest.raises(WeightsError, match="add --replace"):
-        check_entry(Entry("new"), replace=False, path=path)
+        check_entry(ModelEntry("new"), replace=False, path=path)
     card.write_text("mine")
-    again = check_entry(Entry("new", spread_scale=7.0), replace=True, path=path)
+    again = check_entry(ModelEntry("new", spread_scale=7.0), replace=True, path=path)
     enter_model(again, {"onnx": tmp_path / "new.onnx"}, path)
     entry = weights.read_manifest(path)["models"]["new"]
     assert (entry["spread_scale"], entry["terms"], card.read_text()) == (7.0, "everyone", "mine")
@@ -108,11 +102,11 @@ def test_formats_that_are_none_are_refused(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.slow
 def test_a_network_is_installed_with_all_its_files_and_used(
-    own, folder, keras, capsys: pytest.CaptureFixture[str]
+    own: Path, folder: Path, keras: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--terms", "everyone", "--trained-on", "bright and dark faces"]
     formats = ["--formats", "onnx,savedmodel,keras"]
-    assert export.main([str(own), "--name", "new", *words, *formats]) == 0
+    assert export.main([str(own), "--name", "new", *words, *formats], folder) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
         *("manifest.json", "new.json", "new.keras", "new.md", "new.onnx", "new_savedmodel")
     ]
@@ -130,48 +124,60 @@ def test_a_network_is_installed_with_all_its_files_and_used(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "serving_default" in done.stdout
-    assert export.main([str(own), "--name", "new", *words]) == 2
+    assert export.main([str(own), "--name", "new", *words], folder) == 2
     assert "add --replace" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cheap", [True, False])
 def test_int8_is_kept_only_where_it_costs_little(
-    own,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    cheap: bool,
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cheap: bool
 ) -> None:
     pytest.importorskip("onnxruntime.quantization")
-    from training.tools import int8
+    from training.tools.int8 import quantize_if_cheap
 
     chip_sets.write_set(tmp_path, "small", 16)
-    monkeypatch.setattr(int8, "MOST_YEARS", 99 if cheap else -99)
-    monkeypatch.setattr(int8, "MOST_POINTS", 101)
-    arguments = [str(own), "--formats", "int8", "--data", str(tmp_path), "--sets", "small"]
-    assert export.main(arguments) == 0
+    source = export.export(own)[0]
+    most_years = 99 if cheap else -99
+    kept = quantize_if_cheap(source, tmp_path, ["small"], most_years, most_points=101)
     said = capsys.readouterr().out
     assert "int8 on 8 test rows of small" in said
     assert ("not kept" in said) != cheap
+    assert kept == (own.with_suffix(".int8.onnx") if cheap else None)
     assert own.with_suffix(".int8.onnx").exists() == cheap
-    assert own.with_suffix(".onnx").exists()
 
 
 @pytest.mark.slow
 def test_an_export_that_fails_half_way_changes_nothing(
-    own, folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(path) -> Never:
+    def full(copy: Path, *_: Any) -> Never:
+        copy.with_suffix(".onnx").write_text("half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "export_savedmodel", full)
     before = json.loads((folder / "manifest.json").read_text())
     words = ["--terms", "everyone", "--trained-on", "faces", "--formats", "onnx,savedmodel"]
-    assert export.main([str(own), "--name", "new", *words]) == 2
+    assert export.main([str(own), "--name", "new", *words], folder, full) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["manifest.json"]
     assert json.loads((folder / "manifest.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("estimators.export", "estimators.facenet_convert"),
+        *("training.int8", "training.average", "training.balance"),
+    ],
+)
+def test_a_command_keeps_its_name_and_says_what_it_does(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    usage, _, rest = done.stdout.partition("\n\n")
+    assert usage.startswith(f"usage: python -m {command} ")
+    assert len(rest.splitlines()[0]) > 20
 
 
 @pytest.mark.slow

@@ -2,9 +2,8 @@
 
     python -m training.average BEFORE.keras AFTER.keras --out MIDDLE.keras
 
-Going on with trained weights wins something and forgets something; halfway between before
-and after, much of the one is often kept without the other. Networks that began apart do not
-average to anything.
+Training on gains something and forgets something; halfway between before and after, much of
+the gain is often kept without the loss. Networks that began apart do not average to anything.
 
 Reference:
     Wortsman, Ilharco, Kim and others, "Robust fine-tuning of zero-shot models", CVPR 2022.
@@ -17,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from program.options import OneLineParser
 from training.files import writing
+from training.tools import run_tool
 
 
 def average(sources: Sequence[Path], target: Path) -> None:
@@ -51,21 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(
         prog="python -m training.average", description=__doc__.partition("\n")[0]
     )
-    add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE.keras", help="at least two")
-    add("--out", type=Path, required=True, metavar="FILE.keras", help="file to write")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.keras", help="at least two")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.keras", help="to write")
     options = parser.parse_args(arguments)
     if len(options.files) < 2:
         parser.error("want at least two files")
     if options.out.suffix != ".keras":
         parser.error(f"--out wants a .keras file, got {options.out}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        average(options.files, options.out)
-    except StreamError as error:
-        print(f"average: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_tool("average", lambda: average(options.files, options.out))
 
 
 if __name__ == "__main__":

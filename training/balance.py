@@ -2,9 +2,9 @@
 
     python -m training.balance weights/NAME.keras --data DIR --sets fairface
 
-A network trained where most people are young believes in young people: it sees those
-over 50 years too young. Dividing its age probabilities by a power of the prior it has
-learned undoes that, and it is one change of the age layer's bias:
+A network trained where most people are young sees those over 50 too young. Dividing its age
+probabilities by a power of the prior it has learned undoes that, by one change of the age
+layer's bias:
 
     logit_i  <-  logit_i - strength * log prior_i
 
@@ -19,19 +19,23 @@ Reference:
     validation, because the rows it will meet are balanced no more than those it has met.
 """
 
-import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from errors import StreamError, WeightsError
+from errors import WeightsError
+from estimators.networks.backbones import load_keras
+from files import replacing
+from program.options import OneLineParser
 from structures import AGE_BINS
 from training.chips import Chips, join, load_chips, years_outside
 from training.fitting.held_out import predict
+from training.tools import run_tool
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
 BAND_STARTS = np.arange(10, 71, 10)  # 0-9, 10-19, ... 70 and over
@@ -77,48 +81,42 @@ def balance(path: Path, chips: Chips) -> list[float]:
     """Change the age layer of the model at `path` in place; returns the errors tried.
 
     Raises:
-        WeightsError: not a Keras model with a layer `age_logits` of 101 classes.
+        WeightsError: no such file, or not a Keras model with a layer `age_logits` of 101 classes.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-
+    model = load_keras(path)
     try:
-        model = keras.models.load_model(path, compile=False)
         kernel, bias = model.get_layer(_LAYER).get_weights()
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise WeightsError(f"{path} is no Keras model with a layer {_LAYER}") from error
     probs = predict(model, chips.images)["age"].astype(np.float64)
     strength, errors = best_strength(
         probs, chips.age_low.astype(np.float64), chips.age_high.astype(np.float64)
     )
     model.get_layer(_LAYER).set_weights([kernel, bias - strength * np.log(prior_of(probs))])
-    partial = path.with_suffix(".partial.keras")
-    model.save(partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        model.save(partial)
     return errors
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m training.balance", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("file", type=Path, metavar="FILE.keras")
     parser.add_argument("--data", type=Path, required=True, help="folder of the chip sets")
     parser.add_argument("--sets", nargs="+", default=["fairface"])
-    options = parser.parse_args()
-    try:
-        if not options.file.is_file():
-            raise WeightsError(f"{options.file} does not exist; check the path")
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
         chips = join([load_chips(options.data, name, "train") for name in options.sets])
         errors = balance(options.file, chips)
-    except StreamError as error:
-        print(f"balance: {error}", file=sys.stderr)
-        return 2
-    for strength, years in zip(STRENGTHS, errors, strict=True):
-        chosen = "  <- chosen" if years == min(errors) else ""
-        print(f"strength {strength:.1f}: {years:.3f} years, mean of the age bands{chosen}")
-    return 0
+        for strength, years in zip(STRENGTHS, errors, strict=True):
+            chosen = "  <- chosen" if years == min(errors) else ""
+            print(f"strength {strength:.1f}: {years:.3f} years, mean of the age bands{chosen}")
+
+    return run_tool("balance", work)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,20 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engines.openvino_engine import CompiledNetwork
-from errors import SinkError, StreamError, WeightsError
+from errors import SinkError, WeightsError
 from estimators.networks.backbones import load_keras
-from estimators.weights import WEIGHTS_DIR
+from estimators.weights import MANIFEST, WEIGHTS_DIR
+from files import replacing
 from program.options import OneLineParser
-from training.tools.manifest import Entry, check_entry, enter_model, update_manifest
+from training.tools import run_tool
+from training.tools.manifest import ModelEntry, check_entry, enter_model, update_manifest
 
 TOLERANCE = 1e-4
 FORMATS = ("onnx", "int8", "savedmodel", "keras")
@@ -42,27 +44,24 @@ def export(keras_path: Path) -> tuple[Path, float]:
         Its path, and the largest difference of any output on 8 random chips.
 
     Raises:
-        WeightsError: no such file, not a Keras model, one that ONNX or OpenVINO has no
-            words for, or the outputs differ by more than 1e-4 of their size.
+        WeightsError: no such file, not a Keras model, one that ONNX or OpenVINO cannot
+            express, or the outputs differ by more than 1e-4 of their size.
     """
     model = _load(keras_path)
     shape = (8, *model.inputs[0].shape[1:])
     chips = np.random.default_rng(0).integers(0, 256, shape, np.uint8).astype(np.float32)
     expected = {name: np.asarray(value) for name, value in model(chips).items()}
     target = keras_path.with_suffix(".onnx")
-    partial = target.with_suffix(".partial.onnx")
     try:
-        with warnings.catch_warnings():
+        with replacing(target) as partial, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # the converter probes np.object
             model.export(partial, format="onnx", verbose=False)
-        worst = _largest_difference(partial, chips, expected)
-        if worst > TOLERANCE:
-            raise WeightsError(f"{keras_path}: the ONNX file differs by {worst:.1e}, not written")
-        partial.replace(target)
+            worst = _largest_difference(partial, chips, expected)
+            if worst > TOLERANCE:
+                text = f"{keras_path}: the ONNX file differs by {worst:.1e}, not written"
+                raise WeightsError(text)
     except RuntimeError as error:
         raise WeightsError(f"{keras_path} does what ONNX or OpenVINO cannot") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target, worst
 
 
@@ -123,21 +122,33 @@ def make_files(
     return made
 
 
-def export_all(source: Path, options: argparse.Namespace) -> None:
-    """Make what the command line asks of one file; it is all there in the end, or nothing.
+def export_all(
+    source: Path,
+    options: argparse.Namespace,
+    weights_dir: Path = WEIGHTS_DIR,
+    make: Callable[..., dict[str, Path]] = make_files,
+) -> None:
+    """Make what the command line asks of one file, all of it or nothing.
+
+    Args:
+        source: a .keras file.
+        options: of the command line.
+        weights_dir: where files with --name go; its manifest is brought up to date.
+        make: as `make_files`.
 
     Raises:
         StreamError: something cannot be made or written.
     """
     if source.suffix != ".keras" or not source.is_file():
         raise WeightsError(f"{source} is not an existing .keras file")
-    entry = _entry(source, options)
-    folder, name = (WEIGHTS_DIR, entry.name) if entry else (source.parent, source.stem)
+    manifest = weights_dir / MANIFEST.name
+    entry = _entry(source, options, manifest)
+    folder, name = (weights_dir, entry.name) if entry else (source.parent, source.stem)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
             copy = Path(temporary) / f"{name}.keras"
             shutil.copyfile(source, copy)
-            made = make_files(copy, options.formats, options.data, options.sets)
+            made = make(copy, options.formats, options.data, options.sets)
             if entry:
                 made = {"keras": copy, **made}
                 record = source.with_suffix(".json")
@@ -148,8 +159,9 @@ def export_all(source: Path, options: argparse.Namespace) -> None:
         raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
     files = {kind: file for kind, file in placed.items() if kind not in ("savedmodel", "record")}
     if entry:
-        print(f"{entry.name} entered in the manifest; its card is {enter_model(entry, files)}")
-    elif update_manifest("keras", source, files):
+        card = enter_model(entry, files, manifest)
+        print(f"{entry.name} entered in the manifest; its card is {card}")
+    elif update_manifest("keras", source, files, manifest):
         print("manifest updated")
 
 
@@ -161,7 +173,7 @@ def _place(file: Path, folder: Path) -> Path:
     return file.replace(target)
 
 
-def _entry(source: Path, options: argparse.Namespace) -> Entry | None:
+def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEntry | None:
     """What to enter in the manifest, as options or the record of the training say."""
     if not options.name:
         return None
@@ -169,14 +181,14 @@ def _entry(source: Path, options: argparse.Namespace) -> Entry | None:
         record = json.loads(source.with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError):
         record = {}
-    said = Entry(
+    said = ModelEntry(
         options.name,
         options.architecture or record.get("architecture"),
         record.get("spread_scale") if options.spread_scale is None else options.spread_scale,
         options.trained_on,
         options.terms,
     )
-    return check_entry(said, options.replace)
+    return check_entry(said, options.replace, manifest)
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -186,8 +198,12 @@ def _formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+def main(
+    argv: Sequence[str] | None = None,
+    weights_dir: Path = WEIGHTS_DIR,
+    make: Callable[..., dict[str, Path]] = make_files,
+) -> int:
+    """Command line; returns the exit code. For the other arguments see `export_all`."""
     parser = OneLineParser(
         prog="python -m estimators.export", description=__doc__.partition("\n")[0]
     )
@@ -205,16 +221,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.name and len(options.files) > 1:
         parser.error("--name wants one FILE.keras")
-    try:
+
+    def work() -> None:
         for path in options.files:
-            export_all(path, options)
-    except StreamError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("export: interrupted; nothing was changed", file=sys.stderr)
-        return 130
-    return 0
+            export_all(path, options, weights_dir, make)
+
+    return run_tool("export", work)
 
 
 if __name__ == "__main__":

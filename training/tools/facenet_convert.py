@@ -25,11 +25,12 @@ import numpy as np
 
 from engines.onnx_writer import OnnxWriter
 from engines.openvino_engine import CompiledNetwork
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from estimators.facenet import BORDER, NETWORK, hash_file_of
 from estimators.weights import file_sha256
 from files import replacing
 from program.options import OneLineParser
+from training.tools import run_tool
 from training.tools.frozen_graph import (
     Translator,
     affine,
@@ -181,16 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--graph", type=Path, help="default: that of the installed package")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         worst = convert(options.graph or find_graph())
-    except StreamError as error:
-        print(f"facenet_convert: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("facenet_convert: interrupted, nothing written", file=sys.stderr)
-        return 130
-    print(f"{NETWORK}  largest difference {worst:.1e}")
-    return 0
+        print(f"{NETWORK}  largest difference {worst:.1e}")
+
+    return run_tool("facenet_convert", work)
 
 
 if __name__ == "__main__":

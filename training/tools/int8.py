@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from engines.onnxruntime_engine import input_shapes, open_session
 from engines.openvino_engine import OpenVinoEngine
 from engines.pieces import chip_side
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from program.options import OneLineParser
 from training.chips import Chips, load_chips, shrink
 from training.files import writing
 from training.fitting.held_out import metrics
+from training.tools import run_tool
 from training.tools.manifest import update_manifest
 
 CHIPS = 256
@@ -89,13 +90,21 @@ def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
     return target
 
 
-def quantize_if_cheap(source: Path, folder: Path, sets: Sequence[str]) -> Path | None:
-    """Write the int8 file if it tells test rows about as well as the float32 network.
+def quantize_if_cheap(
+    source: Path,
+    folder: Path,
+    sets: Sequence[str],
+    most_years: float = MOST_YEARS,
+    most_points: float = MOST_POINTS,
+) -> Path | None:
+    """Write the int8 file if it describes test rows about as well as the float32 network.
 
     Args:
         source: an .onnx file.
         folder: holds NAME.tar and NAME.csv.
         sets: names; ranges are measured on train rows of the first, costs on test rows of all.
+        most_years: what the error of ages may grow by.
+        most_points: what the share of right genders may lose, percentage points.
 
     Returns:
         The file; None where it costs too much, which is said.
@@ -110,14 +119,14 @@ def quantize_if_cheap(source: Path, folder: Path, sets: Sequence[str]) -> Path |
         exact, coarse = (_measure(path, chips) for path in (source, target))
         years = coarse.get("age_mae_years", 0.0) - exact.get("age_mae_years", 0.0)
         points = 100 * (exact.get("gender_accuracy", 0.0) - coarse.get("gender_accuracy", 0.0))
-        cheap &= years < MOST_YEARS and points < MOST_POINTS
+        cheap &= years < most_years and points < most_points
         print(
             f"int8 on {len(chips)} test rows of {name}: {years:+.3f} years, {-points:+.2f} points"
         )
     if cheap:
         return target
     target.unlink()
-    print(f"int8 not kept: it may cost less than {MOST_YEARS} years and {MOST_POINTS} points")
+    print(f"int8 not kept: it may cost less than {most_years} years and {most_points} points")
     return None
 
 
@@ -144,16 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
     add("--set", default="fairface", help="name of the set (default: %(default)s)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         chips = load_chips(options.data, options.set, "train", CHIPS).images
         for path in options.files:
             target = quantize(path, chips)
             listed = update_manifest("onnx", path, {"onnx_int8": target})
             print(f"{target}{'  (manifest updated)' * listed}")
-    except StreamError as error:
-        print(f"int8: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_tool("int8", work)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from errors import WeightsError
 from estimators import ARCHITECTURES
 from estimators.weights import MANIFEST, file_sha256, read_manifest
+from files import write_whole
 
 _CARD = """# {name}
 
@@ -35,7 +36,7 @@ _CARD = """# {name}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ModelEntry:
     """What the manifest says of a model besides its files; None = as it says already.
 
     Attributes:
@@ -80,7 +81,7 @@ def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path =
     return False
 
 
-def check_entry(entry: Entry, replace: bool, path: Path = MANIFEST) -> Entry:
+def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> ModelEntry:
     """Complete an entry from the one that is there, before anything is written.
 
     Raises:
@@ -89,17 +90,17 @@ def check_entry(entry: Entry, replace: bool, path: Path = MANIFEST) -> Entry:
     before = read_manifest(path)["models"].get(entry.name)
     if before and not replace:
         raise WeightsError(f"{path} has a model {entry.name} already; add --replace to replace it")
-    said = {key: getattr(entry, key) for key in Entry.__slots__}
+    said = {key: getattr(entry, key) for key in ModelEntry.__slots__}
     for key, value in said.items():
         said[key] = (before or {}).get(key) if value is None else value
         if said[key] is None:
             raise WeightsError(f"a new model wants --{key.replace('_', '-')}")
     if said["architecture"] not in ARCHITECTURES:
         raise WeightsError(f"--architecture wants one of {', '.join(ARCHITECTURES)}")
-    return Entry(**said)
+    return ModelEntry(**said)
 
 
-def enter_model(entry: Entry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
+def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
     """Enter a model, and begin its card where there is none.
 
     Args:
@@ -115,16 +116,14 @@ def enter_model(entry: Entry, files: dict[str, Path], path: Path = MANIFEST) -> 
     card = path.parent / before.get("card", f"{entry.name}.md")
     listed: dict[str, Any] = {}
     _enter(listed, files)
-    values = {key: getattr(entry, key) for key in Entry.__slots__}
+    values = {key: getattr(entry, key) for key in ModelEntry.__slots__}
     if not card.exists():
         names = ", ".join(f"`{file.name}`" for file in files.values())
         card.write_text(_CARD.format(**values, files=names), "utf-8")
     manifest["models"][entry.name] = {
         "architecture": entry.architecture,
         "files": listed,
-        "spread_scale": entry.spread_scale,
-        "trained_on": entry.trained_on,
-        "terms": entry.terms,
+        **{key: values[key] for key in ("spread_scale", "trained_on", "terms")},
         "card": card.name,
     }
     _write(path, manifest)
@@ -139,6 +138,5 @@ def _enter(files: dict[str, Any], made: dict[str, Path]) -> None:
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:
-    part = path.with_suffix(".part.json")
-    part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode())
