@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from structures import Estimates, Float32, Gender, Smoothed
-from tracking.robust import Float64, robust_mean
+from tracking.boxes import Float64
 
 MEMORY = 64  # estimates kept per track: 2.5 s of every frame, 13 s of every fifth
 CORRELATION_FRAMES = 12.0
@@ -35,6 +35,8 @@ RECENT, CONFLICT = 5, 2.0  # the last 5 estimates off by more than 2 sd of the n
 EVERY = 5  # a converged track is estimated on every 5th frame
 LOG_ODDS_LIMIT = 3.0  # 95 %: neither one estimate nor all of them are surer; belief can turn
 LOG_ODDS_BAR = math.log(0.85 / 0.15)  # 85 %: from here on a label is given
+CUT = 4.685  # scales from the mean; 95 % efficient for Gaussian noise
+STEPS = 3  # of the robust mean
 
 
 class _Look(NamedTuple):
@@ -189,6 +191,34 @@ def _answer(person: _Person) -> Smoothed:
         converged=bool((looks >= ENOUGH_LOOKS or full) and agrees and known),
         ethnicity_probs=_mean_ethnicity(person.looks),
     )
+
+
+def robust_mean(values: Float64, scales: Float64, weights: Float64) -> tuple[float, Float64]:
+    """Return Tukey's biweight mean about the weighted median, in a few steps of its W-form.
+
+    A value further than `CUT` of its scales from the mean does not count at all. Each
+    step's mean lies between values that count, so some value always does.
+
+    Args:
+        values: (N,), N >= 1.
+        scales: (N,) > 0, one standard deviation of the noise of each.
+        weights: (N,) > 0.
+
+    Returns:
+        The mean, and the factor (N,) in 0..1 that is left of each weight.
+
+    Reference: Maronna, Martin, Yohai, Salibián-Barrera, "Robust Statistics", 2nd edition
+    2019, sections 2.3 (M-estimators of location) and 2.8.1 (the W-form).
+    """
+    order = np.argsort(values, kind="stable")
+    middle = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
+    mean = float(values[order[middle]])
+    kept = np.ones_like(values)
+    for _ in range(STEPS):
+        distance = (values - mean) / (CUT * scales)
+        kept = np.square(np.maximum(1 - distance**2, 0))
+        mean = float(np.average(values, weights=weights * kept))
+    return mean, kept
 
 
 def _errors(
