@@ -1,10 +1,12 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from tracking.boxes import cxcysr_to_xyxy, grow, iou_matrix, xyxy_to_cxcysr
 
 
-def pixel_iou(a, b):
+def pixel_iou(a: Sequence[int], b: Sequence[int]) -> float:
     """Count the pixels that boxes of whole numbers cover together and apart."""
     canvas = np.zeros((2, 64, 64), bool)
     for layer, (x1, y1, x2, y2) in zip(canvas, (a, b), strict=True):

@@ -2,18 +2,20 @@ import numpy as np
 import pytest
 
 from detectors.boxes import nms
-from tracking.boxes import overlaps
+from tracking.boxes import Measure, overlaps
 
 
-def _by_hand(boxes, scores, threshold, measure):
-    def overlap(a, b):
+def _by_hand(
+    boxes: list[list[float]], scores: np.ndarray, threshold: float, measure: str
+) -> list[int]:
+    def overlap(a: list[float], b: list[float]) -> float:
         shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(
             0, min(a[3], b[3]) - max(a[1], b[1])
         )
         areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
         return shared / (min(areas) if measure == "min" else sum(areas) - shared)
 
-    kept = []
+    kept: list[int] = []
     for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
         if all(overlap(boxes[i], boxes[k]) <= threshold for k in kept):
             kept.append(i)
@@ -22,7 +24,7 @@ def _by_hand(boxes, scores, threshold, measure):
 
 @pytest.mark.parametrize("measure", ["union", "min"])
 @pytest.mark.parametrize("count", [0, 1, 40, 700])
-def test_suppression_equals_the_definition(measure: str, count: int) -> None:
+def test_suppression_equals_the_definition(measure: Measure, count: int) -> None:
     rng = np.random.default_rng(count)
     corners = rng.integers(0, 60, (count, 2))
     boxes = np.concatenate([corners, corners + rng.integers(5, 40, (count, 2))], 1)

@@ -80,11 +80,15 @@ def test_a_camera_that_is_not_there_is_told_with_those_that_are(two_cameras: Fol
     assert "0, 1, 2" in found.remedy
 
 
+def no_camera(index: int) -> Never:
+    pytest.fail(f"camera {index} was opened")
+
+
 @pytest.mark.parametrize(("asked", "level"), [(None, "ok"), (0, "warning"), (3, "problem")])
 def test_no_camera_at_all_matters_as_far_as_one_was_asked_for(
     asked: int | None, level: str, tmp_path: Path
 ) -> None:
-    assert only(media.cameras(asked, pytest.fail, tmp_path, tmp_path)).level == level
+    assert only(media.cameras(asked, no_camera, tmp_path, tmp_path)).level == level
 
 
 def test_a_file_is_tried() -> None:

@@ -22,6 +22,7 @@ def test_dlib_embeds_the_same_person_closer_than_another() -> None:
     vectors = []
     for name in ("joe_biden.jpg", "barack_obama_2012.jpg"):
         picture = cv2.imread(str(folder / name))
+        assert picture is not None
         scale = 480 / picture.shape[0]
         picture = cv2.resize(picture, None, fx=scale, fy=scale)
         points = detector.detect(picture).landmarks

@@ -2,7 +2,6 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Never
 
@@ -15,7 +14,6 @@ from engines.openvino_engine import CompiledNetwork, OpenVinoEngine
 from engines.pieces import chip_side, pieces, try_gpu
 from errors import EngineError, WeightsError
 from estimators import make_estimator, weights
-from structures import Image
 
 MODELS = weights.read_manifest()["models"]
 # The heads of facenet take vectors: test_facenet.py has them.
@@ -39,17 +37,17 @@ def tensorflow_engine(path: Path, **settings: Any) -> Any:
     return TensorFlowEngine(path, **settings)
 
 
-def wrong_answers(ask: Callable[[Image], np.ndarray], side: int, calls: int = 150) -> int:
+def wrong_answers(engine: Engine, calls: int = 150) -> int:
     """How many of the answers of two threads are not those to their own chip."""
-    chips = random_chips(2, side)
+    chips = random_chips(2, engine.input_size)
     chips[1] //= 6
-    alone = [ask(chip[None]) for chip in chips]
+    alone = [engine.submit(chip[None])()["age"] for chip in chips]
     assert np.abs(alone[0] - alone[1]).max() > 1e-3
     wrong: list[int] = []
 
     def ask_often(k: int) -> None:
         for _ in range(calls):
-            if np.abs(ask(chips[k][None]) - alone[k]).max() > 1e-4:
+            if np.abs(engine.submit(chips[k][None])()["age"] - alone[k]).max() > 1e-4:
                 wrong.append(k)
 
     threads = [threading.Thread(target=ask_often, args=(k,)) for k in (0, 1)]
@@ -67,15 +65,14 @@ def test_threads_that_share_an_engine_get_their_own_answers(name: str) -> None:
     pytest.importorskip(name)
     for architecture in ("mobilenetv2", "ssrnet"):
         files = weights.find_weights(None, architecture)
-        engine = make_engine(name, files, 1, "cpu", "float32")
-        assert wrong_answers(lambda c, e=engine: e.submit(c)()["age"], engine.input_size) == 0
+        assert wrong_answers(make_engine(name, files, 1, "cpu", "float32")) == 0
 
 
 @pytest.mark.parametrize("pad", [True, False])
 def test_padded_batches_of_two_threads_stay_apart(pad: bool) -> None:
     pytest.importorskip("onnxruntime")
     engine = OnnxRuntimeEngine(chosen(None, "ssrnet"), 1, pad=pad)
-    assert wrong_answers(lambda chips: engine.submit(chips)()["age"], engine.input_size) == 0
+    assert wrong_answers(engine) == 0
 
 
 def test_an_answer_stays_as_it_is_when_the_next_chips_go_in() -> None:

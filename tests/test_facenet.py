@@ -12,7 +12,7 @@ from errors import WeightsError
 from estimators import ChipEstimator, facenet, make_estimator
 from estimators.embedders import make_embedder
 from estimators.facenet import FaceNetEngine, FaceNetHeads, embedding_weights
-from estimators.weights import find_weights, read_manifest
+from estimators.weights import WEIGHTS_DIR, find_weights, read_manifest
 from tests import facenets
 from tests.facenets import random_chips
 from training.chips import load_chips, shrink
@@ -132,7 +132,7 @@ def test_the_live_program_needs_neither_tensorflow_nor_onnx_for_facenet(
         f"make_estimator('facenet', {str(heads)!r}, 'openvino', 1, 'cpu');"
         "assert not {'tensorflow', 'keras', 'onnx', 'dlib'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=facenet.WEIGHTS_DIR.parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=WEIGHTS_DIR.parent, check=True)
 
 
 def test_the_engine_tells_of_the_network_what_it_is(network: Path, heads: Path) -> None:
@@ -162,6 +162,7 @@ def test_the_heads_tell_faces_of_the_test_rows_as_well_as_their_card_says(data_d
     chips = chips.take(np.arange(0, len(chips), 12))  # the rows stand in order of age
     estimator = make_estimator("facenet", None, "openvino", 2, "cpu")
     told = estimator.estimate(shrink(chips.images, estimator.input_size))
+    assert told.ethnicity_probs is not None
     assert np.abs(told.age_years - chips.age_low).mean() < 5.2
     assert ((told.female_prob > 0.5) == (chips.female > 0.5)).mean() > 0.92
     assert (told.ethnicity_probs.argmax(1) == chips.race).mean() > 0.8

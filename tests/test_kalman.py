@@ -5,11 +5,11 @@ from tracking.boxes import xyxy_to_cxcysr
 from tracking.kalman import FADE, BoxFilter, measurement_noise, process_noise, transition
 
 
-def centre(box):
+def centre(box: np.ndarray) -> np.ndarray:
     return (box[:2] + box[2:]) / 2
 
 
-def textbook_step(x, p, z):
+def textbook_step(x: np.ndarray, p: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predict and correct with the equations of Kalman (1960), written out."""
     f, h = np.eye(7), np.zeros((4, 7))
     f[0, 4] = f[1, 5] = f[2, 6] = 1

@@ -5,15 +5,20 @@ import pytest
 
 from detectors import mtcnn_nets
 from detectors.mtcnn_cascade import MtcnnDetector
-from detectors.mtcnn_nets import GEOMETRY, Net, layers_of, read_weights
+from detectors.mtcnn_nets import GEOMETRY, Net, NetName, layers_of, read_weights
 from engines.choose import Way
 from engines.openvino_engine import has_bfloat16
 from errors import WeightsError
+from structures import Image
 
-SHAPES = [("pnet", (1, 62, 78, 3)), ("rnet", (5, 24, 24, 3)), ("onet", (5, 48, 48, 3))]
+SHAPES: list[tuple[NetName, tuple[int, ...]]] = [
+    ("pnet", (1, 62, 78, 3)),
+    ("rnet", (5, 24, 24, 3)),
+    ("onet", (5, 48, 48, 3)),
+]
 
 
-def _textbook(name, image):
+def _textbook(name: NetName, image: Image) -> tuple[list[np.ndarray], np.ndarray]:
     """The published net on (S, S, 3) uint8 BGR, one sample, loops and all."""
     geometry, arrays = GEOMETRY[name], read_weights(name)
     x = (image[..., ::-1].astype(np.float64) - 127.5) / 128
@@ -34,7 +39,7 @@ def _textbook(name, image):
     return outputs[:-1], exponents[..., 1] / exponents.sum(-1)
 
 
-def _convolve(x, kernel):
+def _convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     high, wide = kernel.shape[:2]
     rows, columns = x.shape[0] - high + 1, x.shape[1] - wide + 1
     out = np.zeros((rows, columns, kernel.shape[3]))
@@ -44,7 +49,7 @@ def _convolve(x, kernel):
     return out
 
 
-def _max_pool(x, side):
+def _max_pool(x: np.ndarray, side: int) -> np.ndarray:
     ends = [-(-(length - side) // 2) * 2 + 1 for length in x.shape[:2]]
     return np.array(
         [
@@ -55,7 +60,7 @@ def _max_pool(x, side):
 
 
 @pytest.mark.parametrize(("name", "side"), [("pnet", 18), ("rnet", 24), ("onet", 48)])
-def test_a_net_equals_the_published_layers_one_by_one(name: str, side: int) -> None:
+def test_a_net_equals_the_published_layers_one_by_one(name: NetName, side: int) -> None:
     image = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
     heads, probability = _textbook(name, image)
     got = Net(name)(image[None])[0].transpose(1, 2, 0)
@@ -67,7 +72,9 @@ def test_a_net_equals_the_published_layers_one_by_one(name: str, side: int) -> N
     "engine", ["onnxruntime", pytest.param("tensorflow", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(("name", "shape"), SHAPES)
-def test_every_engine_gives_what_openvino_gives(engine, name, shape) -> None:
+def test_every_engine_gives_what_openvino_gives(
+    engine: str, name: NetName, shape: tuple[int, ...]
+) -> None:
     pytest.importorskip(engine)
     images = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     expected = Net(name)(images)

@@ -1,16 +1,16 @@
 import numpy as np
 
-from structures import Track, TrackState
+from structures import Float32, Track, TrackState
 from tracking.places import FacePlaces
 
 NONE = np.zeros((0, 4), np.float32)
 
 
-def boxes(*corners, side=20):
+def boxes(*corners: tuple[float, float], side: float = 20) -> Float32:
     return np.array([(x, y, x + side, y + side) for x, y in corners], np.float32).reshape(-1, 4)
 
 
-def track(box, state=TrackState.TENTATIVE, misses=0):
+def track(box: Float32, state: TrackState = TrackState.TENTATIVE, misses: int = 0) -> Track:
     return Track(1, box, state, misses, None, 1)
 
 

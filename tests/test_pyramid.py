@@ -9,7 +9,9 @@ from detectors.pyramid import CELL, STRIDE, Pyramid, level_sizes, place_levels
 
 @pytest.mark.parametrize("min_face", [12, 20, 40, 77])
 @pytest.mark.parametrize("size", [(640, 360), (123, 457), (80, 80)])
-def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(size, min_face: int) -> None:
+def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(
+    size: tuple[int, int], min_face: int
+) -> None:
     sizes = level_sizes(*size, min_face, 0.709)
     faces = [CELL * size[0] / width for width, _ in sizes]  # a cell, in the picture's pixels
     assert faces[0] == pytest.approx(min_face, rel=0.05)
@@ -24,7 +26,7 @@ def test_a_picture_too_small_for_a_face_has_no_level() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (333, 999), (41, 40)])
-def test_levels_do_not_overlap_and_start_on_a_stride(size) -> None:
+def test_levels_do_not_overlap_and_start_on_a_stride(size: tuple[int, int]) -> None:
     levels = place_levels(level_sizes(*size, 20, 0.709))
     covered = np.zeros((3000, 1000), int)
     for x, y, width, height in levels:

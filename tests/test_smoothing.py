@@ -1,35 +1,57 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from structures import Estimates, Gender
+from structures import Estimates, Gender, Smoothed
 from tracking.smoothing import EVERY, MEMORY, TrackSmoother, robust_mean
 
 ONE = np.ones(1, np.float32)
 
 
-def one(age=40.0, female=0.5, spread=7.0, ethnicity=None):
-    values = (np.array([value], np.float32) for value in (age, spread, female))
-    return Estimates(*values, None if ethnicity is None else np.array([ethnicity], np.float32))
+def one(
+    age: float = 40.0,
+    female: float = 0.5,
+    spread: float = 7.0,
+    ethnicity: Sequence[float] | None = None,
+) -> Estimates:
+    ages, spreads, females = (np.array([value], np.float32) for value in (age, spread, female))
+    ethnicities = None if ethnicity is None else np.array([ethnicity], np.float32)
+    return Estimates(ages, spreads, females, ethnicities)
 
 
-def follow(ages=None, females=None, weights=None, spread=7.0, smoother=None):
+Values = Sequence[float] | np.ndarray | None
+
+
+def answer_of(smoother: TrackSmoother, track_id: int) -> Smoothed:
+    answer = smoother.current(track_id)
+    assert answer is not None
+    return answer
+
+
+def follow(
+    ages: Values = None,
+    females: Values = None,
+    weights: Values = None,
+    spread: float = 7.0,
+    smoother: TrackSmoother | None = None,
+) -> list[Smoothed]:
     """Feed one estimate per frame to track 1; return what was believed after each."""
     smoother = smoother or TrackSmoother()
-    n = len(ages if ages is not None else females)
-    ages = np.full(n, 40.0) if ages is None else ages
-    females = np.full(n, 0.5) if females is None else females
-    weights = np.ones(n) if weights is None else weights
+    n = max(len(values) for values in (ages, females) if values is not None)
+    columns = (
+        np.full(n, usual) if values is None else values
+        for values, usual in ((ages, 40.0), (females, 0.5), (weights, 1.0))
+    )
     believed = []
-    for index, (age, female, weight) in enumerate(zip(ages, females, weights, strict=True)):
-        weight = np.array([weight], np.float32)
-        smoother.update([1], one(age, female, spread), weight, index)
-        believed.append(smoother.current(1))
+    for index, (age, female, weight) in enumerate(zip(*columns, strict=True)):
+        smoother.update([1], one(age, female, spread), np.array([weight], np.float32), index)
+        believed.append(answer_of(smoother, 1))
     return believed
 
 
-def noisy(n, mean=40.0, deviation=4.0, seed=0):
+def noisy(n: int, mean: float = 40.0, deviation: float = 4.0, seed: int = 0) -> np.ndarray:
     return mean + np.random.default_rng(seed).normal(0, deviation, n)
 
 
@@ -55,16 +77,16 @@ def test_looks_far_apart_are_worth_more_than_as_many_in_a_row() -> None:
     smoother = TrackSmoother()
     for look in range(5):
         smoother.update([1, 2], two(40.0, 40.0), np.ones(2, np.float32), look)
-    together = smoother.current(1).age_uncertainty_years
+    together = answer_of(smoother, 1).age_uncertainty_years
     smoother = TrackSmoother()
     for look in range(5):
         smoother.update([1], one(), ONE, 100 * look)
-    apart = smoother.current(1).age_uncertainty_years
+    apart = answer_of(smoother, 1).age_uncertainty_years
     assert apart == pytest.approx(math.hypot(5.6, 4.2 / math.sqrt(5)), rel=1e-3)
     assert together > apart + 0.5
 
 
-def two(first, second):
+def two(first: float, second: float) -> Estimates:
     ages = np.array([first, second], np.float32)
     return Estimates(ages, np.full(2, 7, np.float32), np.full(2, 0.5, np.float32))
 
@@ -152,8 +174,9 @@ def test_ethnicity_is_the_mean_weighted_by_evidence_or_none() -> None:
     smoother = TrackSmoother()
     first, second = [0.6, 0.1, 0.1, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1, 0.1]
     smoother.update([1], one(ethnicity=first), ONE, 0)
-    smoother.update([1], one(ethnicity=second), ONE / 4, 1)
-    got = smoother.current(1).ethnicity_probs
+    smoother.update([1], one(ethnicity=second), ONE * np.float32(0.25), 1)
+    got = answer_of(smoother, 1).ethnicity_probs
+    assert got is not None
     np.testing.assert_allclose(got, np.average([first, second], axis=0, weights=[4, 1]), rtol=1e-5)
     assert got.dtype == np.float32
     assert follow([40.0])[0].ethnicity_probs is None
@@ -165,9 +188,9 @@ def test_a_converged_track_is_due_on_every_fifth_frame_and_the_savings_are_count
     for index, age in enumerate(ages):
         if smoother.is_due(1, index):
             smoother.update([1], one(age, 0.9), ONE, index)
-    assert smoother.current(1).converged
+    assert answer_of(smoother, 1).converged
     assert smoother.estimates_made + smoother.estimates_saved == 300
-    assert smoother.current(1).samples == smoother.estimates_made < 300 / EVERY + 60
+    assert answer_of(smoother, 1).samples == smoother.estimates_made < 300 / EVERY + 60
 
 
 def test_a_converged_track_is_due_again_at_once_when_estimates_disagree() -> None:
@@ -176,7 +199,7 @@ def test_a_converged_track_is_due_again_at_once_when_estimates_disagree() -> Non
     assert not smoother.is_due(1, 64)
     for index in range(70, 90, 5):
         smoother.update([1], one(70.0, 0.9), ONE, index)
-    assert not smoother.current(1).converged
+    assert not answer_of(smoother, 1).converged
     assert smoother.is_due(1, 86)
 
 
@@ -205,9 +228,9 @@ def test_tracks_in_one_batch_do_not_touch_each_other() -> None:
     together, alone = TrackSmoother(), TrackSmoother()
     for index, (a, b) in enumerate(zip(noisy(30), noisy(30, 20, seed=1), strict=True)):
         together.update([1, 2], two(a, b), np.array([1, 0.5], np.float32), index)
-        alone.update([2], one(b), ONE / 2, index)
-    assert together.current(2).age_years == alone.current(2).age_years
-    assert together.current(1).age_years > 35
+        alone.update([2], one(b), ONE * np.float32(0.5), index)
+    assert answer_of(together, 2).age_years == answer_of(alone, 2).age_years
+    assert answer_of(together, 1).age_years > 35
 
 
 def test_forgetting_keeps_the_named_tracks_and_invents_none() -> None:
@@ -215,7 +238,7 @@ def test_forgetting_keeps_the_named_tracks_and_invents_none() -> None:
     smoother.update([1, 2], two(30.0, 50.0), np.ones(2, np.float32), 0)
     smoother.forget_except({2, 9})
     assert smoother.current(1) is None
-    assert smoother.current(2).age_years == 50
+    assert answer_of(smoother, 2).age_years == 50
     assert smoother.current(9) is None
 
 
@@ -243,7 +266,7 @@ def test_no_estimates_change_nothing_and_weight_zero_is_passed_over() -> None:
     ],
 )
 def test_values_that_do_not_fit_are_refused_and_nothing_is_taken_in(
-    ids, estimates, weights
+    ids: list[int], estimates: Estimates, weights: np.ndarray
 ) -> None:
     smoother = TrackSmoother()
     with pytest.raises(ValueError, match="got"):

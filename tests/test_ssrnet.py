@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,38 +12,38 @@ from training.labels import age_interval
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-SMALL = {"filters": (4, 4, 4, 4), "fusion_filters": 4, "hidden": 4}
+SMALL: dict[str, Any] = {"filters": (4, 4, 4, 4), "fusion_filters": 4, "hidden": 4}
 
 
 @pytest.fixture(scope="module")
-def keras():
+def keras() -> Any:
     return pytest.importorskip("keras")
 
 
 @pytest.fixture(scope="module")
-def model(keras):
+def model(keras: Any) -> Any:
     from estimators.networks import ssrnet
 
     keras.utils.set_random_seed(3)
     return ssrnet.build(**SMALL)
 
 
-def random_chips(count, size=64, seed=0):
+def random_chips(count: int, size: int = 64, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
-def answers(model, chips):
+def answers(model: Any, chips: np.ndarray) -> dict[str, np.ndarray]:
     return {k: np.asarray(v) for k, v in model(chips.astype(np.float32)).items()}
 
 
-def test_the_default_has_the_published_size(keras) -> None:
+def test_the_default_has_the_published_size(keras: Any) -> None:
     from estimators.networks import ssrnet
 
     assert 40_000 < ssrnet.build().count_params() < 50_000
     assert ssrnet.build(**ssrnet.WIDE).count_params() < 200_000
 
 
-def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model) -> None:
+def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model: Any) -> None:
     out = answers(model, random_chips(5))
     assert out["age"].shape == (5, 1)
     assert out["gender"].shape == (5, 2)
@@ -51,7 +52,7 @@ def test_outputs_have_shapes_and_ranges_that_the_estimator_expects(model) -> Non
     np.testing.assert_allclose(out["gender"].sum(1), 1, atol=1e-6)
 
 
-def test_a_batch_equals_one_by_one(model) -> None:
+def test_a_batch_equals_one_by_one(model: Any) -> None:
     chips = random_chips(4)
     together = answers(model, chips)
     for i in range(4):
@@ -60,7 +61,7 @@ def test_a_batch_equals_one_by_one(model) -> None:
         np.testing.assert_allclose(alone["gender"][0], together["gender"][i], atol=1e-6)
 
 
-def test_stages_refine_the_value_as_in_a_sum_by_hand(keras) -> None:
+def test_stages_refine_the_value_as_in_a_sum_by_hand(keras: Any) -> None:
     from estimators.networks.heads import soft_stagewise_regression
 
     rows = [
@@ -80,7 +81,7 @@ def test_stages_refine_the_value_as_in_a_sum_by_hand(keras) -> None:
     np.testing.assert_allclose(value, [[first + second + third]], rtol=1e-6)
 
 
-def test_certain_stages_without_shift_spell_the_age_in_base_three(keras) -> None:
+def test_certain_stages_without_shift_spell_the_age_in_base_three(keras: Any) -> None:
     from estimators.networks.heads import soft_stagewise_regression
 
     digits = (2, 0, 1)
@@ -90,7 +91,7 @@ def test_certain_stages_without_shift_spell_the_age_in_base_three(keras) -> None
     np.testing.assert_allclose(value * 27, [[2 * 9 + 0 * 3 + 1]], rtol=1e-6)
 
 
-def test_a_saved_network_answers_as_before(model, keras, tmp_path: Path) -> None:
+def test_a_saved_network_answers_as_before(model: Any, keras: Any, tmp_path: Path) -> None:
     chips = random_chips(3)
     model.save(tmp_path / "net.keras")
     again = keras.saving.load_model(tmp_path / "net.keras")
@@ -99,7 +100,7 @@ def test_a_saved_network_answers_as_before(model, keras, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("filters", [(32, 32, 32), (32, 32, 32, 31), (0, 8, 8, 8)])
-def test_odd_widths_are_refused(keras, filters) -> None:
+def test_odd_widths_are_refused(keras: Any, filters: tuple[int, ...]) -> None:
     from estimators.networks import ssrnet
 
     with pytest.raises(ValueError, match="four positive even filters, got"):
@@ -118,8 +119,8 @@ def test_augmented_chips_keep_count_and_dtype_and_differ() -> None:
 
 def test_augmentation_repeats_with_the_same_seed() -> None:
     chips = random_chips(4, 112)
-    twice = [augment(chips, 64, np.random.default_rng(5)) for _ in range(2)]
-    np.testing.assert_array_equal(*twice)
+    one, other = (augment(chips, 64, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_without_strength_augmentation_only_resizes_and_mirrors() -> None:
@@ -138,7 +139,7 @@ def test_age_ranges_are_read_and_the_open_one_ends_at_one_hundred() -> None:
 
 
 @pytest.mark.parametrize("texts", [("29", "20"), ("", "9"), ("old", ""), ("-1", "3")])
-def test_broken_age_ranges_are_refused(texts) -> None:
+def test_broken_age_ranges_are_refused(texts: list[str]) -> None:
     with pytest.raises(ValueError):
         age_interval(*texts)
 
@@ -164,7 +165,7 @@ def test_both_real_sets_are_read_with_their_labels(data_dir: Path) -> None:
     assert both.race.max() <= 4
 
 
-def test_other_heads_than_its_own_are_refused(keras) -> None:
+def test_other_heads_than_its_own_are_refused(keras: Any) -> None:
     from estimators.networks import ssrnet
     from estimators.networks.heads import Heads
 
@@ -175,7 +176,7 @@ def test_other_heads_than_its_own_are_refused(keras) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_network_that_is_shipped_is_taken_further(
-    keras, data_dir: Path, tmp_path: Path
+    keras: Any, data_dir: Path, tmp_path: Path
 ) -> None:
     from training.train import main
 
