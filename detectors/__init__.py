@@ -1,8 +1,8 @@
 """Face detectors: the contract, and the menu of those there are.
 
-A detector is pure: the same picture gives the same faces, and no state is kept. Where
-the faces are roughly known, looking there only takes a tenth of the time; it is the
-caller who decides when to search the whole picture again.
+A detector is pure: the same image gives the same faces, and no state is kept. Where the
+faces are roughly known, a search near them takes a tenth of the time; the caller decides
+when to search the whole image again.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ class Detector(Protocol):
         """Find the faces of `image`, (H, W, 3) uint8 BGR, in its own pixels, best first.
 
         Args:
-            image: the picture; not changed.
+            image: not changed.
             coarse: at least 1: pass over faces less than `coarse` times as large as the
-                smallest there is a search for, which saves time by its square.
+                smallest searched for, which saves time by its square.
         """
         ...
 
@@ -47,7 +47,7 @@ class Detector(Protocol):
         ...
 
 
-class _Settings(NamedTuple):
+class _DetectorOptions(NamedTuple):
     """The arguments of `make_detector`."""
 
     min_face: int
@@ -58,33 +58,33 @@ class _Settings(NamedTuple):
     precision: str
 
 
-def _mtcnn(settings: _Settings) -> Detector:
+def _mtcnn(options: _DetectorOptions) -> Detector:
     from detectors.mtcnn_cascade import THRESHOLDS, MtcnnDetector
     from detectors.mtcnn_nets import net_ways
 
     def build(way: Way) -> Detector:
         return MtcnnDetector(
-            settings.min_face,
-            thresholds=(0.5, 0.6, 0.7) if settings.keen else THRESHOLDS,
-            threads=settings.threads,
+            options.min_face,
+            thresholds=(0.5, 0.6, 0.7) if options.keen else THRESHOLDS,
+            threads=options.threads,
             way=way,
-            exact=settings.precision == "float32",
+            exact=options.precision == "float32",
         )
 
-    return first_that_works(net_ways(device=settings.device), build)
+    return first_that_works(net_ways(device=options.device), build)
 
 
-def _dlib(settings: _Settings) -> Detector:
+def _dlib(options: _DetectorOptions) -> Detector:
     from detectors.dlib_hog import DlibHogDetector
 
-    if settings.device == "gpu":
+    if options.device == "gpu":
         raise EngineError(
             "detector dlib runs on the CPU only; use --detector mtcnn or --device auto"
         )
-    return DlibHogDetector(upsample=settings.upsample)
+    return DlibHogDetector(upsample=options.upsample)
 
 
-DETECTORS: dict[str, Callable[[_Settings], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
+DETECTORS: dict[str, Callable[[_DetectorOptions], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
 
 
 def make_detector(
@@ -101,9 +101,9 @@ def make_detector(
     Args:
         name: a key of `DETECTORS`.
         min_face: smallest face side to look for, pixels (mtcnn).
-        upsample: times the picture is doubled before the search (dlib).
+        upsample: times the image is doubled before the search (dlib).
         threads: of the inference engine on the CPU, 0 = as many as there are cores.
-        keen: give what is only perhaps a face too, with a lower score (mtcnn).
+        keen: report doubtful faces too, with a lower score (mtcnn).
         device: one of `engines.choose.DEVICES` (mtcnn).
         precision: one of `engines.choose.PRECISIONS`; all but "float32" let mtcnn's first net,
             which only proposes, compute in bfloat16 on CPUs that have it.
@@ -118,7 +118,7 @@ def make_detector(
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return DETECTORS[name](_Settings(min_face, upsample, threads, keen, device, precision))
+    return DETECTORS[name](_DetectorOptions(min_face, upsample, threads, keen, device, precision))
 
 
 __all__ = ["DETECTORS", "Detector", "make_detector"]

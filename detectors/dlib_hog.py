@@ -33,11 +33,11 @@ _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 class DlibHogDetector:
     """Finds upright frontal faces from about 80 pixels on; deterministic.
 
-    The scores are the margins of dlib's classifier, above 0. Works on grey pictures: on
+    The scores are the margins of dlib's classifier, above 0. Works on grey images: on
     colour it finds the same faces in 1.4 times the time.
 
     Args:
-        upsample: times the picture is doubled before the search: 1 finds faces from 40 pixels
+        upsample: times the image is doubled before the search: 1 finds faces from 40 pixels
             on and takes four times as long.
 
     Raises:
@@ -55,7 +55,7 @@ class DlibHogDetector:
         self._upsample = upsample
         self._predict = dlib.shape_predictor(str(_predictor_file()))
         self._detector = dlib.get_frontal_face_detector()
-        self._lock = threading.Lock()  # dlib keeps the picture's features in the detector
+        self._lock = threading.Lock()  # dlib keeps the image's features in the detector
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:
         """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
@@ -96,7 +96,7 @@ class DlibHogDetector:
         return Detections(all_boxes[once], all_scores[once], points[once])
 
     def _search(self, grey: Image) -> tuple[Float32, Float32, Float32]:
-        """Return boxes (N, 4), scores (N,) and points (N, 5, 2) of a grey picture, (H, W) uint8."""
+        """Return boxes (N, 4), scores (N,) and points (N, 5, 2) of a grey image, (H, W) uint8."""
         with self._lock:
             found, margins, _ = self._detector.run(grey, self._upsample, 0.0)
         order = np.argsort(-np.array(margins, np.float32), kind="stable")
@@ -111,7 +111,7 @@ class DlibHogDetector:
 
 
 def _surroundings(boxes: Float32, image_wh: tuple[int, int]) -> list[list[int]]:
-    """Return the parts of the picture about `boxes`, xyxy pixels; those with none are left out."""
+    """Return the parts of the image about `boxes`, xyxy pixels, without empty ones."""
     margins = _SURROUNDINGS * (boxes[:, 2:] - boxes[:, :2])
     areas = np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], 1)
     areas = np.clip(np.rint(areas), 0, np.tile(image_wh, 2)).astype(int)

@@ -26,9 +26,9 @@ LANDMARK_TEMPLATE = np.array(
 THRESHOLDS = 0.7, 0.7, 0.7  # of P-, R- and O-Net
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _NMS_THRESHOLD = 0.7
-_MAX_PROPOSALS = 1024  # of P-Net, the best; what bounds the time that a picture can take
+_MAX_PROPOSALS = 1024  # of P-Net, the best; bounds the time that an image can take
 _CHUNK = 128  # faces that a net sees at a time: bounds the memory
-_PLANS = 8  # pyramids kept: one a picture size and coarseness
+_PLANS = 8  # pyramids kept: one for each image size and coarseness
 # From frame to frame a face moves by less; with these five starts 99 % of the faces of a
 # crowd are found where the frame before had them, with one start 91 %.
 _STARTS = np.array([(0, 0), (-0.25, 0), (0.25, 0), (0, -0.25), (0, 0.25)], np.float32)
@@ -41,7 +41,7 @@ class MtcnnDetector:
     faces; from `starting_score` on a tenth of those is left, and 95 % of the faces. The
     others are found again where they were a moment ago.
 
-    Boxes may leave the picture, and go from pixel edge to pixel edge; a landmark at (0, 0)
+    Boxes may leave the image, and go from pixel edge to pixel edge; a landmark at (0, 0)
     lies on the centre of the first pixel, as in OpenCV.
 
     Args:
@@ -147,7 +147,7 @@ class MtcnnDetector:
         return Detections(faces[best], scores[best], landmarks[best])
 
     def _pyramid_for(self, image: Image, coarse: float) -> Pyramid:
-        """Return the plan for the picture's size; a stream needs few."""
+        """Return the plan for the image's size; a stream needs few."""
         key = image.shape[1], image.shape[0], coarse
         plan = self._pyramids.get(key)
         if plan is None:
@@ -166,7 +166,7 @@ def starts(boxes: Float32) -> Float32:
 
 
 def crop(image: Image, boxes: Float32, side: int) -> Image:
-    """Return the boxes' contents as (N, side, side, 3) uint8, grey outside the picture.
+    """Return the boxes' contents as (N, side, side, 3) uint8, grey outside the image.
 
     The outermost pixels' centres lie on the box's edges: with such crops the published
     weights do best.

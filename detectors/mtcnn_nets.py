@@ -30,7 +30,7 @@ from errors import EngineError, WeightsError
 from structures import Float32, Image
 
 NetName = Literal["pnet", "rnet", "onet"]
-# Takes (B, H, W, 3) uint8 BGR, B >= 1, and gives (B, channels, h, w) float32.
+# Takes (B, H, W, 3) uint8 BGR, B >= 1, and returns (B, channels, h, w) float32.
 Runner = Callable[[Image], Float32]
 Shape = tuple[int | None, int | None, int | None, int]  # None = any
 _STRIP = 88  # rows of windows; measured: fewer cost more calls, more leave the cache
@@ -209,7 +209,7 @@ def _on_openvino(layers: Sequence[Layer], shape: Shape, threads: int, bfloat16: 
 
 
 def _by_strips(run: Runner) -> Runner:
-    """Run P-Net on strips of the picture, whose maps stay in the processor's cache.
+    """Run P-Net on strips of the image, whose maps stay in the processor's cache.
 
     All are equally high, for a new height costs time: the last one overlaps more.
     """

@@ -10,7 +10,7 @@ from structures import Float32, Image
 
 CELL = 12  # side of the window that P-Net judges, pixels
 STRIDE = 2  # between neighbouring windows, pixels
-GREY = 128  # of what no picture covers: P-Net's zero
+GREY = 128  # of what no level covers: P-Net's zero
 
 
 class Level(NamedTuple):
@@ -26,7 +26,7 @@ def level_sizes(width: int, height: int, min_face: float, factor: float) -> list
     """Return the levels' widths and heights, largest first.
 
     A face of `min_face` pixels is one cell high in the first level; each further level is
-    smaller by `factor`; the last is at least one cell wide and high. Empty for a picture in
+    smaller by `factor`; the last is at least one cell wide and high. Empty for an image in
     which not even one face of `min_face` has room.
     """
     sizes = []
@@ -60,18 +60,18 @@ def _even(length: int) -> int:
 
 
 class Pyramid:
-    """The plan of a canvas for pictures of one size.
+    """The plan of a canvas for images of one size.
 
     Windows that reach over a level's edge are ignored, so the levels need no gaps and
-    faces at a picture's edge are seen as they would be without the packing.
+    faces at an image's edge are seen as they would be without the packing.
 
     Args:
-        size_wh: the pictures' width and height, pixels.
+        size_wh: the images' width and height, pixels.
         min_face: smallest face side to look for, pixels.
         factor: ratio of a level's size to the one before, 0 < factor < 1.
 
     Attributes:
-        levels: largest first; empty if the picture is too small for a face.
+        levels: largest first; empty if the image is too small for a face.
         outside: (h, w) bool for each window of the canvas: not within one level.
     """
 
@@ -97,7 +97,7 @@ class Pyramid:
         """Return the canvas (1, H, W, 3) uint8 with the levels of `image` on it."""
         canvas = np.full((1, *self._canvas_hw, 3), GREY, np.uint8)
         level_image = image
-        # Exact areas of a large picture take 25 times as long and find no more faces; from
+        # Exact areas of a large image take 25 times as long and find no more faces; from
         # the first level on they are cheap.
         method = cv2.INTER_LINEAR
         for x, y, width, height in self.levels:
@@ -107,7 +107,7 @@ class Pyramid:
         return canvas
 
     def boxes(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
-        """Return windows of the canvas as (N, 4) float32 xyxy boxes of the picture."""
+        """Return windows of the canvas as (N, 4) float32 xyxy boxes of the image."""
         level = self._level_index[rows, columns]
         corners = STRIDE * np.stack([columns, rows], 1) - self._origins[level]
         zoom = self._zooms[level]

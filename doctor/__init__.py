@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from doctor import machine
-from doctor.report import Check, Finding, bad, problem, tell, tell_json
+from doctor.report import Check, Finding, bad, print_json, print_report, problem
 
 if TYPE_CHECKING:
     from threads import ReadAhead
@@ -41,8 +41,8 @@ def main_report(
     out = out or sys.stdout
     try:
         if options.json:
-            return tell_json(findings, out)
-        return tell(findings, out, shutil.get_terminal_size((80, 24)).columns)
+            return print_json(findings, out)
+        return print_report(findings, out, shutil.get_terminal_size((80, 24)).columns)
     except BrokenPipeError:  # the reader has seen enough
         from files import let_go_of_stdout
 
@@ -76,7 +76,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
     named = [p for p in (options.output, options.events, options.people) if p and p != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())
-    picture = functools.partial(media.picture_of, str(SAMPLE), _WITH_FACES)
+    frame = functools.partial(media.frame_of, str(SAMPLE), _WITH_FACES)
     checks = [
         Check("processors", lambda: machine.processors(options.threads)),
         Check("memory", machine.memory),
@@ -89,7 +89,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
         Check("detectors", lambda: models.package_files(options.detector)),
         Check("engines", lambda: models.engines(options)),
         Check("gpu", lambda: models.gpu(options), needed=False),
-        Check("faces", lambda: models.one_look(options, picture)),
+        Check("faces", lambda: models.described_sample(options, frame)),
     ]
     if not any(src.isdecimal() for src in sources):
         checks.append(Check("cameras", lambda: media.cameras(None), needed=False))
@@ -135,7 +135,7 @@ def _answers(check: Check, reader: "ReadAhead[Finding]", until_s: float) -> Iter
             remedy = "try again; if it stays so, look there first"
             yield bad(check.item, check.needed, "no answer in time", remedy)
             return  # not closed: that would wait for it
-        except Exception as error:  # a check that fails must not keep the others from being told
+        except Exception as error:  # a check that fails must not hide the others
             text = f"cannot be checked: {type(error).__name__}: {error}"
             yield bad(check.item, check.needed, text, machine.INSTALL)
             break

@@ -1,6 +1,6 @@
 """What the machine offers: Python and packages, processors, memory, disk, clock.
 
-Imports the standard library only, so that it can tell what else is missing.
+Imports the standard library only, so that it can report what else is missing.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ def packages(
     Args:
         unneeded: packages that may be missing; they are not loaded.
         project: the pyproject.toml whose dependencies are read, each "name==version".
-        version_of: gives a package's version, or None.
+        version_of: returns a package's version, or None.
         load: imports a module.
     """
     pins = [

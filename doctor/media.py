@@ -32,7 +32,7 @@ _SYSFS = Path("/sys/class/video4linux")
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _RESOLVE_S, _CONNECT_S, _OPEN_S, _LOOK_S = 2.5, 2.5, 4.0, 4.0  # 13 s in all
 _READ_S = 2.0
-_RARE_KEY_FRAMES_S = 4.0  # after a break there is no picture for so long
+_RARE_KEY_FRAMES_S = 4.0  # after a break no picture for so long
 _ITEM = "address"
 
 OpenVideo = Callable[..., Video]
@@ -43,7 +43,7 @@ def display(wanted: bool, probe: Callable[[], str | None] | None = None) -> Iter
 
     Args:
         wanted: False with --no-window.
-        probe: gives what is wrong, or None.
+        probe: returns what is wrong, or None.
     """
     if not wanted:
         yield ok("display", "not needed (--no-window)")
@@ -56,8 +56,8 @@ def display(wanted: bool, probe: Callable[[], str | None] | None = None) -> Iter
         yield warning("display", cause, remedy)
 
 
-def picture_of(source: str, number: int = 0) -> Frame:
-    """Picture `number` of a file. Raises SourceError; StopIteration where it has fewer."""
+def frame_of(source: str, number: int = 0) -> Frame:
+    """Frame `number` of a file. Raises SourceError; StopIteration where it has fewer."""
     with contextlib.closing(open_source(source)) as opened:
         return next(itertools.islice(opened, number, None))
 
@@ -65,7 +65,7 @@ def picture_of(source: str, number: int = 0) -> Frame:
 def codecs(sample: Path) -> Iterator[Finding]:
     """Whether H.264 can be written and read."""
     try:
-        frame = picture_of(str(sample))
+        frame = frame_of(str(sample))
         yield ok("decoding", f"H.264 by PyAV {av.__version__}: the sample's first picture")
     except StreamError as error:
         yield of_error("decoding", True, error)
@@ -90,11 +90,11 @@ def cameras(
     devices: Path = Path("/dev"),
     names: Path = _SYSFS,
 ) -> Iterator[Finding]:
-    """Whether the cameras of this machine open and give pictures.
+    """Whether the cameras of this machine open and deliver frames.
 
     Args:
         asked: the one that is wanted; its faults are problems, those of others warnings.
-        open_camera: gives the capture of an index.
+        open_camera: opens the camera of an index.
         devices: folder of the devices.
         names: folder that says what they are; Linux has it.
     """
@@ -114,7 +114,7 @@ def cameras(
         node = names / f"video{index}"
         name = f"{index}" + (f" ({text})" if (text := _line(node / "name")) else "")
         if index != asked and _line(node / "index") not in ("", "0"):
-            continue  # a camera's second node gives no pictures
+            continue  # a camera's second node delivers no frames
         yield _camera(index, name, index == asked, open_camera)
     if asked is not None and asked not in found:
         listed = ", ".join(map(str, found))
@@ -243,12 +243,12 @@ def _stream(escaped: str, name: str, open_it: OpenVideo) -> Iterator[Finding]:
 
 
 def _pictures(video: Video, start_s: float) -> Iterator[Finding]:
-    """Read on for the first picture and two key frames."""
+    """Read up to the first picture and two key frames."""
     video.stream.thread_type = "NONE"
     keys: list[float] = []
     size = ""
     until_s = time.monotonic() + _LOOK_S
-    with contextlib.suppress(av.FFmpegError):  # broke off: what there was is told
+    with contextlib.suppress(av.FFmpegError):  # it broke off: what came is reported
         for packet in video.container.demux(video.stream):
             if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
                 keys.append(float(packet.pts * packet.time_base))
@@ -266,7 +266,7 @@ def _pictures(video: Video, start_s: float) -> Iterator[Finding]:
 
 
 def _size(packet: av.Packet) -> str:
-    """The size of the picture in a packet, empty where there is none that can be decoded."""
+    """The size of the picture in a packet, empty where none can be decoded."""
     with contextlib.suppress(av.error.InvalidDataError):
         for picture in packet.decode():
             return f"{picture.width}x{picture.height}"

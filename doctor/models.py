@@ -91,19 +91,19 @@ def engines(
     options: argparse.Namespace, version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
     """Which engines are installed; the one asked for must be."""
-    told = []
+    versions = []
     for name in ENGINES:
         try:
-            told.append(f"{name} {version_of(name)}")
+            versions.append(f"{name} {version_of(name)}")
         except metadata.PackageNotFoundError:
             try:
-                told.append(f"{name} {version_of(_VARIANTS.get(name, name))}")
+                versions.append(f"{name} {version_of(_VARIANTS.get(name, name))}")
             except metadata.PackageNotFoundError:
-                told.append(f"{name} is not installed")
+                versions.append(f"{name} is not installed")
                 if options.engine == name:
                     install = f"{remedy(Way(name, 'cpu'))}, or leave --engine out"
-                    yield problem("engines", told.pop(), install)
-    yield ok("engines", ", ".join(told))
+                    yield problem("engines", versions.pop(), install)
+    yield ok("engines", ", ".join(versions))
 
 
 def _nvidia_smi() -> str | None:
@@ -134,7 +134,7 @@ def gpu(
     try:
         chosen = choose(find_weights(options.weights, options.estimator))
     except StreamError:
-        return  # `weights` tells it
+        return  # `weights` reports it
     if chosen.device == "cpu":
         install = f"{remedy(Way('tensorflow', 'gpu'))} for an engine that does"
         yield warning("gpu", f"{named}; no engine here uses it", install)
@@ -142,12 +142,12 @@ def gpu(
         yield ok("gpu", f"{named}; --engine auto takes {chosen.engine}")
 
 
-def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
-    """Whether detector and estimator describe the faces of a picture that has some.
+def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
+    """Whether detector and estimator describe the faces of a frame that has some.
 
     Args:
         options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
-        frame: gives the picture.
+        frame: reads the frame.
     """
     engine, device = options.engine, "cpu" if options.device == "auto" else options.device
     if engine == "auto" and device == "cpu":
@@ -167,12 +167,12 @@ def one_look(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterato
             return
         template = detector.landmark_template
         estimator.estimate(align(image, found.landmarks, template, estimator.input_size))
-        told_ms = 1e3 * (time.perf_counter() - start_s)
+        described_ms = 1e3 * (time.perf_counter() - start_s)
     except StreamError as error:
         yield of_error("faces", True, error)
         return
     yield ok(
         "faces",
         f"{len(found)} in the sample's picture, found in {found_ms:.0f} ms by {options.detector} "
-        f"and described in {told_ms:.0f} ms by {options.estimator} ({engine})",
+        f"and described in {described_ms:.0f} ms by {options.estimator} ({engine})",
     )

@@ -73,7 +73,7 @@ class Check:
 
     Attributes:
         item: its name where it does not answer.
-        find: gives the findings, one by one as they are known; may take long.
+        find: yields the findings as they are known; may take long.
         needed: whether the program can do without.
     """
 
@@ -88,18 +88,18 @@ def lines(finding: Finding, width: int, colour: bool) -> list[str]:
     if colour:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
     room = max(width - _INDENT, 20)
-    told = textwrap.wrap(redact(finding.text), room, break_on_hyphens=False) or [""]
+    shown = textwrap.wrap(redact(finding.text), room, break_on_hyphens=False) or [""]
     cure = textwrap.wrap(redact(finding.remedy), room - 3, break_on_hyphens=False)
-    told += [("-> " if i == 0 else "   ") + line for i, line in enumerate(cure)]
+    shown += [("-> " if i == 0 else "   ") + line for i, line in enumerate(cure)]
     head = f"{level} {finding.item:<12} "
-    return [head + told[0], *(" " * _INDENT + line for line in told[1:])]
+    return [head + shown[0], *(" " * _INDENT + line for line in shown[1:])]
 
 
-def tell(findings: Iterable[Finding], out: TextIO, width: int) -> int:
+def print_report(findings: Iterable[Finding], out: TextIO, width: int) -> int:
     """Print findings as they come and a summary; return the exit code, 0 or 2.
 
     Args:
-        findings: in the order told.
+        findings: in the order printed.
         out: coloured where it is a terminal and NO_COLOR is not set.
         width: columns.
     """
@@ -117,7 +117,7 @@ def tell(findings: Iterable[Finding], out: TextIO, width: int) -> int:
     return 2 if problems else 0
 
 
-def tell_json(findings: Iterable[Finding], out: TextIO) -> int:
+def print_json(findings: Iterable[Finding], out: TextIO) -> int:
     """Print one JSON object, {"ready": ..., "findings": [...]}; return the exit code, 0 or 2."""
     listed = [{key: redact(value) for key, value in asdict(f).items()} for f in findings]
     ready = all(finding["level"] != Level.PROBLEM for finding in listed)

@@ -38,7 +38,7 @@ class Engine(Protocol):
         arrays that no later call changes.
 
         Args:
-            chips: (B, S, S, 3) uint8 RGB, B >= 1; to be left alone until the answer is there.
+            chips: (B, S, S, 3) uint8 RGB, B >= 1; must not change until the answer has come.
 
         Returns:
             Waits for the answer and returns it: name -> (B, ...) float32. Engines on the CPU
@@ -61,7 +61,7 @@ class NetworkFiles(Protocol):
         ...
 
     def path(self, file_format: str) -> Path:
-        """The checked file in that format; WeightsError where there is none."""
+        """The checked file in that format; raises WeightsError if it has none."""
         ...
 
 

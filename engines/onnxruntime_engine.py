@@ -23,14 +23,9 @@ class OnnxRuntimeEngine:
         precision: str = "float32",
         pad: bool | None = None,
     ) -> None:
-        """Load the network.
+        """Load an .onnx file; arguments see `engines.make_engine`.
 
-        Args:
-            path: an .onnx file.
-            threads: on the CPU, 0 = as many as there are cores.
-            device: "cpu" or "gpu".
-            precision: that of the file: "float32" or "int8".
-            pad: whether batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        With `pad` batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
 
         Raises:
             EngineError: the GPU cannot be used.
@@ -93,7 +88,7 @@ def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> 
     except Exception as error:  # its exceptions have no base of their own
         raise RuntimeError(f"ONNX Runtime: {error}") from error
     if device == "gpu" and "CUDAExecutionProvider" not in session.get_providers():
-        raise unusable_gpu("onnxruntime")  # it would go on with the CPU
+        raise unusable_gpu("onnxruntime")  # it would run on the CPU
     return session
 
 

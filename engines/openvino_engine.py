@@ -20,13 +20,7 @@ class OpenVinoEngine:
     def __init__(
         self, path: Path, threads: int = 0, precision: str = "float32", bfloat16: bool = False
     ) -> None:
-        """Compile the network.
-
-        Args:
-            path: an .onnx file.
-            threads: 0 = as many as there are cores.
-            precision: that of the file: "float32" or "int8".
-            bfloat16: compute in bfloat16 what would be float32.
+        """Compile an .onnx file; arguments see `engines.make_engine`, `CompiledNetwork`.
 
         Raises:
             WeightsError: the file is damaged or not a network for chips.

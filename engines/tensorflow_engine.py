@@ -35,14 +35,9 @@ class TensorFlowEngine:
         precision: str = "float32",
         pad: bool | None = None,
     ) -> None:
-        """Load the model; TensorFlow's import takes seconds.
+        """Load a .keras file; arguments see `engines.make_engine`. The import takes seconds.
 
-        Args:
-            path: a .keras file.
-            threads: on the CPU, 0 = as many as there are cores.
-            device: "cpu" or "gpu".
-            precision: "float32", or "float16" for the maps, see `halve`.
-            pad: whether batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        With `pad` batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
 
         Raises:
             EngineError: the GPU cannot be used, or Keras runs on something else.

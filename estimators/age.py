@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from structures import AGE_BINS, Float32
 
-# Youngest and oldest age, whole years, of each class of a network that tells classes, by their
+# Youngest and oldest age, whole years, of each class of a network that reports classes, by their
 # number: seven that people speak of, Adience's eight (with gaps), twelve finer ones.
 AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
     7: ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 100)),

@@ -21,7 +21,7 @@ _FACE_PX = (16.0, 48.0)
 _MISFIT = (0.10, 0.04)
 # Standard deviation of the Laplacian of the grey chip: 3 is out of focus, 12 is crisp.
 _SHARPNESS = (2.0, 10.0)
-_FLOOR = 0.05  # even a poor look counts a little: a person only seen badly still gets a label
+_FLOOR = 0.05  # even a poor chip counts a little: a person only seen badly still gets a label
 
 
 def fit_similarity(points: Float32, template: Float32) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def fit_misfit_and_size(points: Float32, template: Float32) -> tuple[Float32, Fl
     Returns:
         misfit (N,) float32, RMS distance in chip units: about 0.02 for a face seen from
         the front, more as the head turns away; size (N,) float32, the chip's side in
-        pixels of the picture.
+        pixels of the image.
     """
     matrices = fit_similarity(points, template)
     moved = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
@@ -80,12 +80,12 @@ def align(image: Image, points: Float32, template: Float32, size: int) -> Image:
 
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
-        points: (N, 5, 2) float32 landmarks, pixels; may lie outside the picture.
+        points: (N, 5, 2) float32 landmarks, pixels; may lie outside the image.
         template: (5, 2) float32, where they lie in the unit chip.
         size: chip side in pixels.
 
     Returns:
-        (N, size, size, 3) uint8 chips, **RGB**; black where the picture ends.
+        (N, size, size, 3) uint8 chips, **RGB**; black beyond the image.
         N = 0 gives (0, size, size, 3).
     """
     chips = np.empty((len(points), size, size, 3), np.uint8)
@@ -113,12 +113,12 @@ def _shrunk(
     x1, y1 = np.clip(np.floor(area.min(0) - step), 0, (width, height)).astype(int)
     x2, y2 = np.clip(np.ceil(area.max(0) + step), 0, (width, height)).astype(int)
     if x2 - x1 < step or y2 - y1 < step:
-        return image, matrix  # next to nothing of the face is in the picture
+        return image, matrix  # next to nothing of the face is in the image
     small_wh = max(round((x2 - x1) / step), 1), max(round((y2 - y1) / step), 1)
     small = cv2.resize(image[y1:y2, x1:x2], small_wh, interpolation=cv2.INTER_AREA)
     back = np.diag([(x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1], 1.0])
     back[:2, 2] = x1, y1
-    # Pixel centres: a pixel of the small picture is centred half a pixel off its corner.
+    # Pixel centres: a pixel of the small image is centred half a pixel off its corner.
     back[:2, 2] += 0.5 * np.diag(back)[:2] - 0.5
     return small, (np.vstack([matrix, [0, 0, 1]]) @ back)[:2]
 
@@ -126,12 +126,12 @@ def _shrunk(
 def evidence_weights(
     scores: Float32, confident_score: float, chip_px: Float32, misfit: Float32, chips: Image
 ) -> Float32:
-    """Weigh B looks at faces by detection score, size, pose and sharpness.
+    """Weigh B chips by detection score, size, pose and sharpness.
 
     Args:
         scores: (B,) detection scores.
         confident_score: the score from which a detection counts in full.
-        chip_px: (B,) side of the face's chip in pixels of the picture.
+        chip_px: (B,) side of the face's chip in pixels of the image.
         misfit: (B,) landmark misfit, see `fit_misfit_and_size`.
         chips: (B, S, S, 3) uint8 RGB.
 

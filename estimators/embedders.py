@@ -122,7 +122,7 @@ class DlibEmbedder:
 
 
 class FileEmbedder:
-    """A network of the user's own, on OpenVINO: one picture in, one vector out."""
+    """A network of the user's own, on OpenVINO: one image in, one vector out."""
 
     def __init__(self, path: Path, threads: int = 0, scaling: str = "fixed") -> None:
         """Load a file.
@@ -143,10 +143,10 @@ class FileEmbedder:
         self.name, self._scaling = path.stem, scaling
         try:
             model = _with_free_batch(path)
-            shape = _picture_shape(model)
+            shape = _image_shape(model)
             self._one_by_one = model.outputs[0].partial_shape[0].is_static
             if self._one_by_one:
-                model = _read(path)  # as it was, for one picture
+                model = _read(path)  # as it was, for one image
             self._network = CompiledNetwork(model, threads)
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
@@ -210,6 +210,6 @@ def _with_free_batch(path: Path) -> Any:
     return model
 
 
-def _picture_shape(model: Any) -> tuple[int | None, ...]:
+def _image_shape(model: Any) -> tuple[int | None, ...]:
     """The shape of the only input, None = any; () where there are more."""
     return sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()

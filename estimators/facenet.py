@@ -2,7 +2,7 @@
 
 Two files make up the estimator: the embedding network, converted once on this machine by
 `python -m estimators.facenet_convert`, and the heads of weights/manifest.json. An embedding
-tells people apart: it is used for the answer and thrown away, never stored or sent.
+identifies people: it is used for the answer and discarded, never stored or sent.
 """
 
 from pathlib import Path
@@ -118,20 +118,14 @@ class FaceNetEngine:
 def make_facenet(
     engine: str, heads: Weights, threads: int = 0, device: str = "auto", precision: str = "auto"
 ) -> FaceNetEngine:
-    """Build the engine of `--estimator facenet`.
+    """Build the engine of `--estimator facenet`: `engine` is for the embedding network.
 
-    Args:
-        engine: "auto" or one of `engines.choose.ENGINES`, for the embedding network.
-        heads: must have an .onnx file.
-        threads: of the engine on the CPU, 0 = as many as there are cores.
-        device: one of `engines.choose.DEVICES`.
-        precision: one of `engines.choose.PRECISIONS`.
+    For the other arguments see `engines.make_engine`; `heads` must have an .onnx file.
 
     Raises:
         WeightsError: a file is missing or damaged, or the heads are no heads.
         EngineError: the engine is not installed, or lacks the device or precision.
     """
     small = FaceNetHeads(heads.path("onnx"))
-    return FaceNetEngine(
-        make_engine(engine, embedding_weights(), threads, device, precision), small
-    )
+    network = make_engine(engine, embedding_weights(), threads, device, precision)
+    return FaceNetEngine(network, small)

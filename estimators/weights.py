@@ -149,9 +149,9 @@ def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
 
 
 def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
-    """A user's own file, with its sibling in the other format where there is one."""
+    """A user's own file, with its sibling in the other format if there is one."""
     both = {kind: path.with_suffix(f".{kind}") for kind in ("onnx", "keras")}
-    both[path.suffix.lower().removeprefix(".")] = path  # as it is spelt: it may be .ONNX
+    both[path.suffix.lower().removeprefix(".")] = path  # in its own spelling: it may be .ONNX
     try:
         files = {kind: file for kind, file in both.items() if file.is_file()}
     except OSError as error:

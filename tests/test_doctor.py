@@ -12,7 +12,7 @@ import pytest
 
 from doctor import main_report, run
 from doctor.__main__ import parse
-from doctor.report import Check, Finding, Level, lines, of_error, ok, problem, tell, warning
+from doctor.report import Check, Finding, Level, lines, of_error, ok, print_report, problem, warning
 from errors import WeightsError
 from program.stream_options import parse_arguments
 from tests.findings import ROOT, SAFETY_S, only, options, write_files
@@ -39,17 +39,17 @@ def test_only_a_terminal_gets_colours_and_no_color_is_respected(
     found = [ok("a", "fine")]
     monkeypatch.delenv("NO_COLOR", raising=False)
     plain, terminal = io.StringIO(), Terminal()
-    assert tell(found, plain, 80) == tell(found, terminal, 80) == 0
+    assert print_report(found, plain, 80) == print_report(found, terminal, 80) == 0
     assert "\x1b" not in plain.getvalue() and "\x1b[32m" in terminal.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     quiet = Terminal()
-    tell(found, quiet, 80)
+    print_report(found, quiet, 80)
     assert "\x1b" not in quiet.getvalue()
 
 
 def test_what_the_terminal_cannot_show_is_escaped() -> None:
     out = Terminal()
-    tell([ok("disk", "/home/zoë may be written to")], out, 80)
+    print_report([ok("disk", "/home/zoë may be written to")], out, 80)
     assert r"zo\xeb" in out.getvalue()
 
 
@@ -69,14 +69,14 @@ def test_the_last_line_sums_up_and_the_exit_code_agrees(
     found: list[Finding], code: int, last: str
 ) -> None:
     out = io.StringIO()
-    assert tell(found, out, 80) == code
+    assert print_report(found, out, 80) == code
     assert out.getvalue().splitlines()[-1] == last
 
 
 def test_a_password_is_never_told() -> None:
     out = io.StringIO()
     address = "rtsp://joe:p@ss:w/rd@cam/live"
-    tell([problem("stream", f"{address} is bad", f"try {address}")], out, 200)
+    print_report([problem("stream", f"{address} is bad", f"try {address}")], out, 200)
     assert "joe" not in out.getvalue() and "w/rd" not in out.getvalue()
 
 

@@ -105,7 +105,7 @@ def test_a_gpu_is_told_with_the_engine_that_would_use_it(
 
 
 def test_the_networks_are_tried_on_a_picture() -> None:
-    found = only(models.one_look(options(), lambda: media.picture_of(str(SAMPLE), 50)))
+    found = only(models.described_sample(options(), lambda: media.frame_of(str(SAMPLE), 50)))
     assert found.level == "ok" and found.text.startswith("1 in the sample's picture")
-    empty = only(models.one_look(options(), lambda: Frame(grey(9), 0, 0.0)))
+    empty = only(models.described_sample(options(), lambda: Frame(grey(9), 0, 0.0)))
     assert empty.level == "problem"

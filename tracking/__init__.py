@@ -16,8 +16,8 @@ MAX_AGE, MIN_HITS = 10, 3  # frames; the tracker's defaults, see `sort.SortTrack
 class Tracker(Protocol):
     """Gives the faces of successive frames lasting ids.
 
-    Each processed frame is told to it by exactly one call: `update` where detection
-    ran, `predict` where it did not.
+    Each processed frame is exactly one call: `update` where detection ran, `predict` where
+    it did not.
     """
 
     def update(self, detections: Detections) -> list[Track]:
@@ -64,7 +64,7 @@ class Smoother(Protocol):
     ) -> None:
         """Take in the estimates of one frame; row i belongs to `track_ids[i]`.
 
-        `weights` is (B,) float32 in 0..1: how much the picture of each face can be
+        `weights` is (B,) float32 in 0..1: how much each chip can be
         trusted. B = 0 changes nothing.
         """
         ...

@@ -39,7 +39,7 @@ CUT = 4.685  # scales from the mean; 95 % efficient for Gaussian noise
 STEPS = 3  # of the robust mean
 
 
-class _Look(NamedTuple):
+class _PastEstimate(NamedTuple):
     """One estimate as remembered; `fresh` is what it is worth after the one before it."""
 
     age: float
@@ -50,11 +50,11 @@ class _Look(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Person:
+class _TrackMemory:
     """All that is remembered of one track."""
 
     answer: Smoothed
-    looks: deque[_Look] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    past: deque[_PastEstimate] = field(default_factory=lambda: deque(maxlen=MEMORY))
     last_frame: int = 0
     log_odds: float = 0.0
 
@@ -94,7 +94,7 @@ class TrackSmoother:
         self.estimates_made = 0
         self.estimates_saved = 0
         self._every = every
-        self._people: dict[int, _Person] = {}
+        self._memories: dict[int, _TrackMemory] = {}
 
     def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
         """Whether an estimate is worth making; ask once per frame and visible track.
@@ -102,11 +102,11 @@ class TrackSmoother:
         A no is counted as an estimate saved. A frame index below the last one (a new
         source) makes every track due; `least_gap` see `tracking.Smoother`.
         """
-        person = self._people.get(track_id)
-        if person is None:
+        memory = self._memories.get(track_id)
+        if memory is None:
             return True
-        gap = max(least_gap, self._every if person.answer.converged else 1)
-        due = not 0 <= frame_index - person.last_frame < gap
+        gap = max(least_gap, self._every if memory.answer.converged else 1)
+        due = not 0 <= frame_index - memory.last_frame < gap
         self.estimates_saved += not due
         return due
 
@@ -122,9 +122,9 @@ class TrackSmoother:
         Args:
             track_ids: B ids.
             estimates: of B chips; B = 0 changes nothing.
-            weights: (B,) float32 in 0..1, how far each picture can be trusted; an
+            weights: (B,) float32 in 0..1, how far each chip can be trusted; an
                 estimate of weight 0 is passed over.
-            frame_index: `Frame.index`, which tells how far apart the estimates lie.
+            frame_index: `Frame.index`, which says how far apart the estimates lie.
 
         Raises:
             ValueError: lengths differ, a weight is out of range, or an age, spread or
@@ -133,29 +133,29 @@ class TrackSmoother:
         _check(track_ids, estimates, weights)
         self.estimates_made += len(estimates)
         for row in np.flatnonzero(weights > 0).tolist():
-            person = self._people.setdefault(track_ids[row], _Person(_NOTHING))
-            gap = max(abs(frame_index - person.last_frame), 1) if person.looks else 1
-            person.last_frame = frame_index
-            _take_in(person, estimates, row, float(weights[row]), gap)
+            memory = self._memories.setdefault(track_ids[row], _TrackMemory(_NOTHING))
+            gap = max(abs(frame_index - memory.last_frame), 1) if memory.past else 1
+            memory.last_frame = frame_index
+            _take_in(memory, estimates, row, float(weights[row]), gap)
 
     def forget_except(self, track_ids: Collection[int]) -> None:
         """Drop what is known of every track not in `track_ids`."""
-        self._people = {i: person for i, person in self._people.items() if i in track_ids}
+        self._memories = {i: memory for i, memory in self._memories.items() if i in track_ids}
 
     def current(self, track_id: int) -> Smoothed | None:
         """What is believed of a track now; None before its first usable estimate."""
-        person = self._people.get(track_id)
-        return None if person is None else person.answer
+        memory = self._memories.get(track_id)
+        return None if memory is None else memory.answer
 
 
 _NOTHING = Smoothed(math.nan, math.inf, 0.5, Gender.UNSURE, samples=0, converged=False)
 
 
-def _take_in(person: _Person, estimates: Estimates, row: int, weight: float, gap: int) -> None:
+def _take_in(memory: _TrackMemory, estimates: Estimates, row: int, weight: float, gap: int) -> None:
     """Add one estimate, made `gap` frames after the last one, and form the new answer."""
     fresh = math.tanh(gap / (2 * CORRELATION_FRAMES))
     ethnicity = estimates.ethnicity_probs
-    look = _Look(
+    estimate = _PastEstimate(
         age=float(estimates.age_years[row]),
         spread=max(float(estimates.age_spread_years[row]), LEAST_SPREAD_YEARS),
         weight=weight,
@@ -163,33 +163,33 @@ def _take_in(person: _Person, estimates: Estimates, row: int, weight: float, gap
         ethnicity=None if ethnicity is None else ethnicity[row].copy(),
     )
     evidence = _clipped_log_odds(float(estimates.female_prob[row])) * math.sqrt(weight)
-    worth = fresh if person.looks else 1.0
-    total = person.log_odds + evidence * worth
-    person.log_odds = min(max(total, -LOG_ODDS_LIMIT), LOG_ODDS_LIMIT)
-    person.looks.append(look)
-    person.answer = _answer(person)
+    worth = fresh if memory.past else 1.0
+    total = memory.log_odds + evidence * worth
+    memory.log_odds = min(max(total, -LOG_ODDS_LIMIT), LOG_ODDS_LIMIT)
+    memory.past.append(estimate)
+    memory.answer = _answer(memory)
 
 
-def _answer(person: _Person) -> Smoothed:
+def _answer(memory: _TrackMemory) -> Smoothed:
     """Form the answer from the memory and the answer before."""
-    before, full = person.answer, len(person.looks) == MEMORY
-    columns = list(zip(*person.looks, strict=True))
+    before, full = memory.answer, len(memory.past) == MEMORY
+    columns = list(zip(*memory.past, strict=True))
     ages, spreads, weights, fresh = (np.array(column, np.float64) for column in columns[:4])
     mean, kept = robust_mean(ages, NOISE_SHARE * spreads, weights * fresh / spreads**2)
     moved = not abs(mean - before.age_years) < AGE_STEP_YEARS  # also from the first NaN
     looks, noise, systematic = _errors(ages - mean, spreads, weights * kept, fresh)
-    gender = _label(before.gender, person.log_odds)
+    gender = _label(before.gender, memory.log_odds)
     agrees = abs(np.mean(ages[-RECENT:]) - mean) < CONFLICT * noise
-    decided = abs(person.log_odds) >= LOG_ODDS_BAR and gender is _label(gender, person.log_odds)
+    decided = abs(memory.log_odds) >= LOG_ODDS_BAR and gender is _label(gender, memory.log_odds)
     known = decided or (full and gender is Gender.UNSURE)
     return Smoothed(
         age_years=mean if moved else before.age_years,
         age_uncertainty_years=math.sqrt(systematic**2 + noise**2 / looks),
-        female_prob=1 / (1 + math.exp(-person.log_odds)),
+        female_prob=1 / (1 + math.exp(-memory.log_odds)),
         gender=gender,
         samples=before.samples + 1,
         converged=bool((looks >= ENOUGH_LOOKS or full) and agrees and known),
-        ethnicity_probs=_mean_ethnicity(person.looks),
+        ethnicity_probs=_mean_ethnicity(memory.past),
     )
 
 
@@ -243,13 +243,13 @@ def _label(before: Gender, log_odds: float) -> Gender:
     return Gender.FEMALE if log_odds > 0 else Gender.MALE
 
 
-def _mean_ethnicity(looks: Collection[_Look]) -> Float32 | None:
-    """Weighted mean of the probabilities of those looks that have any."""
-    having = [look for look in looks if look.ethnicity is not None]
-    if not having:
+def _mean_ethnicity(past: Collection[_PastEstimate]) -> Float32 | None:
+    """Weighted mean of the probabilities of those estimates that have any."""
+    known = [each for each in past if each.ethnicity is not None]
+    if not known:
         return None
-    weights = [look.weight * look.fresh for look in having]
-    return np.average([look.ethnicity for look in having], axis=0, weights=weights).astype("f4")
+    weights = [each.weight * each.fresh for each in known]
+    return np.average([each.ethnicity for each in known], axis=0, weights=weights).astype("f4")
 
 
 def _clipped_log_odds(probability: float) -> float:

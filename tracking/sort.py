@@ -12,8 +12,8 @@ ICIP 2016, arXiv 1602.00763. Differs:
   faces (Yang, Odashima, Masui, Jiang, "Hard to Track Objects with Irregular Motions and
   Similar Appearances? Make It Easier by Buffering the Matching Space", WACV 2023). In a
   clip of a street with detection on every fifth frame, 9 ids instead of 22.
-- A track begins with a detection of at least `start_score`; weaker ones only carry on
-  tracks that there are (after Zhang et al., "ByteTrack: Multi-Object Tracking by
+- A track starts with a detection of at least `start_score`; weaker ones only continue
+  existing tracks (after Zhang et al., "ByteTrack: Multi-Object Tracking by
   Associating Every Detection Box", ECCV 2022, which matches them in a second round).
 - Frames without detection are allowed for: `predict`.
 """
@@ -96,14 +96,14 @@ class SortTracker:
     is confirmed once every run has matched it over a span of at least `min_hits`
     frames, twice at least: after `min_hits` matches where detection runs on every
     frame, after two where it runs on every fifth. In the first `min_hits` frames after
-    the start or a `reset` new tracks are confirmed at once, so that a still picture
+    the start or a `reset` new tracks are confirmed at once, so that a still image
     and a new connection show their faces without delay; with `min_hits` = 1 always.
 
     A confirmed track keeps its id and is returned, matched or not, until more than
     `max_age` frames have passed since its last match and at least two runs missed it
     (where runs are rarer than `max_age` one miss must not end it). While it is missed
     its velocity fades. It ends early when its predicted box shrinks to nothing or
-    leaves the picture by the upper or left edge.
+    leaves the image by the upper or left edge.
 
     One detection is one face: the tracker merges nothing (suppressing doubles is the
     detector's work), so two equal boxes are two tracks. Boxes without area are passed
@@ -128,7 +128,7 @@ class SortTracker:
                 face by half a second looks wrong.
             min_hits: frames over which a new track must be seen, at least 1.
             iou_threshold: least overlap of predicted and detected box, in (0, 1].
-            start_score: least score of a detection that begins a track.
+            start_score: least score of a detection that starts a track.
             ids: where new tracks' ids come from; shared by trackers whose ids must differ.
                 None = 1, 2, 3 ...
 
@@ -181,7 +181,7 @@ class SortTracker:
         return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def reset(self) -> None:
-        """Drop all tracks and begin anew, as after a cut; ids go on."""
+        """Drop all tracks, as after a cut; ids continue."""
         self._live.clear()
         self._frames = 0
 
@@ -244,5 +244,5 @@ def assign(overlap: Float64, threshold: float) -> dict[int, int]:
 
 
 def _is_gone(box: Float32) -> bool:
-    """Whether a predicted box is too small to be a face, or left of or above the picture."""
+    """Whether a predicted box is too small to be a face, or left of or above the image."""
     return bool(((box[2:] - box[:2]) < MIN_SIDE).any() or (box[2:] <= 0).any())

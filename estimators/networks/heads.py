@@ -12,7 +12,7 @@ import numpy as np
 from estimators.age import AGE_CLASSES
 from structures import AGE_BINS, ETHNICITIES
 
-# How age is told -> width of the output: a distribution over years, classes, or years.
+# How age is reported -> width of the output: a distribution over years, classes, or years.
 AGE_HEADS = {"expectation": AGE_BINS, "ssr": 1, **{f"classes{k}": k for k in AGE_CLASSES}}
 OUTPUTS = ("age", "gender", "race")
 _BLUR = "age_blur"
@@ -28,7 +28,7 @@ class Heads:
 
     Attributes:
         age: one of `AGE_HEADS`.
-        ethnicity: whether there is a head `race`.
+        ethnicity: whether it has a head `race`.
         hidden: units of a dense layer of each head before its last one, 0 = none.
         dropout: share of the features dropped in training, of the hidden units as well.
         age_blur: of "expectation": standard deviation in years of the Gaussian that the
@@ -60,7 +60,7 @@ def add_heads(features: Any, heads: Heads) -> dict[str, Any]:
     """Put the heads on features.
 
     They compute in float32 whatever the layers before do. The names of all their layers
-    begin with that of the output, by which `is_head` tells them from the backbone.
+    begin with that of the output, by which `is_head` knows them.
 
     Args:
         features: `(B, D)` Keras tensor.

@@ -70,7 +70,7 @@ def build(
 
     Raises:
         ValueError: `filters` has not four positive even entries, or other heads are wanted.
-        WeightsError: `backbone_weights` cannot be had, as there are none from ImageNet.
+        WeightsError: `backbone_weights` cannot be loaded; ImageNet has none.
     """
     if heads and (heads.age, heads.ethnicity, heads.hidden) != ("ssr", False, 0):
         raise ValueError(f"SSR-Net answers age by ssr and gender only, got {heads}")
@@ -105,7 +105,7 @@ def build(
 def _stream(
     x: Any, filters: Sequence[int], activation: str, pooling: type[layers.Layer], name: str
 ) -> list[Any]:
-    """Runs one stream; gives the three maps that the stages read, deepest first."""
+    """Runs one stream; returns the three maps that the stages read, deepest first."""
     maps = []
     for depth, width in enumerate(filters, start=1):
         x = layers.Conv2D(width, 3, name=f"{name}_conv{depth}")(x)

@@ -20,7 +20,7 @@ def build(heads: Heads | None = None, backbone_weights: str | None = None) -> ke
     Args:
         heads: what it answers; None = age as expectation, gender, ethnicity.
         backbone_weights: a .keras file that takes (B, S, S, 3) float RGB 0..255 (scaling
-            included) and gives features (B, D), or maps (B, H, W, D), which are averaged.
+            included) and returns features (B, D), or maps (B, H, W, D), which are averaged.
             Of a network that has heads of ours already, what lies before them is taken.
 
     Returns:

@@ -23,7 +23,7 @@ INPUT_SIZE = 224
 
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 _DENSE = 4096
-# Mean colours (R, G, B) of the pictures that the published weights have seen.
+# Mean colours (R, G, B) of the images that the published weights were trained on.
 _FACES_MEAN = (129.186, 104.762, 93.594)
 _IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
@@ -51,7 +51,7 @@ def build(
         Subtracting the mean colour is its first layer.
 
     Raises:
-        WeightsError: the backbone's weights cannot be had.
+        WeightsError: the backbone's weights cannot be loaded.
     """
     import keras
 

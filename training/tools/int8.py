@@ -131,7 +131,7 @@ def quantize_if_cheap(
 
 
 def _measure(path: Path, chips: Chips) -> dict[str, float]:
-    """What a network tells of labelled chips, see `held_out.metrics`."""
+    """How well a network describes labelled chips, see `held_out.metrics`."""
     engine = OpenVinoEngine(path)
     images = shrink(chips.images, engine.input_size)
     parts = [engine.submit(images[i : i + 64])() for i in range(0, len(images), 64)]

@@ -29,7 +29,7 @@ _CARD = """# {name}
 `python -m training.evaluate {name} --data NAME` makes the figures.
 
 ## Limits
-- It tells the *apparent* age and the *perceived* gender of a face, as people would label
+- It estimates the *apparent* age and the *perceived* gender of a face, as people would label
   a photograph: neither is a fact about the person.
 - Two genders and five groups are what the training labels hold; the world holds more.
 """
@@ -82,7 +82,7 @@ def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path =
 
 
 def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> ModelEntry:
-    """Complete an entry from the one that is there, before anything is written.
+    """Complete an entry from the existing one, before anything is written.
 
     Raises:
         WeightsError: the name is taken and not to be replaced, or something is not said.
@@ -101,7 +101,7 @@ def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> Mode
 
 
 def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
-    """Enter a model, and begin its card where there is none.
+    """Enter a model, and write a card if it has none.
 
     Args:
         entry: as `check_entry` gave it.
