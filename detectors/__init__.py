@@ -6,7 +6,7 @@ when to search the whole image again.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from engines.choose import DEVICES, PRECISIONS, Way, first_that_works
 from errors import EngineError
@@ -47,44 +47,37 @@ class Detector(Protocol):
         ...
 
 
-class _DetectorOptions(NamedTuple):
-    """The arguments of `make_detector`."""
-
-    min_face: int
-    upsample: int
-    threads: int
-    keen: bool
-    device: str
-    precision: str
-
-
-def _mtcnn(options: _DetectorOptions) -> Detector:
+def _mtcnn(
+    min_face: int, upsample: int, threads: int, keen: bool, device: str, precision: str
+) -> Detector:
     from detectors.mtcnn_cascade import THRESHOLDS, MtcnnDetector
     from detectors.mtcnn_nets import net_ways
 
+    thresholds = (0.5, 0.6, 0.7) if keen else THRESHOLDS
+    exact = precision == "float32"
+
     def build(way: Way) -> Detector:
-        return MtcnnDetector(
-            options.min_face,
-            thresholds=(0.5, 0.6, 0.7) if options.keen else THRESHOLDS,
-            threads=options.threads,
-            way=way,
-            exact=options.precision == "float32",
-        )
+        return MtcnnDetector(min_face, thresholds=thresholds, threads=threads, way=way, exact=exact)
 
-    return first_that_works(net_ways(device=options.device), build)
+    return first_that_works(net_ways(device=device), build)
 
 
-def _dlib(options: _DetectorOptions) -> Detector:
+def _dlib(
+    min_face: int, upsample: int, threads: int, keen: bool, device: str, precision: str
+) -> Detector:
     from detectors.dlib_hog import DlibHogDetector
 
-    if options.device == "gpu":
+    if device == "gpu":
         raise EngineError(
             "detector dlib runs on the CPU only; use --detector mtcnn or --device auto"
         )
-    return DlibHogDetector(upsample=options.upsample)
+    return DlibHogDetector(upsample)
 
 
-DETECTORS: dict[str, Callable[[_DetectorOptions], Detector]] = {"mtcnn": _mtcnn, "dlib": _dlib}
+DETECTORS: dict[str, Callable[[int, int, int, bool, str, str], Detector]] = {
+    "mtcnn": _mtcnn,
+    "dlib": _dlib,
+}
 
 
 def make_detector(
@@ -118,7 +111,7 @@ def make_detector(
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return DETECTORS[name](_DetectorOptions(min_face, upsample, threads, keen, device, precision))
+    return DETECTORS[name](min_face, upsample, threads, keen, device, precision)
 
 
 __all__ = ["DETECTORS", "Detector", "make_detector"]

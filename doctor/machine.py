@@ -212,12 +212,8 @@ def disk(
 def clock(now: time.struct_time | None = None) -> Iterator[Finding]:
     """What time this machine believes it is; stills and records carry it."""
     now = now or time.localtime()
-    text = f"{time.strftime('%Y-%m-%d %H:%M', now)}, zone {now.tm_zone} (UTC{_offset(now)})"
+    text = time.strftime("%Y-%m-%d %H:%M, zone %Z (UTC%z)", now)
     if now.tm_year < _WRITTEN_YEAR:
         yield warning("clock", f"{text}: it is behind", "set it: timedatectl set-ntp true")
     else:
         yield ok("clock", text)
-
-
-def _offset(now: time.struct_time) -> str:
-    return time.strftime("%z", now)

@@ -33,7 +33,17 @@ class Estimator(Protocol):
     has_ethnicity: bool
 
     def estimate(self, chips: Image) -> Estimates:
-        """Describe (B, S, S, 3) uint8 RGB chips in one forward pass; B may be 0."""
+        """Describe aligned chips in one forward pass.
+
+        Args:
+            chips: (B, S, S, 3) uint8 RGB; not changed. B may be 0.
+
+        Returns:
+            B estimates in the order of the chips.
+
+        Raises:
+            ValueError: chips of another shape or dtype.
+        """
         ...
 
 
@@ -72,27 +82,14 @@ class ChipEstimator:
         self.has_ethnicity = "race" in widths
 
     def estimate(self, chips: Image) -> Estimates:
-        """Describe chips in one forward pass.
-
-        Args:
-            chips: (B, S, S, 3) uint8, RGB, aligned; not changed. B may be 0.
-
-        Returns:
-            B estimates in the order of the chips.
-
-        Raises:
-            ValueError: chips of another shape or dtype.
-        """
+        """See `Estimator`."""
         return self.submit(chips)()
 
     def submit(self, chips: Image) -> Callable[[], Estimates]:
         """Start `estimate` and return what waits for its answer.
 
-        A GPU works meanwhile: submit the next chips before collecting these, and leave all
-        of them alone until their answer has come.
-
-        Raises:
-            ValueError: chips of another shape or dtype.
+        A GPU works meanwhile: submit the next chips before collecting these, and change none
+        of them until their answer has come.
         """
         want = (self.input_size, self.input_size, 3)
         if chips.ndim != 4 or chips.shape[1:] != want or chips.dtype != np.uint8:
@@ -126,8 +123,8 @@ def make_estimator(
     Args:
         name: one of `ARCHITECTURES`.
         weights: a name of weights/manifest.json or a file; None = the default ones.
-        engine: "auto" or one of `engines.choose.ENGINES`.
-        threads: of the engine on the CPU, 0 = as many as there are cores.
+        engine: see `engines.make_engine`; so are the others.
+        threads: on the CPU.
         device: one of `engines.choose.DEVICES`.
         precision: one of `engines.choose.PRECISIONS`.
 

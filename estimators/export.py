@@ -1,7 +1,4 @@
-"""Make the files that other engines read out of a .keras file: the command's door.
-
-The work is done by `training.tools.export`.
-"""
+"""Make the files that other engines read out of a .keras file: door of `training.tools.export`."""
 
 import runpy
 

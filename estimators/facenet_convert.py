@@ -1,7 +1,4 @@
-"""Make the network file of `--estimator facenet`: the command's door.
-
-The work is done by `training.tools.facenet_convert`.
-"""
+"""Make the network file of `--estimator facenet`: door of `training.tools.facenet_convert`."""
 
 import runpy
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -151,3 +152,16 @@ def test_neither_tensorflow_nor_openvino_is_imported() -> None:
     script = "import sys; from detectors import make_detector; make_detector('dlib')"
     script += "; sys.exit(bool({'tensorflow', 'openvino'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+def test_threads_that_share_a_detector_find_the_faces_of_their_own_images(
+    detector: DlibHogDetector, portrait: Image
+) -> None:
+    images = [portrait, np.ascontiguousarray(portrait[:, ::-1])]
+    alone = [detector.detect(image).boxes for image in images]
+
+    def is_own(k: int) -> bool:
+        return np.array_equal(detector.detect(images[k]).boxes, alone[k])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(is_own, [0, 1] * 5))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,16 @@ def test_a_batch_equals_its_crops_one_by_one(portrait: Image, name: NetName) -> 
 def test_squares_keep_the_centre_and_the_longer_side() -> None:
     boxes = np.array([(0, 0, 10, 20), (5, 5, 9, 6)], np.float32)
     np.testing.assert_array_equal(squares(boxes), [(-5, 0, 15, 20), (5, 3.5, 9, 7.5)])
+
+
+def test_threads_that_share_a_detector_find_the_faces_of_their_own_images(
+    detector: MtcnnDetector, portrait: Image
+) -> None:
+    images = [portrait, np.ascontiguousarray(portrait[:, ::-1])]
+    alone = [detector.detect(image).boxes for image in images]
+
+    def is_own(k: int) -> bool:
+        return np.array_equal(detector.detect(images[k]).boxes, alone[k])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(is_own, [0, 1] * 15))

@@ -49,9 +49,10 @@ class Smoother(Protocol):
     estimates_saved: int
 
     def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
-        """Whether an estimate of this track is worth making in this frame.
+        """Whether an estimate is worth making; ask once per frame and visible track.
 
-        With `least_gap` not before that many frames have passed since the last one.
+        With `least_gap` not before that many frames have passed since the last one. A no is
+        counted as an estimate saved.
         """
         ...
 
@@ -64,8 +65,16 @@ class Smoother(Protocol):
     ) -> None:
         """Take in the estimates of one frame; row i belongs to `track_ids[i]`.
 
-        `weights` is (B,) float32 in 0..1: how much each chip can be
-        trusted. B = 0 changes nothing.
+        Args:
+            track_ids: B ids.
+            estimates: of B chips; B = 0 changes nothing.
+            weights: (B,) float32 in 0..1, how far each chip can be trusted; an
+                estimate of weight 0 is passed over.
+            frame_index: `Frame.index`, which says how far apart the estimates lie.
+
+        Raises:
+            ValueError: lengths differ, a weight is out of range, or an age, spread or
+                probability is not finite. Nothing has been taken in then.
         """
         ...
 

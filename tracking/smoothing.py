@@ -97,11 +97,7 @@ class TrackSmoother:
         self._memories: dict[int, _TrackMemory] = {}
 
     def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
-        """Whether an estimate is worth making; ask once per frame and visible track.
-
-        A no is counted as an estimate saved. A frame index below the last one (a new
-        source) makes every track due; `least_gap` see `tracking.Smoother`.
-        """
+        """See `tracking.Smoother`; a frame index below the last one makes every track due."""
         memory = self._memories.get(track_id)
         if memory is None:
             return True
@@ -117,19 +113,7 @@ class TrackSmoother:
         weights: Float32,
         frame_index: int,
     ) -> None:
-        """Take in the estimates of one frame; row i belongs to `track_ids[i]`.
-
-        Args:
-            track_ids: B ids.
-            estimates: of B chips; B = 0 changes nothing.
-            weights: (B,) float32 in 0..1, how far each chip can be trusted; an
-                estimate of weight 0 is passed over.
-            frame_index: `Frame.index`, which says how far apart the estimates lie.
-
-        Raises:
-            ValueError: lengths differ, a weight is out of range, or an age, spread or
-                probability is not finite. Nothing has been taken in then.
-        """
+        """See `tracking.Smoother`."""
         _check(track_ids, estimates, weights)
         self.estimates_made += len(estimates)
         for row in np.flatnonzero(weights > 0).tolist():
@@ -139,11 +123,11 @@ class TrackSmoother:
             _take_in(memory, estimates, row, float(weights[row]), gap)
 
     def forget_except(self, track_ids: Collection[int]) -> None:
-        """Drop what is known of every track not in `track_ids`."""
+        """See `tracking.Smoother`."""
         self._memories = {i: memory for i, memory in self._memories.items() if i in track_ids}
 
     def current(self, track_id: int) -> Smoothed | None:
-        """What is believed of a track now; None before its first usable estimate."""
+        """See `tracking.Smoother`."""
         memory = self._memories.get(track_id)
         return None if memory is None else memory.answer
 

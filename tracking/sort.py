@@ -148,7 +148,7 @@ class SortTracker:
         self._frames = 0
 
     def update(self, detections: Detections) -> list[Track]:
-        """Take the detections of this frame, none included; return the live tracks by id.
+        """See `tracking.Tracker`.
 
         Raises:
             ValueError: a box is not finite; the tracker is then as it was before.
@@ -168,20 +168,17 @@ class SortTracker:
         return self._survivors()
 
     def predict(self) -> list[Track]:
-        """Move on by a frame on which detection did not run; return the live tracks by id.
-
-        Nothing counts as missed; only the filters move and `time_since_update` grows.
-        """
+        """See `tracking.Tracker`; nothing counts as missed, `time_since_update` grows."""
         self._advance()
         return self._survivors()
 
     def predicted_boxes(self) -> Float32:
-        """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
+        """See `tracking.Tracker`."""
         boxes = [live.motion.next_box for live in self._live]
         return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def reset(self) -> None:
-        """Drop all tracks, as after a cut; ids continue."""
+        """See `tracking.Tracker`."""
         self._live.clear()
         self._frames = 0
 

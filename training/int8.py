@@ -1,7 +1,4 @@
-"""Make the int8 file of `--precision int8` out of an .onnx file: the command's door.
-
-The work is done by `training.tools.int8`.
-"""
+"""Make the int8 file of `--precision int8`: door of `training.tools.int8`."""
 
 import runpy
 
