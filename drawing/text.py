@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from structures import Float32, Image
+from tracking.boxes import shared_areas
 
 Colour = tuple[int, int, int]  # BGR, 0..255
 
@@ -153,13 +153,6 @@ def _candidates(box: Float32, w: int, h: int, gap: int) -> Float32:
     )  # fmt: skip
 
 
-def _overlaps(rects: Float32, others: Float32) -> NDArray[np.float32]:
-    """Return the area in pixels, (K, M), that each of K rectangles shares with each of M."""
-    low = np.maximum(rects[:, None, :2], others[None, :, :2])
-    high = np.minimum(rects[:, None, 2:], others[None, :, 2:])
-    return np.prod(np.clip(high - low, 0, None), axis=2, dtype=np.float32)
-
-
 def place_labels(
     boxes: Float32,
     sizes_wh: Sequence[tuple[int, int]],
@@ -202,8 +195,8 @@ def _best_place(
     limit = np.maximum(np.subtract(image_wh, size_wh), 0)
     corners = np.clip(np.rint(spots), 0, limit).astype(np.float32)
     rects = np.hstack([corners, corners + np.array(size_wh, np.float32)])
-    cost = _overlaps(rects, boxes).sum(axis=1)
+    cost = shared_areas(rects, boxes).sum(axis=1)
     cost += 1e-3 * size_wh[0] * size_wh[1] * np.arange(len(rects))  # of equals, the first
     if occupied:
-        cost += 1e3 * _overlaps(rects, np.stack(occupied)).sum(axis=1)
+        cost += 1e3 * shared_areas(rects, np.stack(occupied)).sum(axis=1)
     return np.asarray(rects[np.argmin(cost)], np.float32)

@@ -57,10 +57,15 @@ def overlaps(a: NDArray[Float], b: NDArray[Float], measure: Measure = "union") -
         (N, M) in 0..1; (0, M) and (N, 0) where a side is empty. A box without area
         overlaps nothing, not even itself.
     """
-    a, b = a[:, None], b[None]  # (N, 1, 4), (1, M, 4)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = sides.clip(min=0).prod(-1)  # (N, M)
-    area_a = (a[..., 2:] - a[..., :2]).clip(min=0).prod(-1)
-    area_b = (b[..., 2:] - b[..., :2]).clip(min=0).prod(-1)
+    shared = shared_areas(a, b)  # (N, M)
+    area_a = (a[:, None, 2:] - a[:, None, :2]).clip(min=0).prod(-1)  # (N, 1)
+    area_b = (b[None, :, 2:] - b[None, :, :2]).clip(min=0).prod(-1)  # (1, M)
     whole = np.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
     return np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+
+
+def shared_areas(a: NDArray[Float], b: NDArray[Float]) -> NDArray[Float]:
+    """Return the area, (N, M), that each of (N, 4) boxes shares with each of (M, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return (high - low).clip(min=0).prod(-1)
