@@ -10,8 +10,8 @@ import av
 
 from doctor.report import Finding, of_error, ok, problem, warning
 from errors import SourceError, redact
-from sources.addresses import escape_user
 from sources.decoding import Video, open_video
+from sources.network import escape_user
 from threads import call_with_deadline
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}

@@ -1,13 +1,10 @@
-"""What outputs over the network share: addresses without secrets, and waits between tries."""
+"""What outputs over the network share: addresses without secrets, and what is logged."""
 
-import itertools
 import logging
-import random
-from collections.abc import Iterator
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from errors import SinkError
-from sources.addresses import escape_user
+from sources.network import escape_user
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +38,6 @@ def user_and_password(parts: SplitResult) -> tuple[str | None, str | None]:
         None if user is None else unquote(user),
         None if password is None else unquote(password),
     )
-
-
-def waits_s(first_s: float, longest_s: float = 60.0) -> Iterator[float]:
-    """Seconds to wait before each further try: doubling, shortened by up to a half at random.
-
-    Chance keeps many programs from coming back at the same moment.
-    """
-    for tries in itertools.count():
-        yield min(first_s * 2 ** min(tries, 30), longest_s) * random.uniform(0.5, 1.0)
 
 
 def reason_of(error: Exception) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import SinkError
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password
 from people.records import Record, Recorder, to_json
 from structures import FrameResult, Image
-from threads import Outbox
+from threads import Outbox, waits_s
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo

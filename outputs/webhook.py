@@ -8,10 +8,10 @@ import logging
 import urllib.error
 import urllib.request
 
-from outputs.delivery import Trouble, reason_of, split_address, user_and_password, waits_s
+from outputs.delivery import Trouble, reason_of, split_address, user_and_password
 from people.records import SCHEMA, Record, Recorder, to_json
 from structures import FrameResult, Image
-from threads import Outbox
+from threads import Outbox, waits_s
 
 log = logging.getLogger(__name__)
 

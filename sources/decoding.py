@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -16,8 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
-from sources.addresses import host_is_known
-from sources.feed import NOMINAL_FPS
+from sources.feed import NOMINAL_FPS, no_answer
 from structures import Frame, Image
 
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
@@ -82,11 +83,6 @@ def not_a_video(name: str) -> str:
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
 
 
-def no_answer(name: str) -> str:
-    """Return what a user reads when nothing came back from an address in time."""
-    return f"{name} did not answer in time; check address, cable and network"
-
-
 def _refusal(error: Exception, name: str) -> RefusedError | None:
     """Return what to raise where a server said no."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
@@ -114,6 +110,18 @@ def _why(error: Exception, address: str, name: str) -> str:
         return not_a_video(name)
     reason = error.strerror if isinstance(error, OSError | av.FFmpegError) else None
     return f"{name} cannot be opened ({reason or type(error).__name__}); check the address"
+
+
+def host_is_known(address: str) -> bool:
+    """Whether the host of an address can be resolved; its user is escaped."""
+    found = re.match(r"\w+://(?:[^/?#@]*@)?(?:\[([^\]]*)\]|([^:/?#]+))", address)
+    if found is None:
+        return True
+    try:
+        socket.getaddrinfo(found[1] or found[2], None)
+    except socket.gaierror:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`Feed`: the source that stored media become once a thread reads them."""
+"""`Feed`: the source that stored media become once a thread reads them; words for users."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from errors import SourceError, SourceLostError
 from structures import Frame, SourceStatus
 from threads import ReadAhead
 
-NOMINAL_FPS = 25.0
+NOMINAL_FPS = 25.0  # of media that state no rate
 
 
 def _no_drops() -> int:
@@ -102,3 +102,8 @@ def lost(name: str) -> str:
 def silent(name: str) -> str:
     """Return what a user reads when one can be opened but gives no picture."""
     return f"{name} answers but sends no picture; start it again"
+
+
+def no_answer(name: str) -> str:
+    """Return what a user reads when nothing came back from an address in time."""
+    return f"{name} did not answer in time; check address, cable and network"

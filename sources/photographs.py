@@ -1,5 +1,6 @@
 """Still pictures: one file, or a folder of them in natural order."""
 
+import contextlib
 import logging
 import re
 import threading
@@ -11,7 +12,6 @@ import numpy as np
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS, Feed
-from sources.quiet import silent_opencv
 from structures import Frame, Image
 from threads import ReadAhead
 
@@ -22,6 +22,31 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 PHOTOGRAPH_S = 2.0  # for which a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
 LARGEST_SIDE = 32766  # pixels; OpenCV's warps count them in 16 bits
+
+_lock = threading.Lock()
+_inside = 0
+_level_before = 0
+
+
+@contextlib.contextmanager
+def silent_opencv() -> Iterator[None]:
+    """Silence OpenCV's log, which is the whole process's, for a moment.
+
+    Its remarks are made here in plain words. Several threads may silence it at a time: the
+    last one out restores it. libpng's lines do not go through that log.
+    """
+    global _inside, _level_before
+    with _lock:
+        if not _inside:
+            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                cv2.utils.logging.setLogLevel(_level_before)
 
 
 def load_picture(path: Path, name: str) -> Image:

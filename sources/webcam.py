@@ -12,9 +12,8 @@ import cv2
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS
-from sources.live import LiveFeed, LiveOptions
-from sources.quiet import silent_opencv
-from sources.reconnecting import Connection, Picture
+from sources.live import Connection, LiveFeed, LiveOptions, Picture
+from sources.photographs import silent_opencv
 from structures import Image
 
 log = logging.getLogger(__name__)

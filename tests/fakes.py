@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from detectors.nms import overlaps
-from sources.reconnecting import Connection, Patience, Picture
+from sources.live import Connection, Patience, Picture
 from structures import (
     Detections,
     Estimates,

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from errors import SourceError
-from sources.chaos import Limits, open_chaos
-from sources.chaos_script import Script
-from sources.live import LiveOptions
+from sources.chaos import Limits, Script, open_chaos
+from sources.live import LiveOptions, Patience
 from sources.open import open_source
-from sources.reconnecting import Patience
 from structures import SourceState
 from tests.clips import level, number_of, numbered, write_clip
 

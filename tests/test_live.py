@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from errors import SourceLostError
-from sources.addresses import escape_user
 from sources.live import LiveOptions
+from sources.network import escape_user
 from sources.open import open_source
 from tests.clips import number_of, numbered, opening, problem_of, write_clip
 

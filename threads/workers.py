@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import random
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -127,6 +128,25 @@ def call_with_deadline(
     if too_late:
         raise TimeoutError(f"no answer within {timeout_s:g} s")
     return future.result()
+
+
+def waits_s(
+    first_s: float, longest_s: float = 60.0, growth: float = 2.0, jitter: float = 0.5
+) -> Iterator[float]:
+    """Yield the seconds to wait before each further try, without end.
+
+    Args:
+        first_s: before the first.
+        longest_s: to which they grow.
+        growth: how many times longer each one is than the one before.
+        jitter: share by which each is shortened at random, at most, so that many programs
+            do not come back at the same moment.
+    """
+    wait_s = first_s
+    while True:
+        wait_s = min(wait_s, longest_s)
+        yield wait_s * random.uniform(1 - jitter, 1)
+        wait_s *= growth
 
 
 @contextlib.contextmanager
