@@ -94,14 +94,18 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
 
 
-def sink_error(path: str | Path, error: Exception) -> SinkError:
-    """Return the SinkError that says in one line why `path` cannot be written."""
+def cause_of(error: Exception) -> str:
+    """Return in a few words why something could not be written, without secrets."""
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number in errno.errorcode:
-        cause = os.strerror(number)
-    else:  # FFmpeg has numbers of its own
-        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return SinkError(f"{path}: cannot be written: {redact(cause)}")
+        return os.strerror(number)
+    # FFmpeg has numbers of its own
+    return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def sink_error(path: str | Path, error: Exception) -> SinkError:
+    """Return the SinkError that says in one line why `path` cannot be written."""
+    return SinkError(f"{path}: cannot be written: {cause_of(error)}")
 
 
 def let_go_of_stdout() -> None:

@@ -15,9 +15,8 @@ from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, StreamError
 from files import check_writable, refuse_overwriting
-from outputs.recording.encoding import USUAL_CRF, Encoding
-from outputs.recording.h264 import H264File
-from outputs.recording.rewriting import ERRORS
+from outputs.recording.h264 import USUAL_CRF, Encoding, H264File
+from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
 from sources.open import open_source
 from sources.webcam import Capture, open_capture

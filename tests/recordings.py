@@ -44,6 +44,19 @@ def read(path):
     return frames
 
 
+FINISHED = ["ftyp", "free", "mdat", "moov"]  # an ordinary MP4 with its index at the end
+
+
+def boxes(path: Path) -> list[str]:
+    """The kinds of an MP4 file's outermost boxes, in order; "moof" begins a fragment."""
+    data, kinds = path.read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:4], "big")
+        kinds.append(data[4:8].decode("latin1"))
+        data = data[length or len(data) :]
+    return kinds
+
+
 def times_of(path):
     return np.array([frame.time for frame in read(path)])
 

@@ -1,4 +1,6 @@
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import av
@@ -7,9 +9,21 @@ import pytest
 
 from errors import SinkError
 from files import check_writable, refuse_overwriting, sink_error
-from outputs.recording.sink import Recording
+from outputs.recording.sink import Recording, part_path
 from structures import Frame, FrameResult
-from tests.recordings import grey, level, names, read, record, shot, times_of, uneven_times
+from tests.recordings import (
+    FINISHED,
+    boxes,
+    grey,
+    level,
+    levels,
+    names,
+    read,
+    record,
+    shot,
+    times_of,
+    uneven_times,
+)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -36,8 +50,7 @@ def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path: P
         keys = [p.pts * stream.time_base for p in file.demux(video=0) if p.is_keyframe]
     assert np.diff(np.array(keys, float)).min() >= 1.0
     assert np.diff(np.array(keys, float)).max() < 1.0 + 0.12
-    data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
+    assert boxes(path) == FINISHED
 
 
 def test_colours_come_back(tmp_path: Path) -> None:
@@ -204,3 +217,39 @@ def test_a_recording_wants_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got None"):
         recording.write(None, shot(0, 0.0)[1])
     recording.close()
+
+
+def test_segments_follow_on_each_other_and_each_is_whole(tmp_path: Path) -> None:
+    times = np.arange(80) / 25
+    recording = record(tmp_path / "out.mp4", times, segment_s=1)
+    assert recording.failed is None
+    assert names(tmp_path) == [f"out-00{number}.mp4" for number in (1, 2, 3, 4)]
+    seen = []
+    for name in names(tmp_path):
+        frames = read(tmp_path / name)
+        assert frames[0].time == 0
+        seen += levels(tmp_path / name)
+        assert boxes(tmp_path / name) == FINISHED
+    assert seen == pytest.approx([grey(i) for i in range(80)], abs=3)
+
+
+def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "out.mkv", 25, live=True, segment_s=60)
+    before = datetime.now(UTC).replace(microsecond=0)
+    recording.write(*shot(0, 500.0, arrived_s=time.monotonic()))
+    recording.close()
+    (name,) = names(tmp_path)
+    named = datetime.strptime(name, "out-%Y%m%d-%H%M%S.mkv").replace(tzinfo=UTC)
+    assert before <= named <= datetime.now(UTC)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    path = tmp_path / "door.mp4"
+    began = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
+    assert part_path(path, 1, segments=False).name == "door.mp4"
+    assert part_path(path, 2, segments=False).name == "door-2.mp4"
+    assert part_path(path, 12, segments=True).name == "door-012.mp4"
+    named = part_path(path, 3, segments=True, began=began)
+    assert named.name == "door-20260131-120005.mp4"
+    named.touch()
+    assert part_path(path, 4, segments=True, began=began).name == "door-20260131-120005-2.mp4"
