@@ -1,4 +1,4 @@
-"""The sink that shows pictures in a window, and whether there can be one."""
+"""The sink that shows pictures in a window, whether there can be one, and films' own speed."""
 
 import contextlib
 import logging
@@ -14,7 +14,6 @@ import cv2
 
 from errors import SinkError
 from files import write_whole
-from outputs.pacing import Pacer
 from structures import FrameResult, Image
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
@@ -22,6 +21,7 @@ _FOR_EVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
 _SMALLEST_HEIGHT = 360
+_LATE_S = 0.25  # further behind than that is given up, not made up for
 
 _PROBE = """
 import contextlib, os
@@ -73,6 +73,57 @@ class DisplayProbe:
             display = os.environ.get("DISPLAY", "")
             self._problem = f"no window can be opened on the display {display!r}: {_REMEDY}"
         return self._problem
+
+
+class Pacer:
+    """Says how long to wait so that a file plays at its true speed.
+
+    A short delay is made up for; after a long one, a pause or a jump, play goes on from
+    where it is.
+    """
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._last_s = 0.0
+
+    def wait_s(self, time_s: float, now_s: float) -> float:
+        """Return the seconds until the frame of media time `time_s` is due, 0 if it is late."""
+        late_s = 0.0 if self._offset_s is None else now_s - time_s - self._offset_s
+        if self._offset_s is None or late_s > _LATE_S or time_s < self._last_s:
+            self._offset_s = now_s - time_s
+            late_s = 0.0
+        self._last_s = time_s
+        return max(0.0, -late_s)
+
+    def restart(self) -> None:
+        """Let the next frame be due at once."""
+        self._offset_s = None
+
+
+class Metronome:
+    """A sink that writes nothing: it returns when the frame is due.
+
+    For films that are watched elsewhere than in a window, which keeps time by itself.
+    """
+
+    wants_picture = False
+    closed = False
+
+    def __init__(self) -> None:
+        self._pacers: dict[str, Pacer] = {}
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Wait until a frame of stored media is due. See `outputs.Sink.write`."""
+        if result.frame.arrived_s is not None:
+            return
+        pacer = self._pacers.setdefault(result.camera, Pacer())
+        time.sleep(pacer.wait_s(result.frame.time_s, time.monotonic()))
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `outputs.Sink.refresh`."""
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 class Window:

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from drawing.notices import headline
-from drawing.overlay import Overlay, draw_labels, label_lines, status_parts, track_colour
+from drawing.overlay import Overlay, draw_labels, headline, label_lines, status_parts, track_colour
 from drawing.text import luminance, place_labels, plate, plate_size_wh, text_size, wrap
 from structures import (
     Frame,

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from files import write_whole
-from outputs.pacing import Pacer
-from outputs.window import DisplayProbe, Window
+from outputs.window import DisplayProbe, Pacer, Window
 from structures import Frame, FrameResult
 
 ROOT = Path(__file__).resolve().parent.parent
