@@ -14,6 +14,8 @@ from typing import cast
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -21,6 +23,7 @@ from errors import PasswordError, RefusedError, SourceError
 from sources.feed import NOMINAL_FPS, no_answer
 from structures import Frame, Image
 
+_SQUARE = Fraction(1)
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
 
 log = logging.getLogger(__name__)
@@ -143,6 +146,12 @@ class Video:
         self.container.close()
 
     @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel to its height; square where unknown or beyond belief."""
+        aspect = self.stream.sample_aspect_ratio
+        return aspect if aspect and 0.25 <= aspect <= 4 else _SQUARE
+
+    @property
     def has_end(self) -> bool:
         """Whether the container states a duration."""
         return bool(self.container.duration)
@@ -197,7 +206,7 @@ def decode(
     epoch, shape = 0, None
     with contextlib.closing(video):
         for index, picture in enumerate(pictures_of(video, stop)):
-            image = to_image(picture)
+            image = to_image(picture, video.pixel_aspect)
             epoch += shape not in (None, image.shape)
             shape = image.shape
             yield Frame(image, index, time_of(picture, index), epoch)
@@ -223,13 +232,35 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
 
 
-def to_image(picture: VideoFrame) -> Image:
-    """Return a decoded picture as (H, W, 3) uint8 BGR, upright."""
-    pixels = picture.to_ndarray(format="bgr24")
-    return upright(cast("Image", pixels), picture.rotation)
+def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
+    """Return a decoded picture as (H, W, 3) uint8 BGR, as its maker wants it shown.
+
+    Args:
+        picture: decoded; it may say how it is to be turned or mirrored.
+        pixel_aspect: width of its pixels to their height; it is enlarged to square ones.
+    """
+    width, height = picture.width, picture.height
+    if pixel_aspect > 1:
+        width = round(width * pixel_aspect)
+    elif pixel_aspect < 1:
+        height = round(height / pixel_aspect)
+    pixels = picture.to_ndarray(format="bgr24", width=width, height=height)
+    matrix = picture.side_data.get(SideDataType.DISPLAYMATRIX)
+    return cast("Image", pixels) if matrix is None else upright(cast("Image", pixels), matrix)
 
 
-def upright(image: Image, rotation_degrees: float) -> Image:
-    """Turn `image`, (H, W, 3), counter-clockwise by the nearest quarter turns."""
-    turns = round(rotation_degrees / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def upright(image: Image, matrix: SideData) -> Image:
+    """Turn and mirror `image`, (H, W, 3), by the nearest quarter turn.
+
+    Args:
+        image: as stored.
+        matrix: nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
+            a x + c y, b x + d y. One that is all zero does nothing.
+    """
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32, 5))
+    across, down = a, d
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image = image.swapaxes(0, 1)  # (W, H, 3)
+        across, down = c, b
+    image = image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+    return np.ascontiguousarray(image)

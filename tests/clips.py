@@ -54,6 +54,19 @@ def write_clip(
     return path
 
 
+def with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Give the MP4 at `path` a display matrix a, b, c, d; the pixel at x, y then belongs at
+    a x + c y, b x + d y, moved into view.
+    """
+    a, b, c, d = ((value << 16).to_bytes(4, "big", signed=True) for value in matrix)
+    none, last = bytes(4), (1 << 30).to_bytes(4, "big")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8  # version and flags, times and ids, ..., layer
+    data[at : at + 36] = a + b + none + c + d + none + none + none + last
+    path.write_bytes(data)
+    return path
+
+
 def write_sound(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100, layout="mono")

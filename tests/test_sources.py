@@ -19,6 +19,7 @@ from tests.clips import (
     numbered,
     opening,
     problem_of,
+    with_matrix,
     write_clip,
     write_sound,
 )
@@ -76,28 +77,14 @@ def test_raw_h264_without_timestamps_is_timed_by_its_rate(tmp_path: Path, opened
     assert [frame.time_s for frame in source] == [i / source.fps for i in range(10)]
 
 
-def turned(path: Path, degrees: int) -> Path:
-    """Write the clip at `path` anew with a display matrix: turn clockwise by `degrees`."""
-    unit, minus = (1 << 16).to_bytes(4, "big"), (-(1 << 16) % (1 << 32)).to_bytes(4, "big")
-    none, last = bytes(4), (1 << 30).to_bytes(4, "big")
-    a, b, c, d = {
-        90: (none, unit, minus, none),
-        180: (minus, none, none, minus),
-        270: (none, minus, unit, none),
-    }[degrees]
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8  # version and flags, times and ids, ..., layer
-    data[at : at + 36] = a + b + none + c + d + none + none + none + last
-    out = path.with_name(f"turned{degrees}.mp4")
-    out.write_bytes(data)
-    return out
+CLOCKWISE = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_phone_film_is_turned_upright(tmp_path: Path, opened, degrees: int) -> None:
     picture = grey(40, (64, 48))
     picture[:16, :24] = (200, 120, 60)
-    clip = turned(write_clip(tmp_path / "clip.mp4", [picture] * 3), degrees)
+    clip = with_matrix(write_clip(tmp_path / "clip.mp4", [picture] * 3), CLOCKWISE[degrees])
     source = opened(clip)
     images = [frame.image for frame in source]
     upright = np.rot90(picture, -degrees // 90)  # rot90 turns counter-clockwise
