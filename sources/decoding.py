@@ -52,15 +52,25 @@ def open_video(
     container = _open(address, name, file_format, options, timeout_s)
     if isinstance(container, SourceError):
         raise container  # here, where FFmpeg's error, address and password in it, is gone
-    for stream in container.streams.video:
-        if stream.codec_context.name in _TEXT_ART:
-            container.close()
-            raise SourceError(not_a_video(name))
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a song
-            return Video(container, stream, name)
+    video = _moving_pictures(container, name)
+    if isinstance(video, SourceError):
+        container.close()
+        raise video
+    return video
+
+
+def _moving_pictures(container: InputContainer, name: str) -> "Video | SourceError":
+    """Return the container's default stream of moving pictures, else its first one."""
+    streams = container.streams.video
+    if any(stream.codec_context.name in _TEXT_ART for stream in streams):
+        return SourceError(not_a_video(name))
+    cover = av.stream.Disposition.attached_pic  # of a song
+    moving = [stream for stream in streams if not stream.disposition & cover]
+    if moving:
+        default = av.stream.Disposition.default
+        return Video(container, max(moving, key=lambda s: bool(s.disposition & default)), name)
     kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "a still"
-    container.close()
-    raise SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
+    return SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
 
 
 def _open(
@@ -133,7 +143,7 @@ class Video:
 
     Attributes:
         container: open.
-        stream: its first stream of moving pictures.
+        stream: of its moving pictures.
         name: what to call it in messages.
     """
 

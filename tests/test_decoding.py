@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -63,3 +64,23 @@ def test_pixels_that_are_not_square_are_made_so(
     for x, y in ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
         wanted = quadrants()[round(48 * y), round(64 * x)].astype(int)
         assert np.abs(image[round(height * y), round(width * x)] - wanted).max() < 8
+
+
+def test_of_several_streams_of_pictures_the_default_one_is_shown(
+    tmp_path: Path, opened: Open
+) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", 25) for _ in range(2)]
+        for stream, (width, height) in zip(streams, [(64, 48), (96, 64)], strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        streams[1].disposition = av.stream.Disposition.default
+        for _ in range(10):
+            for stream in streams:
+                picture = quadrants((stream.width, stream.height))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    source = opened(path)
+    assert source.size_wh == (96, 64)
+    assert len(list(source)) == 10
