@@ -14,8 +14,6 @@ from typing import cast
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -176,25 +174,65 @@ class Video:
 
     @property
     def frame_count(self) -> int | None:
-        """How many frames the header promises, None where it does not say."""
-        if self.stream.frames:
-            return int(self.stream.frames)
-        duration = self.container.duration
-        return max(1, round(duration / av.time_base * self.fps)) if duration else None
+        """How many frames the header promises, None where it does not say.
+
+        A film that was cut without encoding it anew holds more than its duration shows.
+        """
+        stored, duration = int(self.stream.frames), self.container.duration
+        if not duration:
+            return stored or None
+        shown = duration / av.time_base * self.fps
+        if not stored:
+            return max(1, round(shown))
+        return stored if shown > stored - 2 else int(shown)
 
     def media_clock(self) -> Callable[[VideoFrame, int], float]:
         """Return what gives a frame's media time, seconds from the container's start.
 
-        Frames without a timestamp (raw H.264, for one) are taken to come at `fps`.
+        Frames without a time (raw H.264, for one) are taken to come at `fps`. AVI has times
+        of decoding only, which H.264 with B-frames does not show its pictures in.
         """
         start, fps = Fraction(self.container.start_time or 0, av.time_base), self.fps
+        by_dts, steady = self.container.format.name == "avi", SteadyClock(self.container)
 
         def time_of(picture: VideoFrame, index: int) -> float:
-            if picture.pts is None or picture.time_base is None:
-                return index / fps
-            return float(picture.pts * picture.time_base - start)
+            ticks = picture.dts if by_dts else picture.pts
+            if ticks is None or picture.time_base is None:
+                return index / fps if steady.next_s is None else steady.of(steady.next_s, 1 / fps)
+            return steady.of(float(ticks * picture.time_base - start), 1 / fps)
 
         return time_of
+
+
+class SteadyClock:
+    """Lets times go on where the clock of a broadcast begins again or leaps.
+
+    In MPEG-TS and its like that means nothing: recordings are joined, and clocks run over.
+
+    Args:
+        container: whose times they are; those of other kinds are left alone.
+
+    Attributes:
+        next_s: when the next picture or sound is due; None before the first.
+    """
+
+    LEAP_S = 10.0
+    BACK_S = 0.3
+
+    def __init__(self, container: InputContainer) -> None:
+        self.next_s: float | None = None
+        self._may_leap = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        self._offset_s = 0.0
+
+    def of(self, time_s: float, length_s: float) -> float:
+        """Return the time at which what is stamped `time_s`, and lasts `length_s`, belongs."""
+        steady_s = time_s + self._offset_s
+        due_s = steady_s if self.next_s is None else self.next_s
+        if self._may_leap and not -self.BACK_S < steady_s - due_s < self.LEAP_S:
+            self._offset_s += due_s - steady_s
+            steady_s = due_s
+        self.next_s = steady_s + length_s
+        return steady_s
 
 
 def decode(
@@ -254,17 +292,17 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
         width = round(width * pixel_aspect)
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
-    pixels = picture.to_ndarray(format="bgr24", width=width, height=height)
-    matrix = picture.side_data.get(SideDataType.DISPLAYMATRIX)
-    return cast("Image", pixels) if matrix is None else upright(cast("Image", pixels), matrix)
+    image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    return image if matrix is None else upright(image, bytes(matrix))
 
 
-def upright(image: Image, matrix: SideData) -> Image:
+def upright(image: Image, matrix: bytes) -> Image:
     """Turn and mirror `image`, (H, W, 3), by the nearest quarter turn.
 
     Args:
         image: as stored.
-        matrix: nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
+        matrix: 36 bytes, nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
             a x + c y, b x + d y. One that is all zero does nothing.
     """
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32, 5))

@@ -70,7 +70,7 @@ def play(video: Video, remote: bool = False) -> Feed:
     """
     video.stream.thread_type = "AUTO"
     fps, count, time_of = video.fps, video.frame_count, video.media_clock()
-    promised = video.stream.frames  # 0 where the header does not say
+    promised = count or 0 if video.stream.frames else 0  # durations are too rough
 
     def produce(stop: threading.Event) -> Generator[Frame, None, None]:
         given = 0

@@ -1,5 +1,6 @@
 """The sound of a film in recordings of it."""
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from outputs.recording.h264 import Encoding, H264File
 from outputs.recording.sink import Recording
+from sources.open import open_source
+from structures import FrameResult
 from tests.recordings import (
     flashes_and_clicks,
     lengths,
@@ -143,3 +146,16 @@ def test_sound_that_ends_early_holds_no_pictures_back(tmp_path: Path) -> None:
     assert len(read(file.path)) > 75
     file.finish()
     assert len(read(file.path)) == 100
+
+
+def test_the_sound_of_a_broadcast_whose_clock_begins_again_goes_on(tmp_path: Path) -> None:
+    film = write_clicks(tmp_path / "film.ts")
+    film.write_bytes(2 * film.read_bytes())
+    recording = Recording(tmp_path / "out.mp4", 25, sound_from=film)
+    with contextlib.closing(open_source(str(film))) as source:
+        for frame in source:
+            recording.write(frame.image, FrameResult(frame))
+    recording.close()
+    flashes, clicks = flashes_and_clicks(tmp_path / "out.mp4")
+    assert flashes == pytest.approx([1.0, 2.0, 4.0, 5.0], abs=0.1)
+    assert clicks == pytest.approx(flashes, abs=0.1)

@@ -14,6 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from files import cause_of
+from sources.decoding import SteadyClock
 
 ERRORS = (av.FFmpegError, OSError)  # what writing may raise
 _REFUSED = (av.error.ArgumentError, av.error.InvalidDataError)  # packets that do not fit
@@ -85,9 +86,15 @@ class Sound:
         zero = round((start_s + (self._film.start_time or 0) / av.time_base) / self._tick)
         if start_s > 0:
             self._film.seek(zero - round(0.1 / self._tick), stream=stream)
+        clock = SteadyClock(self._film)
         for packet in self._film.demux(stream):
-            if packet.dts is not None and packet.pts is not None and packet.pts >= zero:
-                packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+            if packet.dts is None or packet.pts is None:
+                continue
+            time_s = float(packet.pts * self._tick)
+            leap_s = clock.of(time_s, float((packet.duration or 0) * self._tick)) - time_s
+            shift = round(leap_s / self._tick) - zero
+            if packet.pts + shift >= 0:
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                 yield packet
 
     def copy_until(self, time_s: float) -> None:
