@@ -11,18 +11,19 @@ from pathlib import Path
 from errors import SinkError, redact
 
 
-def check_writable(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
+def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool = False) -> Path:
     """Make sure that a file can be made at `path`, without making or changing it.
 
     Args:
         path: where the file will be; one that exists will be replaced, later.
         suffixes: the endings allowed, such as ".mp4"; none = any.
+        whole: whether it must be an ordinary file, not a pipe or a device.
 
     Returns:
         The path.
 
     Raises:
-        SinkError: wrong ending, no such folder, a folder in its place, or no permission.
+        SinkError: wrong ending, no such folder, something else in its place, or no permission.
     """
     if "://" in str(path):
         raise SinkError(f"{redact(path)}: an output is a file; addresses cannot be written to")
@@ -32,6 +33,8 @@ def check_writable(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
     try:
         if path.is_dir():
             raise SinkError(f"{path}: is a folder; name a file in it")
+        if whole and path.exists() and not path.is_file():
+            raise SinkError(f"{path}: is a pipe or a device; name an ordinary file")
         if not path.parent.is_dir():
             raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
         _try(path)

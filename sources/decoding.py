@@ -6,10 +6,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -293,7 +293,7 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
     image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+    matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, bytes(matrix))
 
 

@@ -138,6 +138,15 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_pa
     assert names(tmp_path) == ["folder.mp4"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_what_is_no_ordinary_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "null.mp4").symlink_to(os.devnull)
+    for name in names(tmp_path):
+        with pytest.raises(SinkError, match="is a pipe or a device; name an ordinary file"):
+            Recording(tmp_path / name, 25)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -87,7 +87,7 @@ class Recording:
             raise ValueError(f"crf must be 0..51, got {crf}")
         if segment_s is not None and not segment_s > 0:
             raise ValueError(f"segment_s must be positive, got {segment_s}")
-        self._path = check_writable(path, SUFFIXES)
+        self._path = check_writable(path, SUFFIXES, whole=True)
         self.dropped = 0
         self._live = live
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
@@ -263,7 +263,7 @@ class Parts:
         path = part_path(self._path, self._number, segments=segments, began=began)
         if self._film is not None:
             refuse_overwriting(path, str(self._film))
-        check_writable(path)
+        check_writable(path, whole=True)
         start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
         encoding = replace(self._encoding, preset=preset)
         film = self._film if self._has_sound else None
