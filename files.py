@@ -119,3 +119,12 @@ def let_go_of_stdout() -> None:
     """
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ensure_stderr() -> None:
+    """Give a process that was started without standard error (`2>&-`) one that goes nowhere.
+
+    Else the next file that is opened takes its number, and is written to by mistake.
+    """
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  for as long as the process

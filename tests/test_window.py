@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from files import write_whole
 from outputs.window import DisplayProbe, Pacer, Window
 from structures import Frame, FrameResult
 
@@ -85,36 +84,6 @@ def test_a_window_that_never_opened_closes_quietly_and_wants_pictures() -> None:
     window.close()
     window.close()
     assert window.closed
-
-
-# stills
-
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from files import write_whole
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    write_whole(Path(sys.argv[1]), bytes(2000))
-except OSError as error:
-    print(error.strerror)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-def test_a_still_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "still.png")]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
-    assert (done.stdout, done.stderr) == ("File too large\n", "")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_written_whole_replaces_what_there_was(tmp_path: Path) -> None:
-    path = tmp_path / "still.png"
-    for data in (b"old", b"new"):
-        write_whole(path, data)
-        assert path.read_bytes() == data
-    assert list(tmp_path.iterdir()) == [path]
 
 
 # under Xvfb
