@@ -12,7 +12,7 @@ import cv2
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS
-from sources.live import Connection, LiveFeed, LiveOptions, Picture
+from sources.live import Connection, LiveFeed, LiveOptions, Patience, Picture
 from sources.photographs import silent_opencv
 from structures import Image
 
@@ -83,17 +83,21 @@ def open_webcam(
         granted = capture.get(cv2.CAP_PROP_FPS)
         return Connection(
             granted if 0 < granted <= 1000 else fps or NOMINAL_FPS,
-            _pictures(capture, name, (width, height), stop),
+            _pictures(capture, name, (width, height), options.patience, stop),
         )
 
     return LiveFeed(connect, name, options)
 
 
 def _pictures(
-    capture: Capture, name: str, wish_wh: tuple[int | None, int | None], stop: threading.Event
+    capture: Capture,
+    name: str,
+    wish_wh: tuple[int | None, int | None],
+    patience: Patience,
+    stop: threading.Event,
 ) -> Generator[Picture, None, None]:
     """Read until it breaks off; some cameras give nothing at first, a lost one for ever."""
-    limit_s, latest_s, is_first = OPEN_S, time.monotonic(), True
+    limit_s, latest_s, is_first = min(OPEN_S, patience.open_s), time.monotonic(), True
     try:
         while not stop.is_set():
             arrived, image = _read(capture)
@@ -102,7 +106,7 @@ def _pictures(
                 if is_first:
                     _compare(wish_wh, image, name)
                 yield Picture(image, now_s)
-                limit_s, latest_s, is_first = SILENCE_S, now_s, False
+                limit_s, latest_s, is_first = min(SILENCE_S, patience.silence_s), now_s, False
             elif now_s - latest_s > limit_s:
                 return
             else:

@@ -17,6 +17,8 @@ from sources.open import open_source
 from structures import Image
 from tests.fakes import grey
 
+Open = Callable[..., Source]  # opens a source, closed when the test ends
+
 
 def level(number: int) -> int:
     return 20 + 3 * number
@@ -83,7 +85,7 @@ def write_sound(path: Path) -> Path:
     return path
 
 
-def opening() -> Iterator[Callable[..., Source]]:
+def opening() -> Iterator[Open]:
     """A fixture that opens sources, closes them, and checks that no thread is left behind."""
     threads_before = threading.active_count()
     sources: list[Source] = []

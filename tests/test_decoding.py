@@ -1,17 +1,14 @@
 """Films whose pixels or times need care before they are what their maker meant."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from sources import Source
 from structures import Image
-from tests.clips import number_of, numbered, opening, with_matrix, write_clip
-
-Open = Callable[[Path], Source]
+from tests.clips import Open, number_of, numbered, opening, with_matrix, write_clip
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What a live source says of itself, and which pictures count as late; no clock runs here."""
 
 import itertools
+from collections.abc import Iterable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from structures import SourceState
 from tests.fakes import HASTY
 
 
-def state(health, now_s):
+def state(health: Health, now_s: float) -> SourceState:
     return health.status(now_s).state
 
 
@@ -87,7 +89,7 @@ def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them() -> None:
     assert state(health, 3.1) is SourceState.STALLED
 
 
-def lateness_of(pairs) -> list[float]:
+def lateness_of(pairs: Iterable[tuple[float | None, float]]) -> list[float]:
     lateness = Lateness()
     return [round(lateness.of(media_s, arrived_s), 3) for media_s, arrived_s in pairs]
 
@@ -126,8 +128,12 @@ def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures
     assert next(HASTY.waits_s()) <= HASTY.retry_s
 
 
+def decoder_of_skips() -> Any:
+    return SimpleNamespace(skip_frame="DEFAULT")
+
+
 def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
-    catch_up = CatchUp(SimpleNamespace(skip_frame="DEFAULT"))
+    catch_up = CatchUp(decoder_of_skips())
 
     def leaves_out(media_s: float, is_key: bool, now_s: float) -> bool:
         return catch_up.leaves_out(catch_up.late_s(media_s, is_key, now_s), now_s)
@@ -139,7 +145,7 @@ def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
 
 
 def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up() -> None:
-    decoder = SimpleNamespace(skip_frame="DEFAULT")
+    decoder = decoder_of_skips()
     catch_up = CatchUp(decoder)
     for i in range(40):  # every picture takes twice the time that it lasts
         catch_up.late_s(0.04 * i, i == 0, 0.08 * i)

@@ -2,6 +2,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -65,7 +66,9 @@ def test_colours_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size_wh", [(161, 90), (160, 91), (161, 91), (17, 17)])
-def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path: Path, size_wh) -> None:
+def test_odd_sizes_get_their_last_column_or_row_doubled(
+    tmp_path: Path, size_wh: tuple[int, int]
+) -> None:
     path = tmp_path / "out.mp4"
     record(path, [0.0, 0.04], size_wh=size_wh)
     width, height = size_wh
@@ -120,13 +123,14 @@ def test_a_name_with_a_colon_is_a_file_name(
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
-    for path, why in [
+    wrong: list[tuple[str | Path, str]] = [
         (tmp_path / "folder.mp4", "is a folder"),
         (tmp_path / "missing" / "out.mp4", "there is no folder"),
         (tmp_path / "out.avi", r"must end in \.mp4, \.mov, \.mkv"),
         (tmp_path / ("x" * 300 + ".mp4"), "cannot be written"),
         ("rtsp://me:secret@host/out.mp4", r"rtsp://\*\*\*@host/out\.mp4: an output is a file"),
-    ]:
+    ]
+    for path, why in wrong:
         with pytest.raises(SinkError, match=why):
             Recording(path, 25)
     assert names(tmp_path) == ["folder.mp4"]
@@ -190,7 +194,7 @@ def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
         ({"fps": 25, "segment_s": 0}, "segment_s must be positive, got 0"),
     ],
 )
-def test_wrong_arguments_are_refused(tmp_path: Path, options, message: str) -> None:
+def test_wrong_arguments_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recording(tmp_path / "out.mp4", **options)
 

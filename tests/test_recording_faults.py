@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +38,12 @@ sys.stdin.read()
 """
 
 
-def kill_while_recording(path, *arguments):
+def kill_while_recording(path: Path, *arguments: object) -> list[Any]:
     """Return what is left of a recording whose process is killed the moment the last was given."""
     command = [sys.executable, "-c", KILLED, str(path), *map(str, arguments)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
-        assert child.stdout.readline() == "written\n"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None and child.stdout.readline() == "written\n"
         child.send_signal(signal.SIGKILL)
     return read(path)
 
@@ -131,7 +133,7 @@ def test_a_file_that_cannot_grow_is_told_once_and_plays_while_all_else_goes_on(
 
 
 @pytest.fixture
-def small_disk():
+def small_disk() -> Iterator[Path]:
     """A disk of one and a half megabytes."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
@@ -145,7 +147,7 @@ def small_disk():
     folder.rmdir()
 
 
-def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk) -> None:
+def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk: Path) -> None:
     done = run_child(FULL, small_disk / "out.mp4", 0, 2, 0)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("cannot be written: No space left on device\n")

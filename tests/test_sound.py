@@ -3,6 +3,7 @@
 import contextlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from tests.recordings import (
 )
 
 
-def copied(film, path, **options):
+def copied(film: Path, path: Path, **options: Any) -> Recording:
     """A recording of `film` with its own pictures, as the program would make it."""
     recording = Recording(path, 25, sound_from=film, **options)
     for index, frame in enumerate(read(film)):
@@ -45,7 +46,7 @@ def test_sound_is_copied_packet_by_packet(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.mp4")
     copied(film, tmp_path / "out.mp4")
 
-    def packets(path):
+    def packets(path: Path) -> list[bytes]:
         with av.open(str(path)) as file:
             return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
 
