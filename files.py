@@ -67,9 +67,6 @@ def refuse_overwriting(path: str | Path, source: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file whole or not at all; one that exists is replaced at the end.
 
-    Args:
-        path: of the file.
-
     Yields:
         Where to write it: beside `path`, with the same suffix. It takes the place of `path`
         when the block ends; if the block raises, it is removed and `path` stays as it was.
@@ -112,10 +109,9 @@ def sink_error(path: str | Path, error: Exception) -> SinkError:
 
 
 def let_go_of_stdout() -> None:
-    """Send what is left for standard output nowhere, after it could not be written.
+    """Discard what is left for standard output, after it could not be written.
 
-    It would fail again when the program ends; this is the remedy that Python's own
-    documentation of SIGPIPE gives.
+    It would fail again when the program ends; Python's documentation of SIGPIPE says so.
     """
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

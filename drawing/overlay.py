@@ -115,8 +115,8 @@ def draw_labels(
 ) -> None:
     """Draw labelled boxes onto `image`, which is changed in place.
 
-    Labels stay inside the picture and off each other where there is room; a box that
-    lies wholly outside is left out with its label.
+    Labels stay inside the image and off each other where there is room; a box that lies
+    wholly outside is left out with its label.
 
     Args:
         image: (H, W, 3) uint8 BGR, writable.
@@ -129,13 +129,13 @@ def draw_labels(
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
         draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
-    told = [i for i in seen if texts[i]]
+    labelled = [i for i in seen if texts[i]]
     size_wh = image.shape[1], image.shape[0]
     size = text_size(size_wh)
-    plates = [plate(tuple(texts[i]), size, colours[i]) for i in told]
+    plates = [plate(tuple(texts[i]), size, colours[i]) for i in labelled]
     sizes = [(label.shape[1], label.shape[0]) for label in plates]
     taken = [(0, 0, *plate_size_wh(status, size))] if status else []
-    corners = place_labels(boxes[told], sizes, size_wh, taken, max(1, size // 7))
+    corners = place_labels(boxes[labelled], sizes, size_wh, taken, max(1, size // 7))
     for label, (x, y) in zip(plates, corners, strict=True):
         paste(image, label, x, y)
     _paste_status(image, status)
@@ -160,7 +160,7 @@ def label_lines(
         person: None before the first estimate.
         name: put in front, such as "#3".
         short: one letter for the gender and no spread, for small pictures.
-        attributes: which of `structures.ATTRIBUTES` to tell.
+        attributes: which of `structures.ATTRIBUTES` to show.
 
     Returns:
         No lines where nothing is known.
@@ -188,7 +188,7 @@ def _gender_word(gender: Gender, short: bool) -> str:
 def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
     """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
 
-    Of a source that gives no picture, what is still true: its name and the last picture's time.
+    Of a source that gives no frame, its name and the last frame's time.
 
     Args:
         result: of the frame shown.
@@ -219,7 +219,7 @@ def _clock(time_s: float) -> str:
 
 
 def headline(status: SourceStatus, age_s: float | None, camera: str = "") -> str:
-    """Say what is the matter, e.g. "no picture for 12 s: reconnecting".
+    """Say what is wrong, e.g. "no picture for 12 s: reconnecting".
 
     Args:
         status: not `LIVE`.
@@ -280,7 +280,7 @@ class Overlay:
 
     Args:
         status: whether to draw the status line too.
-        attributes: which of `structures.ATTRIBUTES` to tell.
+        attributes: which of `structures.ATTRIBUTES` to show.
         anonymous: draw neither boxes nor labels.
         clock: what `Frame.arrived_s` was read from.
     """
@@ -299,11 +299,11 @@ class Overlay:
         self._now_s = clock
 
     def draw(self, result: FrameResult) -> Image:
-        """Return a new picture, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
+        """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one that was not seen in this frame is dashed. Labels are
-        shortened where the long form would fill half of the picture's width. Where the
-        source gives no picture, all that is dimmed and a notice says why.
+        Confirmed tracks only; one not seen in this frame is dashed. Labels are shortened
+        where they would fill half of the width. If the source gives no frame, all that is
+        dimmed and a notice says why.
         """
         image = result.frame.image.copy()
         latency_ms = result.latency_ms(self._now_s())

@@ -65,11 +65,11 @@ class _Cell:
 class GridSink:
     """Hands one picture of all cameras to other sinks, in place of one a camera.
 
-    Results are told apart by `FrameResult.camera`. They are drawn here and not before,
-    at the size they are shown in: text is then readable whatever the cameras' sizes,
-    and only what changed is drawn. The picture is handed on once a round, which ends
-    when all that gave a frame in the round before have been heard of, or one is heard
-    of for the second time. A round without a new frame refreshes the other sinks.
+    Results belong to `FrameResult.camera`. They are drawn here, at the size they are shown
+    in: text stays readable whatever the cameras' sizes, and only what changed is drawn. The
+    picture is handed on once a round, which ends when all that gave a frame in the round
+    before have come again, or one comes for the second time. A round without a new frame
+    refreshes the other sinks.
 
     Args:
         inners: take the pictures; they are closed with this sink.
@@ -107,7 +107,7 @@ class GridSink:
         return any(inner.closed for inner in self._inners)
 
     def select(self, number: int) -> None:
-        """Show camera `number` alone, from 1, or all with 0; one that there is not is ignored."""
+        """Show camera `number` alone, from 1, or all with 0; others are ignored."""
         if not 0 <= number <= len(self._cells):
             return
         every = list(self._cells.values())

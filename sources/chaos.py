@@ -3,7 +3,7 @@
     chaos:FILE?freeze=5@10&drop=0.1&corrupt=0.01&resize=20&end=30
 
 plays FILE, any video, over and over at its own rate as a live source with the faults
-that are named: here it freezes for 5 s at second 10, loses a tenth of its pictures,
+that are named: here it freezes for 5 s at second 10, loses a tenth of its frames,
 damages one in a hundred, changes its size at second 20 and breaks off at second 30.
 
     freeze=SECONDS@AT    silent, but connected (given up and opened again after two seconds)
@@ -12,10 +12,10 @@ damages one in a hundred, changes its size at second 20 and breaks off at second
     refuse=SECONDS@AT    breaks off; the password is not accepted
     end=AT               breaks off; may be opened again at once
     resize=AT            between full and half size
-    drop=SHARE           pictures lost, 0..1
-    corrupt=SHARE        pictures damaged, 0..1
-    every=SECONDS        begin the script anew after so long
-    seed=NUMBER          other pictures lost and damaged (default 0)
+    drop=SHARE           frames lost, 0..1
+    corrupt=SHARE        frames damaged, 0..1
+    every=SECONDS        repeat the script after this time
+    seed=NUMBER          chooses which frames are lost and damaged (default 0)
 
 Several of a kind stand side by side: `freeze=5@10,2@30`. Times count from the start of
 the program. It goes through the same reader as real cameras and shows the same states.
@@ -24,6 +24,7 @@ the program. It goes through the same reader as real cameras and shows the same 
 import contextlib
 import math
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -42,7 +43,7 @@ from sources.live import Connection, LiveFeed, LiveOptions, Picture
 from sources.network import OPEN_S, READ_S, Lateness
 from structures import Image
 
-HELP = (
+_FORM = (
     "freeze=SECONDS@AT, late=SECONDS@AT, lose=SECONDS@AT, refuse=SECONDS@AT, end=AT, resize=AT "
     "(several: with commas), drop=SHARE, corrupt=SHARE, every=SECONDS, seed=NUMBER"
 )
@@ -63,20 +64,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What goes wrong and when, in seconds of the camera's time.
-
-    Attributes:
-        freeze: it stays connected but silent; what it sees meanwhile is lost.
-        late: what it sees is held up on the way and arrives all at once, too late.
-        lose: it breaks off and nothing answers.
-        refuse: it breaks off and does not accept the password.
-        end: it breaks off, and can be opened again at once.
-        resize: its pictures change between full and half size.
-        drop: share of its pictures that are lost, 0..1.
-        corrupt: share that are damaged, 0..1.
-        every: the script begins anew after so many seconds, 0 = never.
-        seed: which pictures are lost and damaged; the same seed, the same pictures.
-    """
+    """What goes wrong and when, in seconds of the camera's time; see the module."""
 
     freeze: tuple[Span, ...] = ()
     late: tuple[Span, ...] = ()
@@ -104,7 +92,7 @@ class Script:
             try:
                 found[key] = _PARSERS[key](value)
             except ValueError:
-                raise ValueError(f"{part!r} is not understood; write {HELP}") from None
+                raise ValueError(f"{part!r} is not understood; write {_FORM}") from None
         return cls(**found)  # type: ignore[arg-type]
 
     def moment(self, now_s: float) -> float:
@@ -122,18 +110,15 @@ class Script:
         return rounds * len(moments) + passed
 
 
-def _number(text: str) -> float:
+def _number(text: str, most: float = sys.float_info.max) -> float:
     value = float(text)
-    if not 0 <= value < math.inf:
+    if not 0 <= value <= most:
         raise ValueError
     return value
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
+    return _number(text, most=1)
 
 
 def _moments(text: str) -> tuple[float, ...]:
@@ -176,7 +161,7 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
     Args:
         text: the whole address.
         options: as for every live source.
-        limits: how long its silence is borne.
+        limits: how long its silence is tolerated.
 
     Raises:
         SourceError: there is no such file, it is no video, or the faults are not understood.
@@ -199,15 +184,7 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
 class ChaosCamera:
     """A camera that sees a film, over and over, and misbehaves as its script says.
 
-    Its time is counted in pictures, so that the same script gives the same faults on a
-    slow machine, too.
-
-    Args:
-        address: of the film.
-        name: what to call it in messages.
-        fps: of the film.
-        script: what goes wrong.
-        limits: how long its silence is borne.
+    Its time is counted in frames: a script gives the same faults on a slow machine, too.
     """
 
     def __init__(self, address: str, name: str, fps: float, script: Script, limits: Limits) -> None:
@@ -216,7 +193,7 @@ class ChaosCamera:
         self._started_s: float | None = None
 
     def connect(self, stop: threading.Event) -> Connection:
-        """Open the camera, or fail as the script wants it; see `reconnecting.Connect`."""
+        """Open the camera, or fail as the script wants it; see `sources.live.Connect`."""
         if self._started_s is None:
             self._started_s = time.monotonic()
         script, now_s = self._script, self._now_s()

@@ -35,14 +35,14 @@ def open_video(
     options: dict[str, str] | None = None,
     timeout_s: tuple[float, float] | None = None,
 ) -> "Video":
-    """Open a file or an address and find its moving pictures.
+    """Open a file or an address and find its stream of frames.
 
     Args:
         address: path or URL, as FFmpeg understands it.
         name: what to call it in messages.
         file_format: FFmpeg's name of the format; None lets it find out.
         options: FFmpeg's options.
-        timeout_s: limits for opening and for each read, None without limits.
+        timeout_s: limits for opening and for each read; None = no limits.
 
     Raises:
         SourceError: it cannot be opened, or is not a video.
@@ -137,13 +137,7 @@ def host_is_known(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """An opened container and the stream of pictures in it; to be closed.
-
-    Attributes:
-        container: open.
-        stream: of its moving pictures.
-        name: what to call it in messages.
-    """
+    """An opened container, its stream of frames, and what to call it; to be closed."""
 
     container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
@@ -176,7 +170,7 @@ class Video:
     def frame_count(self) -> int | None:
         """How many frames the header promises, None where it does not say.
 
-        A film that was cut without encoding it anew holds more than its duration shows.
+        A film trimmed without encoding it anew stores more frames than it shows.
         """
         stored, duration = int(self.stream.frames), self.container.duration
         if not duration:
@@ -187,10 +181,10 @@ class Video:
         return stored if shown > stored - 2 else int(shown)
 
     def media_clock(self) -> Callable[[VideoFrame, int], float]:
-        """Return what gives a frame's media time, seconds from the container's start.
+        """Return a function of PyAV's frame and its index: seconds from the container's start.
 
-        Frames without a time (raw H.264, for one) are taken to come at `fps`. AVI has times
-        of decoding only, which H.264 with B-frames does not show its pictures in.
+        Frames without a time (raw H.264, for one) come at `fps`. AVI stores times in order of
+        decoding, which is not that of display where H.264 has B-frames.
         """
         start, fps = Fraction(self.container.start_time or 0, av.time_base), self.fps
         by_dts, steady = self.container.format.name == "avi", SteadyClock(self.container)
@@ -205,15 +199,13 @@ class Video:
 
 
 class SteadyClock:
-    """Lets times go on where the clock of a broadcast begins again or leaps.
+    """Continues times evenly where the clock of an MPEG-TS stream restarts or leaps.
 
-    In MPEG-TS and its like that means nothing: recordings are joined, and clocks run over.
-
-    Args:
-        container: whose times they are; those of other kinds are left alone.
+    Such streams are joined from recordings, and their clocks overflow. Times of containers
+    of other kinds are not changed.
 
     Attributes:
-        next_s: when the next picture or sound is due; None before the first.
+        next_s: when the next frame or sound is due; None before the first.
     """
 
     LEAP_S = 10.0
@@ -225,7 +217,7 @@ class SteadyClock:
         self._offset_s = 0.0
 
     def of(self, time_s: float, length_s: float) -> float:
-        """Return the time at which what is stamped `time_s`, and lasts `length_s`, belongs."""
+        """Return the steady time of what is stamped `time_s` and lasts `length_s`."""
         steady_s = time_s + self._offset_s
         due_s = steady_s if self.next_s is None else self.next_s
         if self._may_leap and not -self.BACK_S < steady_s - due_s < self.LEAP_S:
@@ -240,16 +232,16 @@ def decode(
 ) -> Generator[Frame, None, None]:
     """Decode an opened video to its end, then close it.
 
-    Rotation is applied. A change of size begins a new epoch, for pixel coordinates mean
-    something else from there on. Packets that cannot be decoded are skipped.
+    A change of size begins a new epoch, for pixel coordinates mean something else from
+    there on. Packets that cannot be decoded are skipped.
 
     Args:
         video: closed at the end, whatever happens.
         stop: ends the generator soon after it is set.
-        time_of: gives a frame's `time_s` from the decoded frame and its index.
+        time_of: returns a frame's `time_s` from PyAV's frame and its index.
 
     Raises:
-        av.FFmpegError: the container broke off; what the decoder still held came first.
+        av.FFmpegError: the container broke off, after the last frame that can be decoded.
     """
     epoch, shape = 0, None
     with contextlib.closing(video):
@@ -261,7 +253,7 @@ def decode(
 
 
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
-    """Decode an opened video to its end and leave it open; `decode` says the rest."""
+    """Decode an opened video as `decode` does, and leave it open."""
     skipped = 0
     try:
         for packet in video.container.demux(video.stream):
@@ -281,11 +273,11 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
 
 
 def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
-    """Return a decoded picture as (H, W, 3) uint8 BGR, as its maker wants it shown.
+    """Return PyAV's frame as an (H, W, 3) uint8 BGR image, upright and with square pixels.
 
     Args:
-        picture: decoded; it may say how it is to be turned or mirrored.
-        pixel_aspect: width of its pixels to their height; it is enlarged to square ones.
+        picture: its side data may say how to turn or mirror it.
+        pixel_aspect: width of its pixels to their height.
     """
     width, height = picture.width, picture.height
     if pixel_aspect > 1:

@@ -17,7 +17,7 @@ def _no_drops() -> int:
 class Feed:
     """A running reader with its description: `sources.Source` for stored media.
 
-    `next()` hands out the reader's frames. It must be closed, also after its end.
+    It must be closed, also after its end.
     """
 
     is_live = False
@@ -35,9 +35,9 @@ class Feed:
 
         Args:
             reader: yields the frames.
-            name: what to call the source; without secrets.
-            fps: frames per second; nominal where unknown.
-            frame_count: how many frames there will be, None where unknown.
+            name: see `sources.Source`, as for `fps` and `frame_count`.
+            fps: of the frames.
+            frame_count: None where unknown.
             count_dropped: frames left out by the producer.
 
         Raises:

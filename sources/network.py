@@ -1,9 +1,8 @@
 """Network streams: their addresses, how one is opened and read, and pictures that come late.
 
-After a hold-up on the way, what was held back arrives all at once: each picture has just
-left the decoder, and yet shows the past. So it is, too, where decoding takes longer than
-the camera takes for a picture: packets pile up in front of the decoder. The sender's clock
-tells such pictures from fresh ones.
+After a hold-up on the way, what was held back arrives all at once, and shows the past; where
+decoding is slower than the camera, packets pile up in front of the decoder. The sender's
+clock tells such pictures from fresh ones.
 """
 
 import contextlib
@@ -124,8 +123,7 @@ def pictures_from(
 ) -> Generator[Picture, None, None]:
     """Read an opened video that has no end, until it breaks off; then close it.
 
-    What the decoder still holds then is too old to be given. Damaged packets are skipped,
-    and pictures that are late already, see `CatchUp`.
+    Damaged packets are skipped, and so are pictures that are late already: see `CatchUp`.
     """
     video.stream.thread_type = "NONE"  # the default damages multi-slice H.264 in silence
     catch_up, left_out = CatchUp(video.stream.codec_context), 0
@@ -163,9 +161,8 @@ def _media_s(picture: VideoFrame) -> float | None:
 class Lateness:
     """Compares the clock of one connection's sender with ours, picture by picture.
 
-    The smallest difference within the last five seconds of the sender's time stands for
-    "no delay". So a sender's clock that drifts, or leaps while its pictures go on
-    coming evenly, is forgotten after that time.
+    The smallest difference within the last five seconds of the sender's time counts as "no
+    delay"; a clock that drifts or leaps is forgiven after that time.
     """
 
     def __init__(self) -> None:
@@ -190,12 +187,11 @@ class Lateness:
 
 
 class CatchUp:
-    """Leaves out work on pictures that are late, until the newest are being decoded again.
+    """Saves work on pictures that are late, until the newest are being decoded again.
 
-    Late pictures are decoded, as the next ones need them, but not converted to BGR, which
-    takes about as long; one in 0.3 s excepted, for there should be something to see. Where
-    that is not enough the decoder is told to leave out all but key frames until it has caught
-    up; then the picture stands still up to the next key frame.
+    Late pictures are decoded, as the next ones need them, but only one in 0.3 s is converted
+    to BGR, which takes about as long. Where that is not enough, the decoder skips all but
+    key frames until it has caught up.
     """
 
     SHOW_EVERY_S = 0.3

@@ -100,10 +100,10 @@ def follows(path: Path, before: Path) -> bool:
 
 
 def resembles(image: Image, before: Image) -> bool:
-    """Whether a picture can be the next one of a film: same size, much the same view.
+    """Whether an image can be the next frame of a film: same size, much the same view.
 
-    Numbered photographs of one camera have the same size, too, but differ by 40 to 80
-    grey levels on average over a coarse grid; successive frames by less than 20.
+    Numbered photographs of one camera differ by 40 to 80 grey levels on average over a
+    coarse grid; successive frames by less than 20.
     """
     if image.shape != before.shape:
         return False
@@ -126,10 +126,9 @@ def open_picture(path: Path, name: str) -> Feed:
 def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
     """Open the pictures of a folder, in natural order.
 
-    Pictures whose names are numbered in sequence and that resemble one another are a
-    film. Any other picture begins a new epoch, so that nobody is followed from one
-    photograph into the next. Pictures that cannot be read are left out, logged and
-    counted in `dropped`.
+    Pictures numbered in sequence that resemble one another are a film. Any other begins a
+    new epoch, so that nobody is followed from one photograph into the next. Those that
+    cannot be read are left out, logged and counted in `dropped`.
 
     Args:
         folder: folders within it are not searched.
@@ -158,7 +157,7 @@ def _show(paths: list[Path], name: str, fps: float) -> Feed:
 
 
 class _Album:
-    """The frames of a list of pictures, and how many of those could not be read."""
+    """The frames of a list of pictures; `skipped` counts those that cannot be read."""
 
     def __init__(self, paths: list[Path], fps: float) -> None:
         self.skipped = 0

@@ -57,9 +57,9 @@ def open_webcam(
     Args:
         index: 0 is the first camera.
         options: what becomes of it when all is not well.
-        width: wish, pixels; a camera that has no such size gives another.
-        height: wish, pixels.
-        fps: wish.
+        width: wanted, pixels; a camera without this size gives another.
+        height: wanted, pixels.
+        fps: wanted.
         open_camera: gives the capture of an index.
 
     Raises:
@@ -96,7 +96,7 @@ def _pictures(
     patience: Patience,
     stop: threading.Event,
 ) -> Generator[Picture, None, None]:
-    """Read until it breaks off; some cameras give nothing at first, a lost one for ever."""
+    """Read until it breaks off; some cameras give nothing at first."""
     limit_s, latest_s, is_first = min(OPEN_S, patience.open_s), time.monotonic(), True
     try:
         while not stop.is_set():

@@ -304,7 +304,7 @@ def test_offering_never_waits_and_says_whether_there_was_room() -> None:
     go.set()
     writer.close()
     assert written == [0, 1, 2]
-    with pytest.raises(ValueError, match="offer"):
+    with pytest.raises(ValueError, match="before close"):
         writer.offer(5)
 
 

@@ -1,8 +1,8 @@
 """H.264 files that browsers play, and that survive a killed process.
 
 While it is written the file is fragmented: whatever happens, all but the last moments can
-be played. When it is finished, one index of all of it follows at its end and the first is
-made void: an ordinary file, of which players can seek in any part.
+be played. Finished, it is an ordinary file with one index at its end (FFmpeg writes that
+first and then hides the fragments, so that a full disk does no harm).
 """
 
 import contextlib
@@ -54,8 +54,8 @@ _FRAGMENT_US = 200_000  # of which a killed process loses the last
 class Encoding:
     """How pictures are encoded: each comes out before the next goes in.
 
-    Holding some back would make files a sixth smaller for a third more work, and a killed
-    process would lose them.
+    Looking ahead would make files a sixth smaller for a third more work, and a killed
+    process would lose what is held back.
 
     Attributes:
         preset: of x264.
@@ -107,12 +107,12 @@ class PresetChoice:
         self._pictures = self._crowded = 0
 
     def note(self, began_s: float, ended_s: float, crowded: bool) -> None:
-        """Hear of one encoded picture.
+        """Count one encoded picture.
 
         Args:
             began_s: when its encoding began, on any clock.
             ended_s: when it ended.
-            crowded: whether others pile up behind it, or had to be left out.
+            crowded: whether others pile up behind it, or were left out.
         """
         if self._fixed:
             return

@@ -33,26 +33,25 @@ log = logging.getLogger(__name__)
 class Recording:
     """A sink that records the annotated pictures.
 
-    Pictures are encoded in a thread of their own. Their true times are kept, also where
-    frames were dropped. A folder, a missing folder or one without permission is found
-    out here, but the file is made (and one that exists replaced) with the first frame
-    only; without frames there is none. When the picture size changes, a new part is
-    begun: out.mp4, out-2.mp4 ... Odd sizes get their last column or row doubled, which
-    H.264's half-size colour needs.
+    They are encoded in a thread of their own, at their true times. The path is checked here,
+    but the file is made (and one that exists replaced) with the first frame only. When the
+    size changes, a new part begins: out.mp4, out-2.mp4 ... Odd sizes get their last column
+    or row doubled, as H.264's half-size colour needs even ones.
 
-    With `segment_s` a new file is begun so often: out-001.mp4, out-002.mp4 ..., or of a
-    live source out-20260131-120000.mp4, the time of its first picture in UTC.
+    With `segment_s` a new file begins that often: out-001.mp4, out-002.mp4 ..., or of a live
+    source out-20260131-120000.mp4, the time of its first frame in UTC. Set it for cameras:
+    until an MP4 is finished, its index takes 6 MB of memory an hour.
 
-    Where a file cannot be written, one warning is logged and `failed` is set; what there
-    is of it can be played. The next file is tried again when its time comes.
+    If a file cannot be written, one warning is logged and `failed` is set; what was written
+    can be played. The next file is tried when it is due.
 
     Args:
         path: ends in .mp4, .mov or .mkv.
         fps: roughly; a hint, the timing is the frames' own.
         live: pictures are left out, and counted, rather than waited for; times are
             relative to the first frame, not to the start of the medium.
-        preset: of x264: ultrafast .. placebo, quick and large to slow and small. None
-            chooses: by the load where `live`.
+        preset: of x264, ultrafast .. placebo: quick and large to slow and small. None
+            chooses, by the load if `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
         segment_s: seconds of recording after which a new file is begun; None = never.
         sound_from: the source where it is a film on disk: its sound is kept, and it is not
@@ -108,7 +107,7 @@ class Recording:
 
     @property
     def failed(self) -> SinkError | None:
-        """Why the last file that could not be written could not; None = all could."""
+        """Why a file could not be written, the last one that could not; None = all could."""
         return self._hung or self._parts.failed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
@@ -141,8 +140,8 @@ class Recording:
     def close(self) -> None:
         """Write what is queued and finish the file; may be called again.
 
-        Where that takes too long or Ctrl-C interrupts it, the file stays as it is, and
-        can be played: the writer may still be in it, and it takes one thread at a time.
+        If that takes too long or Ctrl-C interrupts it, the file stays as it is and can be
+        played: the writer may still be in it, and it takes one thread at a time.
         """
         if self._closed:
             return
@@ -195,18 +194,15 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
 class Parts:
     """The files of one recording, one after another; for one thread at a time.
 
-    All that can go wrong with a file is logged once and kept in `failed`. What there is of
-    it stays, nothing more is written until the next one is due, and that is tried again.
+    Faults of a file are logged once and kept in `failed`; nothing more is written until the
+    next one is due.
 
     Args:
         path: as the user gave it; see `part_path`.
         encoding: its preset is that of `write`.
-        live: pictures come at their own pace, from the first one's time on.
-        segment_s: seconds of recording after which a new file is begun; None = never.
-        film: the film that is recorded, for its sound; None where it is none.
-
-    Attributes:
-        failed: why the last file that could not be written could not; None = all could.
+        live: see `Recording`, as for `segment_s` and `failed`.
+        segment_s: seconds.
+        film: the film that is recorded, for its sound; None if it is none.
     """
 
     def __init__(
