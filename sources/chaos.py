@@ -39,7 +39,7 @@ from errors import PasswordError, SourceError
 from sources.decoding import open_video, pictures_of, to_image
 from sources.feed import no_answer
 from sources.files import find_path
-from sources.live import Connection, LiveFeed, LiveOptions, Picture
+from sources.live import Arrival, Connection, LiveFeed, LiveOptions
 from sources.network import OPEN_S, READ_S, Lateness
 from structures import Image
 
@@ -100,7 +100,7 @@ class Script:
         return now_s % self.every if self.every else now_s
 
     def left_s(self, what: tuple[Span, ...], now_s: float) -> float:
-        """How long one of the spans of `what` goes on from `now_s`; 0 = none is on."""
+        """How long one of the spans of `what` lasts from `now_s` on; 0 = none is active."""
         return max((span.left_s(self.moment(now_s)) for span in what), default=0.0)
 
     def happened(self, moments: tuple[float, ...], now_s: float) -> int:
@@ -193,7 +193,7 @@ class ChaosCamera:
         self._started_s: float | None = None
 
     def connect(self, stop: threading.Event) -> Connection:
-        """Open the camera, or fail as the script wants it; see `sources.live.Connect`."""
+        """Open the camera, or fail as the script says; see `sources.live.Connect`."""
         if self._started_s is None:
             self._started_s = time.monotonic()
         script, now_s = self._script, self._now_s()
@@ -210,7 +210,7 @@ class ChaosCamera:
     def _now_s(self) -> float:
         return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
-    def _pictures(self, stop: threading.Event) -> Generator[Picture, None, None]:
+    def _pictures(self, stop: threading.Event) -> Generator[Arrival, None, None]:
         """Yield pictures until the script breaks off."""
         opened_s = heard_s = self._now_s()
         first, lateness = math.ceil(opened_s * self._fps), Lateness()
@@ -228,7 +228,7 @@ class ChaosCamera:
                     continue
                 heard_s = due_s
                 image, now_s = self._spoilt(to_image(seen), at_s, luck), time.monotonic()
-                yield Picture(image, now_s, lateness.of(at_s, now_s))
+                yield Arrival(image, now_s, lateness.of(at_s, now_s))
 
     def _breaks_off(self, opened_s: float, at_s: float) -> bool:
         script = self._script
@@ -236,7 +236,7 @@ class ChaosCamera:
         return ended or script.left_s((*script.lose, *script.refuse), at_s) > 0
 
     def _spoilt(self, image: Image, at_s: float, luck: random.Random) -> Image:
-        """Return the picture with the size and the damage that the script wants."""
+        """Return the image with the size and the damage that the script asks for."""
         if self._script.happened(self._script.resize, at_s) % 2:
             image = cast("Image", cv2.resize(image, None, fx=0.5, fy=0.5))
         if luck.random() < self._script.corrupt:
@@ -251,7 +251,7 @@ class ChaosCamera:
             empty = True
             with (
                 contextlib.closing(open_video(self._address, self._name)) as video,
-                contextlib.suppress(av.FFmpegError),  # damaged: what is there will do
+                contextlib.suppress(av.FFmpegError),  # damaged: its good part is enough
             ):
                 for picture in pictures_of(video, stop):
                     empty = False

@@ -149,7 +149,7 @@ class Video:
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a pixel to its height; square where unknown or beyond belief."""
+        """Width of a pixel to its height; square where unknown or implausible."""
         aspect = self.stream.sample_aspect_ratio
         return aspect if aspect and 0.25 <= aspect <= 4 else _SQUARE
 

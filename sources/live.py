@@ -2,7 +2,7 @@
 
     connect(stop) -> Connection   what opens a camera, once; the only thing that differs
     Reconnecting.produce          the loop around it, for a reader thread
-    Health                        what that loop notes down, for everyone else
+    Health                        what that loop records, for everyone else
     LiveFeed                      the `sources.Source` of it
 
 A camera that cannot be reached is tried again after half a second, then ever more rarely:
@@ -26,7 +26,7 @@ from threads import Newest, waits_s
 
 FRESH_PICTURES = 3  # a read that timed out first hands over one to three old ones
 _PICTURES_MISSED = 3  # a camera of one picture a second is not stalled after one
-_SLICE_S = 0.5  # of a long wait; Windows hears Ctrl-C between waits only
+_SLICE_S = 0.5  # of a long wait; Windows handles Ctrl-C only between waits
 _STARVED_S = 0.3  # without a frame: the next one is taken, however old it is
 _JOIN_S = 0.5  # a reader inside a read of a frozen camera ends by itself, later
 
@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """What a connection gives.
+class Arrival:
+    """A frame as a connection gives it.
 
     Attributes:
         image: (H, W, 3) uint8 BGR.
         arrived_s: `time.monotonic()` when it left the decoder.
         late_s: by how much it was held up on the way, 0 within what is usual.
-        left_out: pictures just before that were too late to be worth converting.
+        left_out: frames just before that were too late to be worth converting.
     """
 
     image: Image
@@ -56,12 +56,12 @@ class Connection:
 
     Attributes:
         fps: frames per second; nominal where unknown.
-        pictures: ends, or raises `SourceLostError`, when the camera breaks off, and soon
+        arrivals: ends, or raises `SourceLostError`, when the camera breaks off, and soon
             after the stop event is set; releases the camera at its end.
     """
 
     fps: float
-    pictures: Generator[Picture, None, None]
+    arrivals: Generator[Arrival, None, None]
 
 
 Connect = Callable[[threading.Event], Connection]
@@ -105,13 +105,13 @@ PATIENT = Patience()
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """What becomes of a live source when all is not well.
+    """What to do with a live source that fails.
 
     Attributes:
-        reconnect: a camera that breaks off is opened again, for ever; where False it
+        reconnect: a camera that breaks off is opened again, without limit; if False it
             raises `SourceLostError`.
         keep_trying: a camera that cannot be opened at the start is tried again, too;
-            where False that is a `SourceError`.
+            if False that is a `SourceError`.
         max_latency_s: frames older than this when they are taken are dropped and counted,
             except for one now and then where all are: a machine too slow for its camera
             shows something, and learns how late it is.
@@ -219,20 +219,20 @@ class Health:
 class Reconnecting:
     """Produces the frames of a camera, over as many connections as it takes.
 
-    `index` goes on over all of them; each begins a new epoch, as does a change of size.
+    `index` continues over all of them; each begins a new epoch, as does a change of size.
 
     Args:
         connect: opens the camera once.
         name: what to call it; without secrets.
-        health: is told what happens.
-        options: whether it goes on, and how long it waits.
+        health: records what happens.
+        options: whether it continues, and how long it waits.
 
     Attributes:
         fps: of the newest connection; 0 before the first.
-        left_out: pictures that were never made, see `Picture`.
+        left_out: frames that were never converted, see `Arrival`.
     """
 
-    STEADY_PICTURES = 25  # after so many the next break-off is a new story
+    STEADY_PICTURES = 25  # after so many the waits between attempts are short again
 
     def __init__(self, connect: Connect, name: str, health: Health, options: LiveOptions) -> None:
         self.fps = 0.0
@@ -263,7 +263,7 @@ class Reconnecting:
                 return
             options = self._options
             if not (options.reconnect if self._health.ever_live else options.keep_trying):
-                raise problem  # here, where no error of a library with the address clings to it
+                raise problem  # here, so that no library error with the address is chained to it
             self._log(problem)
             self._health.broke_off(str(problem), isinstance(problem, RefusedError))
             stop.wait(self._wait_s(problem))
@@ -275,24 +275,24 @@ class Reconnecting:
         self._epoch += 1
         self._health.opened(time.monotonic(), self.fps)
         shape, count = None, 0
-        with contextlib.closing(connection.pictures) as pictures:
-            for picture in pictures:
-                self._epoch += shape not in (None, picture.image.shape)
-                shape = picture.image.shape
-                self._health.picture(picture.arrived_s, picture.late_s > 0)
-                yield self._frame(picture)
+        with contextlib.closing(connection.arrivals) as arrivals:
+            for arrival in arrivals:
+                self._epoch += shape not in (None, arrival.image.shape)
+                shape = arrival.image.shape
+                self._health.picture(arrival.arrived_s, arrival.late_s > 0)
+                yield self._frame(arrival)
                 count += 1
                 if count == self.STEADY_PICTURES:
                     self._waits_s = self._options.patience.waits_s()
                     self._log(None)
         raise SourceLostError(lost(self._name) if count else silent(self._name))
 
-    def _frame(self, picture: Picture) -> Frame:
-        self.left_out += picture.left_out
-        index = self._index + picture.left_out
+    def _frame(self, arrival: Arrival) -> Frame:
+        self.left_out += arrival.left_out
+        index = self._index + arrival.left_out
         self._index = index + 1
-        time_s, left_s = picture.arrived_s - self._started_s, picture.arrived_s - picture.late_s
-        return Frame(picture.image, index, time_s, self._epoch, left_s)
+        time_s, left_s = arrival.arrived_s - self._started_s, arrival.arrived_s - arrival.late_s
+        return Frame(arrival.image, index, time_s, self._epoch, left_s)
 
     def _wait_s(self, problem: StreamError) -> float:
         refused = isinstance(problem, RefusedError)
@@ -315,13 +315,13 @@ class Reconnecting:
 class LiveFeed:
     """`sources.Source` for cameras: the newest frame wins, and breaking off is no end.
 
-    With `keep_trying` it is there at once, and until its first frame `size_wh` is (0, 0)
-    and `fps` nominal. Else it waits for the first frame.
+    With `keep_trying` it returns at once, and until its first frame `size_wh` is (0, 0) and
+    `fps` nominal. Else it waits for the first frame.
 
     Args:
         connect: opens the camera once.
         name: what to call it; without secrets.
-        options: what becomes of it when all is not well.
+        options: what to do when it fails.
 
     Raises:
         SourceError: it cannot be opened, or sends no picture.

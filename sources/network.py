@@ -24,7 +24,7 @@ from errors import SourceError
 from sources.decoding import Video, open_video, to_image
 from sources.feed import Feed, no_answer
 from sources.files import play
-from sources.live import Connect, Connection, LiveFeed, LiveOptions, Picture
+from sources.live import Arrival, Connect, Connection, LiveFeed, LiveOptions
 from threads import call_with_deadline
 
 OPEN_S = 4.5
@@ -72,7 +72,7 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
     Args:
         address: URL, as FFmpeg understands it.
         name: what to call it; without secrets.
-        options: what becomes of a live stream when all is not well.
+        options: what to do when a live stream fails.
 
     Raises:
         SourceError: wrong password, unknown path or host, nothing listening, no answer.
@@ -120,7 +120,7 @@ def _connecting(
 
 def pictures_from(
     video: Video, stop: threading.Event, read_s: float
-) -> Generator[Picture, None, None]:
+) -> Generator[Arrival, None, None]:
     """Read an opened video that has no end, until it breaks off; then close it.
 
     Damaged packets are skipped, and so are pictures that are late already: see `CatchUp`.
@@ -141,7 +141,7 @@ def pictures_from(
                 if catch_up.leaves_out(late_s, picture_s):
                     left_out += 1
                     continue
-                yield Picture(to_image(picture, video.pixel_aspect), picture_s, late_s, left_out)
+                yield Arrival(to_image(picture, video.pixel_aspect), picture_s, late_s, left_out)
                 left_out = 0
 
 

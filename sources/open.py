@@ -40,7 +40,7 @@ def open_source(
         height: wanted of cameras, pixels.
         fps: wanted of cameras; nominal rate of a folder of pictures. Else without effect.
         open_camera: gives the capture of a camera index.
-        live: what becomes of cameras and network streams that break off or are not there.
+        live: what to do with cameras and network streams that fail.
 
     Raises:
         SourceError: it cannot be opened, or holds nothing that can be shown.

@@ -12,14 +12,14 @@ import cv2
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS
-from sources.live import Connection, LiveFeed, LiveOptions, Patience, Picture
+from sources.live import Arrival, Connection, LiveFeed, LiveOptions, Patience
 from sources.photographs import silent_opencv
 from structures import Image
 
 log = logging.getLogger(__name__)
 
 OPEN_S = 4.5
-SILENCE_S = 2.0  # a running camera without a picture for so long is lost
+SILENCE_S = 2.0  # a running camera without a frame for so long is lost
 RETRY_S = 0.02
 
 
@@ -56,7 +56,7 @@ def open_webcam(
 
     Args:
         index: 0 is the first camera.
-        options: what becomes of it when all is not well.
+        options: what to do when it fails.
         width: wanted, pixels; a camera without this size gives another.
         height: wanted, pixels.
         fps: wanted.
@@ -95,7 +95,7 @@ def _pictures(
     wish_wh: tuple[int | None, int | None],
     patience: Patience,
     stop: threading.Event,
-) -> Generator[Picture, None, None]:
+) -> Generator[Arrival, None, None]:
     """Read until it breaks off; some cameras give nothing at first."""
     limit_s, latest_s, is_first = min(OPEN_S, patience.open_s), time.monotonic(), True
     try:
@@ -105,7 +105,7 @@ def _pictures(
             if arrived and image is not None:
                 if is_first:
                     _compare(wish_wh, image, name)
-                yield Picture(image, now_s)
+                yield Arrival(image, now_s)
                 limit_s, latest_s, is_first = min(SILENCE_S, patience.silence_s), now_s, False
             elif now_s - latest_s > limit_s:
                 return

@@ -10,7 +10,7 @@ import numpy as np
 
 from detectors.nms import overlaps
 from sources import Source
-from sources.live import Connection, Patience, Picture
+from sources.live import Arrival, Connection, Patience
 from structures import (
     Detections,
     Estimates,
@@ -200,7 +200,7 @@ class ScriptedConnections:
             raise step
         return Connection(self._fps, self._pictures(step, stop))
 
-    def _pictures(self, items: list[Any], stop: threading.Event) -> Generator[Picture, None, None]:
+    def _pictures(self, items: list[Any], stop: threading.Event) -> Generator[Arrival, None, None]:
         try:
             for item in items:
                 if isinstance(item, Exception):
@@ -212,8 +212,8 @@ class ScriptedConnections:
                 if stop.is_set():
                     return
                 if isinstance(item, np.ndarray):
-                    item = Picture(item, time.monotonic())
-                if isinstance(item, Picture):
+                    item = Arrival(item, time.monotonic())
+                if isinstance(item, Arrival):
                     yield item
         finally:
             self.closed += 1

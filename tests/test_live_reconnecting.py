@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from errors import PasswordError, RefusedError, SourceError, SourceLostError
-from sources.live import LiveFeed, LiveOptions, Picture
+from sources.live import Arrival, LiveFeed, LiveOptions
 from structures import Frame, SourceState
 from tests.clips import numbered
 from tests.fakes import HASTY, TAKEN, ScriptedConnections, grey, pause, wait_for
@@ -177,7 +177,7 @@ def test_without_reconnecting_a_lost_camera_is_an_error(feed: Opener, ending: li
 
 def test_frames_older_than_the_limit_are_dropped_and_counted(feed: Opener) -> None:
     old_s = time.monotonic() - 3
-    late = [Picture(grey(100 + i), old_s) for i in range(4)]
+    late = [Arrival(grey(100 + i), old_s) for i in range(4)]
     steps = [*steady(1), *(x for old in late for x in (pause(0.005), old)), *steady(1, 50)]
     source = feed(ScriptedConnections([*steps, pause(9)]), max_latency_s=1.0)
     levels = [int(frame.image[0, 0, 0]) for frame in frames_of(source, 2)]
@@ -187,7 +187,7 @@ def test_frames_older_than_the_limit_are_dropped_and_counted(feed: Opener) -> No
 
 def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed: Opener) -> None:
     old_s = time.monotonic() - 3
-    late = [Picture(grey(i), old_s) for i in range(200)]
+    late = [Arrival(grey(i), old_s) for i in range(200)]
     steps = [x for old in late for x in (pause(0.005), old)]
     source = feed(ScriptedConnections([*steps, pause(9)]), max_latency_s=1.0)
     assert 2 <= len(frames_of(source, 2)) < 200
@@ -196,8 +196,8 @@ def test_where_all_frames_are_too_old_one_is_given_now_and_then(feed: Opener) ->
 
 def test_a_late_picture_is_as_old_as_it_was_late(feed: Opener) -> None:
     began_s = time.monotonic()
-    steps = [pause(0.01), Picture(grey(0), began_s)]
-    steps += [pause(0.02), Picture(grey(1), began_s + 1.5, late_s=1.0), pause(9)]
+    steps = [pause(0.01), Arrival(grey(0), began_s)]
+    steps += [pause(0.02), Arrival(grey(1), began_s + 1.5, late_s=1.0), pause(9)]
     source = feed(ScriptedConnections(steps))
     first, second = frames_of(source, 2)
     assert first.arrived_s == began_s

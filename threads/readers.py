@@ -54,7 +54,7 @@ class _Reader(Generic[T]):
                 for item in items:
                     if not self._offer(item):
                         break
-        except BaseException as error:  # whatever it was, the consumer must hear of it
+        except BaseException as error:  # whatever it is, the consumer gets it
             self._error = error
         with self._change:
             self._finished = True

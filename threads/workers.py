@@ -101,7 +101,7 @@ def call_with_deadline(
 ) -> T:
     """Return `function()`, run in a thread of its own, or raise what it raises.
 
-    Ctrl-C is heard meanwhile. `discard` is called with a result that comes too late.
+    Ctrl-C works meanwhile. `discard` is called with a result that comes too late.
 
     Raises:
         TimeoutError: it has not returned within `timeout_s`.
@@ -165,7 +165,7 @@ def blocked_sigint() -> Iterator[None]:
 def end_with_parent() -> None:
     """Have this process end at once when the one that started it has ended.
 
-    Killed, a program cannot tell its worker processes; they would wait for ever. Without
+    A killed program cannot end its worker processes; they would wait for ever. Without
     effect in a process that `multiprocessing` did not start.
     """
     parent = multiprocessing.parent_process()

@@ -107,7 +107,7 @@ class WriterThread(Generic[T]):
     def close(self) -> None:
         """Write what is queued, stop the worker and join it; may be called again.
 
-        If Ctrl-C interrupts it, the worker goes on: see `stopped`.
+        If Ctrl-C interrupts it, the worker continues: see `stopped`.
 
         Raises:
             TimeoutError: the worker is stuck in `write`.

@@ -35,18 +35,18 @@ PRESETS = (
 )  # fmt: skip
 BY_LOAD = ("veryfast", "superfast")  # calm, and where the encoder falls behind
 USUAL_PRESET = "superfast"  # files 4 % larger than veryfast's for 60 % of the work
-USUAL_CRF = 25  # as good as 23 where the encoder may look ahead, as it may not here
+USUAL_CRF = 25  # as good as 23 with looking ahead, which is off here
 TICKS_PER_S = 90_000
 TICK = Fraction(1, TICKS_PER_S)
 KEY_FRAME_S = 1.0  # a key frame this often: seeking is as fine as that
 
 # What the presets of `BY_LOAD` would set differently in the headers. A file states those
-# once, in front: only an encoder with the same ones can go on in it.
+# once, in front: only an encoder with the same ones can continue it.
 _SAME_HEADERS = "stitchable=1:cabac=1:8x8dct=1:weightp=0:ref=1"
 _CROWDED = 0.5  # share of a period's pictures that found the queue half full
 _PERIOD_S = 1.0
 _ROOM = 0.4  # busy share below which there is time for the slower preset
-_CALM_S = 20.0  # for which there must have been
+_CALM_S = 20.0  # for which there must have been time
 _FRAGMENT_US = 200_000  # of which a killed process loses the last
 
 
@@ -79,7 +79,7 @@ class Encoding:
             "tune": "zerolatency",
             "crf": str(self.crf),
             "forced-idr": "1",
-            "sc_threshold": "0",  # key frames come when they are due, and not at cuts too
+            "sc_threshold": "0",  # key frames come when they are due, not at cuts
             "threads": str(min(4, os.cpu_count() or 1)),
         }
         if self.preset in BY_LOAD:
@@ -135,7 +135,7 @@ class PresetChoice:
 
 
 def set_up(context: VideoCodecContext, size_wh: tuple[int, int], encoding: Encoding) -> None:
-    """Set an even size, the time base, and the colours that browsers expect, and say so."""
+    """Set an even size, the time base, and the colours that browsers expect."""
     context.width, context.height = (side + side % 2 for side in size_wh)
     context.pix_fmt = "yuv420p"
     context.framerate, context.time_base = encoding.rate, TICK
@@ -146,7 +146,7 @@ def set_up(context: VideoCodecContext, size_wh: tuple[int, int], encoding: Encod
 
 
 def successor(context: VideoCodecContext, encoding: Encoding) -> VideoCodecContext | None:
-    """Return an encoder that can go on in the file of `context`; None where none can."""
+    """Return an encoder that can continue the file of `context`, or None."""
     new = cast("VideoCodecContext", av.CodecContext.create("libx264", "w"))
     set_up(new, (context.width, context.height), encoding)
     new.open()
@@ -227,7 +227,7 @@ class H264File:
     def write(self, picture: Image, time_s: float, epoch: int, preset: str = "") -> None:
         """Encode one (H, W, 3) uint8 BGR picture of the size promised.
 
-        With another `preset` the file goes on at its next key frame; empty = the same.
+        Another `preset` takes over at the next key frame; empty = the same.
         """
         frame = self._colours.convert(picture)
         frame.pts = pts = self._pts(time_s, epoch)
@@ -259,7 +259,7 @@ class H264File:
         if pts <= self._last_pts:
             anew = self._epoch is not None and epoch != self._epoch
             later = self._last_pts + (round(TICKS_PER_S / self._fps) if anew else 1)
-            if anew or later - pts > TICKS_PER_S:  # a clock set back; else a picture out of turn
+            if anew or later - pts > TICKS_PER_S:  # a clock set back; else a frame out of order
                 self._offset += later - pts
             pts = later
         self._last_pts, self._epoch = pts, epoch
@@ -279,8 +279,8 @@ class H264File:
         """Write what the encoder and the film still hold, and the index of all of it.
 
         Args:
-            next_s: the time at which the next file goes on, where the sound is cut; None =
-                a picture after the last.
+            next_s: the time at which the next file begins, where the sound is cut; None =
+                a frame after the last.
 
         Raises:
             av.FFmpegError, OSError: the end could not be written; the file can be played.
@@ -326,7 +326,7 @@ def concatenate(paths: Sequence[Path], target: Path) -> None:
                     for packet in old.demux(video=0):
                         if packet.dts is None:
                             continue
-                        # The encoder of each slice begins its decoding times anew, which can
+                        # The decoding times of each slice begin anew, which can
                         # touch those of the slice before where frames come irregularly.
                         packet.dts = packet.dts if last is None else max(packet.dts, last + 1)
                         last = packet.dts

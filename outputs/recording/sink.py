@@ -91,7 +91,9 @@ class Recording:
         self._live = live
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
         encoding = Encoding(self._choice.preset, crf, fps)
-        self._parts = Parts(self._path, encoding, live=live, segment_s=segment_s, film=sound_from)
+        self._files = RecordingFiles(
+            self._path, encoding, live=live, segment_s=segment_s, film=sound_from
+        )
         self._closed = False
         self._hung: SinkError | None = None
         self._dropped_before = 0
@@ -108,7 +110,7 @@ class Recording:
     @property
     def failed(self) -> SinkError | None:
         """Why a file could not be written, the last one that could not; None = all could."""
-        return self._hung or self._parts.failed
+        return self._hung or self._files.failed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """Queue one picture. See `outputs.Sink.write`; here it raises no SinkError.
@@ -152,7 +154,7 @@ class Recording:
             self._give_up(error)
         finally:
             if self._writer.stopped:
-                self._parts.close()
+                self._files.close()
         if self.dropped:
             log.warning("%s: %d pictures were left out", self._path.name, self.dropped)
 
@@ -164,7 +166,7 @@ class Recording:
     def _encode(self, item: tuple[Image, Frame]) -> None:
         """Encode one picture; runs in the writer's thread."""
         began_s = time.monotonic()
-        self._parts.write(*item, self._choice.preset)
+        self._files.write(*item, self._choice.preset)
         if self._live:
             dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
             crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
@@ -191,7 +193,7 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
     return path.with_stem(path.stem + name)
 
 
-class Parts:
+class RecordingFiles:
     """The files of one recording, one after another; for one thread at a time.
 
     Faults of a file are logged once and kept in `failed`; nothing more is written until the

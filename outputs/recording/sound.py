@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 def has_sound(film: Path, suffix: str) -> bool:
     """Whether `film` has sound that files ending in `suffix` can hold.
 
-    Where they cannot hold it, a warning is logged; where there is none or it cannot be
-    opened (it may not even be a film), nothing is.
+    If they cannot, a warning is logged. No sound, or no film at all, is not worth one.
     """
     try:
         with av.open(str(film.absolute())) as file:
@@ -52,7 +51,7 @@ def _best(film: InputContainer) -> AudioStream:
 class Sound:
     """The best stream of sound in a film, on its way into a recording of it.
 
-    Whatever is wrong with it is logged once, and the recording goes on without.
+    Faults of it are logged once, and the recording continues without.
 
     Args:
         film: its path.
