@@ -11,18 +11,19 @@ from pathlib import Path
 from errors import SinkError, redact
 
 
-def check_writable(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
+def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool = False) -> Path:
     """Make sure that a file can be made at `path`, without making or changing it.
 
     Args:
         path: where the file will be; one that exists will be replaced, later.
         suffixes: the endings allowed, such as ".mp4"; none = any.
+        whole: whether it must be an ordinary file, not a pipe or a device.
 
     Returns:
         The path.
 
     Raises:
-        SinkError: wrong ending, no such folder, a folder in its place, or no permission.
+        SinkError: wrong ending, no such folder, something else in its place, or no permission.
     """
     if "://" in str(path):
         raise SinkError(f"{redact(path)}: an output is a file; addresses cannot be written to")
@@ -32,6 +33,8 @@ def check_writable(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
     try:
         if path.is_dir():
             raise SinkError(f"{path}: is a folder; name a file in it")
+        if whole and path.exists() and not path.is_file():
+            raise SinkError(f"{path}: is a pipe or a device; name an ordinary file")
         if not path.parent.is_dir():
             raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
         _try(path)
@@ -64,9 +67,6 @@ def refuse_overwriting(path: str | Path, source: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file whole or not at all; one that exists is replaced at the end.
 
-    Args:
-        path: of the file.
-
     Yields:
         Where to write it: beside `path`, with the same suffix. It takes the place of `path`
         when the block ends; if the block raises, it is removed and `path` stays as it was.
@@ -94,21 +94,33 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
 
 
-def sink_error(path: str | Path, error: Exception) -> SinkError:
-    """Return the SinkError that says in one line why `path` cannot be written."""
+def cause_of(error: Exception) -> str:
+    """Return in a few words why something could not be written, without secrets."""
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number in errno.errorcode:
-        cause = os.strerror(number)
-    else:  # FFmpeg has numbers of its own
-        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return SinkError(f"{path}: cannot be written: {redact(cause)}")
+        return os.strerror(number)
+    # FFmpeg has numbers of its own
+    return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def sink_error(path: str | Path, error: Exception) -> SinkError:
+    """Return the SinkError that says in one line why `path` cannot be written."""
+    return SinkError(f"{path}: cannot be written: {cause_of(error)}")
 
 
 def let_go_of_stdout() -> None:
-    """Send what is left for standard output nowhere, after it could not be written.
+    """Discard what is left for standard output, after it could not be written.
 
-    It would fail again when the program ends; this is the remedy that Python's own
-    documentation of SIGPIPE gives.
+    It would fail again when the program ends; Python's documentation of SIGPIPE says so.
     """
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ensure_stderr() -> None:
+    """Give a process that was started without standard error (`2>&-`) one that goes nowhere.
+
+    Else the next file that is opened takes its number, and is written to by mistake.
+    """
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  for as long as the process

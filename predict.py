@@ -21,8 +21,7 @@ from files import sink_error, write_whole
 from outputs.face_table import Row, as_rows, check_table, columns, write_table
 from people.wording import label_lines
 from program.options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
-from sources.photographs import list_pictures, load_picture
-from sources.quiet import silent_opencv
+from sources.photographs import list_pictures, load_picture, silent_opencv
 from structures import Detections, Estimates, Gender, Image, Smoothed
 
 EPILOG = """\

@@ -26,9 +26,8 @@ from detectors import Detector, make_detector
 from drawing.overlay import Overlay
 from errors import StreamError
 from estimators import Estimator, make_estimator
-from outputs.pacing import Metronome
 from outputs.recording.sink import Recording
-from outputs.window import DisplayProbe, Window
+from outputs.window import DisplayProbe, Metronome, Window
 from people.crowd import Crowd
 from people.records import Recorder, new_run
 from program.load import LoadControl

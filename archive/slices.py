@@ -21,10 +21,10 @@ import numpy as np
 
 from archive.films import VIDEO, Film, Report, publish
 from archive.jobs import Progress, Settings, new_pipeline, open_tables
-from archive.joining import concatenate
 from archive.seams import Looks, Replay, Seen, join_slices
 from drawing.overlay import Overlay
 from files import sink_error, write_whole
+from outputs.recording.h264 import concatenate
 from outputs.recording.sink import Recording
 from program.load import Effort
 from sources.decoding import Video, decode, open_video

@@ -17,12 +17,11 @@ from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
 from files import check_writable, refuse_overwriting
-from outputs.recording.encoding import USUAL_CRF, Encoding
-from outputs.recording.h264 import H264File
-from outputs.recording.rewriting import ERRORS
+from outputs.recording.h264 import USUAL_CRF, Encoding, H264File
+from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
-from sources.addresses import escape_user
 from sources.decoding import Video, open_video
+from sources.network import escape_user
 from sources.open import open_source
 from sources.webcam import Capture, open_capture
 from structures import Frame

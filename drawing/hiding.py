@@ -22,14 +22,13 @@ def hide_faces(frame: Frame, boxes: Float32, kind: str) -> Frame:
 
 
 def hide(image: Image, boxes: Float32, kind: str) -> None:
-    """Hide what lies in `boxes` and around them; `image` is changed in place.
+    """Hide what lies in and around `boxes`; `image` is changed in place.
 
-    Of each grown box `CELLS` x `CELLS` mean colours are left, whatever its size.
+    `CELLS` x `CELLS` mean colours of each grown box remain, whatever its size.
 
     Args:
         image: (H, W, 3) uint8 BGR, writable.
-        boxes: (N, 4) float32 xyxy pixels; may leave the picture. One that is not finite is
-            left out.
+        boxes: (N, 4) float32 xyxy pixels; may leave the image. Any not finite is left out.
         kind: out of `HIDING`.
     """
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""What is drawn over a frame: a box and a label for each face, and a status line."""
+"""What is drawn over a frame: boxes, labels, a status line, and why no new frame comes."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -7,7 +7,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from drawing.notices import dim, draw_notice, headline
 from drawing.text import (
     Colour,
     draw_plate,
@@ -42,6 +41,20 @@ _HALO: Colour = (24, 24, 24)  # under every line: shows on white and on its own 
 _STATUS: Colour = (40, 40, 40)
 _EMPTY: Colour = (110, 100, 95)  # before the first picture; is dimmed
 _SPACE = "   "  # between the parts of the status line
+_NOTICE_COLOURS: dict[SourceState, Colour] = {
+    SourceState.CONNECTING: (150, 90, 20),  # BGR: blue, amber, amber, red
+    SourceState.STALLED: (0, 180, 255),
+    SourceState.RECONNECTING: (0, 180, 255),
+    SourceState.FAILED: (40, 40, 200),
+}
+_NOTICE_SCALES = (
+    2.4,
+    1.8,
+    1.3,
+    1.0,
+)  # of the ordinary height of text; the first that needs two lines
+_DETAIL_LINES = 3
+_DIMMED = 0.35
 
 
 def track_colour(track_id: int) -> Colour:
@@ -100,8 +113,8 @@ def draw_labels(
 ) -> None:
     """Draw labelled boxes onto `image`, which is changed in place.
 
-    Labels stay inside the picture and off each other where there is room; a box that
-    lies wholly outside is left out with its label.
+    Labels stay inside the image and off each other where there is room; a box that lies
+    wholly outside is left out with its label.
 
     Args:
         image: (H, W, 3) uint8 BGR, writable.
@@ -114,13 +127,13 @@ def draw_labels(
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
         draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
-    told = [i for i in seen if texts[i]]
+    labelled = [i for i in seen if texts[i]]
     size_wh = image.shape[1], image.shape[0]
     size = text_size(size_wh)
-    plates = [plate(tuple(texts[i]), size, colours[i]) for i in told]
+    plates = [plate(tuple(texts[i]), size, colours[i]) for i in labelled]
     sizes = [(label.shape[1], label.shape[0]) for label in plates]
     taken = [(0, 0, *plate_size_wh(status, size))] if status else []
-    corners = place_labels(boxes[told], sizes, size_wh, taken, max(1, size // 7))
+    corners = place_labels(boxes[labelled], sizes, size_wh, taken, max(1, size // 7))
     for label, (x, y) in zip(plates, corners, strict=True):
         paste(image, label, x, y)
     _paste_status(image, status)
@@ -136,7 +149,7 @@ def _paste_status(image: Image, lines: Sequence[str]) -> None:
 def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
     """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
 
-    Of a source that gives no picture, what is still true: its name and the last picture's time.
+    Of a source that gives no frame, its name and the last frame's time.
 
     Args:
         result: of the frame shown.
@@ -166,6 +179,63 @@ def _clock(time_s: float) -> str:
     return f"{hours}:{seconds:02}"
 
 
+def headline(status: SourceStatus, age_s: float | None, camera: str = "") -> str:
+    """Say what is wrong, e.g. "no picture for 12 s: reconnecting".
+
+    Args:
+        status: not `LIVE`.
+        age_s: of the last picture, None where there is none.
+        camera: which one, for a source that has given nothing yet.
+    """
+    lasting = "no picture" if age_s is None else f"no picture for {_duration(age_s)}"
+    match status.state:
+        case SourceState.CONNECTING:
+            return f"connecting to {camera} ..." if camera else "connecting ..."
+        case SourceState.RECONNECTING:
+            return f"{lasting}: reconnecting"
+        case SourceState.FAILED if age_s is None:
+            return f"cannot connect to {camera}" if camera else "cannot connect"
+        case SourceState.FAILED:
+            return f"{lasting}: cannot connect"
+        case _:
+            return lasting
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
+def dim(image: Image) -> None:
+    """Darken `image`, (H, W, 3) uint8, in place: it is not what the camera sees now."""
+    cv2.convertScaleAbs(image, dst=image, alpha=_DIMMED)
+
+
+def draw_notice(image: Image, text: str, status: SourceStatus) -> None:
+    """Write `text`, large, and the status's detail below it into the middle of `image`.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, changed in place.
+        text: see `headline`.
+        status: its state gives the colour.
+    """
+    height, width = image.shape[:2]
+    size = text_size((width, height))
+    words = text.split()
+    for scale in _NOTICE_SCALES:
+        large = round(scale * size)
+        if len(lines := wrap(words, large, width)) <= 2:
+            break
+    plates = [draw_plate(lines, large, _NOTICE_COLOURS.get(status.state, _STATUS))]
+    if detail := wrap(status.detail.split(), size, round(0.9 * width))[:_DETAIL_LINES]:
+        plates.append(draw_plate(detail, size, _STATUS))
+    top = (height - sum(map(len, plates))) // 2
+    for each in plates:
+        paste(image, each, (width - each.shape[1]) // 2, max(top, 0))
+        top += len(each)
+
+
 class Overlay:
     """Draws results over their frames.
 
@@ -190,11 +260,11 @@ class Overlay:
         self._now_s = clock
 
     def draw(self, result: FrameResult) -> Image:
-        """Return a new picture, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
+        """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one that was not seen in this frame is dashed. Labels are
-        shortened where the long form would fill half of the picture's width. Where the
-        source gives no picture, all that is dimmed and a notice says why.
+        Confirmed tracks only; one not seen in this frame is dashed. Labels are shortened
+        where they would fill half of the width. If the source gives no frame, all that is
+        dimmed and a notice says why.
         """
         image = result.frame.image.copy()
         latency_ms = result.latency_ms(self._now_s())

@@ -1,8 +1,7 @@
 """Text on pictures: readable plates, and where to put them so that they hide little.
 
-OpenCV's Hershey fonts are strokes: drawn at their final size they come out thin and
-jagged. A plate is therefore drawn four times as large and shrunk (which is what
-smooths it). A face's label is kept, because it is needed frame after frame.
+OpenCV's Hershey fonts are strokes, thin and jagged at their final size. A plate is therefore
+drawn four times as large and shrunk. Labels are cached: they come again frame after frame.
 """
 
 from collections.abc import Sequence
@@ -93,7 +92,7 @@ def wrap(parts: Sequence[str], size: int, width: int, space: str = " ") -> list[
 
 @lru_cache(maxsize=512)
 def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
-    """Return `draw_plate`'s picture, read-only and kept: for labels, which come again."""
+    """Return what `draw_plate` does, read-only and cached: for labels."""
     picture = draw_plate(lines, size, colour)
     picture.flags.writeable = False
     return picture

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from errors import SinkError
 from people.records import Record, Recorder
-from sources.addresses import escape_user
+from sources.network import escape_user
 from structures import FrameResult, Image
 
 log = logging.getLogger(__name__)

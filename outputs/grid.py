@@ -65,11 +65,11 @@ class _Cell:
 class GridSink:
     """Hands one picture of all cameras to other sinks, in place of one a camera.
 
-    Results are told apart by `FrameResult.camera`. They are drawn here and not before,
-    at the size they are shown in: text is then readable whatever the cameras' sizes,
-    and only what changed is drawn. The picture is handed on once a round, which ends
-    when all that gave a frame in the round before have been heard of, or one is heard
-    of for the second time. A round without a new frame refreshes the other sinks.
+    Results belong to `FrameResult.camera`. They are drawn here, at the size they are shown
+    in: text stays readable whatever the cameras' sizes, and only what changed is drawn. The
+    picture is handed on once a round, which ends when all that gave a frame in the round
+    before have come again, or one comes for the second time. A round without a new frame
+    refreshes the other sinks.
 
     Args:
         inners: take the pictures; they are closed with this sink.
@@ -97,7 +97,7 @@ class GridSink:
         self._clock, self._start_s = clock, clock()
         self._index = 0
         self._expected = set(cameras)
-        self._heard: set[str] = set()
+        self._seen: set[str] = set()
         self._fresh: set[str] = set()
         self.select(0)
 
@@ -107,7 +107,7 @@ class GridSink:
         return any(inner.closed for inner in self._inners)
 
     def select(self, number: int) -> None:
-        """Show camera `number` alone, from 1, or all with 0; one that there is not is ignored."""
+        """Show camera `number` alone, from 1, or all with 0; others are ignored."""
         if not 0 <= number <= len(self._cells):
             return
         every = list(self._cells.values())
@@ -122,11 +122,11 @@ class GridSink:
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """Take a camera's new frame; `picture` is not looked at. See `outputs.Sink.write`."""
         self._fresh.add(result.camera)
-        self._hear(result)
+        self._take(result)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
         """Take a camera's new status; `picture` is not looked at. See `outputs.Sink.refresh`."""
-        self._hear(result)
+        self._take(result)
 
     def close(self) -> None:
         """Close the inner sinks; may be called again."""
@@ -134,14 +134,14 @@ class GridSink:
             for inner in self._inners:
                 stack.callback(inner.close)
 
-    def _hear(self, result: FrameResult) -> None:
+    def _take(self, result: FrameResult) -> None:
         cell = self._cells.get(result.camera)
         if cell is None:
             raise ValueError(f"camera must be of {list(self._cells)}, got {result.camera!r}")
         cell.newest, cell.changed = result, True
-        is_again = result.camera in self._heard
-        self._heard.add(result.camera)
-        if is_again or self._heard >= self._expected:
+        is_again = result.camera in self._seen
+        self._seen.add(result.camera)
+        if is_again or self._seen >= self._expected:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -152,8 +152,8 @@ class GridSink:
                 cell.changed = False
         is_new = bool(self._fresh)
         self._index += bool(self._fresh)
-        self._expected = self._fresh or self._heard
-        self._heard, self._fresh = set(), set()
+        self._expected = self._fresh or self._seen
+        self._seen, self._fresh = set(), set()
         picture = self._canvas.copy()  # a recording may still hold the one before
         result = FrameResult(Frame(picture, self._index, self._clock() - self._start_s))
         for inner in self._inners:

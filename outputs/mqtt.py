@@ -25,8 +25,7 @@ from outputs.delivery import (
     user_and_password,
 )
 from people.records import Record, Recorder, to_json
-from threads import Outbox
-from threads.backoff import Backoff
+from threads import Outbox, waits_s
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -157,13 +156,13 @@ class MqttPublisher(RecordSink):
         Raises:
             SinkError: the broker refuses the user at the first connection.
         """
-        backoff, was_connected = Backoff(self._limits.first_wait_s), False
+        waits, was_connected = waits_s(self._limits.first_wait_s), False
         while True:
             last = outbox.closing  # one more try, but no more waiting
             problem = self._connect()
             if not problem:
                 was_connected = True
-                backoff.reset()
+                waits = waits_s(self._limits.first_wait_s)
                 self._trouble.ends()
                 problem = self._converse(outbox)
                 if not problem:
@@ -173,7 +172,7 @@ class MqttPublisher(RecordSink):
             self._trouble.begins(f"{problem}; trying again")
             if last:
                 return
-            outbox.pause(backoff.next_s())
+            outbox.pause(next(waits))
 
     def _connect(self) -> str:
         """Connect; returns what went wrong, or nothing."""

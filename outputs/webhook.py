@@ -19,8 +19,7 @@ from outputs.delivery import (
     user_and_password,
 )
 from people.records import SCHEMA, Record, Recorder, to_json
-from threads import Outbox
-from threads.backoff import Backoff
+from threads import Outbox, waits_s
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +110,7 @@ class Webhook(RecordSink):
         head = {"schema": SCHEMA, "type": "batch", "run": self._recorder.run, "key": key}
         body = to_json(head | {"records": batch}).encode()
         request = urllib.request.Request(self._url, body, self._signed(body, key), method="POST")
-        backoff = Backoff(self._limits.first_wait_s)
-        while True:
+        for wait_s in waits_s(self._limits.first_wait_s):
             last = outbox.closing  # one more try, but no more waiting
             try:
                 self._post(request)
@@ -123,10 +121,11 @@ class Webhook(RecordSink):
                 self._trouble.begins(f"{reason_of(error)}; trying again")
                 if last:
                     return False
-                outbox.pause(backoff.next_s())
+                outbox.pause(wait_s)
             else:
                 self._trouble.ends()
                 return True
+        raise AssertionError("waits have no end")
 
     def _signed(self, body: bytes, key: str) -> dict[str, str]:
         headers = self._headers | {"Idempotency-Key": key}

@@ -1,4 +1,4 @@
-"""The sink that shows pictures in a window, and whether there can be one."""
+"""The sink that shows pictures in a window, whether there can be one, and films' own speed."""
 
 import contextlib
 import logging
@@ -14,7 +14,6 @@ import cv2
 
 from errors import SinkError
 from files import write_whole
-from outputs.pacing import Pacer
 from structures import FrameResult, Image
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
@@ -22,6 +21,7 @@ _FOR_EVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
 _SMALLEST_HEIGHT = 360
+_LATE_S = 0.25  # further behind than that is given up, not made up for
 
 _PROBE = """
 import contextlib, os
@@ -41,9 +41,8 @@ log = logging.getLogger(__name__)
 class DisplayProbe:
     """Finds out whether a window can be opened, in a process of its own.
 
-    Without a usable display OpenCV's toolkit does not raise but abort, and takes the
-    whole program along. The probe takes half a second: start it, load the models, and
-    ask then.
+    Without a usable display OpenCV's toolkit aborts the whole program. The probe takes half
+    a second: start it, load the models, then ask.
     """
 
     def __init__(self) -> None:
@@ -75,20 +74,67 @@ class DisplayProbe:
         return self._problem
 
 
+class Pacer:
+    """Says how long to wait so that a file plays at its true speed.
+
+    A short delay is made up for; after a long one, a pause or a jump, play resumes there.
+    """
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._last_s = 0.0
+
+    def wait_s(self, time_s: float, now_s: float) -> float:
+        """Return the seconds until the frame of media time `time_s` is due, 0 if it is late."""
+        late_s = 0.0 if self._offset_s is None else now_s - time_s - self._offset_s
+        if self._offset_s is None or late_s > _LATE_S or time_s < self._last_s:
+            self._offset_s = now_s - time_s
+            late_s = 0.0
+        self._last_s = time_s
+        return max(0.0, -late_s)
+
+    def restart(self) -> None:
+        """Let the next frame be due at once."""
+        self._offset_s = None
+
+
+class Metronome:
+    """A sink that only waits until the frame is due, for films that no window paces."""
+
+    wants_picture = False
+    closed = False
+
+    def __init__(self) -> None:
+        self._pacers: dict[str, Pacer] = {}
+
+    def write(self, picture: Image | None, result: FrameResult) -> None:
+        """Wait until a frame of stored media is due. See `outputs.Sink.write`."""
+        if result.frame.arrived_s is not None:
+            return
+        pacer = self._pacers.setdefault(result.camera, Pacer())
+        time.sleep(pacer.wait_s(result.frame.time_s, time.monotonic()))
+
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
+        """Nothing to do. See `outputs.Sink.refresh`."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 class Window:
     """A sink that shows the annotated pictures; to be used from the main thread only.
 
-    Keys: q or Esc closes, space pauses and goes on, s saves a still, f switches full
+    Keys: q or Esc closes, space pauses and resumes, s saves a still, f switches full
     screen. It opens with the first picture. Ask `DisplayProbe` before.
 
     Attributes:
-        on_digit: is told which of the keys 0 to 9 was pressed; does nothing at first.
+        on_digit: is called with the digit pressed, 0 to 9; does nothing at first.
 
     Args:
         title: holds no secrets.
         pace: True for files: each picture waits until it is due. False: shown at once.
         folder: where stills go; None = none are taken.
-        notify: is told in one line where a still went.
+        notify: is called with a line that says where a still went.
     """
 
     wants_picture = True
@@ -123,25 +169,12 @@ class Window:
         """
         if picture is None:
             raise ValueError("a window needs pictures, got None")
-        if self._closed:
-            return
-        try:
-            self._answer(self._wait_s(result))
-            if not self._closed:
-                self._show(picture, result.frame.index)
-                self._answer(0.0)
-        except cv2.error as error:
-            raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
+        self._show(picture, result.frame.index, self._wait_s(result))
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
         """Show the last picture with its new status, and answer the keys."""
-        if picture is None or self._closed:
-            return
-        try:
+        if picture is not None:
             self._show(picture, result.frame.index)
-            self._answer(0.0)
-        except cv2.error as error:
-            raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
 
     def hold(self) -> None:
         """Keep the last picture on the screen until the user closes the window."""
@@ -161,14 +194,25 @@ class Window:
             return 0.0
         return self._pacer.wait_s(result.frame.time_s, time.monotonic())
 
-    def _show(self, picture: Image, index: int) -> None:
+    def _show(self, picture: Image, index: int, wait_s: float = 0.0) -> None:
+        """Show a picture after `wait_s`, unless it is closed; answer the keys meanwhile."""
+        try:
+            if wait_s > 0:
+                self._answer(wait_s)
+            if not self._closed:
+                self._draw(picture)
+                self._shown = picture, index
+                self._answer(0.0)
+        except cv2.error as error:
+            raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
+
+    def _draw(self, picture: Image) -> None:
         if not self._open:
             flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
             cv2.namedWindow(self._title, flags)
             cv2.resizeWindow(self._title, *_first_size(picture.shape[1], picture.shape[0]))
             self._open = True
         cv2.imshow(self._title, picture)
-        self._shown = picture, index
 
     def _answer(self, wait_s: float) -> None:
         """Handle keys and the close button for `wait_s`, and for as long as it is paused."""
@@ -211,7 +255,7 @@ class Window:
             self.on_digit(key - ord("0"))
 
     def _save_still(self) -> None:
-        """Write the picture shown to a PNG file; a failure is told but ends nothing."""
+        """Write the picture shown to a PNG file; a failure is logged and ends nothing."""
         if self._folder is None:
             self._notify("no stills are taken")
             return

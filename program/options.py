@@ -9,6 +9,7 @@ from detectors import DETECTORS
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import WeightsError, redact
 from estimators import ARCHITECTURES, Estimator
+from files import ensure_stderr
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
 
@@ -159,6 +160,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
 
 def set_up_logging(verbose: bool) -> None:
     """Warnings, or with `verbose` everything worth knowing, go to stderr in plain lines."""
+    ensure_stderr()
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from drawing.hiding import HIDING
-from outputs.recording.encoding import PRESETS
+from outputs.recording.h264 import PRESETS
 from program.load import DEFAULT_MAX_LATENCY_MS
 from program.options import (
     OneLineParser,

@@ -22,13 +22,12 @@ class Source(Protocol):
     Attributes:
         is_live: frames come whether or not anybody takes them; the newest wins.
         fps: frames per second with its fraction (29.97...); nominal where unknown.
-        size_wh: width and height of the first frame, pixels. A later frame may differ;
-            it then begins a new epoch.
-        name: what to call the source on screens and in logs; holds no secrets.
-        frame_count: how many frames there will be, for progress; None where unknown. It
-            comes from the container's header and may be a little off.
-        dropped: frames never handed out so far: overwritten by newer ones (live), or
-            unreadable pictures of a folder.
+        size_wh: of the first frame, pixels. A later frame of another size begins a new epoch.
+        name: what to call the source on screens and in logs; without secrets.
+        frame_count: of the container's header, for progress: it may be a little off; None
+            where unknown.
+        dropped: frames never handed out: overwritten by newer ones (live), or unreadable
+            pictures of a folder.
     """
 
     is_live: bool

@@ -3,7 +3,7 @@
     chaos:FILE?freeze=5@10&drop=0.1&corrupt=0.01&resize=20&end=30
 
 plays FILE, any video, over and over at its own rate as a live source with the faults
-that are named: here it freezes for 5 s at second 10, loses a tenth of its pictures,
+that are named: here it freezes for 5 s at second 10, loses a tenth of its frames,
 damages one in a hundred, changes its size at second 20 and breaks off at second 30.
 
     freeze=SECONDS@AT    silent, but connected (given up and opened again after two seconds)
@@ -12,10 +12,10 @@ damages one in a hundred, changes its size at second 20 and breaks off at second
     refuse=SECONDS@AT    breaks off; the password is not accepted
     end=AT               breaks off; may be opened again at once
     resize=AT            between full and half size
-    drop=SHARE           pictures lost, 0..1
-    corrupt=SHARE        pictures damaged, 0..1
-    every=SECONDS        begin the script anew after so long
-    seed=NUMBER          other pictures lost and damaged (default 0)
+    drop=SHARE           frames lost, 0..1
+    corrupt=SHARE        frames damaged, 0..1
+    every=SECONDS        repeat the script after this time
+    seed=NUMBER          chooses which frames are lost and damaged (default 0)
 
 Several of a kind stand side by side: `freeze=5@10,2@30`. Times count from the start of
 the program. It goes through the same reader as real cameras and shows the same states.
@@ -24,9 +24,10 @@ the program. It goes through the same reader as real cameras and shows the same 
 import contextlib
 import math
 import random
+import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import cast
 
@@ -35,13 +36,112 @@ import cv2
 from av.video.frame import VideoFrame
 
 from errors import PasswordError, SourceError
-from sources.chaos_script import Script
-from sources.decoding import no_answer, open_video, pictures_of, to_image
+from sources.decoding import open_video, pictures_of, to_image
+from sources.feed import no_answer
 from sources.files import find_path
-from sources.live import LiveFeed, LiveOptions
-from sources.network import OPEN_S, READ_S
-from sources.reconnecting import Connection, Picture
+from sources.live import Arrival, Connection, LiveFeed, LiveOptions
+from sources.network import OPEN_S, READ_S, Lateness
 from structures import Image
+
+_FORM = (
+    "freeze=SECONDS@AT, late=SECONDS@AT, lose=SECONDS@AT, refuse=SECONDS@AT, end=AT, resize=AT "
+    "(several: with commas), drop=SHARE, corrupt=SHARE, every=SECONDS, seed=NUMBER"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that begins at `at_s` and lasts for `seconds`."""
+
+    seconds: float
+    at_s: float
+
+    def left_s(self, now_s: float) -> float:
+        """How much of it is left at `now_s`; 0 before and after it."""
+        left_s = self.at_s + self.seconds - now_s
+        return left_s if now_s >= self.at_s and left_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What goes wrong and when, in seconds of the camera's time; see the module."""
+
+    freeze: tuple[Span, ...] = ()
+    late: tuple[Span, ...] = ()
+    lose: tuple[Span, ...] = ()
+    refuse: tuple[Span, ...] = ()
+    end: tuple[float, ...] = ()
+    resize: tuple[float, ...] = ()
+    drop: float = 0.0
+    corrupt: float = 0.0
+    every: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Script":
+        """Read `freeze=5@10,2@30&drop=0.1&...`.
+
+        Raises:
+            ValueError: one line on what is not understood.
+        """
+        found: dict[str, object] = {}
+        for part in filter(None, text.split("&")):
+            key, _, value = part.partition("=")
+            if key not in _PARSERS:
+                raise ValueError(f"unknown fault {key!r}; known: {', '.join(_PARSERS)}")
+            try:
+                found[key] = _PARSERS[key](value)
+            except ValueError:
+                raise ValueError(f"{part!r} is not understood; write {_FORM}") from None
+        return cls(**found)  # type: ignore[arg-type]
+
+    def moment(self, now_s: float) -> float:
+        """Camera time as the script counts it."""
+        return now_s % self.every if self.every else now_s
+
+    def left_s(self, what: tuple[Span, ...], now_s: float) -> float:
+        """How long one of the spans of `what` lasts from `now_s` on; 0 = none is active."""
+        return max((span.left_s(self.moment(now_s)) for span in what), default=0.0)
+
+    def happened(self, moments: tuple[float, ...], now_s: float) -> int:
+        """How many of the given moments have passed at `now_s`, all rounds counted."""
+        rounds = int(now_s // self.every) if self.every else 0
+        passed = sum(at_s <= self.moment(now_s) for at_s in moments)
+        return rounds * len(moments) + passed
+
+
+def _number(text: str, most: float = sys.float_info.max) -> float:
+    value = float(text)
+    if not 0 <= value <= most:
+        raise ValueError
+    return value
+
+
+def _share(text: str) -> float:
+    return _number(text, most=1)
+
+
+def _moments(text: str) -> tuple[float, ...]:
+    return tuple(_number(each) for each in text.split(","))
+
+
+def _spans(text: str) -> tuple[Span, ...]:
+    pairs = (each.split("@") for each in text.split(","))
+    return tuple(Span(_number(seconds), _number(at_s)) for seconds, at_s in pairs)
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "freeze": _spans,
+    "late": _spans,
+    "lose": _spans,
+    "refuse": _spans,
+    "end": _moments,
+    "resize": _moments,
+    "drop": _share,
+    "corrupt": _share,
+    "every": _number,
+    "seed": int,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +161,7 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
     Args:
         text: the whole address.
         options: as for every live source.
-        limits: how long its silence is borne.
+        limits: how long its silence is tolerated.
 
     Raises:
         SourceError: there is no such file, it is no video, or the faults are not understood.
@@ -84,15 +184,7 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
 class ChaosCamera:
     """A camera that sees a film, over and over, and misbehaves as its script says.
 
-    Its time is counted in pictures, so that the same script gives the same faults on a
-    slow machine, too.
-
-    Args:
-        address: of the film.
-        name: what to call it in messages.
-        fps: of the film.
-        script: what goes wrong.
-        limits: how long its silence is borne.
+    Its time is counted in frames: a script gives the same faults on a slow machine, too.
     """
 
     def __init__(self, address: str, name: str, fps: float, script: Script, limits: Limits) -> None:
@@ -101,7 +193,7 @@ class ChaosCamera:
         self._started_s: float | None = None
 
     def connect(self, stop: threading.Event) -> Connection:
-        """Open the camera, or fail as the script wants it; see `reconnecting.Connect`."""
+        """Open the camera, or fail as the script says; see `sources.live.Connect`."""
         if self._started_s is None:
             self._started_s = time.monotonic()
         script, now_s = self._script, self._now_s()
@@ -118,10 +210,10 @@ class ChaosCamera:
     def _now_s(self) -> float:
         return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
-    def _pictures(self, stop: threading.Event) -> Generator[Picture, None, None]:
+    def _pictures(self, stop: threading.Event) -> Generator[Arrival, None, None]:
         """Yield pictures until the script breaks off."""
         opened_s = heard_s = self._now_s()
-        first = math.ceil(opened_s * self._fps)
+        first, lateness = math.ceil(opened_s * self._fps), Lateness()
         with contextlib.closing(self._film(stop)) as film:
             for number, seen in enumerate(film, first):
                 at_s = number / self._fps
@@ -135,7 +227,8 @@ class ChaosCamera:
                 if is_lost or self._script.left_s(self._script.freeze, at_s):
                     continue
                 heard_s = due_s
-                yield Picture(self._spoilt(to_image(seen), at_s, luck), time.monotonic(), at_s)
+                image, now_s = self._spoilt(to_image(seen), at_s, luck), time.monotonic()
+                yield Arrival(image, now_s, lateness.of(at_s, now_s))
 
     def _breaks_off(self, opened_s: float, at_s: float) -> bool:
         script = self._script
@@ -143,7 +236,7 @@ class ChaosCamera:
         return ended or script.left_s((*script.lose, *script.refuse), at_s) > 0
 
     def _spoilt(self, image: Image, at_s: float, luck: random.Random) -> Image:
-        """Return the picture with the size and the damage that the script wants."""
+        """Return the image with the size and the damage that the script asks for."""
         if self._script.happened(self._script.resize, at_s) % 2:
             image = cast("Image", cv2.resize(image, None, fx=0.5, fy=0.5))
         if luck.random() < self._script.corrupt:
@@ -158,7 +251,7 @@ class ChaosCamera:
             empty = True
             with (
                 contextlib.closing(open_video(self._address, self._name)) as video,
-                contextlib.suppress(av.FFmpegError),  # damaged: what is there will do
+                contextlib.suppress(av.FFmpegError),  # damaged: its good part is enough
             ):
                 for picture in pictures_of(video, stop):
                     empty = False

@@ -2,12 +2,14 @@
 
 import contextlib
 import logging
+import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -16,8 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
-from sources.addresses import host_is_known
-from sources.feed import NOMINAL_FPS
+from sources.feed import NOMINAL_FPS, no_answer
 from structures import Frame, Image
 
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
@@ -33,14 +34,14 @@ def open_video(
     options: dict[str, str] | None = None,
     timeout_s: tuple[float, float] | None = None,
 ) -> "Video":
-    """Open a file or an address and find its moving pictures.
+    """Open a file or an address and find its stream of frames.
 
     Args:
         address: path or URL, as FFmpeg understands it.
         name: what to call it in messages.
         file_format: FFmpeg's name of the format; None lets it find out.
         options: FFmpeg's options.
-        timeout_s: limits for opening and for each read, None without limits.
+        timeout_s: limits for opening and for each read; None = no limits.
 
     Raises:
         SourceError: it cannot be opened, or is not a video.
@@ -48,15 +49,25 @@ def open_video(
     container = _open(address, name, file_format, options, timeout_s)
     if isinstance(container, SourceError):
         raise container  # here, where FFmpeg's error, address and password in it, is gone
-    for stream in container.streams.video:
-        if stream.codec_context.name in _TEXT_ART:
-            container.close()
-            raise SourceError(not_a_video(name))
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # the cover of a song
-            return Video(container, stream, name)
+    video = _moving_pictures(container, name)
+    if isinstance(video, SourceError):
+        container.close()
+        raise video
+    return video
+
+
+def _moving_pictures(container: InputContainer, name: str) -> "Video | SourceError":
+    """Return the container's default stream of moving pictures, else its first one."""
+    streams = container.streams.video
+    if any(stream.codec_context.name in _TEXT_ART for stream in streams):
+        return SourceError(not_a_video(name))
+    cover = av.stream.Disposition.attached_pic  # of a song
+    moving = [stream for stream in streams if not stream.disposition & cover]
+    if moving:
+        default = av.stream.Disposition.default
+        return Video(container, max(moving, key=lambda s: bool(s.disposition & default)), name)
     kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "a still"
-    container.close()
-    raise SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
+    return SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
 
 
 def _open(
@@ -80,11 +91,6 @@ def _open(
 def not_a_video(name: str) -> str:
     """Return what a user reads when a file is something else."""
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
-
-
-def no_answer(name: str) -> str:
-    """Return what a user reads when nothing came back from an address in time."""
-    return f"{name} did not answer in time; check address, cable and network"
 
 
 def _refusal(error: Exception, name: str) -> RefusedError | None:
@@ -116,15 +122,21 @@ def _why(error: Exception, address: str, name: str) -> str:
     return f"{name} cannot be opened ({reason or type(error).__name__}); check the address"
 
 
+def host_is_known(address: str) -> bool:
+    """Whether the host of an address can be resolved; its user is escaped."""
+    found = re.match(r"\w+://(?:[^/?#@]*@)?(?:\[([^\]]*)\]|([^:/?#]+))", address)
+    if found is None:
+        return True
+    try:
+        socket.getaddrinfo(found[1] or found[2], None)
+    except socket.gaierror:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
-    """An opened container and the stream of pictures in it; to be closed.
-
-    Attributes:
-        container: open.
-        stream: its first stream of moving pictures.
-        name: what to call it in messages.
-    """
+    """An opened container, its stream of frames, and what to call it; to be closed."""
 
     container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
@@ -149,25 +161,63 @@ class Video:
 
     @property
     def frame_count(self) -> int | None:
-        """How many frames the header promises, None where it does not say."""
-        if self.stream.frames:
-            return int(self.stream.frames)
-        duration = self.container.duration
-        return max(1, round(duration / av.time_base * self.fps)) if duration else None
+        """How many frames the header promises, None where it does not say.
+
+        A film trimmed without encoding it anew stores more frames than it shows.
+        """
+        stored, duration = int(self.stream.frames), self.container.duration
+        if not duration:
+            return stored or None
+        shown = duration / av.time_base * self.fps
+        if not stored:
+            return max(1, round(shown))
+        return stored if shown > stored - 2 else int(shown)
 
     def media_clock(self) -> Callable[[VideoFrame, int], float]:
-        """Return what gives a frame's media time, seconds from the container's start.
+        """Return a function of PyAV's frame and its index: seconds from the container's start.
 
-        Frames without a timestamp (raw H.264, for one) are taken to come at `fps`.
+        Frames without a time (raw H.264, for one) come at `fps`. AVI stores times in order of
+        decoding, which is not that of display where H.264 has B-frames.
         """
         start, fps = Fraction(self.container.start_time or 0, av.time_base), self.fps
+        by_dts, steady = self.container.format.name == "avi", SteadyClock(self.container)
 
         def time_of(picture: VideoFrame, index: int) -> float:
-            if picture.pts is None or picture.time_base is None:
-                return index / fps
-            return float(picture.pts * picture.time_base - start)
+            ticks = picture.dts if by_dts else picture.pts
+            if ticks is None or picture.time_base is None:
+                return index / fps if steady.next_s is None else steady.of(steady.next_s, 1 / fps)
+            return steady.of(float(ticks * picture.time_base - start), 1 / fps)
 
         return time_of
+
+
+class SteadyClock:
+    """Continues times evenly where the clock of an MPEG-TS stream restarts or leaps.
+
+    Such streams are joined from recordings, and their clocks overflow. Times of containers
+    of other kinds are not changed.
+
+    Attributes:
+        next_s: when the next frame or sound is due; None before the first.
+    """
+
+    LEAP_S = 10.0
+    BACK_S = 0.3
+
+    def __init__(self, container: InputContainer) -> None:
+        self.next_s: float | None = None
+        self._may_leap = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        self._offset_s = 0.0
+
+    def of(self, time_s: float, length_s: float) -> float:
+        """Return the steady time of what is stamped `time_s` and lasts `length_s`."""
+        steady_s = time_s + self._offset_s
+        due_s = steady_s if self.next_s is None else self.next_s
+        if self._may_leap and not -self.BACK_S < steady_s - due_s < self.LEAP_S:
+            self._offset_s += due_s - steady_s
+            steady_s = due_s
+        self.next_s = steady_s + length_s
+        return steady_s
 
 
 def decode(
@@ -175,16 +225,16 @@ def decode(
 ) -> Generator[Frame, None, None]:
     """Decode an opened video to its end, then close it.
 
-    Rotation is applied. A change of size begins a new epoch, for pixel coordinates mean
-    something else from there on. Packets that cannot be decoded are skipped.
+    A change of size begins a new epoch, for pixel coordinates mean something else from
+    there on. Packets that cannot be decoded are skipped.
 
     Args:
         video: closed at the end, whatever happens.
         stop: ends the generator soon after it is set.
-        time_of: gives a frame's `time_s` from the decoded frame and its index.
+        time_of: returns a frame's `time_s` from PyAV's frame and its index.
 
     Raises:
-        av.FFmpegError: the container broke off; what the decoder still held came first.
+        av.FFmpegError: the container broke off, after the last frame that can be decoded.
     """
     epoch, shape = 0, None
     with contextlib.closing(video):
@@ -196,7 +246,7 @@ def decode(
 
 
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
-    """Decode an opened video to its end and leave it open; `decode` says the rest."""
+    """Decode an opened video as `decode` does, and leave it open."""
     skipped = 0
     try:
         for packet in video.container.demux(video.stream):
@@ -216,12 +266,24 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
 
 
 def to_image(picture: VideoFrame) -> Image:
-    """Return a decoded picture as (H, W, 3) uint8 BGR, upright."""
-    pixels = picture.to_ndarray(format="bgr24")
-    return upright(cast("Image", pixels), picture.rotation)
+    """Return PyAV's frame as an (H, W, 3) uint8 BGR image, turned and mirrored as it says."""
+    image = cast("Image", picture.to_ndarray(format="bgr24"))
+    matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
+    return image if matrix is None else upright(image, bytes(matrix))
 
 
-def upright(image: Image, rotation_degrees: float) -> Image:
-    """Turn `image`, (H, W, 3), counter-clockwise by the nearest quarter turns."""
-    turns = round(rotation_degrees / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def upright(image: Image, matrix: bytes) -> Image:
+    """Turn and mirror `image`, (H, W, 3), by the nearest quarter turn.
+
+    Args:
+        image: as stored.
+        matrix: 36 bytes, nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
+            a x + c y, b x + d y. One that is all zero does nothing.
+    """
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32, 5))
+    across, down = a, d
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image = image.swapaxes(0, 1)  # (W, H, 3)
+        across, down = c, b
+    image = image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+    return np.ascontiguousarray(image)

@@ -1,4 +1,4 @@
-"""`Feed`: the source that stored media become once a thread reads them."""
+"""`Feed`: the source that stored media become once a thread reads them; words for users."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from errors import SourceError, SourceLostError
 from structures import Frame, SourceStatus
 from threads import ReadAhead
 
-NOMINAL_FPS = 25.0
+NOMINAL_FPS = 25.0  # of media that state no rate
 
 
 def _no_drops() -> int:
@@ -17,7 +17,7 @@ def _no_drops() -> int:
 class Feed:
     """A running reader with its description: `sources.Source` for stored media.
 
-    `next()` hands out the reader's frames. It must be closed, also after its end.
+    It must be closed, also after its end.
     """
 
     is_live = False
@@ -35,9 +35,9 @@ class Feed:
 
         Args:
             reader: yields the frames.
-            name: what to call the source; without secrets.
-            fps: frames per second; nominal where unknown.
-            frame_count: how many frames there will be, None where unknown.
+            name: see `sources.Source`, as for `fps` and `frame_count`.
+            fps: of the frames.
+            frame_count: None where unknown.
             count_dropped: frames left out by the producer.
 
         Raises:
@@ -102,3 +102,8 @@ def lost(name: str) -> str:
 def silent(name: str) -> str:
     """Return what a user reads when one can be opened but gives no picture."""
     return f"{name} answers but sends no picture; start it again"
+
+
+def no_answer(name: str) -> str:
+    """Return what a user reads when nothing came back from an address in time."""
+    return f"{name} did not answer in time; check address, cable and network"

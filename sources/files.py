@@ -53,8 +53,8 @@ def find_path(text: str, name: str) -> Path:
 def open_file(path: Path, name: str) -> Feed:
     """Open a video file: every frame once and in order, at its own time.
 
-    A file that is damaged or cut off gives the frames that can be decoded, then a
-    warning is logged and it ends as any film does: what is there is worth having.
+    A file that is damaged or cut off gives the frames that can be decoded, logs a warning,
+    and ends as any film does.
 
     Raises:
         SourceError: it is not a video, or no frame of it can be decoded.
@@ -66,11 +66,11 @@ def open_file(path: Path, name: str) -> Feed:
 def play(video: Video, remote: bool = False) -> Feed:
     """Read an opened video that has an end; see `open_file`.
 
-    A `remote` one that breaks off raises `SourceLostError`: the rest of it is elsewhere.
+    A `remote` one that breaks off raises `SourceLostError`.
     """
     video.stream.thread_type = "AUTO"
     fps, count, time_of = video.fps, video.frame_count, video.media_clock()
-    promised = video.stream.frames  # 0 where the header does not say
+    promised = count or 0 if video.stream.frames else 0  # durations are too rough
 
     def produce(stop: threading.Event) -> Generator[Frame, None, None]:
         given = 0

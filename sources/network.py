@@ -1,29 +1,42 @@
-"""Network streams: how one is opened and read; `reconnecting` does so again and again."""
+"""Network streams: their addresses, how one is opened and read, and pictures that come late.
+
+After a hold-up on the way, what was held back arrives all at once, and shows the past; where
+decoding is slower than the camera, packets pile up in front of the decoder. The sender's
+clock tells such pictures from fresh ones.
+"""
 
 import contextlib
+import math
+import re
 import threading
 import time
+from collections import deque
 from collections.abc import Generator
+from urllib.parse import quote
 
 import av
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from errors import SourceError
-from sources.addresses import escape_user
-from sources.decoding import Video, no_answer, open_video, to_image
-from sources.feed import Feed
+from sources.decoding import Video, open_video, to_image
+from sources.feed import Feed, no_answer
 from sources.files import play
-from sources.lateness import CatchUp
-from sources.live import LiveFeed, LiveOptions
-from sources.reconnecting import Connect, Connection, Picture
+from sources.live import Arrival, Connect, Connection, LiveFeed, LiveOptions
 from threads import call_with_deadline
 
 OPEN_S = 4.5
 READ_S = 2.0
 FILM_READ_S = 10.0
 UNDECODABLE_S = 20.0  # without a picture although data come: longer than key frames are apart
+WINDOW_S = 5.0  # a connection that is silent for two seconds is given up: backlogs are shorter
+JITTER_S = 0.2  # what networks and decoders make of an even pace
+_LEAP_S = 10.0
+
+_HOST = r"(?:\[[^\]]*\]|[^@:/?#\[\]]+)(?::\d+)?(?=[/?#]|$)"
+_WITH_USER = re.compile(rf"(\w+://)(?!{_HOST})(.*?)@(?={_HOST})(.*)", re.DOTALL)
 
 # Frames come 40 ms old with these; the defaults buffer and analyse for seconds.
 _LOW_LATENCY = {
@@ -36,6 +49,20 @@ _LOW_LATENCY = {
 }
 
 
+def escape_user(address: str) -> str:
+    """Return `address` with user name and password in the form that URLs demand.
+
+    Passwords are typed as they are, with @, : or / in them, and FFmpeg would take a part
+    of them for the host: `rtsp://user:p@ss:w/rd@host/cam`. What is already escaped, and
+    an address without a user, stay as they are.
+    """
+    found = _WITH_USER.fullmatch(address)
+    if found is None:
+        return address
+    user, colon, password = found[2].partition(":")
+    return f"{found[1]}{quote(user, safe='%')}{colon}{quote(password, safe='%')}@{found[3]}"
+
+
 def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFeed:
     """Open a network address: the newest frame of a live stream, or all of a film.
 
@@ -45,7 +72,7 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
     Args:
         address: URL, as FFmpeg understands it.
         name: what to call it; without secrets.
-        options: what becomes of a live stream when all is not well.
+        options: what to do when a live stream fails.
 
     Raises:
         SourceError: wrong password, unknown path or host, nothing listening, no answer.
@@ -93,11 +120,10 @@ def _connecting(
 
 def pictures_from(
     video: Video, stop: threading.Event, read_s: float
-) -> Generator[Picture, None, None]:
+) -> Generator[Arrival, None, None]:
     """Read an opened video that has no end, until it breaks off; then close it.
 
-    What the decoder still holds then is too old to be given. Damaged packets are skipped,
-    and pictures that are late already, see `CatchUp`.
+    Damaged packets are skipped, and so are pictures that are late already: see `CatchUp`.
     """
     video.stream.thread_type = "NONE"  # the default damages multi-slice H.264 in silence
     catch_up, left_out = CatchUp(video.stream.codec_context), 0
@@ -111,11 +137,11 @@ def pictures_from(
                 return
             for picture in _decoded(packet):
                 picture_s = time.monotonic()
-                media_s = _media_s(picture)
-                if catch_up.leaves_out(media_s, bool(picture.key_frame), picture_s):
+                late_s = catch_up.late_s(_media_s(picture), bool(picture.key_frame), picture_s)
+                if catch_up.leaves_out(late_s, picture_s):
                     left_out += 1
                     continue
-                yield Picture(to_image(picture), picture_s, media_s, left_out)
+                yield Arrival(to_image(picture), picture_s, late_s, left_out)
                 left_out = 0
 
 
@@ -130,3 +156,70 @@ def _media_s(picture: VideoFrame) -> float | None:
     if picture.pts is None or picture.time_base is None:
         return None
     return float(picture.pts * picture.time_base)
+
+
+class Lateness:
+    """Compares the clock of one connection's sender with ours, picture by picture.
+
+    The smallest difference within the last five seconds of the sender's time counts as "no
+    delay"; a clock that drifts or leaps is forgiven after that time.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque()  # sender's time, difference
+
+    def of(self, media_s: float | None, arrived_s: float) -> float:
+        """Return by how many seconds a picture is late; 0 within what is usual.
+
+        Args:
+            media_s: the sender's time stamp; None where it gives none.
+            arrived_s: `time.monotonic()` when the picture left the decoder.
+        """
+        if media_s is None:
+            return 0.0
+        if self._seen and not -1 < media_s - self._seen[-1][0] < _LEAP_S:
+            self._seen.clear()
+        self._seen.append((media_s, arrived_s - media_s))
+        while media_s - self._seen[0][0] > WINDOW_S:
+            self._seen.popleft()
+        late_s = self._seen[-1][1] - min(difference for _, difference in self._seen)
+        return late_s if late_s > JITTER_S else 0.0
+
+
+class CatchUp:
+    """Saves work on pictures that are late, until the newest are being decoded again.
+
+    Late pictures are decoded, as the next ones need them, but only one in 0.3 s is converted
+    to BGR, which takes about as long. Where that is not enough, the decoder skips all but
+    key frames until it has caught up.
+    """
+
+    SHOW_EVERY_S = 0.3
+    KEY_FRAMES_ONLY_S = 1.0  # late
+
+    def __init__(self, decoder: VideoCodecContext) -> None:
+        self._decoder = decoder
+        self._lateness = Lateness()
+        self._shown_s = -math.inf
+
+    def late_s(self, media_s: float | None, is_key: bool, now_s: float) -> float:
+        """Return by how much a picture that has left the decoder is late, seconds.
+
+        Args:
+            media_s: the sender's time stamp; None where it gives none.
+            is_key: whether it can be decoded without others.
+            now_s: `time.monotonic()`.
+        """
+        late_s = self._lateness.of(media_s, now_s)
+        if late_s > self.KEY_FRAMES_ONLY_S:
+            self._decoder.skip_frame = "NONKEY"
+        elif late_s == 0 and is_key:  # what comes next refers to pictures that were decoded
+            self._decoder.skip_frame = "DEFAULT"
+        return late_s
+
+    def leaves_out(self, late_s: float, now_s: float) -> bool:
+        """Return whether a picture that is so late is not worth converting."""
+        if late_s > 0 and now_s - self._shown_s < self.SHOW_EVERY_S:
+            return True
+        self._shown_s = now_s
+        return False

@@ -36,11 +36,11 @@ def open_source(
             an address (rtsp, rtmp, http, srt, udp ...): a network stream;
             `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`: a generated moving pattern;
             `chaos:FILE?FAULTS`: a video played as a camera that misbehaves, see `chaos`.
-        width: wish for cameras, pixels.
-        height: wish for cameras, pixels.
-        fps: wish for cameras; nominal rate of a folder of pictures. Else without effect.
+        width: wanted of cameras, pixels.
+        height: wanted of cameras, pixels.
+        fps: wanted of cameras; nominal rate of a folder of pictures. Else without effect.
         open_camera: gives the capture of a camera index.
-        live: what becomes of cameras and network streams that break off or are not there.
+        live: what to do with cameras and network streams that fail.
 
     Raises:
         SourceError: it cannot be opened, or holds nothing that can be shown.

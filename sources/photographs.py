@@ -1,5 +1,6 @@
 """Still pictures: one file, or a folder of them in natural order."""
 
+import contextlib
 import logging
 import re
 import threading
@@ -11,7 +12,6 @@ import numpy as np
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS, Feed
-from sources.quiet import silent_opencv
 from structures import Frame, Image
 from threads import ReadAhead
 
@@ -22,6 +22,31 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 PHOTOGRAPH_S = 2.0  # for which a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
 LARGEST_SIDE = 32766  # pixels; OpenCV's warps count them in 16 bits
+
+_lock = threading.Lock()
+_inside = 0
+_level_before = 0
+
+
+@contextlib.contextmanager
+def silent_opencv() -> Iterator[None]:
+    """Silence OpenCV's log, which is the whole process's, for a moment.
+
+    Its remarks are made here in plain words. Several threads may silence it at a time: the
+    last one out restores it. libpng's lines do not go through that log.
+    """
+    global _inside, _level_before
+    with _lock:
+        if not _inside:
+            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                cv2.utils.logging.setLogLevel(_level_before)
 
 
 def load_picture(path: Path, name: str) -> Image:
@@ -75,10 +100,10 @@ def follows(path: Path, before: Path) -> bool:
 
 
 def resembles(image: Image, before: Image) -> bool:
-    """Whether a picture can be the next one of a film: same size, much the same view.
+    """Whether an image can be the next frame of a film: same size, much the same view.
 
-    Numbered photographs of one camera have the same size, too, but differ by 40 to 80
-    grey levels on average over a coarse grid; successive frames by less than 20.
+    Numbered photographs of one camera differ by 40 to 80 grey levels on average over a
+    coarse grid; successive frames by less than 20.
     """
     if image.shape != before.shape:
         return False
@@ -101,10 +126,9 @@ def open_picture(path: Path, name: str) -> Feed:
 def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
     """Open the pictures of a folder, in natural order.
 
-    Pictures whose names are numbered in sequence and that resemble one another are a
-    film. Any other picture begins a new epoch, so that nobody is followed from one
-    photograph into the next. Pictures that cannot be read are left out, logged and
-    counted in `dropped`.
+    Pictures numbered in sequence that resemble one another are a film. Any other begins a
+    new epoch, so that nobody is followed from one photograph into the next. Those that
+    cannot be read are left out, logged and counted in `dropped`.
 
     Args:
         folder: folders within it are not searched.
@@ -133,7 +157,7 @@ def _show(paths: list[Path], name: str, fps: float) -> Feed:
 
 
 class _Album:
-    """The frames of a list of pictures, and how many of those could not be read."""
+    """The frames of a list of pictures; `skipped` counts those that cannot be read."""
 
     def __init__(self, paths: list[Path], fps: float) -> None:
         self.skipped = 0

@@ -12,15 +12,14 @@ import cv2
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS
-from sources.live import LiveFeed, LiveOptions
-from sources.quiet import silent_opencv
-from sources.reconnecting import Connection, Picture
+from sources.live import Arrival, Connection, LiveFeed, LiveOptions, Patience
+from sources.photographs import silent_opencv
 from structures import Image
 
 log = logging.getLogger(__name__)
 
 OPEN_S = 4.5
-SILENCE_S = 2.0  # a running camera without a picture for so long is lost
+SILENCE_S = 2.0  # a running camera without a frame for so long is lost
 RETRY_S = 0.02
 
 
@@ -57,10 +56,10 @@ def open_webcam(
 
     Args:
         index: 0 is the first camera.
-        options: what becomes of it when all is not well.
-        width: wish, pixels; a camera that has no such size gives another.
-        height: wish, pixels.
-        fps: wish.
+        options: what to do when it fails.
+        width: wanted, pixels; a camera without this size gives another.
+        height: wanted, pixels.
+        fps: wanted.
         open_camera: gives the capture of an index.
 
     Raises:
@@ -84,17 +83,21 @@ def open_webcam(
         granted = capture.get(cv2.CAP_PROP_FPS)
         return Connection(
             granted if 0 < granted <= 1000 else fps or NOMINAL_FPS,
-            _pictures(capture, name, (width, height), stop),
+            _pictures(capture, name, (width, height), options.patience, stop),
         )
 
     return LiveFeed(connect, name, options)
 
 
 def _pictures(
-    capture: Capture, name: str, wish_wh: tuple[int | None, int | None], stop: threading.Event
-) -> Generator[Picture, None, None]:
-    """Read until it breaks off; some cameras give nothing at first, a lost one for ever."""
-    limit_s, latest_s, is_first = OPEN_S, time.monotonic(), True
+    capture: Capture,
+    name: str,
+    wish_wh: tuple[int | None, int | None],
+    patience: Patience,
+    stop: threading.Event,
+) -> Generator[Arrival, None, None]:
+    """Read until it breaks off; some cameras give nothing at first."""
+    limit_s, latest_s, is_first = min(OPEN_S, patience.open_s), time.monotonic(), True
     try:
         while not stop.is_set():
             arrived, image = _read(capture)
@@ -102,8 +105,8 @@ def _pictures(
             if arrived and image is not None:
                 if is_first:
                     _compare(wish_wh, image, name)
-                yield Picture(image, now_s)
-                limit_s, latest_s, is_first = SILENCE_S, now_s, False
+                yield Arrival(image, now_s)
+                limit_s, latest_s, is_first = min(SILENCE_S, patience.silence_s), now_s, False
             elif now_s - latest_s > limit_s:
                 return
             else:

@@ -11,8 +11,8 @@ import pytest
 from archive import running
 from archive.films import Film, Report
 from archive.jobs import Outcome, Settings
-from archive.joining import concatenate
 from archive.slices import cut, index_film, read_frames
+from outputs.recording.h264 import concatenate
 from outputs.recording.sink import Recording
 from sources.open import open_source
 from structures import Frame, FrameResult

@@ -1,11 +1,14 @@
 """Several cameras in one picture: where their pixels end up, and when it is handed on."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from drawing.overlay import Overlay, track_colour
 from outputs.grid import GridSink, cells, fit
-from structures import Frame, FrameResult, SourceState, SourceStatus, Track, TrackState
+from structures import Frame, FrameResult, Image, SourceState, SourceStatus, Track, TrackState
 from tests.fakes import grey
 
 LOST = SourceStatus(SourceState.RECONNECTING, "it does not answer")
@@ -18,31 +21,38 @@ class Keeper:
 
     def __init__(self) -> None:
         self.closed = False
-        self.pictures, self.times_s, self.calls = [], [], []
+        self.pictures: list[Image] = []
+        self.times_s: list[float] = []
+        self.calls: list[tuple[str, int]] = []
 
-    def write(self, picture, result, call="write") -> None:
+    def write(self, picture: Image | None, result: FrameResult, call: str = "write") -> None:
+        assert picture is not None
         self.pictures.append(picture)
         self.times_s.append(result.frame.time_s)
         self.calls.append((call, result.frame.index))
 
-    def refresh(self, picture, result) -> None:
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
         self.write(picture, result, "refresh")
 
     def close(self) -> None:
         self.closed = True
 
 
-def grid_of(*cameras, size_wh=(404, 204), clock=lambda: 0.0):
+def grid_of(
+    *cameras: str, size_wh: tuple[int, int] = (404, 204), clock: Callable[[], float] = lambda: 0.0
+) -> tuple[Keeper, GridSink]:
     keeper = Keeper()
     return keeper, GridSink([keeper], cameras, Overlay(status=False), size_wh, clock)
 
 
-def shot(camera, level, size_wh=(160, 80), **fields):
+def shot(
+    camera: str, level: int, size_wh: tuple[int, int] = (160, 80), **fields: Any
+) -> FrameResult:
     return FrameResult(Frame(grey(level, size_wh), 0, 0.0), camera=camera, **fields)
 
 
 @pytest.mark.parametrize("count", range(1, 17))
-def test_cells_are_equal_lie_inside_and_do_not_overlap(count) -> None:
+def test_cells_are_equal_lie_inside_and_do_not_overlap(count: int) -> None:
     taken = np.zeros((1080, 1920), int)
     rects = cells(count, (1920, 1080))
     for x, y, width, height in rects:
@@ -57,7 +67,7 @@ def test_one_camera_has_the_whole_picture() -> None:
 
 
 @pytest.mark.parametrize("size_wh", [(1920, 1080), (1921, 1079), (176, 144), (30, 900), (3, 2)])
-def test_a_picture_is_made_to_fit_with_its_aspect_and_brightness(size_wh) -> None:
+def test_a_picture_is_made_to_fit_with_its_aspect_and_brightness(size_wh: tuple[int, int]) -> None:
     fitted = fit(shot("a", 77, size_wh), (200, 100)).frame
     assert fitted.size_wh[0] <= 200 and fitted.size_wh[1] <= 100
     assert fitted.size_wh[0] == 200 or fitted.size_wh[1] == 100
@@ -157,7 +167,7 @@ def test_only_what_changed_is_drawn_anew() -> None:
     class Counting(Overlay):
         drawn = 0
 
-        def draw(self, result):
+        def draw(self, result: FrameResult) -> Image:
             self.drawn += 1
             return super().draw(result)
 
@@ -206,7 +216,7 @@ def test_it_is_closed_with_the_sink_it_feeds() -> None:
 
 
 @pytest.mark.parametrize("cameras", [(), ("a", "a")])
-def test_cameras_need_names_of_their_own(cameras) -> None:
+def test_cameras_need_names_of_their_own(cameras: list[str]) -> None:
     with pytest.raises(ValueError, match="names of their own, got"):
         grid_of(*cameras)
 

@@ -3,19 +3,22 @@
 import http.server
 import itertools
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from errors import SourceLostError
-from sources.addresses import escape_user
 from sources.live import LiveOptions
+from sources.network import escape_user
 from sources.open import open_source
-from tests.clips import number_of, numbered, opening, problem_of, write_clip
+from tests.clips import Open, number_of, numbered, opening, problem_of, write_clip
 
 opened = pytest.fixture(opening)
+Web = tuple[str, threading.Event]  # address, and what ends its live stream
 
 
 @pytest.mark.parametrize(
@@ -35,18 +38,18 @@ def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
 
 
 @pytest.fixture
-def web(tmp_path: Path):
+def web(tmp_path: Path) -> Iterator[Web]:
     """An http server on this machine: files of tmp_path, /live JPEGs, /half a film."""
     stop = threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments) -> None:
+        def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(tmp_path))
 
-        def log_message(self, *arguments) -> None:
+        def log_message(self, *arguments: Any) -> None:
             pass
 
-        def do_GET(self):
+        def do_GET(self) -> None:
             if self.path.startswith("/half"):
                 data = (tmp_path / "clip.mp4").read_bytes()
                 self.send_response(200)
@@ -84,7 +87,7 @@ def web(tmp_path: Path):
     thread.join()
 
 
-def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path: Path, web) -> None:
+def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path: Path, web: Web) -> None:
     write_clip(tmp_path / "clip.mp4", numbered(40), options={"movflags": "faststart"})
     source = open_source(f"{web[0]}/clip.mp4?token=secret")
     assert not source.is_live
@@ -93,7 +96,9 @@ def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path: Path, web) 
     source.close()
 
 
-def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path: Path, web, opened) -> None:
+def test_a_film_behind_an_http_address_that_breaks_off_is_lost(
+    tmp_path: Path, web: Web, opened: Open
+) -> None:
     pictures = list(np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))
     write_clip(tmp_path / "clip.mp4", pictures, options={"movflags": "faststart"})
     source = opened(f"{web[0]}/half.mp4")
@@ -105,7 +110,9 @@ def test_a_film_behind_an_http_address_that_breaks_off_is_lost(tmp_path: Path, w
     assert 10 < len(given) < 30
 
 
-def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web) -> None:
+def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(
+    web: Web,
+) -> None:
     address, stop = web
     source = open_source(f"{address}/live", live=LiveOptions(reconnect=False))
     assert source.is_live
@@ -120,7 +127,7 @@ def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(web) -> N
 
 
 def test_what_is_wrong_with_an_address_is_named_without_its_secrets(
-    web, capfd: pytest.CaptureFixture[str]
+    web: Web, capfd: pytest.CaptureFixture[str]
 ) -> None:
     nobody = "127.0.0.1:1/cam?token=hush"
     for address, cause in {

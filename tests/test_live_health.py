@@ -1,17 +1,19 @@
 """What a live source says of itself, and which pictures count as late; no clock runs here."""
 
+import itertools
+from collections.abc import Iterable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from sources.health import Health
-from sources.lateness import CatchUp, Lateness
-from sources.reconnecting import Patience
+from sources.live import Health, Patience
+from sources.network import CatchUp, Lateness
 from structures import SourceState
 from tests.fakes import HASTY
 
 
-def state(health, now_s):
+def state(health: Health, now_s: float) -> SourceState:
     return health.status(now_s).state
 
 
@@ -87,7 +89,7 @@ def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them() -> None:
     assert state(health, 3.1) is SourceState.STALLED
 
 
-def lateness_of(pairs) -> list[float]:
+def lateness_of(pairs: Iterable[tuple[float | None, float]]) -> list[float]:
     lateness = Lateness()
     return [round(lateness.of(media_s, arrived_s), 3) for media_s, arrived_s in pairs]
 
@@ -118,32 +120,37 @@ def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long() -
 
 
 def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures() -> None:
-    backoff = Patience().backoff
-    waits = [backoff.next_s() for _ in range(80)]
+    waits = list(itertools.islice(Patience().waits_s(), 80))
     assert 0.375 <= waits[0] <= 0.5
     assert 1.5 <= min(waits[5:60]) < max(waits[5:60]) <= 2.0
     assert len(set(waits[10:60])) > 40, "no two programs ask in the same rhythm"
     assert 22 <= min(waits[70:]) <= max(waits[70:]) <= 30
-    backoff.reset()
-    assert backoff.next_s() <= 0.5
-    assert HASTY.backoff.next_s() <= HASTY.retry_s
+    assert next(HASTY.waits_s()) <= HASTY.retry_s
+
+
+def decoder_of_skips() -> Any:
+    return SimpleNamespace(skip_frame="DEFAULT")
 
 
 def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
-    catch_up = CatchUp(SimpleNamespace(skip_frame="DEFAULT"))
-    assert not catch_up.leaves_out(0.0, True, 10.0)
+    catch_up = CatchUp(decoder_of_skips())
+
+    def leaves_out(media_s: float, is_key: bool, now_s: float) -> bool:
+        return catch_up.leaves_out(catch_up.late_s(media_s, is_key, now_s), now_s)
+
+    assert not leaves_out(0.0, True, 10.0)
     # A second's hold-up, then pictures of 40 ms that take 10 ms each.
-    left_out = [catch_up.leaves_out(0.04 * i, False, 11.0 + 0.01 * i) for i in range(1, 31)]
+    left_out = [leaves_out(0.04 * i, False, 11.0 + 0.01 * i) for i in range(1, 31)]
     assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are hardly late"
 
 
 def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up() -> None:
-    decoder = SimpleNamespace(skip_frame="DEFAULT")
+    decoder = decoder_of_skips()
     catch_up = CatchUp(decoder)
     for i in range(40):  # every picture takes twice the time that it lasts
-        catch_up.leaves_out(0.04 * i, i == 0, 0.08 * i)
+        catch_up.late_s(0.04 * i, i == 0, 0.08 * i)
     assert decoder.skip_frame == "NONKEY"
-    catch_up.leaves_out(4.0, False, 4.0)
+    catch_up.late_s(4.0, False, 4.0)
     assert decoder.skip_frame == "NONKEY", "it has no picture that this one could refer to"
-    catch_up.leaves_out(5.0, True, 5.0)
+    catch_up.late_s(5.0, True, 5.0)
     assert decoder.skip_frame == "DEFAULT"

@@ -3,15 +3,20 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from av.video.frame import VideoFrame
 
 from benchmarks.latency import frame_age_s
 from errors import SourceError
+from sources import Source
 from sources.decoding import to_image
 from sources.live import LiveOptions
 from sources.open import open_source
-from structures import SourceState
+from structures import Frame, Image, SourceState
+from tests.clips import Open
 from tests.rtsp_camera import RtspCamera, missing
 
 SECRET = "p@ss:w/rd"
@@ -24,17 +29,17 @@ pytestmark = [
 
 
 @pytest.fixture
-def camera():
+def camera() -> Iterator[RtspCamera]:
     server = RtspCamera("joe", SECRET)
     yield server
     server.kill()
 
 
 @pytest.fixture
-def opened():
+def opened() -> Iterator[Open]:
     sources = []
 
-    def open_it(address, **options):
+    def open_it(address: str, **options: Any) -> Source:
         sources.append(open_source(address, live=LiveOptions(**options)))
         return sources[-1]
 
@@ -43,27 +48,28 @@ def opened():
         source.close()
 
 
-def wait_for(source, state):
+def wait_for(source: Source, state: SourceState) -> Frame:
     """Take frames until the source is in that state; returns the last frame."""
     frame, end_s = None, time.monotonic() + SAFETY_S
     while time.monotonic() < end_s:
         frame = source.take(0.05) or frame
-        if source.status.state is state:
+        if source.status.state is state and frame is not None:
             return frame
     raise AssertionError(f"{state} never came; it is {source.status}")
 
 
-def test_frames_are_fresh_and_say_when_they_arrived(camera, opened) -> None:
+def test_frames_are_fresh_and_say_when_they_arrived(camera: RtspCamera, opened: Open) -> None:
     source = opened(camera.address())
     ages = []
     for _ in range(25):
         frame = source.take(2.0)
+        assert frame is not None and frame.arrived_s is not None
         ages.append(frame_age_s(frame.image, frame.arrived_s))
     assert source.size_wh == (640, 360)
     assert sorted(ages)[12] < 1.0
 
 
-def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened) -> None:
+def test_a_killed_camera_is_opened_again_when_it_is_back(camera: RtspCamera, opened: Open) -> None:
     source = opened(camera.address())
     first = wait_for(source, SourceState.LIVE)
     camera.kill()
@@ -75,7 +81,9 @@ def test_a_killed_camera_is_opened_again_when_it_is_back(camera, opened) -> None
     assert source.status.reconnects >= 1
 
 
-def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened) -> None:
+def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(
+    camera: RtspCamera, opened: Open
+) -> None:
     source = opened(camera.address())
     wait_for(source, SourceState.LIVE)
     camera.freeze()
@@ -96,7 +104,7 @@ def test_a_frozen_camera_is_shown_as_stalled_and_blocks_nobody(camera, opened) -
     [("/clock", "wr@ng:o/ne", "password"), ("/nowhere", SECRET, "nothing at this path")],
 )
 def test_a_refusal_is_named_without_the_password(
-    camera, caplog: pytest.LogCaptureFixture, path: str, password, words: str
+    camera: RtspCamera, caplog: pytest.LogCaptureFixture, path: str, password: str, words: str
 ) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(SourceError, match=words) as caught:
         open_source(camera.address(path, password))
@@ -105,7 +113,7 @@ def test_a_refusal_is_named_without_the_password(
     assert "joe" not in told
 
 
-def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened) -> None:
+def test_a_camera_that_is_not_there_yet_is_waited_for(camera: RtspCamera, opened: Open) -> None:
     camera.kill()
     with pytest.raises(SourceError, match="nothing listens"):
         open_source(camera.address())
@@ -116,7 +124,7 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(camera, opened) -> None:
 
 
 def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(
-    camera, opened, caplog: pytest.LogCaptureFixture
+    camera: RtspCamera, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = opened(camera.address(password="wr@ng:o/ne"), keep_trying=True)
     wait_for(source, SourceState.FAILED)
@@ -125,9 +133,9 @@ def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(
 
 
 def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
-    camera, opened, monkeypatch: pytest.MonkeyPatch
+    camera: RtspCamera, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(picture):
+    def slowly(picture: VideoFrame) -> Image:
         time.sleep(0.08)  # the camera sends one every 40 ms
         return to_image(picture)
 
@@ -136,6 +144,7 @@ def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
     ages = []
     for _ in range(60):
         frame = source.take(2.0)
+        assert frame is not None and frame.arrived_s is not None
         ages.append(frame_age_s(frame.image, frame.arrived_s))
     assert max(ages[-20:]) < 1.0, "it would be further behind with every picture"
     assert source.dropped > 20

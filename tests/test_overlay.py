@@ -1,16 +1,19 @@
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from drawing.notices import headline
-from drawing.overlay import Overlay, draw_labels, status_parts, track_colour
+from drawing.overlay import Overlay, draw_labels, headline, status_parts, track_colour
 from drawing.text import luminance, place_labels, plate, plate_size_wh, text_size, wrap
 from structures import (
     Frame,
     FrameResult,
     Gender,
+    Image,
     Smoothed,
     SourceState,
     SourceStatus,
@@ -22,18 +25,26 @@ SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
 FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)
 
 
-def track(track_id, box, misses=0, state=TrackState.CONFIRMED):
+def track(
+    track_id: int, box: Sequence[float], misses: int = 0, state: TrackState = TrackState.CONFIRMED
+) -> Track:
     row = None if misses else 0
     return Track(track_id, np.array(box, np.float32), state, misses, row, 9)
 
 
-def result(tracks=(), people=None, size_wh=(640, 360), grey=128, **fields):
+def result(
+    tracks: Sequence[Track] = (),
+    people: dict[int, Smoothed] | None = None,
+    size_wh: tuple[int, int] = (640, 360),
+    grey: int = 128,
+    **fields: Any,
+) -> FrameResult:
     image = np.full((size_wh[1], size_wh[0], 3), grey, np.uint8)
     frame = Frame(image, 0, fields.pop("time_s", 0.0))
     return FrameResult(frame, tuple(tracks), people or {}, **fields)
 
 
-def overlap(a, b):
+def overlap(a: Sequence[float], b: Sequence[float]) -> int:
     """Shared area of two xyxy rectangles, counted in pixels."""
     pixels = [
         {(x, y) for x in range(int(r[0]), int(r[2])) for y in range(int(r[1]), int(r[3]))}
@@ -42,7 +53,12 @@ def overlap(a, b):
     return len(pixels[0] & pixels[1])
 
 
-def placed(boxes, sizes, image_wh, **options):
+def placed(
+    boxes: ArrayLike,
+    sizes: Sequence[tuple[int, int]],
+    image_wh: tuple[int, int],
+    **options: Any,
+) -> list[tuple[int, int, int, int]]:
     corners = place_labels(np.array(boxes, np.float32).reshape(-1, 4), sizes, image_wh, **options)
     return [(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
 
@@ -65,7 +81,7 @@ def placed(boxes, sizes, image_wh, **options):
     ],
 )
 def test_the_status_line_leaves_out_what_is_unknown_or_zero(
-    fields, latency_ms: float | None, text: str
+    fields: dict[str, Any], latency_ms: float | None, text: str
 ) -> None:
     assert " | ".join(status_parts(result(**fields), 2, latency_ms)) == text
 
@@ -92,7 +108,7 @@ def test_of_a_source_without_pictures_only_what_is_still_true_is_told() -> None:
     ],
 )
 def test_a_notice_says_what_is_the_matter_and_for_how_long(
-    state, age_s: float | None, text: str
+    state: SourceState, age_s: float | None, text: str
 ) -> None:
     assert headline(SourceStatus(state), age_s, "door") == text
 
@@ -132,7 +148,7 @@ def test_text_contrasts_with_its_plate_whatever_the_track() -> None:
     for track_id in range(1, 100):
         pixels = plate(("M",), 60, track_colour(track_id)).reshape(-1, 3)
         ends = pixels[[pixels.sum(axis=1).argmin(), pixels.sum(axis=1).argmax()]]
-        light = [luminance(tuple(int(v) for v in pixel)) for pixel in ends]
+        light = [luminance((int(pixel[0]), int(pixel[1]), int(pixel[2]))) for pixel in ends]
         assert (max(light) + 0.05) / (min(light) + 0.05) > 4.5  # WCAG 2, level AA
 
 
@@ -202,7 +218,9 @@ def test_the_frame_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (641, 359), (3840, 2160)])
-def test_pictures_of_any_size_get_their_box_drawn_in_the_colour_of_the_track(size_wh) -> None:
+def test_pictures_of_any_size_get_their_box_drawn_in_the_colour_of_the_track(
+    size_wh: tuple[int, int],
+) -> None:
     box = np.array((0.3, 0.4, 0.6, 0.9)) * np.tile(size_wh, 2)
     drawn = Overlay(status=False).draw(result([track(5, box)], size_wh=size_wh))
     x, y = round(box[0]), round((box[1] + box[3]) / 2)
@@ -233,7 +251,7 @@ def test_nothing_is_written_outside_the_picture() -> None:
         (10, 10, np.inf, 60),
     ],
 )
-def test_a_box_that_is_not_in_the_picture_is_left_out_with_its_label(box) -> None:
+def test_a_box_that_is_not_in_the_picture_is_left_out_with_its_label(box: Sequence[float]) -> None:
     drawn = Overlay(status=False).draw(result([track(1, box)], {1: FEMALE}))
     assert (drawn == 128).all()
 
@@ -296,7 +314,9 @@ LOST = SourceStatus(SourceState.RECONNECTING, "it does not answer")
 
 
 @pytest.mark.parametrize("size_wh", [(8, 8), (176, 144), (640, 360), (1920, 1080)])
-def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle(size_wh) -> None:
+def test_the_last_picture_of_a_lost_source_is_dimmed_with_a_notice_in_its_middle(
+    size_wh: tuple[int, int],
+) -> None:
     drawn = Overlay(status=False).draw(result(size_wh=size_wh, grey=200, status=LOST))
     assert drawn.shape[1::-1] == size_wh
     assert (drawn[-1] < 100).all() or size_wh == (8, 8)
@@ -311,7 +331,7 @@ def test_the_faces_of_a_lost_source_are_dimmed_with_it() -> None:
 
 
 def test_a_notice_counts_the_age_of_the_last_picture() -> None:
-    def drawn(now_s):
+    def drawn(now_s: float) -> Image:
         frame = Frame(np.full((360, 640, 3), 9, np.uint8), 0, 0.0, arrived_s=100.0)
         return Overlay(clock=lambda: now_s).draw(FrameResult(frame, status=LOST))
 
@@ -323,7 +343,7 @@ def test_before_the_first_picture_there_is_a_placeholder_with_the_name() -> None
     connecting = SourceStatus(SourceState.CONNECTING)
     pictures = [Overlay().placeholder((320, 200), name, connecting) for name in ("door", "yard")]
     assert all(picture.shape == (200, 320, 3) for picture in pictures)
-    assert not np.array_equal(*pictures)
+    assert not np.array_equal(pictures[0], pictures[1])
     assert (pictures[0][0] == pictures[0][0, 0]).all()  # nothing in the corner
 
 

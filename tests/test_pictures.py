@@ -1,6 +1,7 @@
 """Pictures and folders of them: films, albums, and pictures that cannot be read."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,13 +10,13 @@ import pytest
 
 from errors import SourceError
 from sources.photographs import LARGEST_SIDE, load_picture
-from tests.clips import level, number_of, opening, problem_of
+from tests.clips import Open, level, number_of, opening, problem_of
 from tests.fakes import grey
 
 opened = pytest.fixture(opening)
 
 
-def write_pictures(folder: Path, names, size_wh=(64, 48)) -> Path:
+def write_pictures(folder: Path, names: Sequence[str], size_wh: tuple[int, int] = (64, 48)) -> Path:
     folder.mkdir(exist_ok=True)
     for number, name in enumerate(names):
         assert cv2.imwrite(str(folder / name), grey(level(number), size_wh))
@@ -23,7 +24,7 @@ def write_pictures(folder: Path, names, size_wh=(64, 48)) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "JPG"])
-def test_a_picture_is_one_frame(tmp_path: Path, opened, suffix: str) -> None:
+def test_a_picture_is_one_frame(tmp_path: Path, opened: Open, suffix: str) -> None:
     folder = write_pictures(tmp_path / "p", [f"ü 1.{suffix}"])
     source = opened(folder / f"ü 1.{suffix}")
     (frame,) = source
@@ -31,7 +32,7 @@ def test_a_picture_is_one_frame(tmp_path: Path, opened, suffix: str) -> None:
     assert (source.frame_count, source.is_live, source.size_wh) == (1, False, (64, 48))
 
 
-def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, opened) -> None:
+def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, opened: Open) -> None:
     picture = grey(40, (64, 48))
     picture[:16, :24] = 200
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
@@ -44,7 +45,7 @@ def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, opened) -> 
     assert np.abs(frame.image.astype(int) - np.rot90(picture, -1)).mean() < 3
 
 
-def test_numbered_pictures_of_one_size_are_a_film(tmp_path: Path, opened) -> None:
+def test_numbered_pictures_of_one_size_are_a_film(tmp_path: Path, opened: Open) -> None:
     names = [f"frame_{i}.png" for i in range(8, 13)]  # 8, 9, 10: in natural order
     source = opened(write_pictures(tmp_path / "film", names), fps=12.5)
     frames = list(source)
@@ -54,7 +55,7 @@ def test_numbered_pictures_of_one_size_are_a_film(tmp_path: Path, opened) -> Non
     assert (source.fps, source.frame_count) == (12.5, 5)
 
 
-def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path: Path, opened) -> None:
+def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path: Path, opened: Open) -> None:
     names = ["anna.png", "ben.png", "p1.png", "p2.png", "p4.png", "q5.png"]
     folder = write_pictures(tmp_path / "album", names)
     frames = list(opened(folder))
@@ -63,7 +64,7 @@ def test_unrelated_pictures_each_begin_a_new_epoch(tmp_path: Path, opened) -> No
 
 
 def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(
-    tmp_path: Path, opened
+    tmp_path: Path, opened: Open
 ) -> None:
     folder = tmp_path / "camera"
     folder.mkdir()
@@ -77,14 +78,16 @@ def test_numbered_photographs_that_do_not_resemble_one_another_are_no_film(
     assert [frame.time_s for frame in frames] == pytest.approx([0, 2, 4])
 
 
-def test_a_numbered_picture_of_another_size_begins_a_new_epoch(tmp_path: Path, opened) -> None:
+def test_a_numbered_picture_of_another_size_begins_a_new_epoch(
+    tmp_path: Path, opened: Open
+) -> None:
     folder = write_pictures(tmp_path / "f", ["f1.png", "f2.png"])
     cv2.imwrite(str(folder / "f3.png"), grey(100, (32, 24)))
     assert [frame.epoch for frame in opened(folder)] == [0, 0, 1]
 
 
 def test_unreadable_pictures_are_left_out_and_counted(
-    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_pictures(tmp_path / "f", [f"f{i}.png" for i in range(1, 7)])
     (folder / "f3.png").write_bytes(b"no picture")
@@ -101,7 +104,7 @@ def test_unreadable_pictures_are_left_out_and_counted(
 
 
 def test_pictures_too_large_for_opencv_are_named_as_what_they_are(
-    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_pictures(tmp_path / "f", ["a.png"])
     cv2.imwrite(str(folder / "wide.png"), grey(9, (LARGEST_SIDE + 1, 2)))

@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from drawing.hiding import CELLS, HIDING, MARGIN, hide, hide_faces
-from structures import Frame
+from structures import Float32, Frame, Image
 
 
-def noise(width=200, height=120):
+def noise(width: int = 200, height: int = 120) -> Image:
     return np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def box(*sides):
+def box(*sides: float) -> Float32:
     return np.array([sides], np.float32)
 
 
 @pytest.mark.parametrize("kind", HIDING)
-def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind) -> None:
+def test_a_face_and_a_margin_around_it_change_and_nothing_else_does(kind: str) -> None:
     before, image = noise(), noise()
     hide(image, box(80, 40, 120, 80), kind)
     changed = (image != before).any(axis=2)
@@ -54,7 +54,7 @@ def test_a_blurred_face_says_no_more_than_a_pixelated_one() -> None:
      (60, 60, 60, 60), (60, 60, 61, 61), (80, 80, 20, 20), (np.nan, 0, np.inf, 5),
      (-1e9, -1e9, 1e9, 1e9)],
 )  # fmt: skip
-def test_a_box_may_lie_anywhere(kind, sides) -> None:
+def test_a_box_may_lie_anywhere(kind: str, sides: tuple[float, ...]) -> None:
     image = noise()
     hide(image, box(*sides), kind)
     assert image.shape == (120, 200, 3)

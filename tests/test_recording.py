@@ -1,15 +1,29 @@
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from errors import SinkError
-from files import check_writable, refuse_overwriting, sink_error
-from outputs.recording.sink import Recording
+from outputs.recording.sink import Recording, part_path
 from structures import Frame, FrameResult
-from tests.recordings import grey, level, names, read, record, shot, times_of, uneven_times
+from tests.recordings import (
+    FINISHED,
+    boxes,
+    grey,
+    level,
+    levels,
+    names,
+    read,
+    record,
+    shot,
+    times_of,
+    uneven_times,
+)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -36,8 +50,7 @@ def test_it_is_h264_as_browsers_want_it_with_a_key_frame_each_second(tmp_path: P
         keys = [p.pts * stream.time_base for p in file.demux(video=0) if p.is_keyframe]
     assert np.diff(np.array(keys, float)).min() >= 1.0
     assert np.diff(np.array(keys, float)).max() < 1.0 + 0.12
-    data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
+    assert boxes(path) == FINISHED
 
 
 def test_colours_come_back(tmp_path: Path) -> None:
@@ -53,7 +66,9 @@ def test_colours_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size_wh", [(161, 90), (160, 91), (161, 91), (17, 17)])
-def test_odd_sizes_get_their_last_column_or_row_doubled(tmp_path: Path, size_wh) -> None:
+def test_odd_sizes_get_their_last_column_or_row_doubled(
+    tmp_path: Path, size_wh: tuple[int, int]
+) -> None:
     path = tmp_path / "out.mp4"
     record(path, [0.0, 0.04], size_wh=size_wh)
     width, height = size_wh
@@ -106,31 +121,28 @@ def test_a_name_with_a_colon_is_a_file_name(
     assert names(tmp_path) == ["2026-01-31T12:30.mp4"]
 
 
-def test_what_ffmpeg_cannot_write_is_told_in_its_words_only() -> None:
-    error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
-    assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
-
-
 def test_a_place_that_cannot_be_written_is_refused_before_the_first_frame(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
-    for path, why in [
+    wrong: list[tuple[str | Path, str]] = [
         (tmp_path / "folder.mp4", "is a folder"),
         (tmp_path / "missing" / "out.mp4", "there is no folder"),
         (tmp_path / "out.avi", r"must end in \.mp4, \.mov, \.mkv"),
         (tmp_path / ("x" * 300 + ".mp4"), "cannot be written"),
         ("rtsp://me:secret@host/out.mp4", r"rtsp://\*\*\*@host/out\.mp4: an output is a file"),
-    ]:
+    ]
+    for path, why in wrong:
         with pytest.raises(SinkError, match=why):
             Recording(path, 25)
     assert names(tmp_path) == ["folder.mp4"]
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(SinkError, match="Permission denied"):
-        check_writable(tmp_path / "out.mp4")
-    tmp_path.chmod(0o700)
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_what_is_no_ordinary_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "null.mp4").symlink_to(os.devnull)
+    for name in names(tmp_path):
+        with pytest.raises(SinkError, match="is a pipe or a device; name an ordinary file"):
+            Recording(tmp_path / name, 25)
 
 
 def test_a_live_recording_leaves_pictures_out_and_counts_them(
@@ -172,17 +184,6 @@ def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     assert len(read(path)) == 2
 
 
-def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
-    source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
-    source.touch()
-    link.symlink_to(source)
-    with pytest.raises(SinkError, match="is the source itself"):
-        refuse_overwriting(link, str(source))
-    refuse_overwriting(tmp_path / "out.mp4", str(source))
-    refuse_overwriting(source, "rtsp://host/stream")
-    refuse_overwriting(source, "0")
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -193,7 +194,7 @@ def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -
         ({"fps": 25, "segment_s": 0}, "segment_s must be positive, got 0"),
     ],
 )
-def test_wrong_arguments_are_refused(tmp_path: Path, options, message: str) -> None:
+def test_wrong_arguments_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recording(tmp_path / "out.mp4", **options)
 
@@ -204,3 +205,39 @@ def test_a_recording_wants_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got None"):
         recording.write(None, shot(0, 0.0)[1])
     recording.close()
+
+
+def test_segments_follow_on_each_other_and_each_is_whole(tmp_path: Path) -> None:
+    times = np.arange(80) / 25
+    recording = record(tmp_path / "out.mp4", times, segment_s=1)
+    assert recording.failed is None
+    assert names(tmp_path) == [f"out-00{number}.mp4" for number in (1, 2, 3, 4)]
+    seen = []
+    for name in names(tmp_path):
+        frames = read(tmp_path / name)
+        assert frames[0].time == 0
+        seen += levels(tmp_path / name)
+        assert boxes(tmp_path / name) == FINISHED
+    assert seen == pytest.approx([grey(i) for i in range(80)], abs=3)
+
+
+def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "out.mkv", 25, live=True, segment_s=60)
+    before = datetime.now(UTC).replace(microsecond=0)
+    recording.write(*shot(0, 500.0, arrived_s=time.monotonic()))
+    recording.close()
+    (name,) = names(tmp_path)
+    named = datetime.strptime(name, "out-%Y%m%d-%H%M%S.mkv").replace(tzinfo=UTC)
+    assert before <= named <= datetime.now(UTC)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    path = tmp_path / "door.mp4"
+    began = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
+    assert part_path(path, 1, segments=False).name == "door.mp4"
+    assert part_path(path, 2, segments=False).name == "door-2.mp4"
+    assert part_path(path, 12, segments=True).name == "door-012.mp4"
+    named = part_path(path, 3, segments=True, began=began)
+    assert named.name == "door-20260131-120005.mp4"
+    named.touch()
+    assert part_path(path, 4, segments=True, began=began).name == "door-20260131-120005-2.mp4"

@@ -13,12 +13,14 @@ import pytest
 
 from sources.open import open_source
 from tests.clips import (
+    Open,
     endless,
     level,
     number_of,
     numbered,
     opening,
     problem_of,
+    with_matrix,
     write_clip,
     write_sound,
 )
@@ -37,7 +39,7 @@ opened = pytest.fixture(opening)
     ],
 )
 def test_a_film_gives_every_frame_once_in_order_at_its_time(
-    tmp_path: Path, opened, name: str, codec: str, pixels: str
+    tmp_path: Path, opened: Open, name: str, codec: str, pixels: str
 ) -> None:
     fps = Fraction(30000, 1001)
     source = opened(write_clip(tmp_path / name, numbered(60), fps, codec=codec, pixels=pixels))
@@ -52,7 +54,7 @@ def test_a_film_gives_every_frame_once_in_order_at_its_time(
     assert source.dropped == 0
 
 
-def test_a_variable_frame_rate_keeps_its_true_times(tmp_path: Path, opened) -> None:
+def test_a_variable_frame_rate_keeps_its_true_times(tmp_path: Path, opened: Open) -> None:
     times_ms = [0, 40, 80, 480, 500, 1500, 1501, 2000]
     clip = write_clip(tmp_path / "vfr.mp4", numbered(8), times_ms=times_ms)
     frames = list(opened(clip))
@@ -60,7 +62,7 @@ def test_a_variable_frame_rate_keeps_its_true_times(tmp_path: Path, opened) -> N
     assert [number_of(frame.image) for frame in frames] == list(range(8))
 
 
-def test_media_time_counts_from_the_start_of_the_container(tmp_path: Path, opened) -> None:
+def test_media_time_counts_from_the_start_of_the_container(tmp_path: Path, opened: Open) -> None:
     """Transport streams begin at 1.4 s or anywhere else."""
     options = {"output_ts_offset": "1.4"}
     clip = write_clip(tmp_path / "clip.ts", numbered(10), pixels="yuv420p", options=options)
@@ -70,34 +72,20 @@ def test_media_time_counts_from_the_start_of_the_container(tmp_path: Path, opene
     assert times == pytest.approx([i / 25 for i in range(10)], abs=1e-4)
 
 
-def test_raw_h264_without_timestamps_is_timed_by_its_rate(tmp_path: Path, opened) -> None:
+def test_raw_h264_without_timestamps_is_timed_by_its_rate(tmp_path: Path, opened: Open) -> None:
     clip = write_clip(tmp_path / "clip.h264", numbered(10))
     source = opened(clip)
     assert [frame.time_s for frame in source] == [i / source.fps for i in range(10)]
 
 
-def turned(path: Path, degrees: int) -> Path:
-    """Write the clip at `path` anew with a display matrix: turn clockwise by `degrees`."""
-    unit, minus = (1 << 16).to_bytes(4, "big"), (-(1 << 16) % (1 << 32)).to_bytes(4, "big")
-    none, last = bytes(4), (1 << 30).to_bytes(4, "big")
-    a, b, c, d = {
-        90: (none, unit, minus, none),
-        180: (minus, none, none, minus),
-        270: (none, minus, unit, none),
-    }[degrees]
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8  # version and flags, times and ids, ..., layer
-    data[at : at + 36] = a + b + none + c + d + none + none + none + last
-    out = path.with_name(f"turned{degrees}.mp4")
-    out.write_bytes(data)
-    return out
+CLOCKWISE = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_phone_film_is_turned_upright(tmp_path: Path, opened, degrees: int) -> None:
+def test_a_phone_film_is_turned_upright(tmp_path: Path, opened: Open, degrees: int) -> None:
     picture = grey(40, (64, 48))
     picture[:16, :24] = (200, 120, 60)
-    clip = turned(write_clip(tmp_path / "clip.mp4", [picture] * 3), degrees)
+    clip = with_matrix(write_clip(tmp_path / "clip.mp4", [picture] * 3), CLOCKWISE[degrees])
     source = opened(clip)
     images = [frame.image for frame in source]
     upright = np.rot90(picture, -degrees // 90)  # rot90 turns counter-clockwise
@@ -110,7 +98,7 @@ def test_a_phone_film_is_turned_upright(tmp_path: Path, opened, degrees: int) ->
     assert np.abs(images[0].astype(int) - theirs).mean() < 3
 
 
-def test_odd_sizes_keep_every_column(tmp_path: Path, opened) -> None:
+def test_odd_sizes_keep_every_column(tmp_path: Path, opened: Open) -> None:
     picture = grey(60, (65, 49))
     picture[:, -1] = 220
     source = opened(write_clip(tmp_path / "odd.mkv", [picture] * 2, codec="ffv1", pixels="bgr0"))
@@ -118,7 +106,7 @@ def test_odd_sizes_keep_every_column(tmp_path: Path, opened) -> None:
     np.testing.assert_array_equal(next(source).image, picture)
 
 
-def test_colours_are_blue_green_red_and_read_only(tmp_path: Path, opened) -> None:
+def test_colours_are_blue_green_red_and_read_only(tmp_path: Path, opened: Open) -> None:
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:] = (230, 120, 10)
     frame = next(opened(write_clip(tmp_path / "c.mkv", [picture], codec="ffv1", pixels="bgr0")))
@@ -127,7 +115,7 @@ def test_colours_are_blue_green_red_and_read_only(tmp_path: Path, opened) -> Non
         frame.image[0, 0] = 0
 
 
-def test_a_change_of_size_begins_a_new_epoch(tmp_path: Path, opened) -> None:
+def test_a_change_of_size_begins_a_new_epoch(tmp_path: Path, opened: Open) -> None:
     small = write_clip(tmp_path / "a.h264", numbered(6, (64, 48)))
     large = write_clip(tmp_path / "b.h264", numbered(5, (96, 64)))
     both = tmp_path / "both.h264"
@@ -140,7 +128,7 @@ def test_a_change_of_size_begins_a_new_epoch(tmp_path: Path, opened) -> None:
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
 def test_a_film_cut_off_gives_what_is_there_and_a_warning(
-    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture, name: str
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 60, (60, 48, 64, 3), np.uint8)
     pictures = [picture // 2 + level(i) for i, picture in enumerate(noise)]
@@ -161,7 +149,7 @@ def test_a_film_cut_off_gives_what_is_there_and_a_warning(
 
 
 def test_a_film_with_damaged_packets_goes_on_after_them(
-    tmp_path: Path, opened, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = write_clip(tmp_path / "clip.avi", numbered(30), codec="png", pixels="rgb24")
     data = bytearray(clip.read_bytes())
@@ -176,7 +164,7 @@ def test_a_film_with_damaged_packets_goes_on_after_them(
     assert "clip.avi: 3 damaged packets were skipped" in caplog.text
 
 
-def test_sound_beside_the_pictures_changes_nothing(tmp_path: Path, opened) -> None:
+def test_sound_beside_the_pictures_changes_nothing(tmp_path: Path, opened: Open) -> None:
     silent = write_clip(tmp_path / "silent.mp4", numbered(20))
     with_sound = tmp_path / "sound.mp4"
     sound = write_sound(tmp_path / "sound.m4a")
@@ -215,7 +203,7 @@ def test_files_without_pictures_are_named_as_what_they_are(tmp_path: Path) -> No
 
 
 def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(
-    tmp_path: Path, opened, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", numbered(2)).rename(tmp_path / "rtsp:clip\n.mp4")
@@ -229,14 +217,14 @@ def test_options_that_make_no_sense_are_refused() -> None:
         open_source("0", width=0)
 
 
-def test_closing_ends_the_iteration(tmp_path: Path, opened) -> None:
+def test_closing_ends_the_iteration(tmp_path: Path, opened: Open) -> None:
     source = opened(write_clip(tmp_path / "clip.mp4", numbered(60)))
     assert next(source).index == 0
     source.close()
     assert list(source) == []
 
 
-def test_the_test_pattern_moves_and_ends(opened) -> None:
+def test_the_test_pattern_moves_and_ends(opened: Open) -> None:
     source = opened("test:320x180@30000/1001,duration=0.5")
     frames = list(source)
     assert len(frames) == source.frame_count == 15
@@ -259,7 +247,7 @@ def test_the_test_pattern_moves_and_ends(opened) -> None:
     ],
 )
 def test_the_test_pattern_takes_its_options_from_its_address(
-    opened, text: str, size_wh, fps: float, count: int
+    opened: Open, text: str, size_wh: tuple[int, int], fps: float, count: int
 ) -> None:
     source = opened(text)
     assert (source.size_wh, source.fps, source.frame_count) == (size_wh, fps, count)
@@ -298,7 +286,7 @@ def test_fifty_openings_leave_no_thread_and_no_file_open(tmp_path: Path) -> None
 
 
 @pytest.mark.data
-def test_a_real_clip_agrees_with_opencv_frame_by_frame(data_dir: Path, opened) -> None:
+def test_a_real_clip_agrees_with_opencv_frame_by_frame(data_dir: Path, opened: Open) -> None:
     path = data_dir / "clips" / "talking_head_small.mp4"
     frames = list(opened(path))
     capture = cv2.VideoCapture(str(path))

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import threading
-from typing import Never
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Never
 
 import pytest
 
@@ -16,13 +17,15 @@ from threads import (
     readers,
 )
 
+Kind = type[ReadAhead[Any]] | type[Newest[Any]]
+Produce = Callable[[threading.Event], Generator[Any, None, None]]
 SAFETY_S = 10.0  # only ever reached by a test that fails
 
 
-def of(items, error=None):
+def of(items: Iterable[Any], error: Exception | None = None) -> Produce:
     """A producer of `items` that ends, or raises `error`."""
 
-    def produce(stop):
+    def produce(stop: threading.Event) -> Generator[Any, None, None]:
         yield from items
         if error is not None:
             raise error
@@ -30,7 +33,7 @@ def of(items, error=None):
     return produce
 
 
-def drain(reader):
+def drain(reader: ReadAhead[Any] | Newest[Any]) -> list[Any]:
     taken = []
     while True:
         try:
@@ -45,9 +48,9 @@ class Gate:
     def __init__(self) -> None:
         self._allowed = threading.Semaphore(0)
         self.asked = threading.Semaphore(0)
-        self.left_in = None
+        self.left_in: threading.Thread | None = None
 
-    def produce(self, stop):
+    def produce(self, stop: threading.Event) -> Generator[Any, None, None]:
         index = 0
         try:
             while True:
@@ -60,7 +63,7 @@ class Gate:
         finally:
             self.left_in = threading.current_thread()
 
-    def allow(self, count) -> None:
+    def allow(self, count: int) -> None:
         """Let `count` items through and return when they have been handed over."""
         for _ in range(count):
             assert self.asked.acquire(timeout=SAFETY_S)
@@ -82,7 +85,7 @@ def test_read_ahead_hands_over_every_item_once_and_in_order() -> None:
 def test_read_ahead_is_never_more_than_its_slots_and_one_item_ahead() -> None:
     produced = []
 
-    def produce(stop):
+    def produce(stop: threading.Event) -> Generator[Any, None, None]:
         for index in range(100):
             produced.append(index)
             yield index
@@ -121,7 +124,9 @@ def test_newest_counts_no_drops_before_somebody_takes() -> None:
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_what_the_worker_raises_arrives_after_its_items_and_stays(kind) -> None:
+def test_what_the_worker_raises_arrives_after_its_items_and_stays(
+    kind: Kind,
+) -> None:
     reader = kind(of(["last"], OSError("unplugged")))
     assert reader.take(SAFETY_S) == "last"
     for _ in range(2):
@@ -131,7 +136,7 @@ def test_what_the_worker_raises_arrives_after_its_items_and_stays(kind) -> None:
 
 
 def test_a_producer_that_cannot_even_start_is_heard_of() -> None:
-    def produce(stop) -> Never:
+    def produce(stop: threading.Event) -> Generator[Any, None, None]:
         raise LookupError("nothing to read")
 
     reader = ReadAhead(produce)
@@ -141,7 +146,9 @@ def test_a_producer_that_cannot_even_start_is_heard_of() -> None:
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_waiting_ends_with_a_timeout_and_may_be_tried_again(kind) -> None:
+def test_waiting_ends_with_a_timeout_and_may_be_tried_again(
+    kind: Kind,
+) -> None:
     gate = Gate()
     reader = kind(gate.produce)
     with pytest.raises(TimeoutError, match=r"nothing arrived for 0\.01 s"):
@@ -153,10 +160,12 @@ def test_waiting_ends_with_a_timeout_and_may_be_tried_again(kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [ReadAhead, Newest])
-def test_close_ends_a_consumer_that_waits_in_another_thread(kind) -> None:
+def test_close_ends_a_consumer_that_waits_in_another_thread(
+    kind: Kind,
+) -> None:
     waiting = threading.Event()
 
-    def produce(stop):
+    def produce(stop: threading.Event) -> Generator[Any, None, None]:
         waiting.set()
         stop.wait(SAFETY_S)
         yield from ()
@@ -173,13 +182,10 @@ def test_close_ends_a_consumer_that_waits_in_another_thread(kind) -> None:
     reader.close()
 
 
-def test_close_returns_although_the_worker_is_stuck_in_a_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(readers, "_JOIN_S", 0.01)
+def test_close_returns_although_the_worker_is_stuck_in_a_read() -> None:
     unblock, left = threading.Event(), threading.Event()
 
-    def produce(stop):
+    def produce(stop: threading.Event) -> Generator[Any, None, None]:
         try:
             unblock.wait(SAFETY_S)
             yield "too late"
@@ -187,7 +193,7 @@ def test_close_returns_although_the_worker_is_stuck_in_a_read(
             left.set()
 
     reader = Newest(produce)
-    reader.close()
+    reader.close(0.01)
     assert not left.is_set()
     unblock.set()
     assert left.wait(SAFETY_S), "the worker must clean up as soon as its read returns"
@@ -220,7 +226,7 @@ def test_the_generator_is_closed_in_the_thread_that_ran_it() -> None:
 def test_ctrl_c_interrupts_a_consumer_that_waits() -> None:
     gate = Gate()
     reader = Newest(gate.produce)
-    main = threading.main_thread().ident
+    main = threading.get_ident()
     timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -231,7 +237,7 @@ def test_ctrl_c_interrupts_a_consumer_that_waits() -> None:
 
 
 def test_the_writer_writes_everything_in_order_before_close_returns() -> None:
-    written = []
+    written: list[int] = []
     writer = WriterThread(written.append, depth=2)
     for item in range(200):
         writer.submit(item)
@@ -243,7 +249,7 @@ def test_the_writer_writes_everything_in_order_before_close_returns() -> None:
 def test_submit_waits_while_the_queue_is_full() -> None:
     go, written = threading.Event(), []
 
-    def write(item) -> None:
+    def write(item: Any) -> None:
         go.wait(SAFETY_S)
         written.append(item)
 
@@ -268,7 +274,11 @@ def test_submit_waits_while_the_queue_is_full() -> None:
 
 def test_a_stuck_writer_is_reported_by_submit_and_close() -> None:
     go = threading.Event()
-    writer = WriterThread(lambda item: go.wait(SAFETY_S), depth=1, patience_s=0.02)
+
+    def write(item: int) -> None:
+        go.wait(SAFETY_S)
+
+    writer = WriterThread(write, depth=1, patience_s=0.02)
     with pytest.raises(TimeoutError, match="nothing could be written"):
         for item in range(3):
             writer.submit(item)
@@ -281,7 +291,7 @@ def test_a_stuck_writer_is_reported_by_submit_and_close() -> None:
 def test_offering_never_waits_and_says_whether_there_was_room() -> None:
     began, go, written = threading.Event(), threading.Event(), []
 
-    def write(item) -> None:
+    def write(item: Any) -> None:
         began.set()
         go.wait(SAFETY_S)
         written.append(item)
@@ -294,14 +304,14 @@ def test_offering_never_waits_and_says_whether_there_was_room() -> None:
     go.set()
     writer.close()
     assert written == [0, 1, 2]
-    with pytest.raises(ValueError, match="offer"):
+    with pytest.raises(ValueError, match="before close"):
         writer.offer(5)
 
 
 def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has() -> None:
     begun, go, written = threading.Event(), threading.Event(), []
 
-    def write(item) -> None:
+    def write(item: Any) -> None:
         begun.set()
         assert go.wait(SAFETY_S)
         written.append(item)
@@ -309,7 +319,7 @@ def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has()
     writer = WriterThread(write)
     writer.submit("a picture")
     assert begun.wait(SAFETY_S)
-    main = threading.main_thread().ident
+    main = threading.get_ident()
     timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -321,10 +331,10 @@ def test_a_writer_whose_closing_ctrl_c_interrupts_has_stopped_only_when_it_has()
     assert writer.stopped and written == ["a picture"]
 
 
-def failing_writer():
+def failing_writer() -> WriterThread[Any]:
     failed = threading.Event()
 
-    def write(item) -> Never:
+    def write(item: Any) -> Never:
         failed.set()
         raise OSError("disk full")
 
@@ -378,7 +388,7 @@ def test_a_result_that_comes_too_late_is_discarded() -> None:
         unblock.wait(SAFETY_S)
         return "late"
 
-    def discard(result) -> None:
+    def discard(result: Any) -> None:
         late.append(result)
         discarded.set()
 
@@ -395,7 +405,7 @@ def test_a_result_that_comes_too_late_is_discarded() -> None:
 def test_a_loop_thread_returns_what_its_work_gives_and_raises_what_it_raises() -> None:
     loop = LoopThread()
 
-    async def double(number):
+    async def double(number: int) -> int:
         await asyncio.sleep(0)
         return 2 * number
 

@@ -7,6 +7,7 @@
     Outbox               outputs that may be away for long: never waits, drops the oldest
     LoopThread           an asyncio loop beside the frame loop (the web page)
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
+    waits_s              how long to wait before each further try
     blocked_sigint       worker processes leave Ctrl-C to the program
     end_with_parent      a worker process ends with the program that started it
 
@@ -22,6 +23,7 @@ from threads.workers import (
     blocked_sigint,
     call_with_deadline,
     end_with_parent,
+    waits_s,
 )
 from threads.writers import Outbox, WriterThread
 
@@ -35,4 +37,5 @@ __all__ = [
     "blocked_sigint",
     "call_with_deadline",
     "end_with_parent",
+    "waits_s",
 ]

@@ -19,28 +19,22 @@ log = logging.getLogger(__name__)
 class _Reader(Generic[T]):
     """Runs a producer in a thread and hands its items over through a bounded slot.
 
-    The producer's generator is advanced and closed in the worker only, so that what it
-    opened is released by the thread that used it. It looks at the stop event wherever
-    it can loop for long without yielding.
+    The generator is advanced and closed in that thread only, so that what it opened is
+    released where it was used. It checks the stop event wherever it may loop for long.
 
     Args:
-        produce: gives the items; runs in the thread.
+        produce: yields the items.
         name: of the thread, for debuggers.
-        arrived: set whenever an item or the end has come; several readers may share one,
-            so that a single wait is enough for all of them.
+        arrived: set whenever an item or the end has come; several readers may share one.
 
     Attributes:
-        dropped: items overwritten by newer ones since the first `take` (what arrives
-            while the models still load is not a loss).
+        dropped: items overwritten by newer ones since the first `take`.
     """
 
     _keeps_all: bool
 
     def __init__(
-        self,
-        produce: Producer[T],
-        name: str = "reader",
-        arrived: threading.Event | None = None,
+        self, produce: Producer[T], name: str = "reader", arrived: threading.Event | None = None
     ) -> None:
         self.dropped = 0
         self._taken = False
@@ -60,7 +54,7 @@ class _Reader(Generic[T]):
                 for item in items:
                     if not self._offer(item):
                         break
-        except BaseException as error:  # whatever it was, the consumer must hear of it
+        except BaseException as error:  # whatever it is, the consumer gets it
             self._error = error
         with self._change:
             self._finished = True
@@ -87,7 +81,7 @@ class _Reader(Generic[T]):
             return True
 
     def _await_item(self, timeout_s: float | None) -> None:
-        """Return when an item is there; raise as `take` does. The condition is held."""
+        """Wait for an item; raise as `take` does. The condition is held."""
         arrived = self._change.wait_for(
             lambda: self._slots or self._finished or self._stop.is_set(), timeout_s
         )
@@ -113,7 +107,7 @@ class _Reader(Generic[T]):
         Raises:
             TimeoutError: nothing arrived in time; it may be tried again.
             StopIteration: the producer came to its end, or the reader was closed.
-            BaseException: what the producer raised, after the items it gave before.
+            BaseException: what the producer raised, after its last item.
         """
         with self._change:
             self._await_item(timeout_s)
@@ -124,9 +118,7 @@ class _Reader(Generic[T]):
     def close(self, join_s: float | None = None) -> None:
         """Stop the worker and join it; may be called again, and from any thread.
 
-        Args:
-            join_s: how long to wait for a worker inside a read, None = 1.5; it stops by
-                itself after that read.
+        One inside a read is waited for `join_s` (None = 1.5), and stops after that read.
         """
         self._stop.set()
         with self._change:

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import random
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -100,7 +101,7 @@ def call_with_deadline(
 ) -> T:
     """Return `function()`, run in a thread of its own, or raise what it raises.
 
-    Ctrl-C is heard meanwhile. `discard` is called with a result that comes too late.
+    Ctrl-C works meanwhile. `discard` is called with a result that comes too late.
 
     Raises:
         TimeoutError: it has not returned within `timeout_s`.
@@ -129,6 +130,25 @@ def call_with_deadline(
     return future.result()
 
 
+def waits_s(
+    first_s: float, longest_s: float = 60.0, growth: float = 2.0, jitter: float = 0.5
+) -> Iterator[float]:
+    """Yield the seconds to wait before each further try, without end.
+
+    Args:
+        first_s: before the first.
+        longest_s: to which they grow.
+        growth: how many times longer each one is than the one before.
+        jitter: share by which each is shortened at random, at most, so that many programs
+            do not come back at the same moment.
+    """
+    wait_s = first_s
+    while True:
+        wait_s = min(wait_s, longest_s)
+        yield wait_s * random.uniform(1 - jitter, 1)
+        wait_s *= growth
+
+
 @contextlib.contextmanager
 def blocked_sigint() -> Iterator[None]:
     """Block SIGINT in processes started within, and only in those (POSIX only)."""
@@ -145,7 +165,7 @@ def blocked_sigint() -> Iterator[None]:
 def end_with_parent() -> None:
     """Have this process end at once when the one that started it has ended.
 
-    Killed, a program cannot tell its worker processes; they would wait for ever. Without
+    A killed program cannot end its worker processes; they would wait for ever. Without
     effect in a process that `multiprocessing` did not start.
     """
     parent = multiprocessing.parent_process()

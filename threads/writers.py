@@ -15,9 +15,8 @@ log = logging.getLogger(__name__)
 class WriterThread(Generic[T]):
     """Calls `write(item)` in a thread of its own, in the order of submission.
 
-    `submit` waits while the queue is full and drops nothing; `offer` never waits. `write`
-    is not called again once it raised, nor after `close()`: what it writes to can be
-    finished in the caller's thread.
+    `submit` waits while the queue is full; `offer` never waits. `write` is not called again
+    once it raised, nor after `close()`: its file can be finished in the caller's thread.
 
     Args:
         write: called in the worker with one item at a time.
@@ -53,7 +52,7 @@ class WriterThread(Generic[T]):
                     item = self._queue.popleft()
                     self._change.notify_all()
                 self._write(item)
-        except BaseException as error:  # whatever it was, the submitter must hear of it
+        except BaseException as error:  # whatever it is, the submitter gets it
             with self._change:
                 self._error = error
                 self._queue.clear()
@@ -75,30 +74,25 @@ class WriterThread(Generic[T]):
             TimeoutError: the queue stayed full for `patience_s`.
             BaseException: what `write` raised for an earlier item.
         """
-        with self._change:
-            has_room = self._change.wait_for(
-                lambda: len(self._queue) < self._depth or self._closing or self._error,
-                self._patience_s,
-            )
-            self._raise_error()
-            if self._closing:
-                raise ValueError(f"want submit() before close(), got {type(item).__name__} after")
-            if not has_room:
-                raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
-            self._queue.append(item)
-            self._change.notify_all()
+        if not self._queue_within(self._patience_s, item):
+            raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
 
     def offer(self, item: T) -> bool:
         """Queue `item` if there is room now; returns whether there was. Raises as `submit`."""
+        return self._queue_within(0.0, item)
+
+    def _queue_within(self, wait_s: float, item: T) -> bool:
         with self._change:
+            has_room = self._change.wait_for(
+                lambda: len(self._queue) < self._depth or self._closing or self._error, wait_s
+            )
             self._raise_error()
             if self._closing:
-                raise ValueError(f"want offer() before close(), got {type(item).__name__} after")
-            if len(self._queue) >= self._depth:
-                return False
-            self._queue.append(item)
-            self._change.notify_all()
-            return True
+                raise ValueError(f"want items before close(), got {type(item).__name__} after")
+            if has_room:
+                self._queue.append(item)
+                self._change.notify_all()
+            return bool(has_room)
 
     @property
     def waiting(self) -> int:
@@ -113,7 +107,7 @@ class WriterThread(Generic[T]):
     def close(self) -> None:
         """Write what is queued, stop the worker and join it; may be called again.
 
-        Where Ctrl-C interrupts it the worker goes on: see `stopped`.
+        If Ctrl-C interrupts it, the worker continues: see `stopped`.
 
         Raises:
             TimeoutError: the worker is stuck in `write`.
@@ -133,17 +127,16 @@ class WriterThread(Generic[T]):
 class Outbox(Generic[T]):
     """Hands items to a worker that may be stuck for long: `put` never waits.
 
-    Where the queue is full its oldest item is dropped, counted, and the first such loss
-    logged. The worker is one call of `serve`, which takes items until `closing` is set and
-    nothing is left, or nothing more can be done.
+    If the queue is full, its oldest item is dropped and counted; the first loss is logged.
 
     Attributes:
-        dropped: items lost so far because the queue was full.
+        dropped: items lost so far.
 
     Args:
-        serve: called once, in the worker, with this object.
+        serve: called once, in the worker, with this object; takes items until `closing` is
+            set and none is left.
         depth: how many items may wait.
-        name: of the thread; named in the log too.
+        name: of the thread, also in the log.
     """
 
     def __init__(self, serve: Callable[["Outbox[T]"], None], depth: int, name: str) -> None:
@@ -162,7 +155,7 @@ class Outbox(Generic[T]):
     def _run(self) -> None:
         try:
             self._serve(self)
-        except BaseException as error:  # whatever it was, the next `put` must tell it
+        except BaseException as error:  # raised by the next `put`
             self._error = error
 
     @property
@@ -177,7 +170,7 @@ class Outbox(Generic[T]):
         """Queue `items`.
 
         Raises:
-            BaseException: what the worker raised, once; items are passed over from then on.
+            BaseException: what the worker raised, once; later items are ignored.
         """
         self.check()
         with self._change:

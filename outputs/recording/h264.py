@@ -1,33 +1,177 @@
 """H.264 files that browsers play, and that survive a killed process.
 
-While it is written the file is fragmented: whatever happens, all but the last moments
-can be played. When it is finished, it is rewritten so that players can seek and stream it,
-with its sound where there is one.
+While it is written the file is fragmented: whatever happens, all but the last moments can
+be played. Finished, it is an ordinary file with one index at its end (FFmpeg writes that
+first and then hides the fragments, so that a full disk does no harm).
 """
 
 import contextlib
 import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
+import cv2
+import numpy as np
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from outputs.recording.encoding import (
-    KEY_FRAME_S,
-    TICK,
-    TICKS_PER_S,
-    ColourConverter,
-    Encoding,
-    set_up,
-    successor,
-)
-from outputs.recording.rewriting import ERRORS, rewrite
-from outputs.recording.sound import Sound
+from files import cause_of, replacing, sink_error
+from outputs.recording.sound import ERRORS, Sound
 from structures import Image
 
+log = logging.getLogger(__name__)
+
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast",
+    "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+BY_LOAD = ("veryfast", "superfast")  # calm, and where the encoder falls behind
+USUAL_PRESET = "superfast"  # files 4 % larger than veryfast's for 60 % of the work
+USUAL_CRF = 25  # as good as 23 with looking ahead, which is off here
+TICKS_PER_S = 90_000
+TICK = Fraction(1, TICKS_PER_S)
+KEY_FRAME_S = 1.0  # a key frame this often: seeking is as fine as that
+
+# What the presets of `BY_LOAD` would set differently in the headers. A file states those
+# once, in front: only an encoder with the same ones can continue it.
+_SAME_HEADERS = "stitchable=1:cabac=1:8x8dct=1:weightp=0:ref=1"
+_CROWDED = 0.5  # share of a period's pictures that found the queue half full
+_PERIOD_S = 1.0
+_ROOM = 0.4  # busy share below which there is time for the slower preset
+_CALM_S = 20.0  # for which there must have been time
 _FRAGMENT_US = 200_000  # of which a killed process loses the last
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How pictures are encoded: each comes out before the next goes in.
+
+    Looking ahead would make files a sixth smaller for a third more work, and a killed
+    process would lose what is held back.
+
+    Attributes:
+        preset: of x264.
+        crf: of x264: quality, 0 lossless .. 51 worst.
+        fps: of the pictures, roughly: for the header, and the length of the last one.
+    """
+
+    preset: str
+    crf: int
+    fps: float
+
+    @property
+    def rate(self) -> Fraction:
+        """`fps` as a fraction that a header can hold."""
+        return Fraction(self.fps).limit_denominator(1001)
+
+    def options(self) -> dict[str, str]:
+        """Return x264's options."""
+        options = {
+            "preset": self.preset,
+            "tune": "zerolatency",
+            "crf": str(self.crf),
+            "forced-idr": "1",
+            "sc_threshold": "0",  # key frames come when they are due, not at cuts
+            "threads": str(min(4, os.cpu_count() or 1)),
+        }
+        if self.preset in BY_LOAD:
+            options["x264-params"] = _SAME_HEADERS
+        return options
+
+
+class PresetChoice:
+    """Takes a quicker preset while pictures pile up, and the slower one when there is room.
+
+    The next quicker one, ultrafast, would make files twice as large for a tenth less work.
+
+    Args:
+        fixed: a preset to stay with; None chooses by the load.
+
+    Attributes:
+        preset: the one to encode with now.
+    """
+
+    def __init__(self, fixed: str | None = None) -> None:
+        self.preset = fixed or USUAL_PRESET
+        self._fixed = fixed is not None
+        self._began_s: float | None = None
+        self._busy_s = self._calm_s = 0.0
+        self._pictures = self._crowded = 0
+
+    def note(self, began_s: float, ended_s: float, crowded: bool) -> None:
+        """Count one encoded picture.
+
+        Args:
+            began_s: when its encoding began, on any clock.
+            ended_s: when it ended.
+            crowded: whether others pile up behind it, or were left out.
+        """
+        if self._fixed:
+            return
+        if self._began_s is None:
+            self._began_s = began_s
+        self._busy_s += ended_s - began_s
+        self._pictures += 1
+        self._crowded += crowded
+        if (passed_s := ended_s - self._began_s) >= _PERIOD_S:
+            self._choose(passed_s)
+            self._began_s, self._busy_s, self._pictures, self._crowded = ended_s, 0.0, 0, 0
+
+    def _choose(self, passed_s: float) -> None:
+        room = self._busy_s < _ROOM * passed_s
+        self._calm_s = self._calm_s + passed_s if room else 0.0
+        if self._crowded >= _CROWDED * self._pictures:
+            self.preset, self._calm_s = BY_LOAD[1], 0.0
+        elif self._calm_s >= _CALM_S:
+            self.preset = BY_LOAD[0]
+
+
+def set_up(context: VideoCodecContext, size_wh: tuple[int, int], encoding: Encoding) -> None:
+    """Set an even size, the time base, and the colours that browsers expect."""
+    context.width, context.height = (side + side % 2 for side in size_wh)
+    context.pix_fmt = "yuv420p"
+    context.framerate, context.time_base = encoding.rate, TICK
+    context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+    context.color_range = 1  # 16..235
+    context.options = encoding.options()
+    context.flags |= av.codec.context.Flags.global_header
+
+
+def successor(context: VideoCodecContext, encoding: Encoding) -> VideoCodecContext | None:
+    """Return an encoder that can continue the file of `context`, or None."""
+    new = cast("VideoCodecContext", av.CodecContext.create("libx264", "w"))
+    set_up(new, (context.width, context.height), encoding)
+    new.open()
+    return new if new.extradata == context.extradata else None
+
+
+class ColourConverter:
+    """Turns (H, W, 3) uint8 BGR pictures into the encoder's frames, of even size."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def convert(self, picture: Image) -> VideoFrame:
+        """Return the YUV 4:2:0 frame; an odd last column or row is doubled."""
+        height, width = picture.shape[:2]
+        if height % 2 or width % 2:
+            picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        frame = self._reformatter.reformat(
+            VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), format="bgr24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
+        frame.time_base = TICK
+        return frame
 
 
 class H264File:
@@ -38,10 +182,16 @@ class H264File:
         size_wh: of all its pictures, pixels.
         encoding: how; `write` may change its preset.
         start_s: the time that is the file's zero.
+        film: whose sound is copied beside the pictures; None = without.
     """
 
     def __init__(
-        self, path: Path, size_wh: tuple[int, int], encoding: Encoding, start_s: float
+        self,
+        path: Path,
+        size_wh: tuple[int, int],
+        encoding: Encoding,
+        start_s: float,
+        film: Path | None = None,
     ) -> None:
         self.size_wh = size_wh
         self.path = path.absolute()  # or FFmpeg takes the "a:" of "a:b.mp4" for a protocol
@@ -53,16 +203,31 @@ class H264File:
         self._epoch: int | None = None
         self._colours = ColourConverter()
         self._encoding = encoding
-        self._file = av.open(str(self.path), "w", options=_muxer_options(path))
-        self._stream = self._file.add_stream("libx264", encoding.rate)
+        self._sound: Sound | None = None
+        try:
+            self._open(film)
+        except (*ERRORS, ValueError) as error:
+            if film is None:
+                raise
+            log.warning("%s: the sound is left out: %s", path.name, cause_of(error))
+            self.abandon()
+            self._sound = None
+            self._open(None)
+
+    def _open(self, film: Path | None) -> None:
+        self._file = av.open(str(self.path), "w", options=_muxer_options(self.path))
+        self._stream = self._file.add_stream("libx264", self._encoding.rate)
         self._stream.time_base = TICK
         self._encoder: VideoCodecContext = self._stream.codec_context
-        set_up(self._encoder, size_wh, encoding)
+        set_up(self._encoder, self.size_wh, self._encoding)
+        if film is not None:
+            self._sound = Sound(film, self._start_s, self._file, self.path.name)
+        self._file.start_encoding()
 
     def write(self, picture: Image, time_s: float, epoch: int, preset: str = "") -> None:
         """Encode one (H, W, 3) uint8 BGR picture of the size promised.
 
-        With another `preset` the file goes on at its next key frame; empty = the same.
+        Another `preset` takes over at the next key frame; empty = the same.
         """
         frame = self._colours.convert(picture)
         frame.pts = pts = self._pts(time_s, epoch)
@@ -70,6 +235,8 @@ class H264File:
             self._go_on_with(preset)
             frame.pict_type = av.video.frame.PictureType.I
             self._next_key = pts + round(KEY_FRAME_S * TICKS_PER_S)
+        if self._sound is not None:
+            self._sound.copy_until(pts / TICKS_PER_S)
         self._mux(self._encoder.encode(frame))
 
     def _go_on_with(self, preset: str) -> None:
@@ -92,7 +259,7 @@ class H264File:
         if pts <= self._last_pts:
             anew = self._epoch is not None and epoch != self._epoch
             later = self._last_pts + (round(TICKS_PER_S / self._fps) if anew else 1)
-            if anew or later - pts > TICKS_PER_S:  # a clock set back; else a picture out of turn
+            if anew or later - pts > TICKS_PER_S:  # a clock set back; else a frame out of order
                 self._offset += later - pts
             pts = later
         self._last_pts, self._epoch = pts, epoch
@@ -101,39 +268,69 @@ class H264File:
     def abandon(self) -> None:
         """Close the file after an error: it stays as it is, and can be played."""
         with contextlib.suppress(*ERRORS):
-            self._file.close()
+            self._close()
 
-    def end(self) -> None:
-        """Close the file: all of it can be played.
+    def _close(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+        self._file.close()
 
-        Raises:
-            av.FFmpegError, OSError: the last pictures could not be written.
-        """
-        try:
-            self._mux(self._encoder.encode(None))
-        finally:
-            self._file.close()
-
-    def finish(self, next_s: float | None = None, sound: Sound | None = None) -> None:
-        """End the file and make it seekable; raises as `end` does.
+    def finish(self, next_s: float | None = None) -> None:
+        """Write what the encoder and the film still hold, and the index of all of it.
 
         Args:
-            next_s: the time at which the next file goes on; None = a picture after the last.
-            sound: of the film that is recorded; what belongs to the pictures is added.
+            next_s: the time at which the next file begins, where the sound is cut; None =
+                a frame after the last.
+
+        Raises:
+            av.FFmpegError, OSError: the end could not be written; the file can be played.
         """
-        self.end()
-        if next_s is None:
-            next_s = self._start_s + self._last_pts / TICKS_PER_S + 1 / self._fps
-        rewrite(self.path, sound, self._start_s, next_s)
+        end_s = self._last_pts / TICKS_PER_S + 1 / self._fps
+        try:
+            self._mux(self._encoder.encode(None))
+            if self._sound is not None:
+                self._sound.copy_until(end_s if next_s is None else next_s - self._start_s)
+        finally:
+            self._close()
 
 
 def _muxer_options(path: Path) -> dict[str, str]:
+    options = {"flush_packets": "1", "max_interleave_delta": str(_FRAGMENT_US)}
     if path.suffix.lower() == ".mkv":  # by design readable up to where it breaks off
-        return {"flush_packets": "1", "cluster_time_limit": str(_FRAGMENT_US // 1000)}
-    return {
-        # delay_moov: with empty_moov the first picture's time would be lost
-        "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+        return options | {"cluster_time_limit": str(_FRAGMENT_US // 1000)}
+    return options | {
+        # delay_moov: without it the first picture's time would be lost
+        "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
         "frag_duration": str(_FRAGMENT_US),
         "video_track_timescale": str(TICKS_PER_S),
-        "flush_packets": "1",
     }
+
+
+def concatenate(paths: Sequence[Path], target: Path) -> None:
+    """Write one recording with the packets of several, at their own times.
+
+    Args:
+        paths: in order, with the same picture size, each beginning at its place in the film.
+        target: the file to make; seekable, its index in front.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    options = {"movflags": "+faststart", "video_track_timescale": str(TICKS_PER_S)}
+    try:
+        with replacing(target) as beside, av.open(str(beside), "w", options=options) as new:
+            stream, last = None, None
+            for path in paths:
+                with av.open(str(path)) as old:
+                    stream = stream or new.add_stream_from_template(old.streams.video[0])
+                    for packet in old.demux(video=0):
+                        if packet.dts is None:
+                            continue
+                        # The decoding times of each slice begin anew, which can
+                        # touch those of the slice before where frames come irregularly.
+                        packet.dts = packet.dts if last is None else max(packet.dts, last + 1)
+                        last = packet.dts
+                        packet.stream = stream
+                        new.mux(packet)
+    except ERRORS as error:
+        raise sink_error(target, error) from error

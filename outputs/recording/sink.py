@@ -1,14 +1,24 @@
-"""The sink that records the annotated pictures."""
+"""The sink that records the annotated pictures, into one file or several."""
 
+import itertools
 import logging
 import math
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from errors import SinkError
-from files import check_writable, sink_error
-from outputs.recording.encoding import PRESETS, USUAL_CRF, USUAL_PRESET, Encoding, PresetChoice
-from outputs.recording.parts import Parts
+from files import check_writable, refuse_overwriting, sink_error
+from outputs.recording.h264 import (
+    PRESETS,
+    USUAL_CRF,
+    USUAL_PRESET,
+    Encoding,
+    H264File,
+    PresetChoice,
+)
+from outputs.recording.sound import ERRORS, has_sound
 from structures import Frame, FrameResult, Image
 from threads import WriterThread
 
@@ -23,31 +33,29 @@ log = logging.getLogger(__name__)
 class Recording:
     """A sink that records the annotated pictures.
 
-    Pictures are encoded in a thread of their own. Their true times are kept, also where
-    frames were dropped. A folder, a missing folder or one without permission is found
-    out here, but the file is made (and one that exists replaced) with the first frame
-    only; without frames there is none. When the picture size changes, a new part is
-    begun: out.mp4, out-2.mp4 ... Odd sizes get their last column or row doubled, which
-    H.264's half-size colour needs.
+    They are encoded in a thread of their own, at their true times. The path is checked here,
+    but the file is made (and one that exists replaced) with the first frame only. When the
+    size changes, a new part begins: out.mp4, out-2.mp4 ... Odd sizes get their last column
+    or row doubled, as H.264's half-size colour needs even ones.
 
-    With `segment_s` a new file is begun so often: out-001.mp4, out-002.mp4 ..., or of a
-    live source out-20260131-120000.mp4, the time of its first picture in UTC. The one
-    before is finished in another thread.
+    With `segment_s` a new file begins that often: out-001.mp4, out-002.mp4 ..., or of a live
+    source out-20260131-120000.mp4, the time of its first frame in UTC. Set it for cameras:
+    until an MP4 is finished, its index takes 6 MB of memory an hour.
 
-    Where a file cannot be written, one warning is logged and `failed` is set; what there
-    is of it can be played. The next file is tried again when its time comes.
+    If a file cannot be written, one warning is logged and `failed` is set; what was written
+    can be played. The next file is tried when it is due.
 
     Args:
         path: ends in .mp4, .mov or .mkv.
         fps: roughly; a hint, the timing is the frames' own.
         live: pictures are left out, and counted, rather than waited for; times are
             relative to the first frame, not to the start of the medium.
-        preset: of x264: ultrafast .. placebo, quick and large to slow and small. None
-            chooses: by the load where `live`.
+        preset: of x264, ultrafast .. placebo: quick and large to slow and small. None
+            chooses, by the load if `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
         segment_s: seconds of recording after which a new file is begun; None = never.
         sound_from: the source where it is a film on disk: its sound is kept, and it is not
-            overwritten. A killed recording has no sound: that is added at the end.
+            overwritten.
 
     Attributes:
         dropped: pictures left out so far because the encoder was behind.
@@ -78,12 +86,14 @@ class Recording:
             raise ValueError(f"crf must be 0..51, got {crf}")
         if segment_s is not None and not segment_s > 0:
             raise ValueError(f"segment_s must be positive, got {segment_s}")
-        self._path = check_writable(path, SUFFIXES)
+        self._path = check_writable(path, SUFFIXES, whole=True)
         self.dropped = 0
         self._live = live
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
         encoding = Encoding(self._choice.preset, crf, fps)
-        self._parts = Parts(self._path, encoding, live=live, segment_s=segment_s, film=sound_from)
+        self._files = RecordingFiles(
+            self._path, encoding, live=live, segment_s=segment_s, film=sound_from
+        )
         self._closed = False
         self._hung: SinkError | None = None
         self._dropped_before = 0
@@ -99,8 +109,8 @@ class Recording:
 
     @property
     def failed(self) -> SinkError | None:
-        """Why the last file that could not be written could not; None = all could."""
-        return self._hung or self._parts.failed
+        """Why a file could not be written, the last one that could not; None = all could."""
+        return self._hung or self._files.failed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """Queue one picture. See `outputs.Sink.write`; here it raises no SinkError.
@@ -132,8 +142,8 @@ class Recording:
     def close(self) -> None:
         """Write what is queued and finish the file; may be called again.
 
-        Where that takes too long or Ctrl-C interrupts it, the file stays as it is, and
-        can be played: the writer may still be in it, and it takes one thread at a time.
+        If that takes too long or Ctrl-C interrupts it, the file stays as it is and can be
+        played: the writer may still be in it, and it takes one thread at a time.
         """
         if self._closed:
             return
@@ -144,7 +154,7 @@ class Recording:
             self._give_up(error)
         finally:
             if self._writer.stopped:
-                self._parts.close()
+                self._files.close()
         if self.dropped:
             log.warning("%s: %d pictures were left out", self._path.name, self.dropped)
 
@@ -156,8 +166,128 @@ class Recording:
     def _encode(self, item: tuple[Image, Frame]) -> None:
         """Encode one picture; runs in the writer's thread."""
         began_s = time.monotonic()
-        self._parts.write(*item, self._choice.preset)
+        self._files.write(*item, self._choice.preset)
         if self._live:
             dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
             crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
             self._choice.note(began_s, time.monotonic(), crowded)
+
+
+def part_path(path: Path, number: int, *, segments: bool, began: datetime | None = None) -> Path:
+    """Return the path of a recording's file.
+
+    Args:
+        path: as the user gave it.
+        number: of the file in this recording, from 1.
+        segments: whether there will be many.
+        began: when its first picture was taken; None where that means nothing.
+    """
+    if not segments:
+        name = f"-{number}" if number > 1 else ""
+    elif began is None:
+        name = f"-{number:03d}"
+    else:
+        name = f"-{began:%Y%m%d-%H%M%S}"
+        names = itertools.chain([name], (f"{name}-{again}" for again in itertools.count(2)))
+        name = next(n for n in names if not path.with_stem(path.stem + n).exists())
+    return path.with_stem(path.stem + name)
+
+
+class RecordingFiles:
+    """The files of one recording, one after another; for one thread at a time.
+
+    Faults of a file are logged once and kept in `failed`; nothing more is written until the
+    next one is due.
+
+    Args:
+        path: as the user gave it; see `part_path`.
+        encoding: its preset is that of `write`.
+        live: see `Recording`, as for `segment_s` and `failed`.
+        segment_s: seconds.
+        film: the film that is recorded, for its sound; None if it is none.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        encoding: Encoding,
+        *,
+        live: bool,
+        segment_s: float | None,
+        film: Path | None,
+    ) -> None:
+        self.failed: SinkError | None = None
+        self._path, self._encoding, self._live = path, encoding, live
+        self._segment_s, self._film = segment_s, film
+        self._has_sound = film is not None and has_sound(film, path.suffix.lower())
+        self._number = 0
+        self._part: H264File | None = None
+        self._due: tuple[tuple[int, int], int] | None = None  # size, segment
+        self._recorded_s = 0.0
+        self._last_s: float | None = None
+        self._failure_logged = False
+
+    def write(self, picture: Image, frame: Frame, preset: str) -> None:
+        """Encode one (H, W, 3) uint8 BGR picture at its frame's time."""
+        size_wh = picture.shape[1], picture.shape[0]
+        due = size_wh, self._segment_of(frame.time_s)
+        try:
+            if due != self._due:
+                self._due = due
+                self._begin(size_wh, frame, preset)
+            if self._part is not None:
+                self._part.write(picture, frame.time_s, frame.epoch, preset)
+        except (SinkError, *ERRORS) as error:
+            part, self._part = self._part, None
+            if part is not None:
+                part.abandon()
+            self._fail(part.path if part else self._path, error)
+
+    def _segment_of(self, time_s: float) -> int:
+        """Count the time; it need not begin at 0, and it may run backwards."""
+        if self._last_s is not None:
+            self._recorded_s += max(0.0, time_s - self._last_s)
+        self._last_s = time_s
+        return int((self._recorded_s + 1e-6) / self._segment_s) if self._segment_s else 0
+
+    def _begin(self, size_wh: tuple[int, int], frame: Frame, preset: str) -> None:
+        """Begin the next file with `frame`, after the one before was finished."""
+        if self._part is not None:
+            part, self._part = self._part, None
+            self._finish(part, frame.time_s)
+        self._number += 1
+        began = _wall_clock(frame) if self._live else None
+        segments = self._segment_s is not None
+        path = part_path(self._path, self._number, segments=segments, began=began)
+        if self._film is not None:
+            refuse_overwriting(path, str(self._film))
+        check_writable(path, whole=True)
+        start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
+        encoding = replace(self._encoding, preset=preset)
+        film = self._film if self._has_sound else None
+        self._part = H264File(path, size_wh, encoding, start_s, film)
+
+    def _finish(self, part: H264File, next_s: float | None = None) -> None:
+        try:
+            part.finish(next_s)
+            self._failure_logged = False
+        except ERRORS as error:
+            self._fail(part.path, error)
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        self.failed = error if isinstance(error, SinkError) else sink_error(path, error)
+        if not self._failure_logged:  # once, until a file was written well
+            log.warning("%s; the recording stops there, all else goes on", self.failed)
+        self._failure_logged = True
+
+    def close(self) -> None:
+        """Finish the last file; may be called again."""
+        part, self._part = self._part, None
+        if part is not None:
+            self._finish(part)
+
+
+def _wall_clock(frame: Frame) -> datetime:
+    """When the frame arrived, in UTC."""
+    age_s = time.monotonic() - frame.arrived_s if frame.arrived_s is not None else 0.0
+    return datetime.now(UTC) - timedelta(seconds=age_s)

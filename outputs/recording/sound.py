@@ -1,38 +1,43 @@
 """The sound of a film, copied packet by packet into what is recorded of it."""
 
-import contextlib
 import io
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+from files import cause_of
+from sources.decoding import SteadyClock
+
+ERRORS = (av.FFmpegError, OSError)  # what writing may raise
+_REFUSED = (av.error.ArgumentError, av.error.InvalidDataError)  # packets that do not fit
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 log = logging.getLogger(__name__)
 
 
-def find_sound(film: Path, suffix: str) -> "Sound | None":
-    """Return the sound of `film` if files that end in `suffix` can hold it.
+def has_sound(film: Path, suffix: str) -> bool:
+    """Whether `film` has sound that files ending in `suffix` can hold.
 
-    Where they cannot, a warning is logged; where there is none or it cannot be opened
-    (it may not even be a film), nothing is.
+    If they cannot, a warning is logged. No sound, or no film at all, is not worth one.
     """
     try:
         with av.open(str(film.absolute())) as file:
             codec = _best(file).codec_context.codec.canonical_name
-    except (av.FFmpegError, OSError, ValueError):
-        return None
+    except (*ERRORS, ValueError):
+        return False
     with av.open(io.BytesIO(), "w", format=_FORMATS[suffix]) as container:
         if codec in container.supported_codecs:
-            return Sound(film)
+            return True
     log.warning("%s: its sound (%s) is left out: %s cannot hold it", film.name, codec, suffix)
-    return None
+    return False
 
 
 def _best(film: InputContainer) -> AudioStream:
@@ -44,50 +49,79 @@ def _best(film: InputContainer) -> AudioStream:
 
 
 class Sound:
-    """The best stream of sound in a film.
+    """The best stream of sound in a film, on its way into a recording of it.
+
+    Faults of it are logged once, and the recording continues without.
 
     Args:
         film: its path.
+        start_s: the film's time, as in `Frame.time_s`, that is the recording's zero.
+        file: of the recording, before its first packet.
+        name: of the recording, for the log.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it cannot be opened (any more).
     """
 
-    def __init__(self, film: Path) -> None:
-        self._film = film
+    def __init__(self, film: Path, start_s: float, file: OutputContainer, name: str) -> None:
+        self._file, self._name = file, name
+        self._film = av.open(str(film.absolute()))
+        stream = _best(self._film)
+        self._tick = stream.time_base or Fraction(1, av.time_base)
+        self._copy = file.add_stream_from_template(stream)
+        self._packets = self._packets_from(stream, start_s)
+        # MP4 holds AAC without the headers that it has in MPEG-TS, where its template is empty.
+        adts = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        is_mp4 = file.format.name in ("mp4", "mov")
+        self._filter = BitStreamFilterContext("aac_adtstoasc", stream) if adts and is_mp4 else None
+        self._next: Packet[Any] | None = None
+        self._advance()
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[tuple[InputContainer, AudioStream]]:
-        """Open the stream, as a template and for `packets`.
+    def _packets_from(self, stream: AudioStream, start_s: float) -> "Iterator[Packet[Any]]":
+        """Yield the packets from `start_s` on, which becomes their zero.
+
+        None lies before zero: some files cannot say so, and would have everything else late.
+        """
+        zero = round((start_s + (self._film.start_time or 0) / av.time_base) / self._tick)
+        if start_s > 0:
+            self._film.seek(zero - round(0.1 / self._tick), stream=stream)
+        clock = SteadyClock(self._film)
+        for packet in self._film.demux(stream):
+            if packet.dts is None or packet.pts is None:
+                continue
+            time_s = float(packet.pts * self._tick)
+            leap_s = clock.of(time_s, float((packet.duration or 0) * self._tick)) - time_s
+            shift = round(leap_s / self._tick) - zero
+            if packet.pts + shift >= 0:
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                yield packet
+
+    def copy_until(self, time_s: float) -> None:
+        """Write the packets that begin before `time_s`, seconds from the recording's zero.
 
         Raises:
-            av.FFmpegError, OSError: it cannot be opened any more.
+            av.FFmpegError, OSError: the file cannot be written.
         """
-        with av.open(str(self._film.absolute())) as file:
-            yield file, _best(file)
+        while (packet := self._next) is not None and (packet.pts or 0) * self._tick < time_s:
+            self._advance()
+            try:
+                for each in self._filter.filter(packet) if self._filter else [packet]:
+                    each.stream = self._copy
+                    self._file.mux(each)
+            except _REFUSED as error:
+                self._stop(error)
 
+    def _advance(self) -> None:
+        try:
+            self._next = next(self._packets, None)
+        except ERRORS as error:
+            self._stop(error)
 
-def packets_between(
-    film: InputContainer, stream: AudioStream, start_s: float, end_s: float
-) -> "Iterator[Packet[AudioStream]]":
-    """Yield the packets that sound between two media times; `start_s` becomes their zero.
+    def _stop(self, error: Exception) -> None:
+        self._next = None
+        log.warning("%s: the rest of the sound is left out: %s", self._name, cause_of(error))
 
-    None lies before zero: some files cannot say so, and would have everything else late.
-
-    Args:
-        film: opened.
-        stream: of it.
-        start_s: seconds from the film's start, as in `Frame.time_s`.
-        end_s: likewise.
-    """
-    tick = stream.time_base or Fraction(1, av.time_base)
-    zero = round((start_s + (film.start_time or 0) / av.time_base) / tick)
-    end = zero + round((end_s - start_s) / tick)
-    if start_s > 0:
-        film.seek(zero - round(0.1 / tick), stream=stream)
-    for packet in film.demux(stream):
-        if packet.dts is None or packet.pts is None:
-            continue
-        if packet.pts >= end:
-            return
-        if packet.pts >= zero:
-            packet.pts -= zero
-            packet.dts -= zero
-            yield packet
+    def close(self) -> None:
+        """Close the film; may be called again."""
+        self._next = None
+        self._film.close()

@@ -1,10 +1,10 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from outputs.recording.encoding import BY_LOAD, ColourConverter, Encoding, PresetChoice
-from outputs.recording.h264 import H264File
+from outputs.recording.h264 import BY_LOAD, ColourConverter, Encoding, H264File, PresetChoice
 from tests.recordings import grey, levels, shot, times_of
 
 CALM, CROWDED = BY_LOAD
@@ -13,11 +13,11 @@ CALM, CROWDED = BY_LOAD
 class Encoder:
     """Tells a choice of pictures at 25 a second."""
 
-    def __init__(self, fixed=None) -> None:
+    def __init__(self, fixed: str | None = None) -> None:
         self.choice = PresetChoice(fixed)
         self.count = 0
 
-    def work(self, seconds, busy, crowded):
+    def work(self, seconds: int, busy: float, crowded: bool) -> str:
         """Take the share `busy` of each picture's time; returns the preset afterwards."""
         for _ in range(25 * seconds):
             began_s = self.count / 25
@@ -46,7 +46,7 @@ def test_a_preset_that_was_asked_for_stays() -> None:
     assert encoder.work(60, 2.0, crowded=True) == "medium"
 
 
-def written(path, presets):
+def written(path: Path, presets: Sequence[str]) -> tuple[H264File, int]:
     """A file whose preset changes each 30 pictures, and how many it was given."""
     file = H264File(path, (160, 90), Encoding(presets[0], 25, 25.0), 0.0)
     count = 0
@@ -79,7 +79,9 @@ def test_a_preset_that_would_need_other_headers_is_not_gone_on_with(tmp_path: Pa
         ((255, 0, 0), (32, 240, 118)),
     ],
 )
-def test_colours_are_converted_by_bt_709(bgr, yuv) -> None:
+def test_colours_are_converted_by_bt_709(
+    bgr: tuple[int, int, int], yuv: tuple[int, int, int]
+) -> None:
     frame = ColourConverter().convert(np.full((32, 48, 3), bgr, np.uint8))
     planes = frame.to_ndarray()
     got = planes[:32].mean(), planes[32:40].mean(), planes[40:].mean()

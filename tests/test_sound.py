@@ -1,20 +1,21 @@
-import time
-from datetime import UTC, datetime
+"""The sound of a film in recordings of it."""
+
+import contextlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from outputs.recording.parts import part_path
+from outputs.recording.h264 import Encoding, H264File
 from outputs.recording.sink import Recording
+from sources.open import open_source
+from structures import FrameResult
 from tests.recordings import (
     flashes_and_clicks,
-    grey,
     lengths,
-    levels,
-    names,
     read,
     record,
     shot,
@@ -22,7 +23,7 @@ from tests.recordings import (
 )
 
 
-def copied(film, path, **options):
+def copied(film: Path, path: Path, **options: Any) -> Recording:
     """A recording of `film` with its own pictures, as the program would make it."""
     recording = Recording(path, 25, sound_from=film, **options)
     for index, frame in enumerate(read(film)):
@@ -30,43 +31,6 @@ def copied(film, path, **options):
         recording.write(picture, shot(index, frame.time)[1])
     recording.close()
     return recording
-
-
-def test_segments_follow_on_each_other_and_each_is_whole(tmp_path: Path) -> None:
-    times = np.arange(80) / 25
-    recording = record(tmp_path / "out.mp4", times, segment_s=1)
-    assert recording.failed is None
-    assert names(tmp_path) == [f"out-00{number}.mp4" for number in (1, 2, 3, 4)]
-    seen = []
-    for name in names(tmp_path):
-        frames = read(tmp_path / name)
-        assert frames[0].time == 0
-        seen += levels(tmp_path / name)
-        data = (tmp_path / name).read_bytes()
-        assert data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
-    assert seen == pytest.approx([grey(i) for i in range(80)], abs=3)
-
-
-def test_live_segments_are_called_after_the_time_of_their_first_picture(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "out.mkv", 25, live=True, segment_s=60)
-    before = datetime.now(UTC).replace(microsecond=0)
-    recording.write(*shot(0, 500.0, arrived_s=time.monotonic()))
-    recording.close()
-    (name,) = names(tmp_path)
-    named = datetime.strptime(name, "out-%Y%m%d-%H%M%S.mkv").replace(tzinfo=UTC)
-    assert before <= named <= datetime.now(UTC)
-
-
-def test_names_of_files(tmp_path: Path) -> None:
-    path = tmp_path / "door.mp4"
-    began = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
-    assert part_path(path, 1, segments=False).name == "door.mp4"
-    assert part_path(path, 2, segments=False).name == "door-2.mp4"
-    assert part_path(path, 12, segments=True).name == "door-012.mp4"
-    named = part_path(path, 3, segments=True, began=began)
-    assert named.name == "door-20260131-120005.mp4"
-    named.touch()
-    assert part_path(path, 4, segments=True, began=began).name == "door-20260131-120005-2.mp4"
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -82,7 +46,7 @@ def test_sound_is_copied_packet_by_packet(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.mp4")
     copied(film, tmp_path / "out.mp4")
 
-    def packets(path):
+    def packets(path: Path) -> list[bytes]:
         with av.open(str(path)) as file:
             return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
 
@@ -164,3 +128,35 @@ def test_sound_that_is_gone_at_the_end_is_told_and_the_pictures_are_kept(
     recording.close()
     assert len(read(tmp_path / "out.mp4")) == 10
     assert "out.mp4: the sound is left out" in caplog.text
+
+
+def test_sound_in_the_form_of_mpeg_ts_is_kept_too(tmp_path: Path) -> None:
+    film = write_clicks(tmp_path / "film.ts")
+    for suffix in (".mp4", ".mov", ".mkv"):
+        recording = copied(film, tmp_path / f"out{suffix}")
+        assert recording.failed is None
+        flashes, clicks = flashes_and_clicks(tmp_path / f"out{suffix}")
+        assert len(flashes) == 2 and clicks == pytest.approx(flashes, abs=0.03)
+
+
+def test_sound_that_ends_early_holds_no_pictures_back(tmp_path: Path) -> None:
+    film = write_clicks(tmp_path / "film.mp4", seconds=1)
+    file = H264File(tmp_path / "out.mp4", (160, 90), Encoding("ultrafast", 25, 25.0), 0.0, film)
+    for index in range(100):
+        file.write(shot(index, 0.0)[0], index / 25, 0)
+    assert len(read(file.path)) > 75
+    file.finish()
+    assert len(read(file.path)) == 100
+
+
+def test_the_sound_of_a_broadcast_whose_clock_begins_again_goes_on(tmp_path: Path) -> None:
+    film = write_clicks(tmp_path / "film.ts")
+    film.write_bytes(2 * film.read_bytes())
+    recording = Recording(tmp_path / "out.mp4", 25, sound_from=film)
+    with contextlib.closing(open_source(str(film))) as source:
+        for frame in source:
+            recording.write(frame.image, FrameResult(frame))
+    recording.close()
+    flashes, clicks = flashes_and_clicks(tmp_path / "out.mp4")
+    assert flashes == pytest.approx([1.0, 2.0, 4.0, 5.0], abs=0.1)
+    assert clicks == pytest.approx(flashes, abs=0.1)

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,15 @@ import pytest
 from errors import SourceLostError
 from sources.live import LiveOptions
 from sources.open import open_source
-from structures import SourceState
-from tests.clips import endless, number_of, numbered, opening, paced, problem_of
+from structures import Image, SourceState
+from tests.clips import Open, endless, number_of, numbered, opening, paced, problem_of
 from tests.fakes import HASTY, ScriptedCamera, grey, wait_for
 
 opened = pytest.fixture(opening)
+ONCE = LiveOptions(reconnect=False, patience=HASTY)
 
 
-def test_a_camera_is_live_and_gives_its_newest_picture(opened) -> None:
+def test_a_camera_is_live_and_gives_its_newest_picture(opened: Open) -> None:
     camera = ScriptedCamera(endless(numbered(3, (80, 60))))
     source = opened(0, open_camera=lambda index: camera)
     assert (source.is_live, source.fps, source.frame_count) == (True, 30.0, None)
@@ -34,10 +36,10 @@ def test_a_camera_is_live_and_gives_its_newest_picture(opened) -> None:
     assert camera.released
 
 
-def test_the_camera_asked_for_is_opened(opened) -> None:
+def test_the_camera_asked_for_is_opened(opened: Open) -> None:
     asked = []
 
-    def open_camera(index):
+    def open_camera(index: int) -> ScriptedCamera:
         asked.append(index)
         return ScriptedCamera(endless(numbered(1)))
 
@@ -47,7 +49,7 @@ def test_the_camera_asked_for_is_opened(opened) -> None:
 
 
 def test_a_camera_that_grants_another_size_is_taken_as_it_is(
-    opened, caplog: pytest.LogCaptureFixture
+    opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     camera = ScriptedCamera(endless(numbered(1, (80, 60))), fps=0)
     with caplog.at_level(logging.WARNING):
@@ -62,36 +64,37 @@ def test_a_camera_that_grants_another_size_is_taken_as_it_is(
     assert "camera 0 gives 80x60" in caplog.text
 
 
-def test_a_camera_that_is_slow_to_start_is_waited_for(opened) -> None:
+def test_a_camera_that_is_slow_to_start_is_waited_for(opened: Open) -> None:
     camera = ScriptedCamera(itertools.chain([None] * 5, endless(numbered(1))))
     assert next(opened(0, open_camera=lambda index: camera)).index == 0
 
 
-def test_an_unplugged_camera_is_lost_not_ended(monkeypatch: pytest.MonkeyPatch, opened) -> None:
-    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
+def test_an_unplugged_camera_is_lost_not_ended(opened: Open) -> None:
     camera = ScriptedCamera(numbered(5))
-    source = opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False))
+    source = opened(0, open_camera=lambda index: camera, live=ONCE)
     with pytest.raises(SourceLostError, match="camera 0 stopped sending; check its power"):
         list(source)
     assert camera.released
 
 
-def test_a_camera_whose_driver_raises_is_lost(monkeypatch: pytest.MonkeyPatch, opened) -> None:
-    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
+def test_a_camera_whose_driver_raises_is_lost(opened: Open) -> None:
 
-    def script():
+    def script() -> Iterator[Image]:
         yield grey(0)
         raise cv2.error("select timeout")
 
     camera = ScriptedCamera(script())
     with pytest.raises(SourceLostError, match="camera 0 stopped sending"):
-        list(opened(0, open_camera=lambda index: camera, live=LiveOptions(reconnect=False)))
+        list(
+            opened(
+                0,
+                open_camera=lambda index: camera,
+                live=ONCE,
+            )
+        )
 
 
-def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(
-    monkeypatch: pytest.MonkeyPatch, opened
-) -> None:
-    monkeypatch.setattr("sources.webcam.SILENCE_S", 0.05)
+def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(opened: Open) -> None:
     plugs = [
         ScriptedCamera(paced(numbered(5))),
         ScriptedCamera([], opens=False),
@@ -114,7 +117,7 @@ def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(
 def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time() -> None:
     hung = threading.Event()
 
-    def open_camera(index):
+    def open_camera(index: int) -> ScriptedCamera:
         hung.wait(10)
         return ScriptedCamera([], opens=False)
 
@@ -126,7 +129,7 @@ def test_a_camera_that_hangs_when_opened_is_an_error_that_comes_in_time() -> Non
 def test_a_read_that_hangs_blocks_neither_the_consumer_nor_the_status_nor_close() -> None:
     hung = threading.Event()
 
-    def script():
+    def script() -> Iterator[Image]:
         yield grey(0)
         hung.wait(10)
 
@@ -150,10 +153,9 @@ def test_a_busy_camera_is_an_error_with_a_remedy() -> None:
     assert camera.released
 
 
-def test_a_camera_that_gives_no_picture_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
-    camera = ScriptedCamera([])
-    assert "camera 0" in problem_of(0, open_camera=lambda index: camera)
+def test_a_camera_that_gives_no_picture_is_an_error() -> None:
+    camera, live = ScriptedCamera([]), LiveOptions(patience=replace(HASTY, open_s=0.05))
+    assert "camera 0" in problem_of(0, open_camera=lambda index: camera, live=live)
     assert camera.released
 
 

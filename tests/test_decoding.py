@@ -1,0 +1,114 @@
+"""Films whose pixels or times need care before they are what their maker meant."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from structures import Image
+from tests.clips import Open, number_of, numbered, opening, with_matrix, write_clip
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    yield from opening()
+
+
+def quadrants(size_wh: tuple[int, int] = (64, 48)) -> Image:
+    """Dark grey, blue, green and red, from the upper left corner row by row."""
+    width, height = size_wh
+    image = np.full((height, width, 3), 40, np.uint8)
+    image[: height // 2, width // 2 :] = (200, 40, 40)
+    image[height // 2 :, : width // 2] = (40, 200, 40)
+    image[height // 2 :, width // 2 :] = (40, 40, 200)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((-1, 0, 0, 1), quadrants()[:, ::-1]),
+        ((1, 0, 0, -1), quadrants()[::-1]),
+        ((0, 1, 1, 0), quadrants().swapaxes(0, 1)),
+        ((0, -1, -1, 0), quadrants()[::-1, ::-1].swapaxes(0, 1)),
+        ((0, 0, 0, 0), quadrants()),
+    ],
+)
+def test_a_mirrored_film_is_shown_as_it_was_seen(
+    tmp_path: Path, opened: Open, matrix: tuple[int, int, int, int], expected: Image
+) -> None:
+    source = opened(with_matrix(write_clip(tmp_path / "clip.mp4", [quadrants()] * 3), matrix))
+    assert source.size_wh == (expected.shape[1], expected.shape[0])
+    for frame in source:
+        assert np.abs(frame.image.astype(int) - expected).mean() < 3
+
+
+def test_of_several_streams_of_pictures_the_default_one_is_shown(
+    tmp_path: Path, opened: Open
+) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", 25) for _ in range(2)]
+        for stream, (width, height) in zip(streams, [(64, 48), (96, 64)], strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        streams[1].disposition = av.stream.Disposition.default
+        for _ in range(10):
+            for stream in streams:
+                picture = quadrants((stream.width, stream.height))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    source = opened(path)
+    assert source.size_wh == (96, 64)
+    assert len(list(source)) == 10
+
+
+def test_times_in_avi_grow_evenly_with_b_frames(tmp_path: Path, opened: Open) -> None:
+    settings = {"bf": "3", "b_adapt": "0", "rc-lookahead": "10"}
+    clip = write_clip(tmp_path / "clip.avi", numbered(40), settings=settings)
+    frames = list(opened(clip))
+    assert [number_of(frame.image) for frame in frames] == list(range(40))
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx([0.04] * 39)
+
+
+@pytest.mark.parametrize("starts_s", [(0, 0), (0, 100), (100, 0)])
+def test_a_broadcast_whose_clock_leaps_goes_on_evenly(
+    tmp_path: Path, opened: Open, starts_s: tuple[float, float]
+) -> None:
+    clip, parts = tmp_path / "clip.ts", b""
+    for start_s in starts_s:
+        options = {"output_ts_offset": str(start_s)}
+        write_clip(clip, numbered(20), pixels="yuv420p", options=options)
+        parts += clip.read_bytes()
+    clip.write_bytes(parts)
+    times = [frame.time_s for frame in opened(clip)]
+    assert times == pytest.approx([index / 25 for index in range(40)], abs=1e-4)
+
+
+def trimmed(path: Path, start_s: float) -> Path:
+    """A copy of a film from `start_s` on, not encoded anew: an edit list hides what is before."""
+    out = path.with_stem("trimmed")
+    with av.open(str(path)) as old, av.open(str(out), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.pts is not None and packet.dts is not None and packet.time_base:
+                shift = round(start_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = stream
+                new.mux(packet)
+    return out
+
+
+def test_a_trimmed_film_is_not_called_damaged_but_one_cut_off_is(
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", numbered(60), options={"movflags": "+faststart"})
+    source = opened(trimmed(clip, 0.8))
+    numbers = [number_of(frame.image) for frame in source]
+    assert numbers == list(range(20, 60)) and source.frame_count == 40
+    assert not caplog.records
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert 0 < len(list(opened(clip))) < 60
+    assert "of 60 frames: it may be damaged or cut off" in caplog.text

@@ -1,0 +1,87 @@
+"""Files to be written: checked first, written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import av
+import pytest
+
+from errors import SinkError
+from files import check_writable, refuse_overwriting, replacing, sink_error, write_whole
+from tests.recordings import run_child
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from files import write_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_whole(Path(sys.argv[1]), bytes(2000))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+def test_a_still_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = run_child(FULL_DISK, tmp_path / "still.png")
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_written_whole_replaces_what_there_was(tmp_path: Path) -> None:
+    path = tmp_path / "still.png"
+    for data in (b"old", b"new"):
+        write_whole(path, data)
+        assert path.read_bytes() == data
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_ffmpeg_cannot_write_is_told_in_its_words_only() -> None:
+    error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
+    assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(SinkError, match="Permission denied"):
+        check_writable(tmp_path / "out.mp4")
+    tmp_path.chmod(0o700)
+
+
+def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
+    source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
+    source.touch()
+    link.symlink_to(source)
+    with pytest.raises(SinkError, match="is the source itself"):
+        refuse_overwriting(link, str(source))
+    refuse_overwriting(tmp_path / "out.mp4", str(source))
+    refuse_overwriting(source, "rtsp://host/stream")
+    refuse_overwriting(source, "0")
+
+
+def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="in the middle"), replacing(path) as beside:
+        beside.write_text("half")
+        raise ValueError("in the middle")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+WITHOUT_STDERR = """
+import os, sys
+os.close(2)
+sys.stderr = None  # as Python has it where it is started so
+from files import ensure_stderr
+ensure_stderr()
+print("nowhere", file=sys.stderr, flush=True)
+print(sys.stderr.fileno())
+"""
+
+
+def test_a_process_without_standard_error_gets_one_that_goes_nowhere() -> None:
+    done = run_child(WITHOUT_STDERR)
+    assert (done.stdout, done.stderr) == ("2\n", "")
