@@ -12,14 +12,22 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from detectors import Detector, make_detector
+from detectors import Detector
 from drawing.overlay import draw_labels, label_lines, track_colour
 from errors import SinkError, SourceError, StreamError
-from estimators import Estimator, make_estimator
+from estimators import Estimator
 from estimators.crops import align
 from files import sink_error, write_whole
 from outputs.face_table import Row, as_rows, check_table, columns, write_table
-from program.options import OneLineParser, add_model_options, check_ethnicity, set_up_logging
+from program.assemble import Assembly
+from program.options import (
+    ModelOptions,
+    OneLineParser,
+    add_general_options,
+    add_model_options,
+    collect,
+    set_up_logging,
+)
 from sources.photographs import list_pictures, load_picture
 from sources.quiet import silent_opencv
 from structures import Detections, Estimates, Gender, Image, Smoothed
@@ -54,8 +62,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="one row a face, .csv or .json (default: CSV on standard output)",
     )
     out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
-    out.add_argument("--verbose", action="store_true", help="tell what is going on")
     add_model_options(parser)
+    add_general_options(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
         parser.error("want pictures or folders, or --features FILE.csv")
@@ -178,18 +186,6 @@ def encode(picture: Image, suffix: str) -> bytes | None:
     return None
 
 
-def load_models(options: argparse.Namespace) -> tuple[Detector, Estimator]:
-    """The detector and the estimator that `program.options` name."""
-    threads = options.threads or 0
-    where = options.device, options.precision
-    detector = make_detector(
-        options.detector, options.min_face, options.upsample, threads, False, *where
-    )
-    estimator = make_estimator(options.estimator, options.weights, options.engine, threads, *where)
-    check_ethnicity(options, estimator)
-    return detector, estimator
-
-
 def run(options: argparse.Namespace) -> str:
     """Read, describe, write; returns a summary.
 
@@ -202,7 +198,8 @@ def run(options: argparse.Namespace) -> str:
     paths = find_pictures(options.paths)
     check_table(options.table)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None
-    detector, estimator = load_models(options)
+    assembly = Assembly(collect(ModelOptions, options))
+    detector, estimator = assembly.detector(options.threads), assembly.estimator()
     rows: list[Row] = []
     left_out: list[str] = []
     try:

@@ -18,6 +18,7 @@ Float32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
+NOWHERE: Float32 = np.zeros((0, 4), np.float32)
 AGE_BINS = 101  # whole years 0..100
 ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be told of a person
 
@@ -170,6 +171,26 @@ class Estimates:
         return Estimates(*values, ethnicity)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackEstimates:
+    """The estimates made in one frame; row i belongs to `track_ids[i]`.
+
+    Attributes:
+        track_ids: B ids.
+        estimates: of B chips.
+        weights: (B,) float32 in 0..1, how far each chip can be trusted.
+    """
+
+    track_ids: tuple[int, ...]
+    estimates: Estimates
+    weights: Float32
+
+    def __post_init__(self) -> None:
+        _check("TrackEstimates.weights", self.weights, (len(self.track_ids),), np.float32)
+        if len(self.estimates) != len(self.track_ids):
+            raise ValueError(f"want {len(self.track_ids)} estimates, got {len(self.estimates)}")
+
+
 class Gender(StrEnum):
     """Perceived gender as shown; `UNSURE` while the evidence is thin or contradictory."""
 
@@ -251,6 +272,10 @@ class FrameResult:
         status: how the source is doing.
         load: what is being done less often to keep up, for people; empty = nothing.
         camera: which source it is, without secrets, where there are several; else empty.
+        places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
+            hidden. Where they are, `frame` shows none of them.
+        estimates: those made in this frame, None where there were none; for who wants to
+            smooth them again.
     """
 
     frame: Frame
@@ -261,6 +286,8 @@ class FrameResult:
     status: SourceStatus = SourceStatus()
     load: str = ""
     camera: str = ""
+    places: Float32 = field(default_factory=lambda: NOWHERE)
+    estimates: TrackEstimates | None = None
 
     def latency_ms(self, now_s: float) -> float | None:
         """The frame's age at `now_s` (`time.monotonic()`), None for stored media."""

@@ -12,8 +12,8 @@ def main() -> int:
     parser.add_argument("--src", action="append", help="as for stream.py (default: webcam 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(
-        output=None, events=None, people=None, stills=".", no_window=False, threads=None,
-        detector="mtcnn", min_face=40, upsample=0,
+        output=None, events=None, people=None, stills=".", no_window=False, threads=0,
+        detector="mtcnn",
         estimator="mobilenetv2", weights=None, engine="auto", device="auto",
     )  # fmt: skip
     options = parser.parse_args()

@@ -5,7 +5,7 @@ their own; the only state kept is the tracker's and the smoother's.
 
 `process` takes one frame through all of it. A program that has other things to do at the
 same time takes the steps apart: it asks `wants_search`, lets a thread search the picture,
-calls `follow` with what was found, and `describe` with the looks of several cameras at
+calls `follow` with what was found, and `describe` with the looks of several channels at
 once, so that all their faces go through the network in one batch.
 """
 
@@ -19,9 +19,20 @@ from estimators import Estimator
 from estimators.crops import align, fit_misfit_and_size
 from estimators.evidence import evidence_weights
 from program.load import Effort
-from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
+from structures import (
+    NOWHERE,
+    Detections,
+    Estimates,
+    Float32,
+    Frame,
+    Image,
+    Smoothed,
+    Track,
+    TrackEstimates,
+    TrackState,
+)
 from tracking import Smoother, Tracker
-from tracking.places import NOWHERE, FacePlaces
+from tracking.places import FacePlaces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +47,7 @@ class Look:
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs.
         weights: (B,) float32, how far each chip can be trusted.
+        estimates: what `describe` found, None before that and where nothing is due.
     """
 
     frame: Frame
@@ -44,6 +56,7 @@ class Look:
     due: Sequence[int]
     chips: Image
     weights: Float32
+    estimates: TrackEstimates | None = None
 
 
 class Pipeline:
@@ -98,7 +111,7 @@ class Pipeline:
         """
         found = self.search(frame, self._detector) if self.wants_search(frame) else None
         look = self.follow(frame, found)
-        describe(self._estimator, [(self, look)])
+        (look,) = describe(self._estimator, [(self, look)])
         return self.result(look)
 
     def wants_search(self, frame: Frame) -> bool:
@@ -146,7 +159,9 @@ class Pipeline:
         due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
         chips, weights = self._chips(frame, found, [t.detection_index for t in due])
         ids = [t.track_id for t in due][: len(chips)]
-        places = self._places.update(found.boxes, tracks, frame.time_s) if self._places else NOWHERE
+        places = NOWHERE
+        if self._places:
+            places = self._places.update(found.boxes, tracks, frame.time_s)
         return Look(frame, tracks, places, ids, chips, weights)
 
     def _chips(
@@ -163,11 +178,12 @@ class Pipeline:
         sure = self._detector.confident_score
         return chips, evidence_weights(scores, sure, chip_px, misfit, chips)
 
-    def learn(self, look: Look, estimates: Estimates) -> None:
-        """Smooth the estimates of a look's chips, row by row."""
+    def learn(self, look: Look, estimates: Estimates) -> Look:
+        """Smooth the estimates of a look's chips, row by row; returns the look with them."""
         if not self._ethnicity:
             estimates = replace(estimates, ethnicity_probs=None)
         self.smoother.update(look.due, estimates, look.weights, look.frame.index)
+        return replace(look, estimates=TrackEstimates(tuple(look.due), estimates, look.weights))
 
     def result(self, look: Look) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
         """Return the confirmed tracks of a look by id, and what is known of them so far."""
@@ -176,19 +192,22 @@ class Pipeline:
         return shown, {track_id: value for track_id, value in known.items() if value is not None}
 
 
-def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> None:
-    """Estimate the faces that are due, in one batch for all cameras, and take note.
+def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:
+    """Estimate the faces that are due, in one batch for all channels, and take note.
 
     Args:
         estimator: the one that the pipelines were made with.
-        looks: each camera's pipeline and its newest look.
+        looks: each channel's pipeline and its newest look.
+
+    Returns:
+        The looks in the same order, with their estimates.
     """
-    looks = [(pipeline, look) for pipeline, look in looks if look.due]
-    if not looks:
-        return
+    if not any(look.due for _, look in looks):
+        return [look for _, look in looks]
     estimates = estimator.estimate(np.concatenate([look.chips for _, look in looks]))
-    start = 0
+    described, start = [], 0
     for pipeline, look in looks:
         stop = start + len(look.due)
-        pipeline.learn(look, estimates[start:stop])
+        described.append(pipeline.learn(look, estimates[start:stop]) if look.due else look)
         start = stop
+    return described

@@ -5,15 +5,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from drawing.hiding import HIDING
 from outputs.recording.encoding import PRESETS
 from program.load import DEFAULT_MAX_LATENCY_MS
 from program.options import (
     OneLineParser,
+    OutputOptions,
+    add_general_options,
     add_model_options,
+    add_privacy_options,
     add_tracking_options,
     duration,
     number,
+    settle_privacy,
 )
 
 DESCRIPTION = "Live age and gender on faces in video: find, follow, describe, smooth, show."
@@ -46,7 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_model_options(parser)
     add_tracking_options(parser)
     _add_output_options(parser)
-    _add_privacy_options(parser)
+    add_privacy_options(parser)
     _add_other_options(parser)
     options = parser.parse_args(arguments)
     try:
@@ -57,9 +60,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     if options.anonymous and options.people:
         parser.error("--people tells of each person, which --anonymous forbids; leave one out")
-    options.blur = options.blur or ("pixelate" if options.anonymous else "")
-    if options.blur and options.detect_every is None:
-        options.detect_every = 1  # or else a new face would be seen until the next search
+    settle_privacy(options)
     return options
 
 
@@ -122,8 +123,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--segment",
         type=duration,
         metavar="TIME",
-        help="begin a new recording so often, such as 30s, 10m or 1h; the parts are numbered, or "
-        "called after the time they begin (UTC) where the source is live",
+        help="start a new file every TIME, e.g. 30s, 10m or 1h; the parts are numbered, or "
+        "named after the time they begin (UTC) where the source is live",
     )
     out.add_argument(
         "--preset",
@@ -161,7 +162,11 @@ def _add_delivery_options(group: argparse._ArgumentGroup) -> None:
         "the password may stand in MQTT_PASSWORD instead",
     )
     group.add_argument(
-        "--mqtt-qos", type=int, choices=(0, 1, 2), default=1, help="default: %(default)s"
+        "--mqtt-qos",
+        type=int,
+        choices=(0, 1, 2),
+        default=OutputOptions().mqtt_qos,
+        help="default: %(default)s",
     )
     group.add_argument(
         "--webhook", metavar="URL", help="POST what happens to people and the source as JSON"
@@ -173,28 +178,9 @@ def _add_delivery_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_privacy_options(parser: argparse.ArgumentParser) -> None:
-    """Add what hides faces and people."""
-    hide = parser.add_argument_group("privacy")
-    hide.add_argument(
-        "--blur",
-        nargs="?",
-        const="pixelate",
-        default="",
-        choices=HIDING,
-        help="hide faces in every output (pixelate or blur; default: pixelate); the whole "
-        "picture is then searched in every frame unless --detect-every says otherwise",
-    )
-    hide.add_argument(
-        "--anonymous",
-        action="store_true",
-        help="tell only of groups of five and more: no boxes, stills or sound, faces hidden",
-    )
-
-
 def _add_other_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--doctor", action="store_true", help="try what works here, for --src too, and end"
     )
     parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
-    parser.add_argument("--verbose", action="store_true", help="tell what is going on")
+    add_general_options(parser)

@@ -36,8 +36,8 @@ GIB_KB = 2**20
 def options(**changes):
     given = {
         "src": ["sample"], "json": False, "no_window": True, "stills": ".",
-        "output": None, "events": None, "people": None, "threads": None,
-        "detector": "mtcnn", "min_face": 40, "upsample": 0,
+        "output": None, "events": None, "people": None, "threads": 0,
+        "detector": "mtcnn",
         "estimator": "mobilenetv2", "weights": None, "engine": "auto", "device": "auto",
     } | changes  # fmt: skip
     return argparse.Namespace(**given)

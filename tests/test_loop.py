@@ -7,9 +7,9 @@ import pytest
 from drawing.overlay import Overlay
 from errors import SourceLostError
 from program.load import LoadControl
-from program.loop import Camera, Loop
+from program.loop import Channel, Loop, Tally
 from program.pipeline import Pipeline
-from structures import Frame, SourceState, SourceStatus
+from structures import Frame, SourceState, SourceStatus, Track, TrackState
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from threads import DetectorPool
 from tracking.places import FacePlaces
@@ -64,29 +64,29 @@ class PlacedDetector(ScriptedDetector):
 
 
 @pytest.fixture
-def crew():
-    crew = DetectorPool(PlacedDetector, 3)
-    yield crew
-    crew.close()
+def pool():
+    pool = DetectorPool(PlacedDetector, 3)
+    yield pool
+    pool.close()
 
 
-def camera_on(source, every=1, name="", **options) -> Camera:
+def channel_on(source, every=1, name="", **options) -> Channel:
     pipeline = Pipeline(
         PlacedDetector(), SortTracker(), ConstantEstimator(), TrackSmoother(), every
     )
-    return Camera(source, pipeline, name, **options)
+    return Channel(source, pipeline, name, **options)
 
 
-def loop_of(cameras, crew, sinks, control=None) -> Loop:
-    return Loop(cameras, crew, ConstantEstimator(), sinks, Overlay(), control)
+def loop_of(cameras, pool, sinks, control=None) -> Loop:
+    return Loop(cameras, pool, ConstantEstimator(), sinks, Overlay(), control)
 
 
 @pytest.mark.parametrize("every", [1, 4, None])
 def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
-    crew, every: int | None
+    pool, every: int | None
 ) -> None:
     sink = ListSink()
-    results = list(loop_of([camera_on(ListSource(film(60, SIZE)), every)], crew, [sink]).run())
+    results = list(loop_of([channel_on(ListSource(film(60, SIZE)), every)], pool, [sink]).run())
     assert results == sink.results
     assert [r.frame.index for r in results] == list(range(60))
     for result in results:
@@ -94,11 +94,11 @@ def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
         assert track.box[0] == pytest.approx(2 * result.frame.index, abs=4)
 
 
-def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew) -> None:
+def test_with_threads_a_film_gives_the_same_as_frame_by_frame(pool) -> None:
     frames = film(40, SIZE)
-    alone = camera_on(ListSource(frames), 3).pipeline
+    alone = channel_on(ListSource(frames), 3).pipeline
     want = [alone.process(frame) for frame in frames]
-    got = list(loop_of([camera_on(ListSource(frames), 3)], crew, []).run())
+    got = list(loop_of([channel_on(ListSource(frames), 3)], pool, []).run())
     for (tracks, people), result in zip(want, got, strict=True):
         assert [t.track_id for t in tracks] == [t.track_id for t in result.tracks]
         for a, b in zip(tracks, result.tracks, strict=True):
@@ -108,20 +108,20 @@ def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew) -> None:
         }
 
 
-def test_it_ends_after_as_many_frames_as_were_asked_for(crew) -> None:
-    camera = camera_on(ListSource(film(60, SIZE)), max_frames=7)
-    assert len(list(loop_of([camera], crew, []).run())) == 7
+def test_it_ends_after_as_many_frames_as_were_asked_for(pool) -> None:
+    camera = channel_on(ListSource(film(60, SIZE)), max_frames=7)
+    assert len(list(loop_of([camera], pool, []).run())) == 7
 
 
-def test_a_sink_that_closes_ends_it(crew) -> None:
+def test_a_sink_that_closes_ends_it(pool) -> None:
     sink = ListSink(most=5)
-    list(loop_of([camera_on(ListSource(film(60, SIZE)))], crew, [sink]).run())
+    list(loop_of([channel_on(ListSource(film(60, SIZE)))], pool, [sink]).run())
     assert len(sink.results) == 5
 
 
-def test_a_lost_source_is_an_error_after_all_its_frames(crew) -> None:
+def test_a_lost_source_is_an_error_after_all_its_frames(pool) -> None:
     sink = ListSink()
-    loop = loop_of([camera_on(failing_source(5, SourceLostError("lost")))], crew, [sink])
+    loop = loop_of([channel_on(failing_source(5, SourceLostError("lost")))], pool, [sink])
     with pytest.raises(SourceLostError):
         list(loop.run())
     assert len(sink.results) == 5
@@ -131,10 +131,10 @@ def test_what_a_search_raises_is_raised_in_the_loop() -> None:
     def broken() -> Never:
         raise RuntimeError("no detector")
 
-    crew = DetectorPool(broken, 1)
+    pool = DetectorPool(broken, 1)
     with pytest.raises(RuntimeError, match="no detector"):
-        list(loop_of([camera_on(ListSource(film(3, SIZE)))], crew, []).run())
-    crew.close()
+        list(loop_of([channel_on(ListSource(film(3, SIZE)))], pool, []).run())
+    pool.close()
 
 
 class SilentSource(ListSource):
@@ -152,7 +152,7 @@ class SilentSource(ListSource):
         return
 
 
-def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew) -> None:
+def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool) -> None:
     source = SilentSource()
 
     class Impatient(ListSink):
@@ -162,27 +162,27 @@ def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew) -> None:
                 source.let_go.set()
 
     sink = Impatient()
-    assert list(loop_of([camera_on(source)], crew, [sink]).run()) == []
+    assert list(loop_of([channel_on(source)], pool, [sink]).run()) == []
     assert {r.status.state for r in sink.refreshed} == {SourceState.STALLED}
 
 
-def test_a_silent_camera_does_not_hold_up_the_others(crew) -> None:
+def test_a_silent_camera_does_not_hold_up_the_others(pool) -> None:
     silent, film_source = SilentSource(), ListSource(film(30, SIZE))
     sink = ListSink(most=30)
-    cameras = [camera_on(silent, name="yard"), camera_on(film_source, name="door")]
-    list(loop_of(cameras, crew, [sink]).run())
+    cameras = [channel_on(silent, name="yard"), channel_on(film_source, name="door")]
+    list(loop_of(cameras, pool, [sink]).run())
     assert [r.frame.index for r in sink.results] == list(range(30))
     assert {r.camera for r in sink.results} == {"door"}
 
 
-def test_two_cameras_take_turns(crew) -> None:
-    cameras = [camera_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
-    order = [r.camera for r in loop_of(cameras, crew, []).run()]
+def test_two_cameras_take_turns(pool) -> None:
+    cameras = [channel_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
+    order = [r.camera for r in loop_of(cameras, pool, []).run()]
     assert len(order) == 40
     assert abs(order[:20].count("one") - 10) <= 5
 
 
-def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -> None:
+def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(pool) -> None:
     """Also where the tracker does not call it a person, or lost it a moment ago."""
 
     class Scripted(ListSink):
@@ -199,7 +199,7 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -
     pipeline = Pipeline(
         detector, tracker, ConstantEstimator(), TrackSmoother(), places=FacePlaces()
     )
-    camera, sink = Camera(ListSource(frames), pipeline, hide="pixelate"), Scripted()
+    camera, sink = Channel(ListSource(frames), pipeline, hide="pixelate"), Scripted()
     one = DetectorPool(lambda: detector, 1)
     list(Loop([camera], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
     one.close()
@@ -212,8 +212,57 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -
     assert (frames[3].image == noise).all()
 
 
-def test_late_frames_of_a_live_source_make_all_cameras_do_less(crew) -> None:
+def test_late_frames_of_a_live_source_make_all_cameras_do_less(pool) -> None:
     frames = [Frame(f.image, f.index, f.time_s, arrived_s=-1e6) for f in film(3, SIZE)]
-    cameras = [camera_on(ListSource(frames, is_live=True)), camera_on(ListSource(film(3, SIZE)))]
-    list(loop_of(cameras, crew, [], LoadControl(100)).run())
+    cameras = [channel_on(ListSource(frames, is_live=True)), channel_on(ListSource(film(3, SIZE)))]
+    list(loop_of(cameras, pool, [], LoadControl(100)).run())
     assert all(camera.pipeline.effort.label for camera in cameras)
+
+
+def tiny(index: int, epoch: int = 0) -> Frame:
+    return Frame(np.zeros((4, 4, 3), np.uint8), index, index / 25, epoch)
+
+
+def tracks(*ids: int) -> list[Track]:
+    box = np.zeros(4, np.float32)
+    return [Track(i, box, TrackState.CONFIRMED, 0, 0, 5) for i in ids]
+
+
+def test_a_track_is_counted_once_however_long_it_stays() -> None:
+    counted = Tally()
+    for index, here in enumerate(([1], [1, 2], [2], [2, 5], [])):
+        counted.count(tiny(index), tracks(*here))
+    assert (counted.frames, counted.tracks) == (5, 3)
+    assert "5 frames" in counted.summary(3, 1)
+    assert "(25 %)" in counted.summary(3, 1)
+
+
+def test_photographs_are_no_film_and_two_frames_that_belong_together_are() -> None:
+    counted = Tally()
+    for index in range(3):
+        counted.count(tiny(index, epoch=index), [])
+    assert not counted.is_film
+    counted.count(tiny(3, epoch=2), [])
+    assert counted.is_film
+
+
+def test_the_rate_follows_the_clock_and_is_nought_while_unknown() -> None:
+    now = 100.0
+    counted = Tally(clock=lambda: now)
+    counted.count(tiny(0), [])
+    assert counted.fps == 0
+    for interval, want in ((0.04, 25), (0.1, 10), (60, 10), (1.5, 1 / 1.5)):
+        for index in range(3 if interval > 1 else 30):
+            now += interval
+            counted.count(tiny(index), [])
+        assert counted.fps == pytest.approx(want, rel=0.05)
+
+
+def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary() -> None:
+    now = 100.0
+    counted = Tally(clock=lambda: now)
+    for interval in [0.1] * 10 + [60.0] + [0.1] * 10:
+        now += interval
+        counted.count(tiny(0), [])
+    assert counted.fps == pytest.approx(10)
+    assert counted.summary(0, 0).startswith("21 frames in 2.0 s")

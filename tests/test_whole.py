@@ -3,18 +3,22 @@
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 import stream
-from program import stream_sinks, stream_sources
+from program.endpoints import SAMPLE
+from sources import Source
+from sources.open import open_source
+from structures import Frame
 from tracking.boxes import iou_matrix
 
 pytestmark = pytest.mark.slow
 
-TRUTH = json.loads(stream_sources.SAMPLE.with_suffix(".json").read_text())
+TRUTH = json.loads(SAMPLE.with_suffix(".json").read_text())
 # The default model sees this portrait of a woman of 41 as 29; the research weights do, too.
 AGE_TOLERANCE_YEARS = 8
 SEEN_TOO_YOUNG = "Eileen Collins"
@@ -111,17 +115,25 @@ def test_people_who_cross_keep_their_ids(data_dir: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.data
-def test_memory_stays_flat_over_a_long_film(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_stays_flat_over_a_long_film(data_dir: Path, tmp_path: Path) -> None:
     resident_mb = []
 
-    class Watched(stream_sinks.EventsWriter):
-        def write(self, picture, result) -> None:
-            super().write(picture, result)
-            if result.frame.index in (200, 4799):
-                resident_mb.append(psutil.Process().memory_info().rss / 2**20)
+    class Watched:
+        """A source that notes how much memory the program has at two of its frames."""
 
-    monkeypatch.setattr(stream_sinks, "EventsWriter", Watched)
-    events_of(tmp_path, "--src", str(data_dir / "clips" / "talking_head_long.mp4"))
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._inner: Source = open_source(*arguments, **options)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def take(self, timeout_s: float | None = None) -> Frame | None:
+            frame = self._inner.take(timeout_s)
+            if frame is not None and frame.index in (200, 4799):
+                resident_mb.append(psutil.Process().memory_info().rss / 2**20)
+            return frame
+
+    clip, events = data_dir / "clips" / "talking_head_long.mp4", tmp_path / "events.jsonl"
+    run = ["--src", str(clip), "--no-window", "--events", str(events)]
+    assert stream.main(run, stream.Factories(source=Watched)) == 0
     assert resident_mb[1] - resident_mb[0] < 30

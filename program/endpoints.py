@@ -1,0 +1,210 @@
+"""What a run reads from and writes to: sources, recording, exports, page and window."""
+
+import argparse
+import contextlib
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from drawing.overlay import Overlay
+from errors import SinkError, SourceError
+from files import refuse_overwriting
+from outputs import Sink
+from outputs.grid import GridSink
+from outputs.jsonl import EventsWriter
+from outputs.mqtt import MqttPublisher
+from outputs.recording.sink import Recording
+from outputs.webhook import Webhook
+from outputs.window import DisplayProbe, Window
+from people.records import Recorder, new_run
+from people.table import PeopleWriter
+from program.loop import Channel
+from program.options import OutputOptions
+from sources import Source
+from sources.live import LiveOptions
+from sources.open import open_source
+
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
+TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
+
+
+def address_of(text: str) -> str:
+    """What a `--src` stands for."""
+    return str(SAMPLE) if text == "sample" else text
+
+
+def open_sources(
+    options: argparse.Namespace,
+    stack: contextlib.ExitStack,
+    arrived: threading.Event,
+    open_one: Callable[..., Source] = open_source,
+) -> list[Source]:
+    """Open every `--src`; a missing webcam is answered with the bundled sample's name.
+
+    Of several cameras one that is not there must not keep the others from being shown.
+    """
+    sources = []
+    live = LiveOptions(
+        keep_trying=options.keep_trying or len(options.src) > 1,
+        max_latency_s=options.max_latency / 1e3,
+        arrived=arrived,
+    )
+    for text in options.src:
+        try:
+            source = open_one(
+                address_of(text), width=options.width, height=options.height, live=live
+            )
+        except SourceError as error:
+            if text.isdecimal():
+                raise SourceError(f"{error}; {TRY_SAMPLE}") from error
+            raise
+        stack.callback(source.close)
+        if text == "sample":
+            source.name = text  # and not its path
+        sources.append(source)
+    return sources
+
+
+def open_files(
+    options: OutputOptions,
+    sources: Sequence[Source],
+    paths: Sequence[Path],
+    record: Callable[..., Recording] = Recording,
+) -> tuple[list[Recording], list[Sink]]:
+    """Open the outputs that were asked for; nothing is written yet.
+
+    Args:
+        options: which.
+        sources: of the run.
+        paths: where they are, if they are files: no output may replace one.
+        record: makes the recording.
+
+    Returns:
+        The recording, which takes pictures, and the exports, which take results.
+
+    Raises:
+        SinkError: one cannot be made where it was asked for, or two are the same file.
+    """
+    files = [file for file in (options.output, options.events, options.people) if file]
+    if len({Path(file).absolute() for file in files}) < len(files):
+        raise SinkError("two outputs name the same file; give each its own")
+    for file, path in itertools.product(files, paths):
+        refuse_overwriting(file, str(path))
+    recordings = []
+    if options.output:
+        live = any(source.is_live for source in sources)
+        heard = len(sources) == 1 and not live and not options.anonymous
+        recordings.append(
+            record(
+                options.output,
+                sources[0].fps,
+                live=live,
+                preset=options.preset,
+                segment_s=options.segment,
+                sound_from=paths[0] if heard else None,
+            )
+        )
+    return recordings, open_exports(options, several=len(sources) > 1)
+
+
+def open_exports(options: OutputOptions, several: bool = False) -> list[Sink]:
+    """Open what takes results only; nothing is written or sent yet.
+
+    Args:
+        options: which.
+        several: whether there are several channels.
+
+    Raises:
+        SinkError: a file cannot be made, or an address not be used.
+    """
+    run = new_run()
+
+    def recorder() -> Recorder:
+        return Recorder(options.attributes, run=run, anonymous=options.anonymous)
+
+    sinks: list[Sink] = []
+    if options.events:
+        sinks.append(EventsWriter(options.events, recorder()))
+    if options.mqtt:
+        password = os.environ.get("MQTT_PASSWORD", "")
+        sinks.append(MqttPublisher(options.mqtt, recorder(), options.mqtt_qos, password))
+    if options.webhook:
+        secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
+        sinks.append(Webhook(options.webhook, recorder(), secret))
+    if options.people:
+        sinks.append(PeopleWriter(options.people, options.attributes, several))
+    return sinks
+
+
+def open_page(
+    options: argparse.Namespace, channels: Sequence[Channel], stack: contextlib.ExitStack
+) -> Sink:
+    """Serve the page in the browser; `stack` closes it.
+
+    Raises:
+        SinkError: the address cannot be used, or a token is missing.
+    """
+    from web.view import WebView  # aiohttp takes a third of a second to import
+
+    def estimates() -> tuple[int, int]:
+        smoothers = [channel.pipeline.smoother for channel in channels]
+        return sum(s.estimates_made for s in smoothers), sum(s.estimates_saved for s in smoothers)
+
+    page = WebView(
+        options.serve,
+        options.attributes,
+        options.token or os.environ.get("FACES_TOKEN") or None,
+        title=title_of([channel.source for channel in channels]),
+        anonymous=options.anonymous,
+        estimates=estimates,
+    )
+    stack.callback(page.close)
+    say(f"page: {page.url}")
+    return page
+
+
+def open_window(
+    options: argparse.Namespace,
+    sources: Sequence[Source],
+    probe: DisplayProbe,
+    others: Sequence[Sink],
+) -> Window | None:
+    """The window, or None where there is no display but something else to do.
+
+    Raises:
+        SinkError: there is no display and nothing else to do.
+    """
+    problem = probe.problem()
+    if problem is None:
+        pace = len(sources) == 1 and not sources[0].is_live
+        folder = None if options.anonymous else options.stills
+        return Window(title_of(sources), pace=pace, folder=folder, notify=say)
+    if not others:
+        raise SinkError(problem)
+    say(f"{problem}; going on without a window")
+    return None
+
+
+def title_of(sources: Sequence[Source]) -> str:
+    """What window and page are called."""
+    return sources[0].name if len(sources) == 1 else f"{len(sources)} cameras"
+
+
+def on_screen(
+    sinks: list[Sink], channels: Sequence[Channel], overlay: Overlay, window: Window | None
+) -> list[Sink]:
+    """Put a grid in front of the sinks that take one picture, where there are several channels."""
+    if len(channels) == 1 or not sinks:
+        return sinks
+    grid = GridSink(sinks, [channel.name for channel in channels], overlay)
+    if window:
+        window.on_digit = grid.select
+    return [grid]
+
+
+def say(text: str) -> None:
+    """Print one line on stderr, in the program's name."""
+    print(f"stream.py: {text}", file=sys.stderr)
