@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from errors import SinkError
 from files import sink_error, write_whole
 from structures import (
     Estimates,
@@ -57,11 +58,14 @@ def load_results(path: Path) -> list[FrameResult]:
     """Read results in their order; images are a black pixel.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError, KeyError, TypeError: it was not written by `save_results`.
+        SinkError: it cannot be read, or was not written by `save_results`.
     """
-    with path.open(encoding="utf-8") as lines:
-        return [_from_json(json.loads(line)) for line in lines]
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return [_from_json(json.loads(line)) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = type(error).__name__
+        raise SinkError(f"{path} is damaged ({reason}); remove it and rerun") from error
 
 
 def _as_json(result: FrameResult) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import pytest
 
 from archive import running
 from archive.films import Film, Report
-from archive.jobs import Outcome, Settings
+from archive.jobs import JobContext, Outcome
 from archive.joining import concatenate
 from archive.slices import cut, index_film, read_frames
 from outputs.recording.sink import Recording
+from program.options import TrackingOptions
 from sources.open import open_source
 from structures import Frame, FrameResult
 from tests.clips import numbered, write_clip
@@ -30,7 +31,10 @@ class Unheard:
         pass
 
 
-def film_at(path, folder) -> Film:
+UNHEARD = JobContext(Unheard())
+
+
+def film_at(path: Path, folder: Path) -> Film:
     return Film(path, folder, path.stem, {})
 
 
@@ -39,17 +43,17 @@ def film_at(path, folder) -> Film:
 def test_slices_have_the_say_over_every_frame_exactly_once(
     frames: int, slice_s: int, every: int
 ) -> None:
-    settings = Settings(detect_every=every)
-    parts = cut(frames, 25.0, slice_s, settings)
+    tracking = TrackingOptions(detect_every=every)
+    parts = cut(frames, 25.0, slice_s, tracking)
     assert [i for part in parts for i in range(part.own, part.stop)] == list(range(frames))
     for part, following in itertools.pairwise(parts):
         assert part.own <= following.first < following.own == part.stop
         assert following.first % every == 0
-        assert following.own - following.first >= 2 * settings.max_age
+        assert following.own - following.first >= 2 * tracking.max_age
 
 
 def test_the_overlap_outlasts_a_long_max_age() -> None:
-    first, second, *_ = cut(2000, 25.0, 20, Settings(max_age=100))
+    first, second, *_ = cut(2000, 25.0, 20, TrackingOptions(max_age=100))
     assert first.stop - second.first >= 200
 
 
@@ -61,7 +65,7 @@ def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name: str, tmp_p
     with contextlib.closing(open_source(str(clip))) as source:
         whole = list(source)
     film = film_at(clip, tmp_path)
-    assert index_film(Unheard(), film) == len(whole) == 60
+    assert index_film(UNHEARD, film) == len(whole) == 60
     for first, stop in [(0, 60), (1, 5), (6, 8), (25, 60), (59, 60)]:
         with contextlib.closing(read_frames(film, first, stop)) as source:
             part = list(source)
@@ -74,7 +78,7 @@ def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name: str, tmp_p
 
 def test_a_film_whose_times_cannot_be_trusted_is_not_cut(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "film.ts", numbered(20))
-    assert index_film(Unheard(), film_at(clip, tmp_path)) == 0
+    assert index_film(UNHEARD, film_at(clip, tmp_path)) == 0
 
 
 @pytest.mark.parametrize("uneven", [False, True])
@@ -113,7 +117,7 @@ def test_a_slice_that_is_done_early_does_not_end_every_wait(
         slow.set_result(Outcome(value="slow", began_s=0.0, ended_s=2.0))
 
     def two_jobs():
-        values = yield [running.Job(print, ()), running.Job(print, ())]
+        values = yield [running.FilmJob(print, ()), running.FilmJob(print, ())]
         assert values == ["quick", "slow"]
         return report
 
