@@ -25,11 +25,10 @@ from errors import StreamError
 from program.options import (
     ModelOptions,
     OneLineParser,
+    ReportOptions,
     TrackingOptions,
+    add_flags,
     add_general_options,
-    add_model_options,
-    add_privacy_options,
-    add_tracking_options,
     collect,
     number,
     set_up_logging,
@@ -84,9 +83,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="have the work done by the Ray cluster at host:port, or by a Ray of this machine "
         "(local); all machines must see the films, DIR and this program under the same paths",
     )
-    add_model_options(parser)
-    add_tracking_options(parser)
-    add_privacy_options(parser)
+    for kind in (ModelOptions, TrackingOptions, ReportOptions):
+        add_flags(parser, kind)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     settle_privacy(options)

@@ -23,8 +23,8 @@ from program.assemble import Assembly
 from program.options import (
     ModelOptions,
     OneLineParser,
+    add_flags,
     add_general_options,
-    add_model_options,
     collect,
     set_up_logging,
 )
@@ -62,7 +62,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="one row a face, .csv or .json (default: CSV on standard output)",
     )
     out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
-    add_model_options(parser)
+    add_flags(parser, ModelOptions)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):

@@ -1,7 +1,7 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: what the flags of `program.stream_options` ask for is opened and put
-together by `program.endpoints` and `program.assemble`. The loop over frames stands in
+This is the program: what its flags ask for is opened and put together by `program.endpoints`
+and `program.assemble`. The loop over frames stands in
 `program.loop`, what happens to one frame in `program.pipeline`, what the stages promise in
 their packages' `__init__` modules, the values between them in `structures`.
 """
@@ -29,7 +29,10 @@ from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Window
 from program.assemble import Assembly
 from program.endpoints import (
+    OutputOptions,
+    SourceOptions,
     address_of,
+    from_environment,
     on_screen,
     open_files,
     open_page,
@@ -39,11 +42,33 @@ from program.endpoints import (
 )
 from program.load import LoadControl
 from program.loop import Loop
-from program.options import ModelOptions, OutputOptions, TrackingOptions, collect, set_up_logging
-from program.stream_options import parse_arguments
+from program.options import (
+    ModelOptions,
+    OneLineParser,
+    TrackingOptions,
+    add_flags,
+    add_general_options,
+    collect,
+    set_up_logging,
+    settle_privacy,
+)
 from sources import Source
 from sources.open import open_source
 
+EPILOG = """\
+in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
+several cameras 1 to 9 show one of them, 0 shows all.
+Ctrl-C ends a run without a window; recordings and tables are finished first.
+
+examples:
+  python stream.py --src 0                                     the first webcam
+  python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded
+  python stream.py --src rtsp://user:password@camera/stream --no-window \\
+                   --events events.jsonl --people people.csv   a camera, exported
+  python stream.py --src 0 --src rtsp://door/stream            two cameras
+  python stream.py --src 0 --no-window --serve 8080            a page in the browser
+  python stream.py --doctor                                    what works here?
+"""
 _ASK_AGAIN_S = 0.02
 
 
@@ -57,6 +82,34 @@ class Factories:
 
 
 USUAL = Factories()
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; bad values end the program with one line and exit code 2."""
+    parser = OneLineParser(
+        prog="stream.py",
+        description=__doc__.partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for kind in (SourceOptions, ModelOptions, TrackingOptions, OutputOptions):
+        add_flags(parser, kind)
+    parser.add_argument(
+        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+    )
+    parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
+    add_general_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        options.src = [from_environment(text) for text in options.src or ["0"]]
+    except KeyError as error:
+        parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
+    if not options.output and (options.segment or options.preset):
+        parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    if options.anonymous and options.people:
+        parser.error("--people tells of each person, which --anonymous forbids; leave one out")
+    settle_privacy(options)
+    return options
 
 
 def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -> int:
@@ -104,7 +157,7 @@ def open_and_run(
     stack.callback(pool.close)
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
-    sources = open_sources(options, stack, arrived, factories.source)
+    sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
     paths = [Path(address_of(text)).expanduser() for text in options.src]
     outputs = collect(OutputOptions, options)
     recordings, records = open_files(outputs, sources, paths, factories.recording)
@@ -115,9 +168,9 @@ def open_and_run(
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
-    pages = [open_page(options, channels, stack)] if options.serve else []
+    pages = [open_page(outputs, channels, stack)] if options.serve else []
     others = [*recordings, *records, *pages]
-    window = open_window(options, sources, probe, others) if probe else None
+    window = open_window(outputs, sources, probe, others) if probe else None
     if window:
         stack.callback(window.close)
     elif pages:

@@ -24,15 +24,9 @@ from estimators import Estimator
 from outputs import Sink
 from outputs.recording.sink import Recording
 from program.assemble import Assembly
-from program.endpoints import open_files
+from program.endpoints import OutputOptions, open_files
 from program.loop import Channel, Loop, Tally
-from program.options import (
-    USUAL_MODELS,
-    USUAL_TRACKING,
-    ModelOptions,
-    OutputOptions,
-    TrackingOptions,
-)
+from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
 from sources import Source
 from sources.open import open_source
 from threads import DetectorPool

@@ -23,11 +23,11 @@ from benchmarks.measure import BenchmarkError
 from drawing.overlay import Overlay
 from errors import StreamError
 from program.assemble import Assembly
-from program.endpoints import open_sources
+from program.endpoints import SourceOptions, open_sources
 from program.load import LoadControl
 from program.loop import Loop
 from program.options import ModelOptions, TrackingOptions, collect, number
-from program.stream_options import parse_arguments
+from stream import parse_arguments
 from structures import FrameResult, Image
 
 BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
@@ -106,7 +106,7 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
         pool = assembly.pool()
         stack.callback(pool.close)
         estimator = assembly.estimator()
-        sources = open_sources(options, stack, arrived)
+        sources = open_sources(collect(SourceOptions, options), stack, arrived)
         channels = assembly.channels(sources, estimator)
         control = LoadControl(options.max_latency)
         for _ in Loop(channels, pool, estimator, [watch], Overlay(), control, arrived).run():

@@ -24,7 +24,7 @@ def main() -> int:
 def _address(source: str) -> str:
     """What env:NAME stands for; as it is where stream.py, which knows, cannot be imported."""
     try:
-        from program.stream_options import from_environment
+        from program.endpoints import from_environment
 
         return from_environment(source)
     except (ImportError, KeyError):

@@ -1,12 +1,12 @@
-"""What a run reads from and writes to: sources, recording, exports, page and window."""
+"""What a run reads from and writes to, and the flags that say so."""
 
-import argparse
 import contextlib
 import itertools
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from drawing.overlay import Overlay
@@ -16,13 +16,15 @@ from outputs import Sink
 from outputs.grid import GridSink
 from outputs.jsonl import EventsWriter
 from outputs.mqtt import MqttPublisher
+from outputs.recording.encoding import PRESETS
 from outputs.recording.sink import Recording
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window
 from people.records import Recorder, new_run
 from people.table import PeopleWriter
+from program.load import DEFAULT_MAX_LATENCY_MS
 from program.loop import Channel
-from program.options import OutputOptions
+from program.options import ReportOptions, duration, flag, number
 from sources import Source
 from sources.live import LiveOptions
 from sources.open import open_source
@@ -31,13 +33,136 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 
+_SOURCE, _OUTPUT = "source", "output"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What is read; `src` has at least one address once stream.py has parsed them."""
+
+    src: Sequence[str] | None = flag(
+        None,
+        _SOURCE,
+        "webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
+        "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
+        "film played as a bad camera); env:NAME is what that variable holds, for passwords "
+        "that others must not see; several --src are shown together; default: webcam 0",
+        action="append",
+        metavar="SOURCE",
+    )
+    width: int | None = flag(
+        None, _SOURCE, "ask a webcam for it", type=number(int, 16), metavar="PX"
+    )
+    height: int | None = flag(
+        None, _SOURCE, "ask a webcam for it", type=number(int, 16), metavar="PX"
+    )
+    max_frames: int | None = flag(
+        None,
+        _SOURCE,
+        "stop after N frames of each source",
+        type=number(int, 1, sys.maxsize),
+        metavar="N",
+    )
+    max_latency: float = flag(
+        DEFAULT_MAX_LATENCY_MS,
+        _SOURCE,
+        "live sources: do less before frames get older than that, drop those that are "
+        "(default: %(default)g)",
+        type=number(float, 1),
+        metavar="MS",
+    )
+    keep_trying: bool = flag(
+        False,
+        _SOURCE,
+        "wait for a camera that is not there at the start, too; one that breaks off later "
+        "is opened again in any case",
+        action="store_true",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions(ReportOptions):
+    """Where results go, and what they may report."""
+
+    no_window: bool = flag(False, _OUTPUT, "show nothing on the screen", action="store_true")
+    output: str | None = flag(
+        None, _OUTPUT, "record the annotated picture (H.264)", metavar="FILE.mp4"
+    )
+    segment: float | None = flag(
+        None,
+        _OUTPUT,
+        "start a new file every TIME, e.g. 30s, 10m or 1h; the parts are numbered, or "
+        "named after the time they begin (UTC) where the source is live",
+        type=duration,
+        metavar="TIME",
+    )
+    preset: str | None = flag(
+        None,
+        _OUTPUT,
+        "how hard the recording's encoder tries: quick and large to slow and small "
+        "(default: superfast; live sources by the load: veryfast or superfast)",
+        choices=PRESETS,
+    )
+    events: str | None = flag(
+        None, _OUTPUT, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
+    )
+    people: str | None = flag(None, _OUTPUT, "one row a person", metavar="FILE.csv")
+    serve: str | None = flag(
+        None,
+        _OUTPUT,
+        "show everything on a page in the browser, to this machine only unless HOST says "
+        "otherwise; films then play at their own speed",
+        metavar="[HOST:]PORT",
+    )
+    token: str | None = flag(
+        None,
+        _OUTPUT,
+        "what the page asks for; needed where others reach it; can be FACES_TOKEN instead",
+        metavar="SECRET",
+    )
+    mqtt: str | None = flag(
+        None,
+        _OUTPUT,
+        "publish states, people and numbers: mqtt[s]://[user[:password]@]host[:port]/prefix; "
+        "the password may stand in MQTT_PASSWORD instead",
+        metavar="ADDRESS",
+    )
+    mqtt_qos: int = flag(1, _OUTPUT, "default: %(default)s", type=int, choices=(0, 1, 2))
+    webhook: str | None = flag(
+        None, _OUTPUT, "POST what happens to people and the source as JSON", metavar="URL"
+    )
+    webhook_secret: str | None = flag(
+        None,
+        _OUTPUT,
+        "sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
+        metavar="TEXT",
+    )
+    stills: str = flag(".", _OUTPUT, "where s saves stills (default: here)", metavar="DIR")
+
+
+def from_environment(source: str) -> str:
+    """Return what the variable holds where `source` is env:NAME, else `source`.
+
+    A command line is seen by everyone on the machine, passwords in it too.
+
+    Raises:
+        KeyError: no such variable, or an empty one; the name is its argument.
+    """
+    if not source.startswith("env:"):
+        return source
+    name = source.removeprefix("env:")
+    if not os.environ.get(name):
+        raise KeyError(name)
+    return os.environ[name]
+
+
 def address_of(text: str) -> str:
     """What a `--src` stands for."""
     return str(SAMPLE) if text == "sample" else text
 
 
 def open_sources(
-    options: argparse.Namespace,
+    options: SourceOptions,
     stack: contextlib.ExitStack,
     arrived: threading.Event,
     open_one: Callable[..., Source] = open_source,
@@ -46,13 +171,13 @@ def open_sources(
 
     Of several cameras one that is not there must not keep the others from being shown.
     """
-    sources = []
+    sources, addresses = [], options.src or ()
     live = LiveOptions(
-        keep_trying=options.keep_trying or len(options.src) > 1,
+        keep_trying=options.keep_trying or len(addresses) > 1,
         max_latency_s=options.max_latency / 1e3,
         arrived=arrived,
     )
-    for text in options.src:
+    for text in addresses:
         try:
             source = open_one(
                 address_of(text), width=options.width, height=options.height, live=live
@@ -140,7 +265,7 @@ def open_exports(options: OutputOptions, several: bool = False) -> list[Sink]:
 
 
 def open_page(
-    options: argparse.Namespace, channels: Sequence[Channel], stack: contextlib.ExitStack
+    options: OutputOptions, channels: Sequence[Channel], stack: contextlib.ExitStack
 ) -> Sink:
     """Serve the page in the browser; `stack` closes it.
 
@@ -154,7 +279,7 @@ def open_page(
         return sum(s.estimates_made for s in smoothers), sum(s.estimates_saved for s in smoothers)
 
     page = WebView(
-        options.serve,
+        options.serve or "",
         options.attributes,
         options.token or os.environ.get("FACES_TOKEN") or None,
         title=title_of([channel.source for channel in channels]),
@@ -167,7 +292,7 @@ def open_page(
 
 
 def open_window(
-    options: argparse.Namespace,
+    options: OutputOptions,
     sources: Sequence[Source],
     probe: DisplayProbe,
     others: Sequence[Sink],

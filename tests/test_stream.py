@@ -15,9 +15,8 @@ import stream
 from errors import SinkError, SourceError
 from outputs.recording.sink import Recording
 from program.endpoints import SAMPLE
-from program.stream_options import parse_arguments
 from sources import Source
-from stream import Factories
+from stream import Factories, parse_arguments
 from tests.assemblies import scripted
 from tests.fakes import ListSource, ScriptedDetector, failing_source, film
 from tests.recordings import write_clicks
