@@ -18,8 +18,15 @@ from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
 from files import sink_error, write_whole
-from outputs.face_table import Row, as_rows, check_table, columns, write_table
 from program.assemble import Assembly
+from program.face_tables import (
+    Row,
+    as_rows,
+    check_table,
+    columns,
+    predict_features,
+    write_table,
+)
 from program.options import (
     ModelOptions,
     OneLineParser,
@@ -192,9 +199,9 @@ def run(options: argparse.Namespace) -> str:
     What goes wrong at one picture ends the run, but leaves the table of those before.
     """
     if options.features:
-        from program.feature_table import predict_features
-
-        return predict_features(options)
+        return predict_features(
+            options.features, options.table, options.weights, options.attributes
+        )
     paths = find_pictures(options.paths)
     check_table(options.table)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None

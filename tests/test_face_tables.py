@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SinkError
-from outputs.face_table import check_table, write_table
+from program.face_tables import check_table, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["file", "face"]
@@ -18,7 +18,7 @@ ROWS = [{"file": ODD_NAME, "face": 1, "score": 0.9}, {"file": "b.jpg", "face": 2
 CHILD = """
 import sys
 from errors import SinkError
-from face_table import check_table, write_table
+from program.face_tables import check_table, write_table
 try:
     check_table(None)
     write_table(None, [{"file": sys.argv[1], "face": i} for i in range(9)], ["file", "face"])

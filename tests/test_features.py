@@ -7,8 +7,7 @@ import pytest
 import predict
 from errors import SourceError
 from estimators.facenet import Heads
-from program import feature_table
-from program.feature_table import read_features
+from program.face_tables import estimate_features, read_features
 from tests import facenets
 
 pytest.importorskip("onnx")
@@ -109,12 +108,11 @@ def test_predict_writes_a_table_of_what_the_heads_tell(
 
 
 def test_many_faces_are_told_in_pieces_as_if_at_once(
-    heads, monkeypatch: pytest.MonkeyPatch
+    heads: Path,
 ) -> None:
     values, network = numbers(7), Heads(heads)
-    whole = feature_table.estimate_features(values, network, 1.0)
-    monkeypatch.setattr(feature_table, "_BATCH", 3)
-    pieces = feature_table.estimate_features(values, network, 1.0)
+    whole = estimate_features(values, network, 1.0)
+    pieces = estimate_features(values, network, 1.0, batch=3)
     np.testing.assert_allclose(pieces.age_years, whole.age_years, rtol=1e-5)
 
 
