@@ -49,7 +49,17 @@ def sample_copies(folder: Path, number: int) -> Path:
 @pytest.mark.slow
 def test_ctrl_c_stops_real_workers_and_the_next_run_goes_on(tmp_path: Path) -> None:
     films, out = sample_copies(tmp_path / "films", 3), tmp_path / "out"
-    command = [sys.executable, "batch.py", films, "--out", out, "--workers", "2", "--slice", "5"]
+    command = [
+        sys.executable,
+        "batch.py",
+        str(films),
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+        "--slice",
+        "5",
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -102,14 +112,14 @@ def check_sample(folder: Path, whole: Path) -> None:
 @pytest.fixture(scope="module")
 def whole_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    command = [sys.executable, "batch.py", SAMPLE, "--out", folder, "--slice", "0"]
+    command = [sys.executable, "batch.py", str(SAMPLE), "--out", str(folder), "--slice", "0"]
     subprocess.run([*command, "--workers", "1"], cwd=ROOT, check=True, capture_output=True)
     return folder
 
 
 @pytest.mark.slow
 def test_the_sample_in_slices_equals_the_whole_sample(whole_sample: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "batch", SAMPLE, "--out", tmp_path, "--slice", "5"]
+    command = [sys.executable, "-m", "batch", str(SAMPLE), "--out", str(tmp_path), "--slice", "5"]
     subprocess.run([*command, "--workers", "2"], cwd=ROOT, check=True, capture_output=True)
     check_sample(tmp_path, whole_sample)
 
@@ -117,7 +127,7 @@ def test_the_sample_in_slices_equals_the_whole_sample(whole_sample: Path, tmp_pa
 @pytest.mark.slow
 def test_ray_gives_what_local_workers_give(whole_sample: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed: see requirements-batch.txt")
-    command = [sys.executable, "batch.py", SAMPLE, "--out", tmp_path, "--slice", "5"]
+    command = [sys.executable, "batch.py", str(SAMPLE), "--out", str(tmp_path), "--slice", "5"]
     done = subprocess.run(
         [*command, "--ray", "local", "--workers", "2"], cwd=ROOT, capture_output=True, text=True
     )

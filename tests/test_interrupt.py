@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-def start(*python_options):
+def start(*python_options: str) -> "subprocess.Popen[str]":
     command = [sys.executable, *python_options, "stream.py", "--src", "sample", "--no-window"]
     return subprocess.Popen(
         [*command, "--events", os.devnull], cwd=ROOT, text=True, stderr=subprocess.PIPE
@@ -57,7 +57,7 @@ def test_an_import_comes_to_its_end_before_ctrl_c_is_heard(tmp_path: Path) -> No
 @pytest.mark.parametrize("module", ["argparse", "numpy", "cv2", "scipy.linalg", "av", "openvino"])
 def test_ctrl_c_after_the_import_of(module: str) -> None:
     with start("-X", "importtime") as process:
-        for line in process.stderr:  # each import is a line as soon as it is done
+        for line in process.stderr or ():  # each import is a line as soon as it is done
             if line.rstrip().endswith(f" {module}"):
                 break
         process.send_signal(signal.SIGINT)

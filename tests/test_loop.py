@@ -1,15 +1,29 @@
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Never
 
 import numpy as np
 import pytest
 
+from detectors import Detector
 from drawing.overlay import Overlay
 from errors import SourceLostError
+from outputs import Sink
 from program.load import LoadControl
 from program.loop import Channel, Loop, Tally
 from program.pipeline import Pipeline
-from structures import Frame, SourceState, SourceStatus, Track, TrackState
+from sources import Source
+from structures import (
+    Detections,
+    Float32,
+    Frame,
+    FrameResult,
+    Image,
+    SourceState,
+    SourceStatus,
+    Track,
+    TrackState,
+)
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from threads import DetectorPool
 from tracking.places import FacePlaces
@@ -18,6 +32,7 @@ from tracking.sort import SortTracker
 
 LEFT, RIGHT = [40.0, 60.0, 140.0, 180.0], [300.0, 60.0, 400.0, 180.0]
 SIZE = (480, 270)
+Pool = DetectorPool[Detector]
 
 
 class ListSink:
@@ -26,18 +41,19 @@ class ListSink:
     wants_picture = False
 
     def __init__(self, most: int | None = None) -> None:
-        self.results, self.refreshed = [], []
+        self.results: list[FrameResult] = []
+        self.refreshed: list[FrameResult] = []
         self._most = most
 
     @property
     def closed(self) -> bool:
         return self._most is not None and len(self.results) >= self._most
 
-    def write(self, picture, result) -> None:
+    def write(self, picture: Image | None, result: FrameResult) -> None:
         assert picture is None
         self.results.append(result)
 
-    def refresh(self, picture, result) -> None:
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
         self.refreshed.append(result)
 
     def close(self) -> None:
@@ -50,40 +66,47 @@ class PlacedDetector(ScriptedDetector):
     def __init__(self) -> None:
         super().__init__([])
 
-    def detect(self, image, coarse=1.0):
+    def detect(self, image: Image, coarse: float = 1.0) -> Detections:
         self.calls += 1
         return self._found(self._boxes(image))
 
-    def detect_near(self, image, boxes):
+    def detect_near(self, image: Image, boxes: Float32) -> Detections:
         self.near_calls += 1
         return self._found(self._boxes(image)[: len(boxes)])
 
-    def _boxes(self, image):
+    def _boxes(self, image: Image) -> Float32:
         x = 2.0 * float(image[0, 0, 0])
         return np.array([[x, 60, x + 100, 180]], np.float32)
 
 
 @pytest.fixture
-def pool():
-    pool = DetectorPool(PlacedDetector, 3)
+def pool() -> Iterator[Pool]:
+    pool = Pool(PlacedDetector, 3)
     yield pool
     pool.close()
 
 
-def channel_on(source, every=1, name="", **options) -> Channel:
+def channel_on(
+    source: Source, every: int | None = 1, name: str = "", max_frames: int | None = None
+) -> Channel:
     pipeline = Pipeline(
         PlacedDetector(), SortTracker(), ConstantEstimator(), TrackSmoother(), every
     )
-    return Channel(source, pipeline, name, **options)
+    return Channel(source, pipeline, name, max_frames)
 
 
-def loop_of(cameras, pool, sinks, control=None) -> Loop:
-    return Loop(cameras, pool, ConstantEstimator(), sinks, Overlay(), control)
+def loop_of(
+    channels: Sequence[Channel],
+    pool: Pool,
+    sinks: Sequence[Sink],
+    control: LoadControl | None = None,
+) -> Loop:
+    return Loop(channels, pool, ConstantEstimator(), sinks, Overlay(), control)
 
 
 @pytest.mark.parametrize("every", [1, 4, None])
 def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
-    pool, every: int | None
+    pool: Pool, every: int | None
 ) -> None:
     sink = ListSink()
     results = list(loop_of([channel_on(ListSource(film(60, SIZE)), every)], pool, [sink]).run())
@@ -94,7 +117,7 @@ def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
         assert track.box[0] == pytest.approx(2 * result.frame.index, abs=4)
 
 
-def test_with_threads_a_film_gives_the_same_as_frame_by_frame(pool) -> None:
+def test_with_threads_a_film_gives_the_same_as_frame_by_frame(pool: Pool) -> None:
     frames = film(40, SIZE)
     alone = channel_on(ListSource(frames), 3).pipeline
     want = [alone.process(frame) for frame in frames]
@@ -108,18 +131,18 @@ def test_with_threads_a_film_gives_the_same_as_frame_by_frame(pool) -> None:
         }
 
 
-def test_it_ends_after_as_many_frames_as_were_asked_for(pool) -> None:
-    camera = channel_on(ListSource(film(60, SIZE)), max_frames=7)
-    assert len(list(loop_of([camera], pool, []).run())) == 7
+def test_it_ends_after_as_many_frames_as_were_asked_for(pool: Pool) -> None:
+    channel = channel_on(ListSource(film(60, SIZE)), max_frames=7)
+    assert len(list(loop_of([channel], pool, []).run())) == 7
 
 
-def test_a_sink_that_closes_ends_it(pool) -> None:
+def test_a_sink_that_closes_ends_it(pool: Pool) -> None:
     sink = ListSink(most=5)
     list(loop_of([channel_on(ListSource(film(60, SIZE)))], pool, [sink]).run())
     assert len(sink.results) == 5
 
 
-def test_a_lost_source_is_an_error_after_all_its_frames(pool) -> None:
+def test_a_lost_source_is_an_error_after_all_its_frames(pool: Pool) -> None:
     sink = ListSink()
     loop = loop_of([channel_on(failing_source(5, SourceLostError("lost")))], pool, [sink])
     with pytest.raises(SourceLostError):
@@ -131,7 +154,7 @@ def test_what_a_search_raises_is_raised_in_the_loop() -> None:
     def broken() -> Never:
         raise RuntimeError("no detector")
 
-    pool = DetectorPool(broken, 1)
+    pool = Pool(broken, 1)
     with pytest.raises(RuntimeError, match="no detector"):
         list(loop_of([channel_on(ListSource(film(3, SIZE)))], pool, []).run())
     pool.close()
@@ -146,17 +169,17 @@ class SilentSource(ListSource):
         super().__init__(film(1, SIZE), is_live=True)
         self.let_go = threading.Event()
 
-    def take(self, timeout_s=None) -> None:
+    def take(self, timeout_s: float | None = None) -> Frame | None:
         if self.let_go.wait(timeout_s):
             raise StopIteration
-        return
+        return None
 
 
-def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool) -> None:
+def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool: Pool) -> None:
     source = SilentSource()
 
     class Impatient(ListSink):
-        def refresh(self, picture, result) -> None:
+        def refresh(self, picture: Image | None, result: FrameResult) -> None:
             super().refresh(picture, result)
             if len(self.refreshed) == 3:
                 source.let_go.set()
@@ -166,30 +189,37 @@ def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool) -> None:
     assert {r.status.state for r in sink.refreshed} == {SourceState.STALLED}
 
 
-def test_a_silent_camera_does_not_hold_up_the_others(pool) -> None:
+def test_a_silent_camera_does_not_hold_up_the_others(pool: Pool) -> None:
     silent, film_source = SilentSource(), ListSource(film(30, SIZE))
     sink = ListSink(most=30)
-    cameras = [channel_on(silent, name="yard"), channel_on(film_source, name="door")]
-    list(loop_of(cameras, pool, [sink]).run())
+    channels = [channel_on(silent, name="yard"), channel_on(film_source, name="door")]
+    list(loop_of(channels, pool, [sink]).run())
     assert [r.frame.index for r in sink.results] == list(range(30))
     assert {r.camera for r in sink.results} == {"door"}
 
 
-def test_two_cameras_take_turns(pool) -> None:
-    cameras = [channel_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
-    order = [r.camera for r in loop_of(cameras, pool, []).run()]
+def test_two_cameras_take_turns(pool: Pool) -> None:
+    channels = [channel_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
+    order = [r.camera for r in loop_of(channels, pool, []).run()]
     assert len(order) == 40
     assert abs(order[:20].count("one") - 10) <= 5
 
 
-def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(pool) -> None:
+def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(
+    pool: Pool,
+) -> None:
     """Also where the tracker does not call it a person, or lost it a moment ago."""
 
-    class Scripted(ListSink):
+    class Watching(ListSink):
         wants_picture = True
 
-        def write(self, picture, result) -> None:
-            self.results.append((picture, result))
+        def __init__(self) -> None:
+            super().__init__()
+            self.pictures: list[Image | None] = []
+
+        def write(self, picture: Image | None, result: FrameResult) -> None:
+            self.pictures.append(picture)
+            self.results.append(result)
 
     noise = np.random.default_rng(5).integers(0, 256, (270, 480, 3), np.uint8)
     frames = [Frame(noise, i, i / 25) for i in range(8)]
@@ -199,24 +229,27 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(pool) -
     pipeline = Pipeline(
         detector, tracker, ConstantEstimator(), TrackSmoother(), places=FacePlaces()
     )
-    camera, sink = Channel(ListSource(frames), pipeline, hide="pixelate"), Scripted()
-    one = DetectorPool(lambda: detector, 1)
-    list(Loop([camera], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
+    channel, sink = Channel(ListSource(frames), pipeline, hide="pixelate"), Watching()
+    one = Pool(lambda: detector, 1)
+    list(Loop([channel], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
     one.close()
     inside = np.s_[60:180, 40:140]
-    for picture, result in sink.results:
+    for picture, result in zip(sink.pictures, sink.results, strict=True):
         assert result.tracks == ()
+        assert picture is not None
         for image in (picture, result.frame.image):
             changed = (image[inside] != noise[inside]).any(axis=2).mean()
             assert (changed > 0.95) == (result.frame.index >= 2)
     assert (frames[3].image == noise).all()
 
 
-def test_late_frames_of_a_live_source_make_all_cameras_do_less(pool) -> None:
+def test_late_frames_of_a_live_source_make_all_cameras_do_less(
+    pool: Pool,
+) -> None:
     frames = [Frame(f.image, f.index, f.time_s, arrived_s=-1e6) for f in film(3, SIZE)]
-    cameras = [channel_on(ListSource(frames, is_live=True)), channel_on(ListSource(film(3, SIZE)))]
-    list(loop_of(cameras, pool, [], LoadControl(100)).run())
-    assert all(camera.pipeline.effort.label for camera in cameras)
+    channels = [channel_on(ListSource(frames, is_live=True)), channel_on(ListSource(film(3, SIZE)))]
+    list(loop_of(channels, pool, [], LoadControl(100)).run())
+    assert all(channel.pipeline.effort.label for channel in channels)
 
 
 def tiny(index: int, epoch: int = 0) -> Frame:

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,7 +22,7 @@ FACE = [10.0, 8.0, 40.0, 44.0]
 
 
 @pytest.fixture
-def camera():
+def camera() -> Iterator[int]:
     """A web server that hands out the sample to those who know the password."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +43,7 @@ def camera():
             except OSError:
                 self.close_connection = True  # the program has seen enough
 
-        def log_message(self, *_) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -66,7 +67,9 @@ def address(port: int, password: str = "s3cr@t") -> str:
     return f"http://j0e:{password}@127.0.0.1:{port}/film.mp4?token=t0ken"
 
 
-def all_bytes(folder, capfd, caplog: pytest.LogCaptureFixture):
+def all_bytes(
+    folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> bytes:
     """Names and contents of all files, what was printed and what was logged."""
     parts = [caplog.text.encode(), *(text.encode() for text in capfd.readouterr())]
     for path in folder.rglob("*"):
@@ -76,14 +79,14 @@ def all_bytes(folder, capfd, caplog: pytest.LogCaptureFixture):
     return b"\0".join(parts)
 
 
-def hold_no(secrets, data) -> None:
+def hold_no(secrets: list[str], data: bytes) -> None:
     assert [secret for secret in secrets if secret.encode() in data] == []
 
 
 @pytest.mark.parametrize("privacy", [[], ["--blur"], ["--anonymous"]])
 def test_a_run_writes_no_secret_anywhere(
-    privacy,
-    camera,
+    privacy: list[str],
+    camera: int,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -106,7 +109,7 @@ def test_a_run_writes_no_secret_anywhere(
 
 @pytest.mark.mqtt
 def test_a_run_publishes_no_secret(
-    camera, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    camera: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(0)
     broker_folder, out = tmp_path / "broker", tmp_path / "out"
@@ -138,8 +141,8 @@ def test_a_run_publishes_no_secret(
     ],
 )
 def test_a_run_that_is_refused_says_so_in_one_line_without_secrets(
-    arguments,
-    camera,
+    arguments: list[str],
+    camera: int,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -148,7 +151,7 @@ def test_a_run_that_is_refused_says_so_in_one_line_without_secrets(
     try:
         code = stream.main(["--no-window", *filled], QUICK)
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     assert code == 2
     shown = all_bytes(tmp_path, capfd, caplog)
     assert shown.count(b"\n") == 1

@@ -24,21 +24,26 @@ AGE_TOLERANCE_YEARS = 8
 SEEN_TOO_YOUNG = "Eileen Collins"
 
 
-def events_of(folder, *arguments: str) -> list[dict]:
+Events = list[dict[str, Any]]
+Appearance = tuple[str, int]
+
+
+def events_of(folder: Path, *arguments: str) -> Events:
     path = folder / "events.jsonl"
     assert stream.main([*arguments, "--no-window", "--events", str(path)]) == 0
     records = (json.loads(line) for line in path.read_text().splitlines())
     return [record for record in records if record["type"] == "frame"]
 
 
-def owners(events: list[dict]) -> tuple[dict, dict]:
+def owners(events: Events) -> tuple[dict[Appearance, Counter[int]], dict[Appearance, list[int]]]:
     """Which ids lie on which appearance of a person, and which ids are shown on nobody.
 
     Returns:
         (person, appearance) -> Counter of ids, over the faces that are mostly visible;
         (person, appearance) -> [frames on which a face so visible has a box, frames].
     """
-    ids, found = defaultdict(Counter), defaultdict(lambda: [0, 0])
+    ids: dict[Appearance, Counter[int]] = defaultdict(Counter)
+    found: dict[Appearance, list[int]] = defaultdict(lambda: [0, 0])
     for truth, event in zip(TRUTH["frames"], events, strict=True):
         visible = [person for person in truth["people"] if person["visible"] > 0.7]
         boxes = [track["box"] for track in event["tracks"]]
@@ -53,13 +58,13 @@ def owners(events: list[dict]) -> tuple[dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def sample_events(tmp_path_factory: pytest.TempPathFactory):
+def sample_events(tmp_path_factory: pytest.TempPathFactory) -> Events:
     return events_of(tmp_path_factory.mktemp("sample"), "--src", "sample")
 
 
 @pytest.mark.parametrize("detect_every", ["auto", "1", "2", "5"])
 def test_each_appearance_has_one_id_and_nobody_takes_anothers(
-    detect_every: str, sample_events, tmp_path: Path
+    detect_every: str, sample_events: Events, tmp_path: Path
 ) -> None:
     events = sample_events
     if detect_every != "auto":
@@ -74,13 +79,13 @@ def test_each_appearance_has_one_id_and_nobody_takes_anothers(
     assert len(set(main_ids)) == 6, ids
 
 
-def test_boxes_sit_on_the_faces_of_the_sample(sample_events) -> None:
+def test_boxes_sit_on_the_faces_of_the_sample(sample_events: Events) -> None:
     _, found = owners(sample_events)
     with_box, frames = np.sum(list(found.values()), axis=0)
     assert with_box >= 0.97 * frames
 
 
-def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events) -> None:
+def test_gender_and_age_of_the_portraits_are_right_and_steady(sample_events: Events) -> None:
     ids, _ = owners(sample_events)
     truth = {person["name"]: person for person in TRUTH["people"]}
     for (name, _), counter in ids.items():
