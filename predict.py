@@ -30,8 +30,8 @@ from program.face_tables import (
 from program.options import (
     ModelOptions,
     OneLineParser,
-    add_flags,
     add_general_options,
+    add_model_flags,
     collect,
     set_up_logging,
 )
@@ -69,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="one row a face, .csv or .json (default: CSV on standard output)",
     )
     out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
-    add_flags(parser, ModelOptions)
+    add_model_flags(parser)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
