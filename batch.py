@@ -48,7 +48,7 @@ examples:
                             token, set RAY_AUTH_MODE=token and have ~/.ray/auth_token here
 """
 _INTERRUPTED = 130
-_TICK_S = 0.25  # so soon Ctrl-C is answered
+_TICK_S = 0.25  # the longest delay of Ctrl-C
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -125,7 +125,7 @@ def open_cluster(address: str, count: int, threads: int) -> Workers:
 
 
 class CtrlC:
-    """Hears Ctrl-C and SIGTERM, and answers them where that is safe.
+    """Remembers Ctrl-C and SIGTERM until it is safe to act on them.
 
     A `KeyboardInterrupt` out of the middle of `concurrent.futures.wait` would leave locks
     behind that stop the workers for ever. Pressed again, it is raised at once.
@@ -134,7 +134,7 @@ class CtrlC:
     def __init__(self) -> None:
         self._pressed = False
 
-    def hear(self, _signal: int, _frame: FrameType | None) -> None:
+    def press(self, _signal: int, _frame: FrameType | None) -> None:
         """The signals' handler."""
         if self._pressed:
             raise KeyboardInterrupt
@@ -171,11 +171,15 @@ class Run:
             name = film.name.ljust(width)
             if report := self.reports.get(film.name):
                 fps = report.frames / max(report.seconds, 1e-9)
-                told = [f"{report.frames} frames", f"{fps:.1f} frames/s", f"{report.people} people"]
-                told += ["done before"] * (film.name in self.before) + list(report.notes)
+                parts = [
+                    f"{report.frames} frames",
+                    f"{fps:.1f} frames/s",
+                    f"{report.people} people",
+                ]
+                parts += ["done before"] * (film.name in self.before) + list(report.notes)
                 if film.name != film.path.stem:  # two films have one name
-                    told.append(f"from {film.path}")
-                yield f"{name}  {', '.join(told)}"
+                    parts.append(f"from {film.path}")
+                yield f"{name}  {', '.join(parts)}"
             elif problem := self.failures.get(film.name):
                 yield f"{name}  failed: {problem}"
 
@@ -205,7 +209,7 @@ def annotate_all(run: Run, workers: Workers, options: FilmOptions, slice_s: floa
     """Do all films that are not done yet.
 
     Args:
-        run: is told what comes of them.
+        run: gets their reports and failures.
         workers: do it.
         options: what is wanted.
         slice_s: length of slices, 0 = none, None = as it seems best.
@@ -255,7 +259,7 @@ def main(
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     ctrl_c = CtrlC()
-    with signals_handled(ctrl_c.hear):
+    with signals_handled(ctrl_c.press):
         try:
             return open_and_run(options, ctrl_c, make_workers)
         except StreamError as error:

@@ -110,7 +110,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     if options.anonymous and options.people:
-        parser.error("--people tells of each person, which --anonymous forbids; leave one out")
+        parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)
     return options
 
@@ -182,9 +182,9 @@ def open_and_run(
 
 
 def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
-    """Go on until the sources end, a window is closed or Ctrl-C; returns a summary.
+    """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    With `stay` the last pictures stay on the page until Ctrl-C or the window is closed.
+    With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
@@ -200,7 +200,7 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in good order: recordings are finished.
+    """Ctrl-C and SIGTERM end the program in an orderly way: recordings are finished.
 
     An import comes to its end first: one that is cut short may leave Python's import lock
     taken, on which a thread that imports something, too, would wait for ever.

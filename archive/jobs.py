@@ -1,7 +1,7 @@
 """What one worker does at a time, and how it reports.
 
 A job is a function of this package and its arguments; `run_job` calls it in a worker
-and turns whatever happens into an `Outcome`, because exceptions lose their way between
+and turns whatever happens into an `Outcome`, because not every exception can be sent between
 processes. Engines are kept from one job of a worker to the next.
 """
 
@@ -72,7 +72,7 @@ class Stopped(Exception):
 
 
 class Progress(Protocol):
-    """Hears how far a job is; `count` raises `Stopped` once the run was broken off."""
+    """Counts the frames of a job; `count` raises `Stopped` once the run was broken off."""
 
     def count(self, frames: int = 1) -> None: ...  # noqa: D102
 
@@ -94,7 +94,7 @@ class JobContext:
     """What a job gets from the worker that it runs in.
 
     Attributes:
-        progress: hears how far it is.
+        progress: is told how far it is.
         make_assembly: tests hand in their own.
     """
 

@@ -78,7 +78,7 @@ class Slice:
 def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> list[Slice]:
     """Cut a film into slices of about equal length that overlap.
 
-    Slices begin where the whole picture would be searched if the film were read whole (where
+    Slices begin where the whole image would be searched if the film were read whole (where
     its frames come evenly).
 
     Args:
@@ -288,7 +288,7 @@ def finish(
     """A job: make one recording of those of the slices and put all outputs in their place.
 
     Args:
-        context: hears nothing.
+        context: of the worker.
         film: whose jobs are all done.
         options: what is wanted.
         report: what `join` found.

@@ -185,11 +185,11 @@ def open_files(
     Args:
         options: which.
         sources: of the run.
-        paths: where they are, if they are files: no output may replace one.
+        paths: of the sources that are files: no output may replace one.
         record: makes the recording.
 
     Returns:
-        The recording, which takes pictures, and the exports, which take results.
+        The recording, which takes drawn frames, and the exports, which take results.
 
     Raises:
         SinkError: one cannot be made where it was asked for, or two are the same file.
@@ -202,7 +202,7 @@ def open_files(
     recordings = []
     if options.output:
         live = any(source.is_live for source in sources)
-        heard = len(sources) == 1 and not live and not options.anonymous
+        audible = len(sources) == 1 and not live and not options.anonymous
         recordings.append(
             record(
                 options.output,
@@ -210,7 +210,7 @@ def open_files(
                 live=live,
                 preset=options.preset,
                 segment_s=options.segment,
-                sound_from=paths[0] if heard else None,
+                sound_from=paths[0] if audible else None,
             )
         )
     return recordings, open_exports(options, several=len(sources) > 1)
@@ -302,7 +302,7 @@ def title_of(sources: Sequence[Source]) -> str:
 def on_screen(
     sinks: list[Sink], channels: Sequence[Channel], overlay: Overlay, window: Window | None
 ) -> list[Sink]:
-    """Put a grid in front of the sinks that take one picture, where there are several channels."""
+    """Put a grid in front of the sinks that show one image, where there are several channels."""
     if len(channels) == 1 or not sinks:
         return sinks
     grid = GridSink(sinks, [channel.name for channel in channels], overlay)

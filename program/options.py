@@ -243,7 +243,7 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def signals_handled(handler: Any) -> Iterator[None]:
-    """Have `handler` hear of Ctrl-C and SIGTERM; afterwards whoever did before."""
+    """Have `handler` hear of Ctrl-C and SIGTERM; afterwards the old handlers are back."""
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, handler)
