@@ -1,7 +1,7 @@
 """Age and gender of the faces in an archive of films: annotated with all cores, or a cluster.
 
-Finished films are skipped, and what an interrupted run left is used, when the same
-command is given again.
+Finished films are skipped, and what an interrupted run left is used, when the command is
+run again.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,20 +18,28 @@ from types import FrameType
 from tqdm import tqdm
 
 from archive.films import Film, Report, find_films, keep, make_folder, plan_outputs, sole_user
-from archive.jobs import Look, Settings, check_models, look_at
+from archive.jobs import FilmFacts, FilmOptions, check_models, look_at
 from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of, run_films
 from archive.workers import LocalWorkers, Workers
 from errors import StreamError
 from program.options import (
+    ModelOptions,
     OneLineParser,
-    add_model_options,
-    add_tracking_options,
+    ReportOptions,
+    TrackingOptions,
+    add_flags,
+    add_general_options,
+    add_shared_flags,
+    collect,
     number,
     set_up_logging,
+    settle_privacy,
+    signals_handled,
 )
 
 EPILOG = """\
-For each film DIR gets NAME.mp4, NAME.jsonl and NAME.csv. Ctrl-C stops; the same command goes on.
+For each film DIR gets NAME.mp4, NAME.jsonl and, unless --anonymous, NAME.csv. Ctrl-C stops; rerun
+the command to resume.
 
 examples:
   python batch.py films/ --out annotated/                  all films of a folder
@@ -40,7 +48,7 @@ examples:
                             token, set RAY_AUTH_MODE=token and have ~/.ray/auth_token here
 """
 _INTERRUPTED = 130
-_TICK_S = 0.25  # so soon Ctrl-C is answered
+_TICK_S = 0.25  # the longest delay of Ctrl-C
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -57,7 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     out = parser.add_argument_group("output")
     out.add_argument("--out", required=True, metavar="DIR", help="where everything goes; is made")
     out.add_argument("--no-video", action="store_true", help="events and people only")
-    out.add_argument("--verbose", action="store_true", help="tell what is going on")
+    add_flags(out, ReportOptions)
     work = parser.add_argument_group("work")
     work.add_argument(
         "--workers",
@@ -78,9 +86,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="have the work done by the Ray cluster at host:port, or by a Ray of this machine "
         "(local); all machines must see the films, DIR and this program under the same paths",
     )
-    add_model_options(parser)
-    add_tracking_options(parser)
+    add_shared_flags(parser)
+    add_general_options(parser)
     options = parser.parse_args(arguments)
+    settle_privacy(options)
     if options.ray and options.ray != "local" and options.workers:
         parser.error("a cluster has its own number of workers; leave --workers out")
     return options
@@ -93,44 +102,30 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def settings_of(options: argparse.Namespace, workers: int) -> Settings:
-    """What the workers must know; the networks' threads are shared out among them."""
-    weights = options.weights
-    if weights and Path(weights).is_file():  # workers elsewhere have another current folder
-        weights = str(Path(weights).absolute())
-    return Settings(
-        detector=options.detector,
-        min_face=options.min_face,
-        upsample=options.upsample,
-        estimator=options.estimator,
-        weights=weights,
-        engine=options.engine,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads or (1 if options.ray else max(1, cores() // workers)),
-        attributes=options.attributes,
-        detect_every=options.detect_every,
-        max_age=options.max_age,
-        min_hits=options.min_hits,
-        video=not options.no_video,
-    )
+def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
+    """What the workers must know; the threads are shared out among them."""
+    models = collect(ModelOptions, options)
+    if models.weights and Path(models.weights).is_file():  # workers elsewhere have another folder
+        models = replace(models, weights=str(Path(models.weights).absolute()))
+    if not models.threads:
+        models = replace(models, threads=1 if options.ray else max(1, cores() // workers))
+    tracking = collect(TrackingOptions, options)
+    return FilmOptions(models, tracking, options.anonymous, video=not options.no_video)
 
 
-def open_workers(options: argparse.Namespace, count: int, threads: int) -> Workers:
-    """The processes, or Ray.
+def open_cluster(address: str, count: int, threads: int) -> Workers:
+    """The workers that Ray has.
 
     Raises:
         EngineError: Ray is not installed or does not answer.
     """
-    if not options.ray:
-        return LocalWorkers(count)
     from archive.cluster import RayWorkers
 
-    return RayWorkers(options.ray, count, threads)
+    return RayWorkers(address, count, threads)
 
 
 class CtrlC:
-    """Hears Ctrl-C and SIGTERM, and answers them where that is safe.
+    """Remembers Ctrl-C and SIGTERM until it is safe to act on them.
 
     A `KeyboardInterrupt` out of the middle of `concurrent.futures.wait` would leave locks
     behind that stop the workers for ever. Pressed again, it is raised at once.
@@ -139,7 +134,7 @@ class CtrlC:
     def __init__(self) -> None:
         self._pressed = False
 
-    def hear(self, _signal: int, _frame: FrameType | None) -> None:
+    def press(self, _signal: int, _frame: FrameType | None) -> None:
         """The signals' handler."""
         if self._pressed:
             raise KeyboardInterrupt
@@ -176,25 +171,29 @@ class Run:
             name = film.name.ljust(width)
             if report := self.reports.get(film.name):
                 fps = report.frames / max(report.seconds, 1e-9)
-                told = [f"{report.frames} frames", f"{fps:.1f} frames/s", f"{report.people} people"]
-                told += ["done before"] * (film.name in self.before) + list(report.notes)
+                parts = [
+                    f"{report.frames} frames",
+                    f"{fps:.1f} frames/s",
+                    f"{report.people} people",
+                ]
+                parts += ["done before"] * (film.name in self.before) + list(report.notes)
                 if film.name != film.path.stem:  # two films have one name
-                    told.append(f"from {film.path}")
-                yield f"{name}  {', '.join(told)}"
+                    parts.append(f"from {film.path}")
+                yield f"{name}  {', '.join(parts)}"
             elif problem := self.failures.get(film.name):
                 yield f"{name}  failed: {problem}"
 
 
-def look_at_all(run: Run, workers: Workers, settings: Settings) -> dict[str, Look]:
+def look_at_all(run: Run, workers: Workers, options: FilmOptions) -> dict[str, FilmFacts]:
     """Look at the films that are to be done, and load the engines meanwhile.
 
     Returns:
         By name, what those that can be opened say of themselves.
 
     Raises:
-        StreamError: the engines cannot be had.
+        StreamError: the engines are not available.
     """
-    check = workers.submit(check_models, settings)
+    check = workers.submit(check_models, options)
     films = [film for film in run.films if film.name not in run.before]
     looks = {film.name: workers.submit(look_at, film) for film in films}
     while wait([check, *looks.values()], _TICK_S).not_done:
@@ -206,22 +205,23 @@ def look_at_all(run: Run, workers: Workers, settings: Settings) -> dict[str, Loo
     return {name: outcome.value for name, outcome in outcomes.items() if not outcome.error}
 
 
-def annotate_all(run: Run, workers: Workers, settings: Settings, slice_s: float | None) -> None:
+def annotate_all(run: Run, workers: Workers, options: FilmOptions, slice_s: float | None) -> None:
     """Do all films that are not done yet.
 
     Args:
-        run: is told what comes of them.
+        run: gets their reports and failures.
         workers: do it.
-        settings: what is wanted.
+        options: what is wanted.
         slice_s: length of slices, 0 = none, None = as it seems best.
     """
-    looks = look_at_all(run, workers, settings)
+    facts = look_at_all(run, workers, options)
     if slice_s is None:
-        slice_s = choose_slice_s((look.seconds for look in looks.values()), workers.count)
-    films = [film for film in run.films if film.name in looks]
-    films.sort(key=lambda film: -looks[film.name].frames)
+        slice_s = choose_slice_s((each.seconds for each in facts.values()), workers.count)
+    films = [film for film in run.films if film.name in facts]
+    films.sort(key=lambda film: -facts[film.name].frames)
     seen = workers.frames()
-    with tqdm(total=sum(look.frames for look in looks.values()), unit="frame", disable=None) as bar:
+    total = sum(each.frames for each in facts.values())
+    with tqdm(total=total, unit="frame", disable=None) as bar:
 
         def expect(frames: int) -> None:
             bar.total += frames
@@ -234,7 +234,7 @@ def annotate_all(run: Run, workers: Workers, settings: Settings, slice_s: float 
         for film in films:
             film = replace(film, slice_s=slice_s if film.slice_s is None else film.slice_s)
             keep(film)
-            begun.append((film, jobs_of(film, settings, looks[film.name], expect)))
+            begun.append((film, jobs_of(film, options, facts[film.name], expect)))
         for film, end in run_films(begun, workers, show):
             if isinstance(end, FilmFailedError):
                 run.failures[film.name] = str(end)
@@ -242,8 +242,15 @@ def annotate_all(run: Run, workers: Workers, settings: Settings, slice_s: float 
                 run.reports[film.name] = end
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    make_workers: Callable[[int], Workers] = LocalWorkers,
+) -> int:
     """Run the program.
+
+    Args:
+        arguments: of the command line.
+        make_workers: makes so many workers of this machine; tests hand in their own.
 
     Returns:
         The exit code: 0, 1 where a film failed, 2 after one line on what is wrong, 130
@@ -252,39 +259,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     ctrl_c = CtrlC()
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, ctrl_c.hear)
-    try:
-        return open_and_run(options, ctrl_c)
-    except StreamError as error:
-        _tell(str(error))
-        return 2
-    except KeyboardInterrupt:  # while things were still being opened
-        _tell("stopped; nothing was begun")
-        return _INTERRUPTED
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+    with signals_handled(ctrl_c.press):
+        try:
+            return open_and_run(options, ctrl_c, make_workers)
+        except StreamError as error:
+            _say(str(error))
+            return 2
+        except KeyboardInterrupt:  # while things were still being opened
+            _say("stopped; nothing was begun")
+            return _INTERRUPTED
 
 
-def open_and_run(options: argparse.Namespace, ctrl_c: CtrlC) -> int:
-    """Do what `program.options` ask for; returns the exit code."""
+def open_and_run(
+    options: argparse.Namespace, ctrl_c: CtrlC, make_workers: Callable[[int], Workers]
+) -> int:
+    """Do what the options ask for; returns the exit code."""
     folder = Path(options.out).expanduser().resolve()
     paths = find_films(options.films, folder)
     make_folder(folder)
     count = options.workers or cores()
-    settings = settings_of(options, count)
+    wanted = film_options(options, count)
     with sole_user(folder):
-        run = Run(ctrl_c, plan_outputs(paths, folder, _made_by(settings)))
+        run = Run(ctrl_c, plan_outputs(paths, folder, _made_by(wanted)))
         run.reports = {film.name: film.report for film in run.films if film.report}
         run.before = set(run.reports)
         if len(run.before) < len(run.films):
-            workers = open_workers(options, count, settings.threads)
+            if options.ray:
+                workers = open_cluster(options.ray, count, wanted.models.threads)
+            else:
+                workers = make_workers(count)
             try:
-                annotate_all(run, workers, settings, options.slice)
+                annotate_all(run, workers, wanted, options.slice)
             except BaseException as error:
-                _break_off(workers)
+                with signals_handled(signal.SIG_IGN):  # so that nothing half-done is left
+                    workers.stop()
                 if isinstance(error, KeyboardInterrupt):
                     return _summary(run, stopped=True)
                 raise
@@ -292,23 +300,13 @@ def open_and_run(options: argparse.Namespace, ctrl_c: CtrlC) -> int:
     return _summary(run)
 
 
-def _made_by(settings: Settings) -> dict[str, object]:
-    """What of the settings the outputs depend on, as JSON gives it back."""
-    told = asdict(settings)
-    del told["threads"]
-    return json.loads(json.dumps(told))
-
-
-def _break_off(workers: Workers) -> None:
-    """Stop the workers; Ctrl-C is not heard meanwhile, so that nothing half-done is left."""
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, signal.SIG_IGN)
-    try:
-        workers.stop()
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+def _made_by(options: FilmOptions) -> dict[str, object]:
+    """What of the options the outputs depend on, as JSON gives it back."""
+    made_by = {**asdict(options.models), **asdict(options.tracking), "video": options.video}
+    del made_by["threads"]
+    privacy = {"blur": made_by.pop("blur"), "anonymous": options.anonymous}
+    made_by |= {name: value for name, value in privacy.items() if value}
+    return json.loads(json.dumps(made_by))
 
 
 def _summary(run: Run, stopped: bool = False) -> int:
@@ -317,12 +315,12 @@ def _summary(run: Run, stopped: bool = False) -> int:
         print(line)
     if stopped:
         done = f"{len(run.reports)} of {len(run.films)} films are done"
-        _tell(f"stopped; {done}; give the same command again to go on")
+        _say(f"stopped; {done}; rerun the command to resume")
         return _INTERRUPTED
     return 1 if run.failures else 0
 
 
-def _tell(text: str) -> None:
+def _say(text: str) -> None:
     print(f"batch.py: {text}", file=sys.stderr)
 
 

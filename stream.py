@@ -1,9 +1,9 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: what the flags of `program.stream_options` ask for is opened and put
-together. The loop over frames stands in `program.loop`, what happens to one frame in
-`program.pipeline`, what the stages promise in their packages' `__init__` modules, the values
-between them in `structures`.
+This is the program: what its flags ask for is opened and put together by `program.endpoints`
+and `program.assemble`. The loop over frames stands in
+`program.loop`, what happens to one frame in `program.pipeline`, what the stages promise in
+their packages' `__init__` modules, the values between them in `structures`.
 """
 
 import signal
@@ -13,40 +13,109 @@ if __name__ == "__main__":  # the imports take a second; Ctrl-C in them has noth
 
 import argparse
 import contextlib
-import itertools
-import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from tqdm import tqdm
 
-from detectors import Detector, make_detector
 from drawing.overlay import Overlay
 from errors import StreamError
-from estimators import Estimator, make_estimator
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
-from people.crowd import Crowd
-from people.records import Recorder, new_run
+from program.assemble import Assembly
+from program.endpoints import (
+    OutputOptions,
+    Reporting,
+    SourceOptions,
+    address_of,
+    from_environment,
+    on_screen,
+    open_files,
+    open_page,
+    open_sources,
+    open_window,
+    say,
+)
 from program.load import LoadControl
-from program.loop import Camera, Loop
-from program.options import check_ethnicity, set_up_logging
-from program.pipeline import Pipeline
-from program.stream_options import parse_arguments
-from program.stream_sinks import on_screen, open_files, open_page, open_window, tell
-from program.stream_sources import camera_names, open_sources
+from program.loop import Loop
+from program.options import (
+    ModelOptions,
+    OneLineParser,
+    TrackingOptions,
+    add_flags,
+    add_general_options,
+    add_shared_flags,
+    collect,
+    set_up_logging,
+    settle_privacy,
+    signals_handled,
+)
 from sources import Source
-from threads import DetectorPool
-from tracking.places import FacePlaces
-from tracking.smoothing import TrackSmoother
+from sources.open import open_source
 
-MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds a picture
+EPILOG = """\
+in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
+several cameras 1 to 9 show one of them, 0 shows all.
+Ctrl-C ends a run without a window; recordings and tables are finished first.
+
+examples:
+  python stream.py --src 0                                     the first webcam
+  python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded
+  python stream.py --src rtsp://user:password@camera/stream --no-window \\
+                   --events events.jsonl --people people.csv   a camera, exported
+  python stream.py --src 0 --src rtsp://door/stream            two cameras
+  python stream.py --src 0 --no-window --serve 8080            a page in the browser
+  python stream.py --doctor                                    what works here?
+"""
 _ASK_AGAIN_S = 0.02
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Factories:
+    """What makes the parts of a run; tests hand in their own."""
+
+    assembly: Callable[[ModelOptions, TrackingOptions], Assembly] = Assembly
+    source: Callable[..., Source] = open_source
+    recording: Callable[..., Recording] = Recording
+
+
+USUAL = Factories()
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; bad values end the program with one line and exit code 2."""
+    parser = OneLineParser(
+        prog="stream.py",
+        description=__doc__.partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_flags(parser.add_argument_group("source"), SourceOptions)
+    add_shared_flags(parser)
+    add_flags(parser.add_argument_group("output"), OutputOptions)
+    parser.add_argument(
+        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+    )
+    parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
+    add_general_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        options.src = [from_environment(text) for text in options.src or ["0"]]
+    except KeyError as error:
+        parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
+    if not options.output and (options.segment or options.preset):
+        parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    if options.anonymous and options.people:
+        parser.error("--people reports each person, which --anonymous forbids; leave one out")
+    settle_privacy(options)
+    return options
+
+
+def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -> int:
     """Run the program.
 
     Returns:
@@ -55,70 +124,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, _interrupt)
-    try:
-        if options.doctor:
-            from doctor import main_report
+    with signals_handled(_interrupt):
+        try:
+            if options.doctor:
+                from doctor import main_report
 
-            return main_report(options)
-        with contextlib.ExitStack() as stack:
-            summary, recordings = open_and_run(options, stack)
-    except StreamError as error:
-        tell(str(error))
-        return 2
-    except KeyboardInterrupt:  # while things were still being opened
-        return 0
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+                return main_report(options)
+            with contextlib.ExitStack() as stack:
+                summary, recordings = open_and_run(options, stack, factories)
+        except StreamError as error:
+            say(str(error))
+            return 2
+        except KeyboardInterrupt:  # while things were still being opened
+            return 0
     print(summary, file=sys.stderr)
     return 2 if any(recording.failed for recording in recordings) else 0
 
 
 def open_and_run(
-    options: argparse.Namespace, stack: contextlib.ExitStack
+    options: argparse.Namespace, stack: contextlib.ExitStack, factories: Factories
 ) -> tuple[str, list[Recording]]:
-    """Open everything that `program.options` ask for and run; `stack` closes it.
+    """Open everything that the options ask for and run; `stack` closes it.
 
     Returns:
         A summary, and the recordings: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
-    crew = DetectorPool(lambda: detector_of(options), crew_size(options))
-    stack.callback(crew.close)
-    loading = crew.submit(lambda _: estimator_of(options))  # while other things are opened
+    assembly = factories.assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
+    pool = assembly.pool()
+    stack.callback(pool.close)
+    loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
-    sources = open_sources(options, stack, arrived)
-    crowd, name = Crowd(options.attributes, anonymous=options.anonymous), new_run()
-    recordings, records = open_files(options, sources, crowd, name)
+    sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
+    paths = [Path(address_of(text)).expanduser() for text in options.src]
+    outputs = collect(OutputOptions, options)
+    report = Reporting.of(outputs)
+    recordings, records = open_files(outputs, sources, paths, report, factories.recording)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
-    cameras = make_cameras(options, sources, estimator)
+    channels = assembly.channels(sources, estimator, options.max_frames)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
-    pages = [open_page(options, cameras, stack, Recorder(crowd, name))] if options.serve else []
+    pages = [open_page(outputs, channels, stack, report)] if options.serve else []
     others = [*recordings, *records, *pages]
-    window = open_window(options, sources, probe, others) if probe else None
+    window = open_window(outputs, sources, probe, others) if probe else None
     if window:
         stack.callback(window.close)
     elif pages:
         records.append(Metronome())
-    screens = on_screen([*recordings, *([window] if window else [])], cameras, overlay, window)
+    screens = on_screen([*recordings, *([window] if window else [])], channels, overlay, window)
     sinks = [*screens, *pages, *records]
     control = LoadControl(options.max_latency)
-    loop = Loop(cameras, crew, estimator, sinks, overlay, control, arrived)
+    loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
     return run(loop, sources, window, stay=bool(pages)), recordings
 
 
 def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
-    """Go on until the sources end, a window is closed or Ctrl-C; returns a summary.
+    """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    With `stay` the last pictures stay on the page until Ctrl-C or the window is closed.
+    With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
@@ -128,54 +195,13 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool
         if window and loop.shows_photographs:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
-            tell("that was the end; the page stays until Ctrl-C")
+            say("that was the end; the page stays until Ctrl-C")
             loop.linger()
     return loop.summary()
 
 
-def detector_of(options: argparse.Namespace) -> Detector:
-    """A detector as `program.options` have it; on one thread, for others run beside it.
-
-    What is only perhaps a face is to be hidden, too, though not followed.
-    """
-    keen = bool(options.blur)
-    where = options.device, options.precision
-    return make_detector(options.detector, options.min_face, options.upsample, 1, keen, *where)
-
-
-def estimator_of(options: argparse.Namespace) -> Estimator:
-    """The estimator as `program.options` have it."""
-    where = options.threads or 0, options.device, options.precision
-    return make_estimator(options.estimator, options.weights, options.engine, *where)
-
-
-def crew_size(options: argparse.Namespace) -> int:
-    """How many whole pictures to search at a time."""
-    return options.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
-
-
-def make_cameras(
-    options: argparse.Namespace, sources: Sequence[Source], estimator: Estimator
-) -> list[Camera]:
-    """Give each source a tracker and a smoother; ids differ between cameras."""
-    from tracking.sort import SortTracker
-
-    detector = detector_of(options)
-    ethnicity = check_ethnicity(options, estimator)
-    ids = itertools.count(1)
-    cameras = []
-    for source, name in zip(sources, camera_names(sources), strict=True):
-        score = detector.starting_score
-        tracker = SortTracker(options.max_age, options.min_hits, start_score=score, ids=ids)
-        stages = detector, tracker, estimator, TrackSmoother()
-        places = FacePlaces() if options.blur else None
-        pipeline = Pipeline(*stages, options.detect_every, ethnicity, places)
-        cameras.append(Camera(source, pipeline, name, options.max_frames, options.blur))
-    return cameras
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in good order: recordings are finished.
+    """Ctrl-C and SIGTERM end the program in an orderly way: recordings are finished.
 
     An import comes to its end first: one that is cut short may leave Python's import lock
     taken, on which a thread that imports something, too, would wait for ever.

@@ -5,7 +5,7 @@
 All are frozen, slotted dataclasses whose constructors check shapes. Arrays are
 stored as given (no copy), except `Frame.image`, which becomes a read-only view:
 OpenCV then refuses to draw on it by mistake. Boxes are `xyxy` pixels in the full
-frame: x right, y down, (x1, y1) the upper left corner, and may leave the picture.
+frame: x right, y down, (x1, y1) the upper left corner, and may leave the image.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,9 @@ Float32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
+NOWHERE: Float32 = np.zeros((0, 4), np.float32)
 AGE_BINS = 101  # whole years 0..100
-ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be told of a person
+ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be reported of a person
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -34,7 +35,7 @@ def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """A decoded picture of a source with its time.
 
     Attributes:
         image: (H, W, 3) uint8, BGR, read-only.
@@ -137,13 +138,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimates:
-    """What a model says of B chips; row i belongs to chip i.
+    """What a network says of B chips; row i belongs to chip i.
 
     Attributes:
         age_years: (B,) float32, the expected apparent age.
         age_spread_years: (B,) float32, one standard deviation of a single estimate.
         female_prob: (B,) float32 in 0..1, perceived gender.
-        ethnicity_probs: (B, 5) float32 over `ETHNICITIES`, or None where the model
+        ethnicity_probs: (B, 5) float32 over `ETHNICITIES`, or None where the network
             has no such head.
     """
 
@@ -168,6 +169,26 @@ class Estimates:
         ethnicity = None if self.ethnicity_probs is None else self.ethnicity_probs[rows]
         values = self.age_years[rows], self.age_spread_years[rows], self.female_prob[rows]
         return Estimates(*values, ethnicity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackEstimates:
+    """The estimates made in one frame; row i belongs to `track_ids[i]`.
+
+    Attributes:
+        track_ids: B ids.
+        estimates: of B chips.
+        weights: (B,) float32 in 0..1, how far each chip can be trusted.
+    """
+
+    track_ids: tuple[int, ...]
+    estimates: Estimates
+    weights: Float32
+
+    def __post_init__(self) -> None:
+        _check("TrackEstimates.weights", self.weights, (len(self.track_ids),), np.float32)
+        if len(self.estimates) != len(self.track_ids):
+            raise ValueError(f"want {len(self.track_ids)} estimates, got {len(self.estimates)}")
 
 
 class Gender(StrEnum):
@@ -218,9 +239,7 @@ class SourceState(StrEnum):
     LIVE = "live"
     STALLED = "stalled"  # connected, but the newest frame is getting old
     RECONNECTING = "reconnecting"  # broke off, being opened again
-    FAILED = (
-        "failed"  # refused for a reason that waiting hardly mends: wrong password, no such path
-    )
+    FAILED = "failed"  # refused for a reason that retrying will not fix: wrong password ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +248,7 @@ class SourceStatus:
 
     Attributes:
         state: the state.
-        detail: one line for people, without secrets; empty while all is well.
+        detail: one line for users, without secrets; empty while all is well.
         reconnects: how often it has been opened again.
     """
 
@@ -249,8 +268,12 @@ class FrameResult:
         fps: processed frames per second, running mean; 0 while unknown.
         dropped: frames of a live source never processed, so far.
         status: how the source is doing.
-        load: what is being done less often to keep up, for people; empty = nothing.
+        load: what is being done less often to keep up, for users; empty = nothing.
         camera: which source it is, without secrets, where there are several; else empty.
+        places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
+            hidden. Where they are, `frame` shows none of them.
+        estimates: those made in this frame, None where there were none; for who wants to
+            smooth them again.
     """
 
     frame: Frame
@@ -261,6 +284,8 @@ class FrameResult:
     status: SourceStatus = SourceStatus()
     load: str = ""
     camera: str = ""
+    places: Float32 = field(default_factory=lambda: NOWHERE)
+    estimates: TrackEstimates | None = None
 
     def latency_ms(self, now_s: float) -> float | None:
         """The frame's age at `now_s` (`time.monotonic()`), None for stored media."""

@@ -11,13 +11,13 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
-from archive.jobs import Outcome, Stopped, run_job
+from archive.jobs import JobContext, Outcome, Stopped, run_job
 from errors import EngineError
 
 LOCAL = "local"
 _ROOT = Path(__file__).resolve().parent.parent
 _ANSWER_S = 5.0
-_TELL_S = 0.5  # between two messages of a job to the board
+_REPORT_S = 0.5  # between two messages of a job to the board
 _PATIENCE_S = 20.0
 # `ray start` makes a token and wants it back, but an address alone does not make Ray look.
 _TOKEN = "if it wants a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here"
@@ -25,7 +25,7 @@ _REMEDY = "start one with: ray start --head, or use --ray local"
 
 
 class _Board:
-    """Where jobs on all machines count their frames; one actor of the cluster."""
+    """Counts the frames of jobs on all machines; one actor of the cluster."""
 
     def __init__(self) -> None:
         self._frames = 0
@@ -45,32 +45,32 @@ class _Board:
         self._stopped = True
 
 
-class _Told:
+class _Reported:
     """The progress of a job on some machine. See `jobs.Progress`."""
 
     def __init__(self, ray: Any, board: Any) -> None:
         self._ray, self._board = ray, board
         self._frames = 0
-        self._told_s = 0.0
+        self._reported_s = 0.0
 
     def count(self, frames: int = 1) -> None:
-        """Tell the board twice a second."""
+        """Report to the board twice a second."""
         self._frames += frames
-        if time.monotonic() - self._told_s > _TELL_S and self._tell():
+        if time.monotonic() - self._reported_s > _REPORT_S and self._report():
             raise Stopped
 
-    def _tell(self) -> bool:
+    def _report(self) -> bool:
         frames, self._frames = self._frames, 0
-        self._told_s = time.monotonic()
+        self._reported_s = time.monotonic()
         return bool(self._ray.get(self._board.count.remote(frames)))
 
     def flush(self) -> None:
-        """Tell the rest."""
-        self._tell()
+        """Report the rest."""
+        self._report()
 
 
 def _run(board: Any, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
-    return run_job(_Told(_import_ray(), board), job, arguments)
+    return run_job(JobContext(_Reported(_import_ray(), board)), job, arguments)
 
 
 class RayWorkers:
@@ -101,12 +101,12 @@ class RayWorkers:
             ray.init(**where, **quiet, runtime_env=environment)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise EngineError(f"Ray at {address} does not take us: {reason}; {_TOKEN}") from error
+            raise EngineError(
+                f"Ray at {address} rejected the connection: {reason}; {_TOKEN}"
+            ) from error
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
         self._board = ray.remote(num_cpus=0)(_Board).remote()
         self._task = ray.remote(num_cpus=threads, max_retries=1)(_run)
-        self._running: set[Future[Outcome]] = set()
-
         self._refs: dict[Future[Outcome], Any] = {}
 
     def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Outcome]":
@@ -148,7 +148,7 @@ def _import_ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Find out soon whether anything is there: Ray itself tries for half a minute.
+    """Fail at once where nothing answers: Ray itself tries for half a minute.
 
     Raises:
         EngineError: nothing answers.

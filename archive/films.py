@@ -1,7 +1,7 @@
 """Which films there are, what their outputs are called, and what was finished before.
 
-For every film that was begun a small JSON file in `DIR/.batch/` tells where it came
-from, how it was to be annotated, and, once it is finished, what was found. It is
+For every film that was begun a small JSON file in `DIR/.batch/` says where it came
+from, how it was to be annotated and, once it is finished, what was found. It is
 written last, when the outputs stand under their names.
 """
 
@@ -28,6 +28,7 @@ FILM_SUFFIXES = frozenset(
 VIDEO, EVENTS, PEOPLE = "video.mp4", "events.jsonl", "people.csv"  # in a film's work folder
 _SUFFIXES = {EVENTS: ".jsonl", PEOPLE: ".csv", VIDEO: ".mp4"}
 _NOTES = ".batch"
+_LONGEST_NAME = 200  # bytes, of the 255 that file systems have
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Film:
         path: of the film, absolute.
         folder: of the outputs, absolute.
         name: of the outputs, without suffix; no other film of the folder has it.
-        made_from: what the outputs depend on; where it differs they are made anew.
+        made_from: what the outputs depend on; where it differs they are made again.
         slice_s: length of the slices when it was begun, None before that.
         report: what came of it, None while it is not finished.
     """
@@ -101,10 +102,13 @@ def _named_by(text: str) -> list[Path]:
         SourceError: nothing is there.
     """
     path = Path(text).expanduser()
-    if path.is_dir():
-        return _films_in(path)
-    if path.exists():
-        return [_absolute(path)]
+    try:
+        if path.is_dir():
+            return _films_in(path)
+        if path.exists():
+            return [_absolute(path)]
+    except OSError as error:  # too long, or not to be looked at
+        raise SourceError(f"{text}: {error.strerror}; check the path") from error
     if glob.has_magic(text):
         # Path.glob wants a folder to begin at, and patterns may name it or leave it out.
         matches = (Path(p) for p in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
@@ -172,8 +176,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
     taken = {note["name"].casefold() for note in known.values()}
     films = []
     for path in paths:
-        stat = path.stat()
-        made_from = {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, **settings}
+        made_from = _state_of(path) | settings
         note = known.get(str(path))
         name = note["name"] if note else _free_name(path.stem, folder, taken)
         taken.add(name.casefold())
@@ -186,8 +189,23 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
     return films
 
 
+def _state_of(path: Path) -> dict[str, Any]:
+    """What shows that a film was changed; a link to nothing is found out when it is opened."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return {"bytes": None, "modified_ns": None}
+    return {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+
+
 def _free_name(stem: str, folder: Path, taken: set[str]) -> str:
-    """`stem`, or with a number behind it, so that nothing is overwritten."""
+    """`stem`, or with a number behind it, so that nothing is overwritten.
+
+    One that leaves no room for suffixes is cut short.
+    """
+    encoded = os.fsencode(stem)
+    if len(encoded) > _LONGEST_NAME:
+        stem = encoded[:_LONGEST_NAME].decode(errors="ignore")
     name, number = stem, 1
     while name.casefold() in taken or any(
         (folder / (name + suffix)).exists() for suffix in _SUFFIXES.values()
@@ -212,7 +230,8 @@ def _read_notes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _report(film: Film, note: dict[str, Any]) -> Report | None:
     """What was found before, if the outputs still are where they were put."""
-    kinds = [kind for kind in _SUFFIXES if kind != VIDEO or film.made_from.get("video")]
+    wanted = {VIDEO: film.made_from.get("video"), PEOPLE: not film.made_from.get("anonymous")}
+    kinds = [kind for kind in _SUFFIXES if wanted.get(kind, True)]
     if note["report"] is None or not all(film.output(kind).is_file() for kind in kinds):
         return None
     return Report(**note["report"] | {"notes": tuple(note["report"]["notes"])})

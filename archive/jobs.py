@@ -1,66 +1,70 @@
-"""What one worker does at a time, and how it tells of it.
+"""What one worker does at a time, and how it reports.
 
 A job is a function of this package and its arguments; `run_job` calls it in a worker
-and turns whatever happens into an `Outcome`, because exceptions lose their way between
+and turns whatever happens into an `Outcome`, because not every exception can be sent between
 processes. Engines are kept from one job of a worker to the next.
 """
 
-import argparse
 import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 
 from archive.films import EVENTS, PEOPLE, VIDEO, Film, Report, publish
-from detectors import Detector, make_detector
+from detectors import Detector
 from drawing.overlay import Overlay
 from errors import StreamError
-from estimators import Estimator, make_estimator
+from estimators import Estimator
 from outputs import Sink
-from outputs.jsonl import EventsWriter
 from outputs.recording.sink import Recording
-from people.crowd import Crowd
-from people.records import Recorder
-from people.table import PeopleWriter
-from program.options import check_ethnicity
-from program.pipeline import Pipeline
+from program.assemble import Assembly
+from program.endpoints import OutputOptions, Reporting, open_files
+from program.loop import Channel, Loop
+from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
+from sources import Source
 from sources.open import open_source
 from structures import FrameResult
-from tracking import MAX_AGE, MIN_HITS
-from tracking.smoothing import TrackSmoother
-from tracking.sort import SortTracker
+from threads import DetectorPool
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What is wanted of every film; the program's options of the same names.
+class FilmOptions:
+    """What is wanted of every film.
 
     Attributes:
-        video: whether to record the annotated picture.
+        models: as in stream.py.
+        tracking: as in stream.py.
+        anonymous: only groups are reported; no table of people, no sound.
+        video: whether to record the annotated film.
     """
 
-    detector: str = "mtcnn"
-    min_face: int = 40
-    upsample: int = 0
-    estimator: str = "mobilenetv2"
-    weights: str | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 1
-    attributes: tuple[str, ...] = ("age", "gender")
-    detect_every: int | None = None
-    max_age: int = MAX_AGE
-    min_hits: int = MIN_HITS
+    models: ModelOptions = USUAL_MODELS
+    tracking: TrackingOptions = USUAL_TRACKING
+    anonymous: bool = False
     video: bool = True
+
+    @property
+    def overlay(self) -> Overlay:
+        """What is drawn over the frames."""
+        return Overlay(attributes=self.models.attributes, anonymous=self.anonymous)
+
+    def outputs(self, film: Film, video: bool) -> OutputOptions:
+        """The files to write in the film's work folder, with or without the recording."""
+        return OutputOptions(
+            output=str(film.work / VIDEO) if video else None,
+            events=str(film.work / EVENTS),
+            people=None if self.anonymous else str(film.work / PEOPLE),
+            attributes=self.models.attributes,
+            anonymous=self.anonymous,
+        )
 
 
 class Stopped(Exception):
@@ -68,13 +72,67 @@ class Stopped(Exception):
 
 
 class Progress(Protocol):
-    """Hears how far a job is; `count` raises `Stopped` once the run was broken off."""
+    """Counts the frames of a job; `count` raises `Stopped` once the run was broken off."""
 
     def count(self, frames: int = 1) -> None: ...  # noqa: D102
 
     def flush(self) -> None:
         """Pass on what has been counted."""
         ...
+
+
+class Networks(NamedTuple):
+    """What the jobs of one worker share."""
+
+    detector: Detector
+    estimator: Estimator
+    pool: DetectorPool[Detector]
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What a job gets from the worker that it runs in.
+
+    Attributes:
+        progress: is told how far it is.
+        make_assembly: tests hand in their own.
+    """
+
+    progress: Progress
+    make_assembly: Callable[[ModelOptions, TrackingOptions], Assembly] = Assembly
+
+    def assembly(self, options: FilmOptions) -> Assembly:
+        """What makes the stages."""
+        return self.make_assembly(options.models, options.tracking)
+
+    def run(
+        self, source: Source, options: FilmOptions, sinks: Sequence[Sink] = (), hide: str = ""
+    ) -> Iterator[FrameResult]:
+        """Run a film through the same loop as stream.py.
+
+        Args:
+            source: the film, or a part of it.
+            options: what is wanted of it.
+            sinks: where results go.
+            hide: a way of `drawing.hiding.HIDING`; empty = the sinks see faces.
+
+        Yields:
+            The result of each frame, once the sinks have it.
+        """
+        assembly = self.assembly(options)
+        detector, estimator, pool = load_networks(assembly)
+        pipeline = assembly.pipeline(detector, estimator)
+        channel = Channel(source, pipeline, hide=hide, shows_rate=False)
+        for result in Loop([channel], pool, estimator, sinks, options.overlay).run():
+            self.progress.count()
+            yield result
+
+
+@lru_cache(maxsize=1)
+def load_networks(assembly: Assembly) -> Networks:
+    """Load the networks of a worker; they are kept for its next job."""
+    cv2.setNumThreads(assembly.models.threads or -1)  # -1 = as many as it likes
+    return Networks(assembly.detector(), assembly.estimator(), assembly.pool())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +155,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FilmFacts:
     """What a film says of itself: frames promised, seconds, frames per second."""
 
     frames: int
@@ -105,13 +163,13 @@ class Look:
     fps: float
 
 
-def run_job(progress: Progress, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
-    """Call `job(progress, *arguments)` in a worker."""
+def run_job(context: JobContext, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+    """Call `job(context, *arguments)` in a worker."""
     began_s = time.time()
     value, error = None, ""
     with _noted_warnings() as notes:
         try:
-            value = job(progress, *arguments)
+            value = job(context, *arguments)
         except StreamError as problem:
             error = str(problem)
         except Stopped:
@@ -120,7 +178,7 @@ def run_job(progress: Progress, job: Callable[..., Any], arguments: tuple[Any, .
             log.info("unexpected", exc_info=True)
             text = " ".join(str(problem).split())
             error = f"{type(problem).__name__}: {text}; run stream.py on it to see more"
-        progress.flush()
+        context.progress.flush()
     return Outcome(value, error, began_s, time.time(), tuple(dict.fromkeys(notes)))
 
 
@@ -141,42 +199,17 @@ def _noted_warnings() -> Iterator[list[str]]:
         root.handlers = before
 
 
-@lru_cache(maxsize=1)
-def load_models(settings: Settings) -> tuple[Detector, Estimator]:
-    """The engines that `settings` name; kept for the next job.
+def check_models(context: JobContext, options: FilmOptions) -> None:
+    """A job: load the engines, to find out about wrong ones before the first film.
 
     Raises:
         WeightsError: weights missing, damaged, or without what is asked for.
         EngineError: engine not installed.
     """
-    cv2.setNumThreads(settings.threads)
-    where = settings.device, settings.precision
-    detector = make_detector(
-        settings.detector, settings.min_face, settings.upsample, settings.threads, False, *where
-    )
-    estimator = make_estimator(
-        settings.estimator, settings.weights, settings.engine, settings.threads, *where
-    )
-    asked = argparse.Namespace(attributes=settings.attributes, estimator=settings.estimator)
-    check_ethnicity(asked, estimator)
-    return detector, estimator
+    load_networks(context.assembly(options))
 
 
-def new_pipeline(settings: Settings, smoother: TrackSmoother) -> Pipeline:
-    """A pipeline without a past on the engines of this worker."""
-    detector, estimator = load_models(settings)
-    score = detector.starting_score
-    tracker = SortTracker(settings.max_age, settings.min_hits, start_score=score)
-    ethnicity = "ethnicity" in settings.attributes
-    return Pipeline(detector, tracker, estimator, smoother, settings.detect_every, ethnicity)
-
-
-def check_models(progress: Progress, settings: Settings) -> None:
-    """A job: load the engines, to find out about wrong ones before the first film."""
-    load_models(settings)
-
-
-def look_at(progress: Progress, film: Film) -> Look:
+def look_at(context: JobContext, film: Film) -> FilmFacts:
     """A job: open a film and see how long it is.
 
     Raises:
@@ -184,19 +217,10 @@ def look_at(progress: Progress, film: Film) -> Look:
     """
     with contextlib.closing(open_source(str(film.path))) as source:
         frames = source.frame_count or 1
-        return Look(frames, frames / source.fps, source.fps)
+        return FilmFacts(frames, frames / source.fps, source.fps)
 
 
-def open_tables(film: Film, settings: Settings) -> list[Sink]:
-    """The sinks for events and people, in the film's work folder."""
-    crowd = Crowd(settings.attributes)
-    return [
-        EventsWriter(film.work / EVENTS, Recorder(crowd)),
-        PeopleWriter(film.work / PEOPLE, crowd),
-    ]
-
-
-def annotate(progress: Progress, film: Film, settings: Settings) -> Report:
+def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
     """A job: one film from its beginning to its end.
 
     Raises:
@@ -204,30 +228,27 @@ def annotate(progress: Progress, film: Film, settings: Settings) -> Report:
     """
     shutil.rmtree(film.work, ignore_errors=True)
     film.work.mkdir(parents=True)
-    frames, people = 0, set[int]()
     try:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(contextlib.closing(open_source(str(film.path))))
-            pipeline = new_pipeline(settings, TrackSmoother())
-            sinks = open_tables(film, settings)
-            recording = Recording(film.work / VIDEO, source.fps) if settings.video else None
-            if recording:
-                sinks.append(recording)
+            outputs = options.outputs(film, options.video)
+            recordings, exports = open_files(outputs, [source], [film.path], Reporting.of(outputs))
+            sinks = [*recordings, *exports]
             for sink in sinks:
                 stack.callback(sink.close)
-            overlay = Overlay(attributes=settings.attributes)
-            for frame in source:
-                tracks, known = pipeline.process(frame)
-                result = FrameResult(frame, tracks, known)
-                picture = overlay.draw(result) if settings.video else None
-                for sink in sinks:
-                    sink.write(picture, result)
+            frames, people = 0, set[int]()
+            for result in context.run(source, options, sinks, hide=options.tracking.blur):
                 frames += 1
-                people |= {track.track_id for track in tracks}
-                progress.count()
-        if recording and recording.failed:  # it lets all else go on, even on a full disk
-            raise recording.failed
+                people |= {track.track_id for track in result.tracks}
+        check_recordings(recordings)
         publish(film)
     finally:
         shutil.rmtree(film.work, ignore_errors=True)
     return Report(frames, len(people))
+
+
+def check_recordings(recordings: Sequence[Recording]) -> None:
+    """Raise the SinkError of a closed recording that failed: it let all else go on."""
+    for recording in recordings:
+        if recording.failed:
+            raise recording.failed

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from archive.films import Film, Report, keep
-from archive.jobs import Look, Outcome, Settings, annotate
+from archive.jobs import FilmFacts, FilmOptions, Outcome, annotate
 from archive.slices import Slice, analyse, cut, draw, finish, index_film, join
 from archive.workers import WORKER_DIED, Workers
 
@@ -19,14 +19,14 @@ SLICES_PER_WORKER = 3  # the last ones end at different times; more of them even
 _LOOK_S = 0.25  # between two looks at the progress
 
 
-class Job(NamedTuple):
-    """A function of this package and its arguments, the progress left out."""
+class FilmJob(NamedTuple):
+    """A function of this package and its arguments, the context left out."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
-Jobs = Generator[list[Job], list[Any], Report]
+Jobs = Generator[list[FilmJob], list[Any], Report]
 
 
 class FilmFailedError(Exception):
@@ -45,32 +45,34 @@ def choose_slice_s(seconds: Iterable[float], workers: int) -> float:
     return min(max(share, SHORTEST_S), LONGEST_S)
 
 
-def jobs_of(film: Film, settings: Settings, look: Look, expect: Callable[[int], None]) -> Jobs:
+def jobs_of(
+    film: Film, options: FilmOptions, facts: FilmFacts, expect: Callable[[int], None]
+) -> Jobs:
     """The jobs of one film, cut into slices where that was decided and is possible.
 
     Args:
         film: with `slice_s`, 0 = whole.
-        settings: what is wanted.
-        look: what it said of itself.
-        expect: is told how many frames will be counted beside those of `look`.
+        options: what is wanted.
+        facts: what it said of itself.
+        expect: called with the number of frames to be counted beside those of `facts`.
     """
     parts: list[Slice] = []
-    if film.slice_s and look.seconds > film.slice_s:
-        (frames,) = yield [Job(index_film, (film,))]
-        parts = cut(frames, look.fps, film.slice_s, settings) if frames else []
+    if film.slice_s and facts.seconds > film.slice_s:
+        (frames,) = yield [FilmJob(index_film, (film,))]
+        parts = cut(frames, facts.fps, film.slice_s, options.tracking) if frames else []
     if len(parts) < 2:
-        (report,) = yield [Job(annotate, (film, settings))]
+        (report,) = yield [FilmJob(annotate, (film, options))]
         return report
     analysed = sum(part.stop - part.first for part in parts)
-    drawn = parts[-1].stop if settings.video else 0
-    expect(analysed + drawn - look.frames)
-    yield [Job(analyse, (film, settings, part)) for part in parts]
-    ((report, one_size),) = yield [Job(join, (film, settings, parts))]
+    drawn = parts[-1].stop if options.video else 0
+    expect(analysed + drawn - facts.frames)
+    yield [FilmJob(analyse, (film, options, part)) for part in parts]
+    ((report, one_size),) = yield [FilmJob(join, (film, options, parts))]
     stretches: list[list[Slice]] = []
-    if settings.video:  # a picture whose size changes goes into parts, which one recording counts
+    if options.video:  # where the image size changes one recording numbers the parts
         stretches = [[part] for part in parts] if one_size else [parts]
-        yield [Job(draw, (film, settings, stretch)) for stretch in stretches]
-    (report,) = yield [Job(finish, (film, report, stretches))]
+        yield [FilmJob(draw, (film, options, stretch)) for stretch in stretches]
+    (report,) = yield [FilmJob(finish, (film, options, report, stretches))]
     return report
 
 

@@ -2,17 +2,17 @@
 
 Two slices that follow one another share some frames. Up to the end of those the earlier
 slice counts; the tracks of the later one take the ids of those they lie on. What is
-smoothed is not joined but made anew, from all estimates of the joined tracks in order,
+smoothed is not joined but made again, from all estimates of the joined tracks in order,
 so that an answer does not begin again at a seam.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from structures import Estimates, Float32, Smoothed, Track
+from structures import FrameResult
 from tracking.boxes import iou_matrix
 from tracking.smoothing import TrackSmoother
 from tracking.sort import assign
@@ -20,66 +20,33 @@ from tracking.sort import assign
 LEAST_OVERLAP = 0.5  # of two tracks' boxes, so that both can be of one face
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Looks:
-    """The estimates made in one frame; row i belongs to `track_ids[i]`.
-
-    Attributes:
-        track_ids: B ids.
-        estimates: of B chips.
-        weights: (B,) float32 in 0..1, as `tracking.Smoother.update` takes them.
-    """
-
-    track_ids: tuple[int, ...]
-    estimates: Estimates
-    weights: Float32
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What was found in one frame, without its picture.
-
-    Attributes:
-        index: the frame's place in the film.
-        time_s: its media time, seconds.
-        epoch: as in `structures.Frame`.
-        tracks: the confirmed ones, by id.
-        looks: the estimates made, None where there were none.
-    """
-
-    index: int
-    time_s: float
-    epoch: int
-    tracks: tuple[Track, ...]
-    looks: Looks | None = None
-
-
-def join_slices(slices: Iterable[Sequence[Seen]]) -> Iterator[list[Seen]]:
+def join_slices(slices: Iterable[Sequence[FrameResult]]) -> Iterator[list[FrameResult]]:
     """Give the slices of a film common ids and cut what two of them share off the later one.
 
     Ids of the first slice stay as they are; people who are new in a later one get numbers
     that were not used before.
 
     Args:
-        slices: in order; each begins within the one before.
+        slices: the results of each, in order; each begins within the one before.
 
     Yields:
-        The frames of each slice behind those of the one before, with the film's ids.
+        The results of each slice behind those of the one before, with the film's ids
+        and without people; see `Replay`.
     """
-    before: list[Seen] = []
+    before: list[FrameResult] = []
     next_id = 1
     for seen in slices:
-        shared = {each.index for each in seen} & {each.index for each in before}
+        shared = {each.frame.index for each in seen} & {each.frame.index for each in before}
         if shared:
-            earlier = [each for each in before if each.index in shared]
-            later = [each for each in seen if each.index in shared]
+            earlier = [each for each in before if each.frame.index in shared]
+            later = [each for each in seen if each.frame.index in shared]
             ids = match_tracks(earlier, later)
-            epochs = earlier[-1].epoch - later[-1].epoch
+            epochs = earlier[-1].frame.epoch - later[-1].frame.epoch
         else:
             ids = {}
-            epochs = before[-1].epoch + 1 if before else 0
-        last = before[-1].index if before else -1
-        own = [each for each in seen if each.index > last]
+            epochs = before[-1].frame.epoch + 1 if before else 0
+        last = before[-1].frame.index if before else -1
+        own = [each for each in seen if each.frame.index > last]
         for track_id in sorted({track.track_id for each in own for track in each.tracks}):
             if track_id not in ids:
                 ids[track_id] = next_id if before else track_id
@@ -88,11 +55,11 @@ def join_slices(slices: Iterable[Sequence[Seen]]) -> Iterator[list[Seen]]:
         yield before
 
 
-def match_tracks(earlier: Sequence[Seen], later: Sequence[Seen]) -> dict[int, int]:
+def match_tracks(earlier: Sequence[FrameResult], later: Sequence[FrameResult]) -> dict[int, int]:
     """Pair the tracks of two slices in the frames that they share.
 
-    Later frames count more, in proportion to their number: what follows the seam goes on
-    with what stood at its end, also where a track broke off and another took its place.
+    Later frames count more, in proportion to their number: what follows the seam continues
+    what stood at its end, also where a track broke off and another took its place.
 
     Args:
         earlier: the shared frames as the earlier slice saw them, in order.
@@ -119,14 +86,15 @@ def match_tracks(earlier: Sequence[Seen], later: Sequence[Seen]) -> dict[int, in
     return {columns[column]: rows[row] for row, column in pairs.items()}
 
 
-def _renamed(seen: Seen, ids: dict[int, int], epochs: int) -> Seen:
+def _renamed(result: FrameResult, ids: dict[int, int], epochs: int) -> FrameResult:
     """The same frame with other ids; `epochs` is added to its epoch."""
-    tracks = [replace(track, track_id=ids[track.track_id]) for track in seen.tracks]
-    looks = seen.looks
-    if looks is not None:
-        looks = replace(looks, track_ids=tuple(ids[i] for i in looks.track_ids))
+    tracks = [replace(track, track_id=ids[track.track_id]) for track in result.tracks]
     tracks.sort(key=lambda track: track.track_id)
-    return replace(seen, tracks=tuple(tracks), looks=looks, epoch=seen.epoch + epochs)
+    made = result.estimates
+    if made is not None:
+        made = replace(made, track_ids=tuple(ids[i] for i in made.track_ids))
+    frame = replace(result.frame, epoch=result.frame.epoch + epochs)
+    return replace(result, frame=frame, tracks=tuple(tracks), people={}, estimates=made)
 
 
 class Replay:
@@ -138,12 +106,13 @@ class Replay:
     def __init__(self) -> None:
         self._smoother = TrackSmoother()
 
-    def people(self, seen: Seen) -> dict[int, Smoothed]:
-        """Take the next frame; returns what is then known of its tracks."""
-        looks = seen.looks
-        if looks is not None:
-            self._smoother.update(looks.track_ids, looks.estimates, looks.weights, seen.index)
-        here = [track.track_id for track in seen.tracks]
+    def smooth(self, result: FrameResult) -> FrameResult:
+        """Take the next frame; returns it with what is then known of its people."""
+        made = result.estimates
+        if made is not None:
+            index = result.frame.index
+            self._smoother.update(made.track_ids, made.estimates, made.weights, index)
+        here = [track.track_id for track in result.tracks]
         self._smoother.forget_except(here)
         known = {track_id: self._smoother.current(track_id) for track_id in here}
-        return {track_id: value for track_id, value in known.items() if value is not None}
+        return replace(result, people={i: each for i, each in known.items() if each is not None})

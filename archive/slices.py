@@ -7,32 +7,33 @@ can then be found by seeking, and has the index that it has when the whole film 
 import contextlib
 import itertools
 import math
-import pickle
 import shutil
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
 from archive.films import VIDEO, Film, Report, publish
-from archive.jobs import Progress, Settings, new_pipeline, open_tables
-from archive.seams import Looks, Replay, Seen, join_slices
-from drawing.overlay import Overlay
-from files import sink_error, write_whole
+from archive.jobs import FilmOptions, JobContext, check_recordings
+from archive.results import load_results, save_results, without_image
+from archive.seams import Replay, join_slices
+from drawing.hiding import hide_faces
+from files import replacing
 from outputs.recording.h264 import concatenate
 from outputs.recording.sink import Recording
+from outputs.recording.sound import has_sound
+from program.endpoints import Reporting, open_exports
 from program.load import Effort
+from program.options import TrackingOptions
 from sources.decoding import Video, decode, open_video
-from sources.feed import Feed
-from structures import Estimates, Float32, Frame, FrameResult
+from sources.feed import NOMINAL_FPS, Feed
+from structures import Frame, FrameResult
 from threads import ReadAhead
 from tracking.boxes import Float64
-from tracking.smoothing import TrackSmoother
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
 _SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others find times by guessing, and miss
@@ -60,12 +61,12 @@ class Slice:
     @property
     def seen(self) -> str:
         """Name of the file with what was found."""
-        return f"seen-{self.number:05}.pickle"
+        return f"seen-{self.number:05}.jsonl"
 
     @property
     def joined(self) -> str:
         """Name of the file with what is to be drawn."""
-        return f"joined-{self.number:05}.pickle"
+        return f"joined-{self.number:05}.jsonl"
 
     @property
     def drawn(self) -> str:
@@ -73,20 +74,20 @@ class Slice:
         return f"drawn-{self.number:05}.mp4"
 
 
-def cut(frames: int, fps: float, slice_s: float, settings: Settings) -> list[Slice]:
+def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> list[Slice]:
     """Cut a film into slices of about equal length that overlap.
 
-    Slices begin where the whole picture would be searched if the film were read whole (where
+    Slices begin where the whole image would be searched if the film were read whole (where
     its frames come evenly).
 
     Args:
         frames: of the film.
         fps: frames per second.
         slice_s: length wished for, seconds; one slice where the film is hardly longer.
-        settings: rule the overlap, which outlasts `max_age`, and where detection runs.
+        tracking: rules the overlap, which outlasts `max_age`, and where detection runs.
     """
-    every = settings.detect_every or max(1, math.ceil(Effort().search_s * fps - 1e-3))
-    overlap = max(math.ceil(OVERLAP_S * fps), 2 * (settings.max_age + settings.min_hits * every))
+    every = tracking.detect_every or max(1, math.ceil(Effort().search_s * fps - 1e-3))
+    overlap = max(math.ceil(OVERLAP_S * fps), 2 * (tracking.max_age + tracking.min_hits * every))
     wanted = round(frames / max(slice_s * fps, 2 * overlap))
     bounds = [round(frames * i / max(wanted, 1) / every) * every for i in range(max(wanted, 1))]
     stops = [min(first + overlap, frames) for first in bounds[1:]] + [frames]
@@ -94,7 +95,7 @@ def cut(frames: int, fps: float, slice_s: float, settings: Settings) -> list[Sli
     return [Slice(i, *each) for i, each in enumerate(zip(bounds, owns, stops, strict=True))]
 
 
-def index_film(progress: Progress, film: Film) -> int:
+def index_film(context: JobContext, film: Film) -> int:
     """A job: note the times of all frames.
 
     Returns:
@@ -106,9 +107,8 @@ def index_film(progress: Progress, film: Film) -> int:
     with contextlib.closing(_open(film)) as video:
         times = _packet_times(video)
     if times is not None:
-        partial = film.work / "times.partial.npy"
-        np.save(partial, times)
-        partial.replace(film.work / _TIMES)
+        with replacing(film.work / _TIMES) as beside:
+            np.save(beside, times)
     return 0 if times is None else len(times)
 
 
@@ -131,7 +131,7 @@ def _packet_times(video: Video) -> Float64 | None:
 
 
 def _times(film: Film) -> Float64:
-    times: Float64 = np.load(film.work / _TIMES)
+    times: Float64 = np.load(film.work / _TIMES, allow_pickle=False)
     return times
 
 
@@ -164,8 +164,7 @@ def read_frames(film: Film, first: int, stop: int) -> Feed:
                     yield replace(frame, index=index)
 
     reader = ReadAhead(produce, name="slice-reader")
-    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 25.0
-    return Feed(reader, name=film.path.name, fps=float(fps), frame_count=stop - first)
+    return Feed(reader, name=film.path.name, fps=_mean_fps(times), frame_count=stop - first)
 
 
 def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator[Frame, None, None]:
@@ -183,20 +182,7 @@ def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator
                 return
 
 
-class _NotingSmoother(TrackSmoother):
-    """A smoother that keeps the last estimates it took in, to be smoothed again later."""
-
-    looks: Looks | None = None
-
-    def update(
-        self, track_ids: Sequence[int], estimates: Estimates, weights: Float32, frame_index: int
-    ) -> None:
-        """See `tracking.Smoother`."""
-        super().update(track_ids, estimates, weights, frame_index)
-        self.looks = Looks(tuple(track_ids), estimates, weights)
-
-
-def analyse(progress: Progress, film: Film, settings: Settings, part: Slice) -> None:
+def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) -> None:
     """A job: find, follow and describe the faces of a slice, into the film's work folder.
 
     Raises:
@@ -204,59 +190,50 @@ def analyse(progress: Progress, film: Film, settings: Settings, part: Slice) -> 
     """
     path = film.work / part.seen
     if path.exists():
-        progress.count(part.stop - part.first)
+        context.progress.count(part.stop - part.first)
         return
-    smoother = _NotingSmoother()
-    pipeline = new_pipeline(settings, smoother)
-    seen = []
     with contextlib.closing(read_frames(film, part.first, part.stop)) as source:
-        for frame in source:
-            smoother.looks = None
-            tracks, _ = pipeline.process(frame)
-            seen.append(Seen(frame.index, frame.time_s, frame.epoch, tracks, smoother.looks))
-            progress.count()
-    _save(path, seen)
+        results = [without_image(result) for result in context.run(source, options)]
+    save_results(path, results)
 
 
 def join(
-    progress: Progress, film: Film, settings: Settings, parts: Sequence[Slice]
+    context: JobContext, film: Film, options: FilmOptions, parts: Sequence[Slice]
 ) -> tuple[Report, bool]:
     """A job: make one film of the slices: events, people, and what is to be drawn.
 
     Returns:
-        What was found, and whether the pictures all have one size.
+        What was found, and whether the images all have one size.
 
     Raises:
         SinkError: the result cannot be written.
     """
     frames, people, epochs, replay = 0, set[int](), set[int](), Replay()
     with contextlib.ExitStack() as stack:
-        sinks = open_tables(film, settings)
+        outputs = options.outputs(film, video=False)
+        sinks = open_exports(outputs, Reporting.of(outputs))
         for sink in sinks:
             stack.callback(sink.close)
-        slices = (_load(film.work / part.seen) for part in parts)
+        slices = (load_results(film.work / part.seen) for part in parts)
         for part, seen in zip(parts, join_slices(slices), strict=True):
-            results = [_result(each, replay) for each in seen]
+            results = [replay.smooth(each) for each in seen]
             for result in results:
                 for sink in sinks:
                     sink.write(None, result)
                 people |= {track.track_id for track in result.tracks}
                 epochs.add(result.frame.epoch)
             frames += len(results)
-            progress.count(0)
-            if settings.video:
-                _save(film.work / part.joined, results)
+            context.progress.count(0)
+            if options.video:
+                drawn = [replace(result, estimates=None) for result in results]
+                save_results(film.work / part.joined, drawn)
     return Report(frames, len(people)), len(epochs) == 1
 
 
-def _result(seen: Seen, replay: Replay) -> FrameResult:
-    """What sinks write of a frame; in place of its picture there is one black pixel."""
-    frame = Frame(np.zeros((1, 1, 3), np.uint8), seen.index, seen.time_s, seen.epoch)
-    return FrameResult(frame, seen.tracks, replay.people(seen))
+def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[Slice]) -> None:
+    """A job: record the annotated frames of slices that follow one another.
 
-
-def draw(progress: Progress, film: Film, settings: Settings, parts: Sequence[Slice]) -> None:
-    """A job: record the annotated pictures of slices that follow one another.
+    Only slices that make up the whole film get their sound here; else `finish` adds it.
 
     Raises:
         StreamError: the film cannot be read, or the recording not be written.
@@ -264,39 +241,56 @@ def draw(progress: Progress, film: Film, settings: Settings, parts: Sequence[Sli
     path = film.work / parts[0].drawn
     stretch = range(parts[0].own, parts[-1].stop)
     if path.exists():
-        progress.count(len(stretch))
+        context.progress.count(len(stretch))
         return
     partial = film.work / f"partial-{parts[0].number:05}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    results = {r.frame.index: r for part in parts for r in _load(film.work / part.joined)}
-    overlay = Overlay(attributes=settings.attributes)
+    results = [result for part in parts for result in load_results(film.work / part.joined)]
+    overlay = options.overlay
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(
             contextlib.closing(read_frames(film, stretch.start, stretch.stop))
         )
-        recording = Recording(partial / path.name, source.fps)
+        whole = len(stretch) == len(_times(film)) and not options.anonymous
+        sound_from = film.path if whole else None
+        recording = Recording(partial / path.name, source.fps, sound_from=sound_from)
         stack.callback(recording.close)
-        for frame in source:
-            result = results[frame.index]
-            whole = replace(result, frame=replace(frame, epoch=result.frame.epoch))
-            recording.write(overlay.draw(whole), whole)
-            progress.count()
-    if recording.failed:
-        raise recording.failed
+        for result in _with_images(source, results, options.tracking.blur):
+            recording.write(overlay.draw(result), result)
+            context.progress.count()
+    check_recordings([recording])
     for each in sorted(partial.iterdir(), reverse=True):  # the first one says that all are there
         each.replace(film.work / each.name)
     partial.rmdir()
 
 
+def _with_images(
+    source: Iterable[Frame], results: Iterable[FrameResult], hide: str
+) -> Iterator[FrameResult]:
+    """Put the frames of a film back into their results, with faces hidden by `hide`."""
+    known = {result.frame.index: result for result in results}
+    for frame in source:
+        result = known[frame.index]
+        frame = replace(frame, epoch=result.frame.epoch)
+        if hide:
+            frame = hide_faces(frame, result.places, hide)
+        yield replace(result, frame=frame)
+
+
 def finish(
-    progress: Progress, film: Film, report: Report, drawn: Sequence[Sequence[Slice]]
+    context: JobContext,
+    film: Film,
+    options: FilmOptions,
+    report: Report,
+    drawn: Sequence[Sequence[Slice]],
 ) -> Report:
     """A job: make one recording of those of the slices and put all outputs in their place.
 
     Args:
-        progress: hears nothing.
+        context: of the worker.
         film: whose jobs are all done.
+        options: what is wanted.
         report: what `join` found.
         drawn: the slices of each `draw`; none where no recording is wanted.
 
@@ -305,7 +299,8 @@ def finish(
     """
     paths = [film.work / parts[0].drawn for parts in drawn]
     if len(paths) > 1:
-        concatenate(paths, film.work / VIDEO)
+        audible = not options.anonymous and has_sound(film.path, Path(VIDEO).suffix)
+        concatenate(paths, film.work / VIDEO, film.path if audible else None)
     elif paths:
         for path in film.work.glob(f"{paths[0].stem}*.mp4"):
             path.rename(path.with_name(path.name.replace(paths[0].stem, Path(VIDEO).stem)))
@@ -314,12 +309,6 @@ def finish(
     return report
 
 
-def _save(path: Path, values: Any) -> None:
-    try:
-        write_whole(path, pickle.dumps(values, pickle.HIGHEST_PROTOCOL))
-    except OSError as error:
-        raise sink_error(path, error) from error
-
-
-def _load(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())
+def _mean_fps(times: Float64) -> float:
+    """Frames a second of a film whose frames have those times, (N,) seconds."""
+    return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else NOMINAL_FPS

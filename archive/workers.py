@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
-from archive.jobs import Outcome, Progress, Stopped, run_job
+from archive.jobs import JobContext, Outcome, Stopped, run_job
 from threads import blocked_sigint, end_with_parent
 
 WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
@@ -66,18 +66,18 @@ class _Counted:
         """Nothing is held back."""
 
 
-_progress: Progress  # of this process, if it is a worker
+_context: JobContext  # of this process, if it is a worker
 
 
 def _start(counter: Any, stopped: Any) -> None:
     """Prepare a worker process."""
-    global _progress
-    _progress = _Counted(counter, stopped)
+    global _context
+    _context = JobContext(_Counted(counter, stopped))
     end_with_parent()
 
 
 def _run(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
-    return run_job(_progress, job, arguments)
+    return run_job(_context, job, arguments)
 
 
 class LocalWorkers:

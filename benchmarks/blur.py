@@ -18,19 +18,14 @@ from itertools import islice
 
 import numpy as np
 
-from detectors import Detector, make_detector
 from detectors.mtcnn_cascade import MtcnnDetector
 from drawing.hiding import MARGIN
 from errors import StreamError
-from estimators import make_estimator
-from program.options import number
-from program.pipeline import Pipeline
+from program.assemble import Assembly
+from program.options import USUAL_MODELS, ModelOptions, TrackingOptions, number
 from sources.open import open_source
 from structures import Detections, Float32, Frame
 from tracking.boxes import grow
-from tracking.places import FacePlaces
-from tracking.smoothing import TrackSmoother
-from tracking.sort import SortTracker
 
 HIDDEN = 0.9  # of a face's box
 EVERY = (1, 5)  # --detect-every
@@ -47,12 +42,12 @@ def covered_share(face: Float32, places: Float32) -> float:
 
 
 def seen_faces(
-    frames: Sequence[Frame], faces: Sequence[Detections], detector: Detector, every: int
+    frames: Sequence[Frame], faces: Sequence[Detections], models: ModelOptions, every: int
 ) -> Float32:
     """The scores of the reference's faces that stay to be seen."""
-    tracker = SortTracker(start_score=detector.starting_score)
-    stages = detector, tracker, make_estimator("ssrnet"), TrackSmoother()
-    pipeline = Pipeline(*stages, every, places=FacePlaces())
+    assembly = Assembly(models, TrackingOptions(detect_every=every, blur="pixelate"))
+    detector = assembly.detector(threads=0)
+    pipeline = assembly.pipeline(detector, assembly.estimator())
     seen = []
     for frame, there in zip(frames, faces, strict=True):
         found = pipeline.search(frame, detector) if pipeline.wants_search(frame) else None
@@ -66,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.blur")
     parser.add_argument("clips", nargs="+", metavar="CLIP")
-    parser.add_argument("--min-face", type=number(int, 20), default=40)
+    parser.add_argument("--min-face", type=number(int, 20), default=USUAL_MODELS.min_face)
     parser.add_argument("--frames", type=number(int, 1), default=450)
     options = parser.parse_args(arguments)
     reference = MtcnnDetector(20, thresholds=(0.6, 0.7, SURE[0]))
-    detector = make_detector("mtcnn", options.min_face, keen=True)
+    models = ModelOptions(min_face=options.min_face, estimator="ssrnet")
     searched = " | ".join(f"seen, --detect-every {every}" for every in EVERY)
     print(f"| clip | score of at least | faces | {searched} |")
     print("|---" * (3 + len(EVERY)) + "|")
@@ -84,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source.close()
         faces = [reference.detect(frame.image) for frame in frames]
         scores = np.concatenate([found.scores for found in faces])
-        seen = [seen_faces(frames, faces, detector, every) for every in EVERY]
+        seen = [seen_faces(frames, faces, models, every) for every in EVERY]
         for sure in SURE:
             total = int((scores >= sure).sum())
             counts = [int((left >= sure).sum()) for left in seen]

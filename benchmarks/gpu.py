@@ -17,17 +17,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.detectors import picture_of_faces
-from detectors import make_detector
 from engines import Engine, make_engine
 from engines.choose import DEVICES, ENGINES, Way, installed, ways
 from errors import EngineError, StreamError
-from estimators import make_estimator
 from estimators.weights import Weights, find_weights
-from program.options import number
+from program.assemble import Assembly
+from program.options import ModelOptions, TrackingOptions, number
 from program.pipeline import Pipeline
 from structures import Frame, Image
-from tracking.smoothing import TrackSmoother
-from tracking.sort import SortTracker
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 FACES = (1, 8, 64)
@@ -101,12 +98,13 @@ def show_faces(weights: Weights, device: str, seconds: float) -> None:
 
 def show_frames(options: argparse.Namespace) -> None:
     """Print whole frames a second; faces that have settled are estimated less often."""
-    detector = make_detector("mtcnn", device=options.device)
-    estimator = make_estimator("mobilenetv2", options.weights, device=options.device)
+    models = ModelOptions(weights=options.weights, device=options.device)
+    assembly = Assembly(models, TrackingOptions(detect_every=1))
+    detector, estimator = assembly.detector(threads=0), assembly.estimator()
     print(f"\n{SIZE_WH[0]}x{SIZE_WH[1]}, frames/s, every one searched")
     for count in FACES:
         image = picture_of_faces(SIZE_WH, count)
-        pipeline = Pipeline(detector, SortTracker(), estimator, TrackSmoother())
+        pipeline = assembly.pipeline(detector, estimator)
         rate, followed = frames_a_second(pipeline, image, _ROUNDS * options.seconds)
         made = pipeline.smoother.estimates_made
         saved = pipeline.smoother.estimates_saved

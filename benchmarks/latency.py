@@ -22,14 +22,13 @@ import numpy as np
 from benchmarks.measure import BenchmarkError
 from drawing.overlay import Overlay
 from errors import StreamError
+from program.assemble import Assembly
+from program.endpoints import SourceOptions, open_sources
 from program.load import LoadControl
 from program.loop import Loop
-from program.options import number
-from program.stream_options import parse_arguments
-from program.stream_sources import open_sources
-from stream import crew_size, detector_of, estimator_of, make_cameras
+from program.options import ModelOptions, TrackingOptions, collect, number
+from stream import parse_arguments
 from structures import FrameResult, Image
-from threads import DetectorPool
 
 BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
@@ -103,13 +102,14 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
     """
     watch, arrived = Stopwatch(seconds), threading.Event()
     with contextlib.ExitStack() as stack:
-        crew = DetectorPool(lambda: detector_of(options), crew_size(options))
-        stack.callback(crew.close)
-        estimator = estimator_of(options)
-        sources = open_sources(options, stack, arrived)
-        cameras = make_cameras(options, sources, estimator)
+        assembly = Assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
+        pool = assembly.pool()
+        stack.callback(pool.close)
+        estimator = assembly.estimator()
+        sources = open_sources(collect(SourceOptions, options), stack, arrived)
+        channels = assembly.channels(sources, estimator)
         control = LoadControl(options.max_latency)
-        for _ in Loop(cameras, crew, estimator, [watch], Overlay(), control, arrived).run():
+        for _ in Loop(channels, pool, estimator, [watch], Overlay(), control, arrived).run():
             pass
         dropped = sources[0].dropped
     if not watch.shown_ms or np.median(watch.decoded_ms) > 1e3 * _BELIEVABLE_S:

@@ -21,17 +21,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from detectors import make_detector
 from drawing.overlay import Overlay
 from errors import StreamError
-from estimators import make_estimator
 from outputs.recording.sink import Recording
+from program.assemble import Assembly
 from program.options import number
 from program.pipeline import Pipeline
 from sources.open import open_source
 from structures import Frame, FrameResult, Image
 from tracking.smoothing import TrackSmoother
-from tracking.sort import SortTracker
 
 STAGES = ("decode", "detect", "track", "align, rest", "estimate", "smooth", "draw", "encode")
 _ENCODED = 30  # pictures kept in memory, 6 MB each at 1920x1080
@@ -89,7 +87,7 @@ def spend(clip: str, frames: int, detector: Any, estimator: Any) -> dict[str, fl
 
 
 def _clocked_pipeline(detector: Any, estimator: Any, spent_s: dict[str, float]) -> Pipeline:
-    tracker = SortTracker(start_score=detector.starting_score)
+    tracker = Assembly().tracker(detector)
     parts: list[Any] = [
         Clocked(detector, spent_s, {"detect": "detect", "detect_near": "detect"}),
         Clocked(tracker, spent_s, dict.fromkeys(_OF_TRACKER, "track")),
@@ -127,7 +125,8 @@ def _encode(pictures: Sequence[tuple[Image, FrameResult]]) -> float:
 
 def measure_stages(clips: Sequence[str], frames: int, repeat: int) -> dict[str, dict[str, float]]:
     """Clip -> stage -> median milliseconds a frame."""
-    detector, estimator = make_detector("mtcnn"), make_estimator("mobilenetv2")
+    assembly = Assembly()
+    detector, estimator = assembly.detector(threads=0), assembly.estimator()
     rounds: list[dict[str, dict[str, float]]] = []
     for _ in range(repeat):
         rounds.append({clip: spend(clip, frames, detector, estimator) for clip in clips})

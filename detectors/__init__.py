@@ -12,6 +12,8 @@ from engines.choose import DEVICES, PRECISIONS, Way, first_that_works
 from errors import EngineError
 from structures import Detections, Float32, Image
 
+MIN_FACE = 40  # pixels: the smallest side looked for where nothing else is asked
+
 
 class Detector(Protocol):
     """Finds faces in one image, for any number of threads at once.
@@ -82,7 +84,7 @@ DETECTORS: dict[str, Callable[[int, int, int, bool, str, str], Detector]] = {
 
 def make_detector(
     name: str,
-    min_face: int = 40,
+    min_face: int = MIN_FACE,
     upsample: int = 0,
     threads: int = 0,
     keen: bool = False,
@@ -114,4 +116,4 @@ def make_detector(
     return DETECTORS[name](min_face, upsample, threads, keen, device, precision)
 
 
-__all__ = ["DETECTORS", "Detector", "make_detector"]
+__all__ = ["DETECTORS", "MIN_FACE", "Detector", "make_detector"]

@@ -68,7 +68,7 @@ class MtcnnDetector:
 
     def __init__(
         self,
-        min_face: int = 40,
+        min_face: int,
         scale_factor: float = 0.709,
         thresholds: tuple[float, float, float] = THRESHOLDS,
         threads: int = 0,

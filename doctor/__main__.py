@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from doctor import main_report
 
@@ -19,17 +20,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args(arguments)
     try:
-        from program.stream_options import from_environment, parse_arguments
+        from program.endpoints import OutputOptions, from_environment
+        from program.options import ModelOptions
     except ImportError:
         return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn")
-    options = parse_arguments([])
-    options.json = given.json
+    defaults = asdict(ModelOptions()) | asdict(OutputOptions())
+    options = argparse.Namespace(**defaults | {"json": given.json})
     for i, source in enumerate(given.src or ()):
         try:
             given.src[i] = from_environment(source)
         except KeyError:  # tried as it is, so that the report names it
             continue
-    options.src = given.src or options.src
+    options.src = given.src or ["0"]
     return options
 
 

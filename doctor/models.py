@@ -7,17 +7,18 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from detectors import make_detector
 from doctor.machine import INSTALL
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from engines.choose import ENGINES, Way, remedy, ways
 from errors import StreamError
-from estimators import make_estimator
 from estimators.crops import align
 from estimators.weights import WEIGHTS_DIR, Weights, file_sha256, find_weights, read_manifest
+from program.assemble import Assembly
+from program.options import ModelOptions, collect
 from structures import Frame
 
 # Files of packages that are weights: package -> how their names end, and who needs them.
@@ -149,16 +150,15 @@ def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) ->
         options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
         frame: reads the frame.
     """
-    engine, device = options.engine, "cpu" if options.device == "auto" else options.device
-    if engine == "auto" and device == "cpu":
-        engine = "openvino"
-    threads = options.threads or 0
+    models = collect(ModelOptions, options)
+    if models.device == "auto":
+        models = replace(models, device="cpu")
+    if models.engine == "auto" and models.device == "cpu":
+        models = replace(models, engine="openvino")
     try:
         image = frame().image
-        detector = make_detector(
-            options.detector, options.min_face, options.upsample, threads, device=device
-        )
-        estimator = make_estimator(options.estimator, options.weights, engine, threads, device)
+        assembly = Assembly(models)
+        detector, estimator = assembly.detector(models.threads), assembly.estimator()
         start_s = time.perf_counter()
         found = detector.detect(image)
         found_ms, start_s = 1e3 * (time.perf_counter() - start_s), time.perf_counter()
@@ -174,5 +174,5 @@ def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) ->
     yield ok(
         "faces",
         f"{len(found)} in the sample's picture, found in {found_ms:.0f} ms by {options.detector} "
-        f"and described in {described_ms:.0f} ms by {options.estimator} ({engine})",
+        f"and described in {described_ms:.0f} ms by {options.estimator} ({models.engine})",
     )

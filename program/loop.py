@@ -1,16 +1,16 @@
 """The loop over frames: read, search ahead, follow, describe, hand to the outputs.
 
-One round takes at most one frame of each camera. Searches of whole pictures, the
-dearest part by far, run in a pool of threads: those of the next frames begin before the
-faces of this one are described. Everything else happens here, in order. A camera
-without a new frame is passed over and never waited for while another has one.
+One round takes at most one frame of each channel. Searches of whole images, by far the most
+expensive part, run in a pool of threads: those of the next frames begin before the faces of
+this one are described. Everything else happens here, in order. A channel without a new frame
+is skipped, and never waited for while another has one.
 """
 
 import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -26,25 +26,79 @@ from estimators import Estimator
 from outputs import Sink
 from program.load import LoadControl
 from program.pipeline import Look, Pipeline, describe
-from program.tally import Tally
 from sources import Source
-from structures import Detections, Frame, FrameResult, Image
+from structures import Detections, Frame, FrameResult, Image, Track
 from threads import DetectorPool
 
-TICK_S = 0.1  # the longest wait for anything: so soon a status shows and Ctrl-C is heard
+TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
 _BLANK_HW = (360, 640)  # of what is shown before the first frame
+_RATE_S = 1.0  # over which the frame rate is taken
+_PAUSE_S = 5.0  # a longer wait between frames is a pause, and counts for nothing
 
 
-class Camera:
+class Tally:
+    """What has gone by since the run began; its size does not grow.
+
+    Attributes:
+        frames: frames counted.
+        fps: frames per second over the last second, pauses left out; 0 while unknown.
+        tracks: confirmed tracks that there have been.
+        is_film: whether some frame went on from the one before; photographs never do.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start at nothing; `clock` gives seconds."""
+        self._clock = clock
+        self.frames = 0
+        self.fps = 0.0
+        self.tracks = 0
+        self.is_film = False
+        self._latest = clock()
+        self._running_s = 0.0
+        self._intervals_s: deque[float] = deque()
+        self._epoch: int | None = None
+        self._here: set[int] = set()
+
+    def count(self, frame: Frame, tracks: Collection[Track]) -> None:
+        """Count one processed frame and the confirmed tracks in it."""
+        now = self._clock()
+        interval_s, self._latest = now - self._latest, now
+        if interval_s < _PAUSE_S:
+            self._running_s += interval_s
+            if self.frames:
+                self._intervals_s.append(interval_s)
+                while sum(self._intervals_s) - self._intervals_s[0] > _RATE_S:
+                    self._intervals_s.popleft()
+                self.fps = len(self._intervals_s) / max(sum(self._intervals_s), 1e-9)
+        self.frames += 1
+        self.is_film |= frame.epoch == self._epoch
+        self._epoch = frame.epoch
+        here = {track.track_id for track in tracks}
+        self.tracks += len(here - self._here)
+        self._here = here
+
+    def summary(self, estimates_made: int, estimates_saved: int) -> str:
+        """One line for the end of the run."""
+        seconds = self._running_s
+        fps = self.frames / max(seconds, 1e-9)
+        share = 100 * estimates_saved / max(estimates_made + estimates_saved, 1)
+        return (
+            f"{self.frames} frames in {seconds:.1f} s ({fps:.1f} frames/s), "
+            f"{self.tracks} tracks; {estimates_made} estimates, "
+            f"{estimates_saved} saved on settled tracks ({share:.0f} %)"
+        )
+
+
+class Channel:
     """One source on its way through the stages.
 
     Attributes:
         source: frames come from here.
         pipeline: what is known of the people in front of it.
         tally: what has gone by.
-        name: told with each result where there are several cameras; else empty.
+        name: goes with each result where there are several channels; else empty.
         latest: the last result, or an empty one before the first.
-        ended: no frame will come any more.
+        ended: no frame will come.
     """
 
     def __init__(
@@ -54,34 +108,36 @@ class Camera:
         name: str = "",
         max_frames: int | None = None,
         hide: str = "",
+        shows_rate: bool = True,
     ) -> None:
         """Put a source and its pipeline together.
 
         Args:
             source: frames come from here.
             pipeline: its own; with `FacePlaces` where faces are to be hidden.
-            name: where there are several cameras.
+            name: where there are several channels.
             max_frames: ends it early.
             hide: a way of `drawing.hiding.HIDING`; empty = faces are shown.
+            shows_rate: whether results carry the frame rate, which is the program's own.
         """
         self.source, self.pipeline, self.name = source, pipeline, name
         self.tally = Tally()
-        self._hide = hide
+        self._hide, self._shows_rate = hide, shows_rate
         blank = Frame(np.zeros((*_BLANK_HW, 3), np.uint8), 0, 0.0)
         self.latest = FrameResult(blank, status=source.status, camera=name)
         self.ended = False
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._error: StreamError | None = None
-        self._told_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
 
-    def fetch(self, crew: DetectorPool[Detector]) -> None:
-        """Take the frames that there is room for, and begin the searches that are due.
+    def fetch(self, pool: DetectorPool[Detector]) -> None:
+        """Take the frames that fit, and begin the searches that are due.
 
         A live source is asked for its newest frame and not waited for; of a film as many
-        are read ahead as the crew can search.
+        are read ahead as the pool can search.
         """
-        room = 2 if self.source.is_live else 2 + crew.size
+        room = 2 if self.source.is_live else 2 + pool.size
         while not self.ended and len(self._ahead) < room:
             try:
                 frame = self.source.take(0.0 if self.source.is_live else TICK_S)
@@ -98,7 +154,7 @@ class Camera:
                 return
             search = None
             if self.pipeline.wants_search(frame):
-                search = crew.submit(partial(self.pipeline.search, frame))
+                search = pool.submit(partial(self.pipeline.search, frame))
             self._ahead.append((frame, search))
 
     @property
@@ -108,7 +164,7 @@ class Camera:
 
     @property
     def waits(self) -> bool:
-        """Whether there is no frame to go on with.
+        """Whether there is no frame to continue with.
 
         Raises:
             StreamError: and there will be none, because the source broke off.
@@ -125,23 +181,25 @@ class Camera:
         return self.pipeline.follow(frame, search.result() if search else None)
 
     def finish(self, look: Look) -> FrameResult:
-        """Count a look that has been described and put together what is known."""
+        """Count a look that has been described and put its result together."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, tracks)
         frame = look.frame
-        if self._hide:  # before anything else sees the picture
+        if self._hide:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
         self.latest = FrameResult(
             frame,
             tracks,
             people,
-            self.tally.fps,
-            self.source.dropped,
-            self.source.status,
-            self.pipeline.effort.label,
-            self.name,
+            fps=self.tally.fps if self._shows_rate else 0.0,
+            dropped=self.source.dropped,
+            status=self.source.status,
+            load=self.pipeline.effort.label,
+            camera=self.name,
+            places=look.places,
+            estimates=look.estimates,
         )
-        self._told_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
         return self.latest
 
     def summary(self) -> str:
@@ -152,20 +210,20 @@ class Camera:
     def overdue(self) -> FrameResult | None:
         """The last result with the source's status of now, where nothing new came for a tick."""
         now_s = time.monotonic()
-        if self.ended or now_s - self._told_s < TICK_S:
+        if self.ended or now_s - self._refreshed_s < TICK_S:
             return None
-        self._told_s = now_s
+        self._refreshed_s = now_s
         self.latest = replace(self.latest, status=self.source.status)
         return self.latest
 
 
 class Loop:
-    """Runs cameras through one estimator into the outputs.
+    """Runs channels through one estimator into the outputs.
 
     Args:
-        cameras: at least one.
-        crew: detectors for the searches of whole pictures.
-        estimator: the one that the cameras' pipelines were made with.
+        channels: at least one.
+        pool: detectors for the searches of whole images.
+        estimator: the one that the channels' pipelines were made with.
         sinks: where results go.
         overlay: draws them.
         control: chooses the effort for live sources; None = always full.
@@ -174,8 +232,8 @@ class Loop:
 
     def __init__(
         self,
-        cameras: Sequence[Camera],
-        crew: DetectorPool[Detector],
+        channels: Sequence[Channel],
+        pool: DetectorPool[Detector],
         estimator: Estimator,
         sinks: Sequence[Sink],
         overlay: Overlay,
@@ -183,86 +241,86 @@ class Loop:
         arrived: threading.Event | None = None,
     ) -> None:
         self._arrived = arrived or threading.Event()
-        self._cameras, self._crew, self._estimator = cameras, crew, estimator
+        self._channels, self._pool, self._estimator = channels, pool, estimator
         self._sinks, self._overlay, self._control = sinks, overlay, control
 
     @property
     def shows_photographs(self) -> bool:
         """Whether all there was to see were photographs, and all of them were shown."""
         return all(
-            camera.tally.frames == camera.source.frame_count and not camera.tally.is_film
-            for camera in self._cameras
+            channel.tally.frames == channel.source.frame_count and not channel.tally.is_film
+            for channel in self._channels
         )
 
     @property
     def ended(self) -> bool:
         """Whether all sources came to their end."""
-        return all(camera.ended for camera in self._cameras)
+        return all(channel.ended for channel in self._channels)
 
     def linger(self) -> None:
-        """Keep the last results before the sinks' eyes, for ever or until one is closed."""
+        """Keep refreshing the sinks with the last results until one is closed."""
         while not any(sink.closed for sink in self._sinks):
-            for camera in self._cameras:
-                self._refresh(camera.latest)
+            for channel in self._channels:
+                self._refresh(channel.latest)
             time.sleep(TICK_S)
 
     def summary(self) -> str:
-        """One line for the end of the run; for each camera, where there are several."""
+        """One line for the end of the run; for each channel, where there are several."""
         return "\n".join(
-            f"{camera.name}: {camera.summary()}" if camera.name else camera.summary()
-            for camera in self._cameras
+            f"{channel.name}: {channel.summary()}" if channel.name else channel.summary()
+            for channel in self._channels
         )
 
     def run(self) -> Iterator[FrameResult]:
         """Yield each result once it has been written, until all sources end or a sink closes."""
         while not any(sink.closed for sink in self._sinks):
             self._arrived.clear()
-            for camera in self._cameras:
-                camera.fetch(self._crew)
-            if all(camera.waits for camera in self._cameras):
-                if all(camera.ended for camera in self._cameras):
+            for channel in self._channels:
+                channel.fetch(self._pool)
+            if all(channel.waits for channel in self._channels):
+                if all(channel.ended for channel in self._channels):
                     return
                 self._arrived.wait(TICK_S)
             yield from self._round()
-            for camera in self._cameras:
-                if (result := camera.overdue()) is not None:
+            for channel in self._channels:
+                if (result := channel.overdue()) is not None:
                     self._refresh(result)
 
     def _round(self) -> Iterator[FrameResult]:
-        """Go on with every camera whose next frame is ready; wait a tick where none is."""
-        searches = [camera.pending for camera in self._cameras if not camera.waits]
+        """Continue every channel whose next frame is ready; wait a tick where none is."""
+        searches = [channel.pending for channel in self._channels if not channel.waits]
         if searches and searches[0] and None not in searches:
             # Not `concurrent.futures.wait`: Ctrl-C in the middle of it leaves locks behind.
             with contextlib.suppress(TimeoutError):
                 searches[0].exception(TICK_S)
-        looks = [(camera, camera.next_look()) for camera in self._cameras]
-        ready = [(camera, look) for camera, look in looks if look is not None]
-        for camera, _ in ready:  # their next searches run while these faces are described
-            camera.fetch(self._crew)
-        describe(self._estimator, [(camera.pipeline, look) for camera, look in ready])
-        for camera, look in ready:
-            result = camera.finish(look)
-            picture = self._picture(result)
+        nexts = [(channel, channel.next_look()) for channel in self._channels]
+        ready = [(channel, look) for channel, look in nexts if look is not None]
+        for channel, _ in ready:  # their next searches run while these faces are described
+            channel.fetch(self._pool)
+        looks = describe(self._estimator, [(channel.pipeline, look) for channel, look in ready])
+        for (channel, _), look in zip(ready, looks, strict=True):
+            result = channel.finish(look)
+            drawn = self._drawn(result)
             for sink in self._sinks:
-                sink.write(picture if sink.wants_picture else None, result)
+                sink.write(drawn if sink.wants_picture else None, result)
             self._note(result)
             yield result
 
     def _refresh(self, result: FrameResult) -> None:
-        picture = self._picture(result)
+        drawn = self._drawn(result)
         for sink in self._sinks:
-            sink.refresh(picture if sink.wants_picture else None, result)
+            sink.refresh(drawn if sink.wants_picture else None, result)
 
-    def _picture(self, result: FrameResult) -> Image | None:
+    def _drawn(self, result: FrameResult) -> Image | None:
         wanted = any(sink.wants_picture for sink in self._sinks)
         return self._overlay.draw(result) if wanted else None
 
     def _note(self, result: FrameResult) -> None:
-        """Let the control see how late a frame is now, and all cameras follow it."""
+        """Report to the control how late a frame is, and set the effort of all channels."""
         now_s = time.monotonic()
         latency_ms = result.latency_ms(now_s)
         if self._control is None or latency_ms is None:
             return
         self._control.note(latency_ms, now_s)
-        for camera in self._cameras:
-            camera.pipeline.effort = self._control.effort
+        for channel in self._channels:
+            channel.pipeline.effort = self._control.effort

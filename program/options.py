@@ -1,17 +1,24 @@
-"""Command-line options that the programs share, and how they refuse bad ones."""
+"""Options that the programs share, with their flags and defaults; how bad ones are refused."""
 
 import argparse
+import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any, NoReturn
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn, TypeVar
 
-from detectors import DETECTORS
+from detectors import DETECTORS, MIN_FACE
+from drawing.hiding import HIDING
 from engines.choose import DEVICES, ENGINES, PRECISIONS
-from errors import WeightsError, redact
-from estimators import ARCHITECTURES, Estimator
+from errors import redact
+from estimators import ARCHITECTURES
 from files import ensure_stderr
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
+from version import VERSION
+
+T = TypeVar("T")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -59,70 +66,6 @@ def attribute_list(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of detector, estimator, weights and engine."""
-    find = parser.add_argument_group("finding faces")
-    find.add_argument("--detector", choices=DETECTORS, default="mtcnn", help="default: %(default)s")
-    find.add_argument(
-        "--min-face",
-        type=number(int, 20),
-        default=40,
-        metavar="PX",
-        help="mtcnn: smallest face to look for, pixels; smaller is slower (default: %(default)s)",
-    )
-    find.add_argument(
-        "--upsample",
-        type=number(int, 0, 3),
-        default=0,
-        metavar="N",
-        help="dlib: double the picture N times; finds faces below 80 px (default: %(default)s)",
-    )
-    describe = parser.add_argument_group("describing them")
-    describe.add_argument(
-        "--estimator", choices=ARCHITECTURES, default="mobilenetv2", help="default: %(default)s"
-    )
-    describe.add_argument(
-        "--weights",
-        metavar="NAME|FILE",
-        help="a model of weights/manifest.json, or your own .onnx or .keras file",
-    )
-    describe.add_argument(
-        "--engine",
-        choices=("auto", *ENGINES),
-        default="auto",
-        help="what runs the networks; auto: TensorFlow or ONNX Runtime where they can use a GPU, "
-        "else OpenVINO (default: %(default)s)",
-    )
-    describe.add_argument(
-        "--device",
-        choices=DEVICES,
-        default="auto",
-        help="where mtcnn and the estimator run; auto: an NVIDIA GPU where one can be used, "
-        "else the processor (default: %(default)s)",
-    )
-    describe.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="of the networks' numbers; auto: the quickest that changes no accuracy; float32: "
-        "as exact as can be, in mtcnn too; int8: a fifth quicker on processors, for the default "
-        "weights (default: %(default)s)",
-    )
-    describe.add_argument(
-        "--threads",
-        type=number(int, 1, 1024),
-        metavar="N",
-        help="processors to keep busy (default: all that there are)",
-    )
-    describe.add_argument(
-        "--attributes",
-        type=attribute_list,
-        default=("age", "gender"),
-        metavar="LIST",
-        help="what to tell, out of age,gender,ethnicity (default: age,gender)",
-    )
-
-
 def every(text: str) -> int | None:
     """An argparse type: a number of frames from 1 on, or `auto`, which is None."""
     if text == "auto":
@@ -131,31 +74,185 @@ def every(text: str) -> int | None:
     return frames
 
 
-def add_tracking_options(parser: argparse.ArgumentParser) -> None:
-    """Add how often faces are looked for and how long they are followed."""
-    follow = parser.add_argument_group("following faces")
-    follow.add_argument(
-        "--detect-every",
+def flag(default: Any, text: str, **settings: Any) -> Any:
+    """A dataclass field that is a command-line flag, too; see `add_flags`.
+
+    Args:
+        default: of both.
+        text: for the help.
+        settings: further arguments of `ArgumentParser.add_argument`.
+    """
+    return field(default=default, metadata={"help": text, **settings})
+
+
+def add_flags(group: argparse._ArgumentGroup, kind: type) -> None:
+    """Add a flag for each field of a dataclass that was made by `flag`."""
+    for each in fields(kind):
+        if each.metadata:
+            name = "--" + each.name.replace("_", "-")
+            group.add_argument(name, default=each.default, **each.metadata)
+
+
+def collect(kind: type[T], namespace: argparse.Namespace) -> T:
+    """An options dataclass out of parsed flags; what has no flag keeps its default."""
+    names = [each.name for each in fields(kind) if hasattr(namespace, each.name)]  # type: ignore[arg-type]
+    return kind(**{name: getattr(namespace, name) for name in names})
+
+
+_USUALLY = "(default: %(default)s)"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which networks find and describe faces, on what they run, and what is reported.
+
+    `weights` None means the default ones, `threads` 0 as many as there are processors.
+    """
+
+    detector: str = flag("mtcnn", "default: %(default)s", choices=DETECTORS)
+    min_face: int = flag(
+        MIN_FACE,
+        f"mtcnn: smallest face to look for, pixels; smaller is slower {_USUALLY}",
+        type=number(int, 20),
+        metavar="PX",
+    )
+    upsample: int = flag(
+        0,
+        f"dlib: double the picture N times; finds faces below 80 px {_USUALLY}",
+        type=number(int, 0, 3),
+        metavar="N",
+    )
+    estimator: str = flag("mobilenetv2", "default: %(default)s", choices=ARCHITECTURES)
+    weights: str | None = flag(
+        None,
+        "a model of weights/manifest.json, or your own .onnx or .keras file",
+        metavar="NAME|FILE",
+    )
+    engine: str = flag(
+        "auto",
+        "what runs the networks; auto: TensorFlow or ONNX Runtime where they can use a GPU, "
+        f"else OpenVINO {_USUALLY}",
+        choices=("auto", *ENGINES),
+    )
+    device: str = flag(
+        "auto",
+        "where mtcnn and the estimator run; auto: an NVIDIA GPU where one can be used, "
+        f"else the processor {_USUALLY}",
+        choices=DEVICES,
+    )
+    precision: str = flag(
+        "auto",
+        "of the networks' numbers; auto: the quickest that changes no accuracy; float32: "
+        "as exact as can be, in mtcnn too; int8: a fifth quicker on processors, for the default "
+        f"weights {_USUALLY}",
+        choices=PRECISIONS,
+    )
+    threads: int = flag(
+        0,
+        "processors to keep busy (default: all that there are)",
+        type=number(int, 1, 1024),
+        metavar="N",
+    )
+    attributes: tuple[str, ...] = flag(
+        ("age", "gender"),
+        "what to report, out of age,gender,ethnicity (default: age,gender)",
+        type=attribute_list,
+        metavar="LIST",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingOptions:
+    """How faces are followed, and hidden.
+
+    `detect_every` None means by time; `blur` is one of `drawing.hiding.HIDING`, or empty where
+    faces are shown.
+    """
+
+    detect_every: int | None = flag(
+        None,
+        "search the whole picture in every Nth frame, and between only near the faces that "
+        "are known; auto: five times a second, less often under load (default: auto)",
         type=every,
-        default="auto",
         metavar="N|auto",
-        help="search the whole picture in every Nth frame, and between only near the faces that "
-        "are known; auto: five times a second, less often under load (default: %(default)s)",
     )
-    follow.add_argument(
-        "--max-age",
+    max_age: int = flag(
+        MAX_AGE,
+        f"frames for which a face that is not found again is kept {_USUALLY}",
         type=number(int, 0),
-        default=MAX_AGE,
         metavar="N",
-        help="frames for which a face that is not found again is kept (default: %(default)s)",
     )
-    follow.add_argument(
-        "--min-hits",
+    min_hits: int = flag(
+        MIN_HITS,
+        f"frames for which a face must be found before it is shown {_USUALLY}",
         type=number(int, 1),
-        default=MIN_HITS,
         metavar="N",
-        help="frames for which a face must be found before it is shown (default: %(default)s)",
     )
+    blur: str = flag(
+        "",
+        "hide faces in every output (pixelate or blur; default: pixelate); the whole "
+        "picture is then searched in every frame unless --detect-every says otherwise",
+        nargs="?",
+        const="pixelate",
+        choices=HIDING,
+    )
+
+
+USUAL_MODELS, USUAL_TRACKING = ModelOptions(), TrackingOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What outputs may report.
+
+    Attributes:
+        attributes: out of `structures.ATTRIBUTES`.
+        anonymous: only groups are reported, and no sound is recorded: a voice tells who speaks.
+    """
+
+    attributes: tuple[str, ...] = USUAL_MODELS.attributes
+    anonymous: bool = flag(
+        False,
+        "report only groups of five and more: no boxes, stills or sound, faces hidden",
+        action="store_true",
+    )
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what all programs have in common."""
+    add_flags(parser.add_argument_group("finding and describing faces"), ModelOptions)
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what stream.py and batch.py have in common; `settle_privacy` must follow."""
+    add_model_flags(parser)
+    add_flags(parser.add_argument_group("following and hiding faces"), TrackingOptions)
+
+
+def settle_privacy(options: argparse.Namespace) -> None:
+    """What follows from `--blur` and `--anonymous` for the other options."""
+    options.blur = options.blur or ("pixelate" if options.anonymous else "")
+    if options.blur and options.detect_every is None:
+        options.detect_every = 1  # or else a new face would be seen until the next search
+
+
+def add_general_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--verbose` and `--version`."""
+    parser.add_argument("--verbose", action="store_true", help="say what is going on")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+
+
+@contextlib.contextmanager
+def signals_handled(handler: Any) -> Iterator[None]:
+    """Have `handler` hear of Ctrl-C and SIGTERM; afterwards the old handlers are back."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -163,18 +260,3 @@ def set_up_logging(verbose: bool) -> None:
     ensure_stderr()
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-
-
-def check_ethnicity(options: argparse.Namespace, estimator: Estimator) -> bool:
-    """Whether ethnicity was asked for.
-
-    Raises:
-        WeightsError: it was, and the estimator cannot tell it.
-    """
-    asked = "ethnicity" in options.attributes
-    if asked and not estimator.has_ethnicity:
-        raise WeightsError(
-            f"the weights of --estimator {options.estimator} do not tell ethnicity; "
-            "leave it out of --attributes or use --estimator mobilenetv2"
-        )
-    return asked

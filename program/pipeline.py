@@ -4,8 +4,8 @@ The stages come in through the constructor, so that tests and benchmarks can put
 their own; the only state kept is the tracker's and the smoother's.
 
 `process` takes one frame through all of it. A program that has other things to do at the
-same time takes the steps apart: it asks `wants_search`, lets a thread search the picture,
-calls `follow` with what was found, and `describe` with the looks of several cameras at
+same time takes the steps apart: it asks `wants_search`, lets a thread search the image,
+calls `follow` with what was found, and `describe` with the looks of several channels at
 once, so that all their faces go through the network in one batch.
 """
 
@@ -18,9 +18,20 @@ from detectors import Detector
 from estimators import Estimator
 from estimators.crops import align, evidence_weights, fit_misfit_and_size
 from program.load import Effort
-from structures import Detections, Estimates, Float32, Frame, Image, Smoothed, Track, TrackState
+from structures import (
+    NOWHERE,
+    Detections,
+    Estimates,
+    Float32,
+    Frame,
+    Image,
+    Smoothed,
+    Track,
+    TrackEstimates,
+    TrackState,
+)
 from tracking import Smoother, Tracker
-from tracking.places import NOWHERE, FacePlaces
+from tracking.places import FacePlaces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,10 +42,11 @@ class Look:
         frame: the frame.
         tracks: all live tracks, tentative ones too.
         places: (N, 4) float32 xyxy, wherever a face is or may be, those of no confirmed track
-            included: what to hide. Empty where nobody asked for it.
+            included: what to hide. Empty where faces are not hidden.
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs.
         weights: (B,) float32, how far each chip can be trusted.
+        estimates: what `describe` found, None before that and where nothing is due.
     """
 
     frame: Frame
@@ -43,6 +55,7 @@ class Look:
     due: Sequence[int]
     chips: Image
     weights: Float32
+    estimates: TrackEstimates | None = None
 
 
 class Pipeline:
@@ -70,10 +83,10 @@ class Pipeline:
             tracker: follows them.
             estimator: describes their chips.
             smoother: keeps the running answer of each track.
-            detect_every: the whole picture is searched on every Nth frame, and near the
+            detect_every: the whole image is searched on every Nth frame, and near the
                 known faces on those between; None = as `effort` says.
             ethnicity: whether ethnicity is kept; where not, it goes no further than here.
-            places: remembers where faces have to be hidden; None where they need not be.
+            places: remembers where faces must be hidden; None where they need not be.
 
         Raises:
             ValueError: `detect_every` below 1.
@@ -97,11 +110,11 @@ class Pipeline:
         """
         found = self.search(frame, self._detector) if self.wants_search(frame) else None
         look = self.follow(frame, found)
-        describe(self._estimator, [(self, look)])
+        (look,) = describe(self._estimator, [(self, look)])
         return self.result(look)
 
     def wants_search(self, frame: Frame) -> bool:
-        """Whether the whole picture is to be searched; asked of each frame once, in order."""
+        """Whether the whole image is to be searched; asked of each frame once, in order."""
         self._since_search += 1
         last = self._searched
         if last is None or last.epoch != frame.epoch:
@@ -115,9 +128,9 @@ class Pipeline:
         return due
 
     def search(self, frame: Frame, detector: Detector) -> Detections:
-        """Search the whole picture; may be called from any thread with a detector of its own.
+        """Search the whole image; may be called from any thread with a detector of its own.
 
-        Where faces are to be hidden, small ones are not passed over under load either.
+        Where faces are to be hidden, small ones are not skipped under load either.
         """
         return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
 
@@ -126,7 +139,7 @@ class Pipeline:
 
         Args:
             frame: the next one.
-            found: what a search of the whole picture gave; None where there was none.
+            found: what a search of the whole image gave; None where there was none.
 
         Returns:
             The tracks, and the chips of those that are due for an estimate.
@@ -145,7 +158,9 @@ class Pipeline:
         due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
         chips, weights = self._chips(frame, found, [t.detection_index for t in due])
         ids = [t.track_id for t in due][: len(chips)]
-        places = self._places.update(found.boxes, tracks, frame.time_s) if self._places else NOWHERE
+        places = NOWHERE
+        if self._places:
+            places = self._places.update(found.boxes, tracks, frame.time_s)
         return Look(frame, tracks, places, ids, chips, weights)
 
     def _chips(
@@ -162,11 +177,12 @@ class Pipeline:
         sure = self._detector.confident_score
         return chips, evidence_weights(scores, sure, chip_px, misfit, chips)
 
-    def learn(self, look: Look, estimates: Estimates) -> None:
-        """Smooth the estimates of a look's chips, row by row."""
+    def learn(self, look: Look, estimates: Estimates) -> Look:
+        """Smooth the estimates of a look's chips, row by row; returns the look with them."""
         if not self._ethnicity:
             estimates = replace(estimates, ethnicity_probs=None)
         self.smoother.update(look.due, estimates, look.weights, look.frame.index)
+        return replace(look, estimates=TrackEstimates(tuple(look.due), estimates, look.weights))
 
     def result(self, look: Look) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
         """Return the confirmed tracks of a look by id, and what is known of them so far."""
@@ -175,19 +191,22 @@ class Pipeline:
         return shown, {track_id: value for track_id, value in known.items() if value is not None}
 
 
-def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> None:
-    """Estimate the faces that are due, in one batch for all cameras, and take note.
+def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:
+    """Estimate the faces that are due, in one batch for all channels, and smooth the results.
 
     Args:
         estimator: the one that the pipelines were made with.
-        looks: each camera's pipeline and its newest look.
+        looks: each channel's pipeline and its newest look.
+
+    Returns:
+        The looks in the same order, with their estimates.
     """
-    looks = [(pipeline, look) for pipeline, look in looks if look.due]
-    if not looks:
-        return
+    if not any(look.due for _, look in looks):
+        return [look for _, look in looks]
     estimates = estimator.estimate(np.concatenate([look.chips for _, look in looks]))
-    start = 0
+    described, start = [], 0
     for pipeline, look in looks:
         stop = start + len(look.due)
-        pipeline.learn(look, estimates[start:stop])
+        described.append(pipeline.learn(look, estimates[start:stop]) if look.due else look)
         start = stop
+    return described

@@ -1,10 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from archive.seams import Looks, Replay, Seen, join_slices, match_tracks
-from structures import Estimates, Track, TrackState
+from archive.seams import Replay, join_slices, match_tracks
+from structures import Estimates, Frame, FrameResult, Track, TrackEstimates, TrackState
 from tracking.smoothing import TrackSmoother
 
 
@@ -13,28 +14,33 @@ def track(track_id: int, x: float, y: float = 0.0, side: float = 40.0) -> Track:
     return Track(track_id, box, TrackState.CONFIRMED, 0, 0, 9)
 
 
-def looks(*ids: int, age: float = 30.0) -> Looks:
+def estimates(*ids: int, age: float = 30.0) -> TrackEstimates:
     rows = np.ones(len(ids), np.float32)
-    return Looks(ids, Estimates(rows * age, rows * 5, rows * 0.9), rows)
+    return TrackEstimates(ids, Estimates(rows * age, rows * 5, rows * 0.9), rows)
 
 
-def seen(index: int, *tracks: Track, epoch: int = 0, looked: Looks | None = None) -> Seen:
-    return Seen(index, index / 25, epoch, tracks, looked)
+def seen(
+    index: int, *tracks: Track, epoch: int = 0, made: TrackEstimates | None = None
+) -> FrameResult:
+    frame = Frame(np.zeros((1, 1, 3), np.uint8), index, index / 25, epoch)
+    return FrameResult(frame, tracks, estimates=made)
 
 
-def joined(*slices) -> list[Seen]:
+def joined(*slices: list[FrameResult]) -> list[FrameResult]:
     """The whole film; every frame must be there once."""
     frames = [each for part in join_slices(slices) for each in part]
-    assert [each.index for each in frames] == list(range(frames[0].index, frames[-1].index + 1))
+    assert [each.frame.index for each in frames] == list(
+        range(frames[0].frame.index, frames[-1].frame.index + 1)
+    )
     return frames
 
 
-def ids_by_frame(frames: list[Seen]) -> dict[int, list[int]]:
-    return {each.index: [t.track_id for t in each.tracks] for each in frames}
+def ids_by_frame(frames: list[FrameResult]) -> dict[int, list[int]]:
+    return {each.frame.index: [t.track_id for t in each.tracks] for each in frames}
 
 
 def test_one_person_keeps_one_id_through_seam_after_seam() -> None:
-    def part(first, stop, own_id):
+    def part(first: int, stop: int, own_id: int) -> list[FrameResult]:
         return [seen(i, track(own_id, 3.0 * i)) for i in range(first, stop)]
 
     frames = joined(part(0, 30, 5), part(20, 60, 1), part(50, 90, 2))
@@ -77,7 +83,7 @@ def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet: int) -> None
     def place(person: int, index: int) -> float:
         return 300 + (9 if person == 1 else -9) * (index - meet)
 
-    def part(first, stop, ids):
+    def part(first: int, stop: int, ids: dict[int, int]) -> list[FrameResult]:
         return [
             seen(i, *sorted((track(ids[p], place(p, i)) for p in (1, 2)), key=lambda t: t.track_id))
             for i in range(first, stop)
@@ -86,7 +92,7 @@ def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet: int) -> None
     frames = joined(part(0, 30, {1: 1, 2: 2}), part(20, 60, {1: 6, 2: 3}))
     for each in frames:
         where = {t.track_id: float(t.box[0]) for t in each.tracks}
-        assert where == {1: place(1, each.index), 2: place(2, each.index)}
+        assert where == {1: place(1, each.frame.index), 2: place(2, each.frame.index)}
 
 
 def test_a_track_that_broke_off_gives_way_to_the_one_that_took_its_place() -> None:
@@ -119,13 +125,11 @@ def test_matching_equals_brute_force_over_all_pairings() -> None:
         assert total(found, *frames) >= max(total(p, *frames) for p in pairings()) - 1e-6
 
 
-def pairings():
-    import itertools
-
+def pairings() -> list[dict[int, int]]:
     return [dict(zip((1, 2, 3), p, strict=True)) for p in itertools.permutations((1, 2, 3))]
 
 
-def total(pairs, early, late) -> float:
+def total(pairs: dict[int, int], early: list[FrameResult], late: list[FrameResult]) -> float:
     """Sum of overlaps of at least a half, weighted by the frame's number, in plain arithmetic."""
     score = 0.0
     for number, (one, other) in enumerate(zip(early, late, strict=True), start=1):
@@ -143,26 +147,27 @@ def total(pairs, early, late) -> float:
 def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none() -> None:
     ages = np.random.default_rng(1).normal(40, 4, 60)
 
-    def part(first, stop, own_id):
+    def part(first: int, stop: int, own_id: int) -> list[FrameResult]:
         return [
-            seen(i, track(own_id, 0), looked=looks(own_id, age=float(ages[i])))
+            seen(i, track(own_id, 0), made=estimates(own_id, age=float(ages[i])))
             for i in range(first, stop)
         ]
 
     replay, smoother = Replay(), TrackSmoother()
     for each in joined(part(0, 30, 4), part(20, 60, 1)):
-        told = looks(4, age=float(ages[each.index]))
-        smoother.update((4,), told.estimates, told.weights, each.index)
-        got, want = replay.people(each)[4], smoother.current(4)
+        index = each.frame.index
+        made = estimates(4, age=float(ages[index]))
+        smoother.update((4,), made.estimates, made.weights, index)
+        got, want = replay.smooth(each).people[4], smoother.current(4)
         assert want is not None
         assert math.isclose(got.age_years, want.age_years, abs_tol=1e-4)
-        assert got.samples == want.samples == each.index + 1
+        assert got.samples == want.samples == index + 1
 
 
 def test_a_change_of_size_before_the_seam_stays_a_change() -> None:
     early = [seen(i, epoch=int(i >= 10)) for i in range(30)]
     late = [seen(i, epoch=int(i >= 40)) for i in range(20, 50)]
-    epochs = [each.epoch for each in joined(early, late)]
+    epochs = [each.frame.epoch for each in joined(early, late)]
     assert epochs == [0] * 10 + [1] * 30 + [2] * 10
 
 

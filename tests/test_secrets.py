@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import stream
-from program import stream_sources
-from tests.fakes import ConstantEstimator, ScriptedDetector
+from program.endpoints import SAMPLE
+from tests.assemblies import scripted
+from tests.fakes import ScriptedDetector
 from tests.test_mqtt import Broker, Listener
 from tests.test_webhook import Server
 
@@ -33,7 +34,7 @@ def camera() -> Iterator[int]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            data = stream_sources.SAMPLE.read_bytes()
+            data = SAMPLE.read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -54,11 +55,12 @@ def camera() -> Iterator[int]:
     thread.join()
 
 
-@pytest.fixture(autouse=True)
-def quick_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A face in the first pictures, and nobody afterwards."""
-    monkeypatch.setattr(stream, "make_detector", lambda *_: ScriptedDetector([[FACE]] * 8))
-    monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
+def a_face_for_a_moment() -> ScriptedDetector:
+    """A face in the first frames, and nobody afterwards."""
+    return ScriptedDetector([[FACE]] * 8)
+
+
+QUICK = stream.Factories(assembly=scripted(a_face_for_a_moment))
 
 
 def address(port: int, password: str = "s3cr@t") -> str:
@@ -98,7 +100,7 @@ def test_a_run_writes_no_secret_anywhere(
         files += ["--people", str(tmp_path / "o.csv")]
     target = ["--webhook", f"http://h00k:h00k@127.0.0.1:{hook.port}/h00k"]
     run = ["--src", address(camera), "--no-window", "--max-frames", "30", "--verbose", *privacy]
-    assert stream.main([*run, *files, *target]) == 0
+    assert stream.main([*run, *files, *target], QUICK) == 0
     hook.close()
     posted = b"\0".join(body for _, _, body in hook.requests)
     assert b'"type":"aggregate"' in posted
@@ -117,7 +119,7 @@ def test_a_run_publishes_no_secret(
     listener = Listener(broker)
     try:
         run = ["--src", address(camera), "--no-window", "--max-frames", "30", "--verbose"]
-        assert stream.main([*run, "--mqtt", broker.address()]) == 0
+        assert stream.main([*run, "--mqtt", broker.address()], QUICK) == 0
         listener.wait_for(lambda heard: heard.state() == "offline")
     finally:
         listener.close()
@@ -148,9 +150,9 @@ def test_a_run_that_is_refused_says_so_in_one_line_without_secrets(
     filled = [a.format(wrong=address(camera, "wr0ng"), tmp=tmp_path) for a in arguments]
     code: object
     try:
-        code = stream.main(["--no-window", *filled])
+        code = stream.main(["--no-window", *filled], QUICK)
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     assert code == 2
     shown = all_bytes(tmp_path, capfd, caplog)
     assert shown.count(b"\n") == 1

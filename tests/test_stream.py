@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,20 +13,35 @@ import pytest
 
 import stream
 from errors import SinkError, SourceError
-from program import stream_sinks, stream_sources
-from program.stream_options import parse_arguments
-from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
+from outputs.recording.sink import Recording
+from program.endpoints import SAMPLE
+from sources import Source
+from stream import Factories, parse_arguments
+from tests.assemblies import scripted
+from tests.fakes import ListSource, ScriptedDetector, failing_source, film
 from tests.recordings import write_clicks
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run_main(*arguments: str) -> int:
+def a_face_in_every_frame() -> ScriptedDetector:
+    return ScriptedDetector([[[10.0, 8.0, 40.0, 44.0]]] * 1000)
+
+
+QUICK = Factories(assembly=scripted(a_face_in_every_frame))
+
+
+def run_main(*arguments: str, factories: Factories = stream.USUAL) -> int:
     """The exit code of stream.py, however it ends."""
     try:
-        return stream.main(list(arguments))
+        return stream.main(list(arguments), factories)
     except SystemExit as end:
-        return int(end.code)
+        return int(end.code or 0)
+
+
+def reading(source: Source) -> Factories:
+    """Quick stages, and a source in place of whatever is asked for."""
+    return replace(QUICK, source=lambda *_, **__: source)
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -34,14 +50,6 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert text.count("\n") == 1, text
     assert "Traceback" not in text
     return text
-
-
-@pytest.fixture
-def quick_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripted stages in place of the networks: a face in every picture."""
-    script = [[[10.0, 8.0, 40.0, 44.0]]] * 1000
-    monkeypatch.setattr(stream, "make_detector", lambda *_, **__: ScriptedDetector(script))
-    monkeypatch.setattr(stream, "make_estimator", lambda *_: ConstantEstimator())
 
 
 def test_the_sample_is_annotated_and_exported(
@@ -77,7 +85,7 @@ def test_the_sample_is_annotated_and_exported(
         (["--src", "sample", "--people", "{tmp}/nowhere/out.csv"], "nowhere"),
         (["--src", "sample", "--weights", "nonsense"], "mobilenetv2_fairface"),
         (["--src", "sample", "--weights", "{tmp}/text.onnx"], "text.onnx"),
-        (["--src", "sample", "--weights", "{tmp}/model.keras"], "training.tools.export"),
+        (["--src", "sample", "--weights", "{tmp}/model.keras"], ".export "),
         (["--src", "sample", "--detect-every", "0"], "got '0'"),
         (["--src", "sample", "--threads", "0"], "got '0'"),
         (["--src", "sample", "--max-latency", "0"], "got '0'"),
@@ -92,7 +100,7 @@ def test_the_sample_is_annotated_and_exported(
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(
-    arguments, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.mp4").touch()
@@ -111,46 +119,43 @@ def test_the_source_is_never_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film_path = tmp_path / "film.mp4"
-    film_path.write_bytes(stream_sources.SAMPLE.read_bytes())
+    film_path.write_bytes(SAMPLE.read_bytes())
     assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
     assert "source" in one_line(capsys)
-    assert film_path.read_bytes() == stream_sources.SAMPLE.read_bytes()
+    assert film_path.read_bytes() == SAMPLE.read_bytes()
 
 
 def test_the_bundled_sample_is_never_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
-    before = stream_sources.SAMPLE.read_bytes()
-    assert run_main("--src", "sample", "--no-window", "--output", str(stream_sources.SAMPLE)) == 2
+    before = SAMPLE.read_bytes()
+    assert run_main("--src", "sample", "--no-window", "--output", str(SAMPLE)) == 2
     assert "source" in one_line(capsys)
-    assert stream_sources.SAMPLE.read_bytes() == before
+    assert SAMPLE.read_bytes() == before
 
 
 def test_without_a_display_the_other_outputs_go_on(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    quick_stages,
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     events = tmp_path / "events.jsonl"
     source = ["--src", "test:64x48", "--max-frames", "3"]
-    assert run_main(*source, "--events", str(events)) == 0
+    assert run_main(*source, "--events", str(events), factories=QUICK) == 0
     assert "display" in capsys.readouterr().err
     assert events.read_text().count('"type":"frame"') == 3
-    assert run_main(*source) == 2
+    assert run_main(*source, factories=QUICK) == 2
     assert "--output" in one_line(capsys)
 
 
 def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    quick_stages,
 ) -> None:
     lost = SourceError("camera lost")
-    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: failing_source(5, lost))
-    video = tmp_path / "out.mp4"
-    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 2
+    camera, video = reading(failing_source(5, lost)), tmp_path / "out.mp4"
+    recorded = ["--no-window", "--output", str(video)]
+    assert run_main("--src", "1", *recorded, factories=camera) == 2
     assert "camera lost" in one_line(capsys)
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
@@ -159,13 +164,11 @@ def test_a_lost_camera_is_an_error_and_what_was_recorded_plays(
 def test_ctrl_c_ends_the_run_in_good_order(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    quick_stages,
 ) -> None:
     interrupted = ListSource(film(25), error=KeyboardInterrupt())
-    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: interrupted)
     video = tmp_path / "out.mp4"
-    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
+    recorded = ["--no-window", "--output", str(video)]
+    assert run_main("--src", "1", *recorded, factories=reading(interrupted)) == 0
     assert " frames in " in capsys.readouterr().err
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10
@@ -174,21 +177,19 @@ def test_ctrl_c_ends_the_run_in_good_order(
 def test_a_second_ctrl_c_does_not_cut_the_recording_short(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    quick_stages,
 ) -> None:
-    class Impatient(stream_sinks.Recording):
+    class Impatient(Recording):
         def close(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             super().close()
 
-    monkeypatch.setattr(stream_sinks, "Recording", Impatient)
-    interrupted = ListSource(film(25), error=KeyboardInterrupt())
-    monkeypatch.setattr(stream_sources, "open_source", lambda *_, **__: interrupted)
+    interrupted = reading(ListSource(film(25), error=KeyboardInterrupt()))
     before = signal.getsignal(signal.SIGINT)
     video = tmp_path / "out.mp4"
-    assert run_main("--src", "1", "--no-window", "--output", str(video)) == 0
+    recorded = ["--no-window", "--output", str(video)]
+    impatient = replace(interrupted, recording=Impatient)
+    assert run_main("--src", "1", *recorded, factories=impatient) == 0
     assert signal.getsignal(signal.SIGINT) is before
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10
@@ -196,7 +197,7 @@ def test_a_second_ctrl_c_does_not_cut_the_recording_short(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_leave_a_playable_recording(number, tmp_path: Path) -> None:
+def test_signals_leave_a_playable_recording(number: signal.Signals, tmp_path: Path) -> None:
     video = tmp_path / "out.mp4"
     command = [sys.executable, "stream.py", "--src", "sample", "--no-window"]
     process = subprocess.Popen(
@@ -232,13 +233,11 @@ def test_help_names_every_way_to_look_and_to_leave(capsys: pytest.CaptureFixture
         assert word in text
 
 
-def test_several_sources_are_recorded_in_one_picture_and_told_apart(
-    tmp_path: Path, quick_stages
-) -> None:
+def test_several_sources_are_recorded_in_one_picture_and_told_apart(tmp_path: Path) -> None:
     video, events, people = (tmp_path / name for name in ("o.mp4", "o.jsonl", "o.csv"))
     sources = ["--src", "test:64x48@10,duration=1", "--src", "test:96x48@10,duration=1"]
     outputs = ["--output", str(video), "--events", str(events), "--people", str(people)]
-    assert run_main(*sources, "--no-window", *outputs) == 0
+    assert run_main(*sources, "--no-window", *outputs, factories=QUICK) == 0
     with av.open(str(video)) as container:
         assert container.streams.video[0].width == 1920
         assert sum(1 for _ in container.decode(video=0)) >= 10
@@ -248,27 +247,25 @@ def test_several_sources_are_recorded_in_one_picture_and_told_apart(
     assert len({row["id"] for row in rows}) == len(rows) == 2
 
 
-def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(
-    tmp_path: Path, quick_stages
-) -> None:
+def test_a_recording_that_fails_costs_the_exit_code_and_nothing_else(tmp_path: Path) -> None:
     video, events = tmp_path / "o.mp4", tmp_path / "o.jsonl"
     outputs = ["--output", str(video), "--events", str(events)]
 
-    class Full(stream_sinks.Recording):
+    class Full(Recording):
         failed = SinkError("disk full")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_sinks, "Recording", Full)
-        assert run_main("--src", "test:64x48,duration=1", "--no-window", *outputs) == 2
+    source = ["--src", "test:64x48,duration=1", "--no-window"]
+    assert run_main(*source, *outputs, factories=replace(QUICK, recording=Full)) == 2
     assert events.read_text().count('"type":"frame"') == 25
 
 
 @pytest.mark.parametrize(("privacy", "sounds"), [([], 1), (["--blur"], 1), (["--anonymous"], 0)])
 def test_where_people_stay_anonymous_their_voices_are_not_recorded(
-    privacy, sounds: int, tmp_path: Path, quick_stages
+    privacy: list[str], sounds: int, tmp_path: Path
 ) -> None:
     film, video = write_clicks(tmp_path / "film.mp4"), tmp_path / "o.mp4"
-    assert run_main("--src", str(film), "--no-window", "--output", str(video), *privacy) == 0
+    recorded = ["--src", str(film), "--no-window", "--output", str(video)]
+    assert run_main(*recorded, *privacy, factories=QUICK) == 0
     with av.open(str(video)) as container:
         assert len(container.streams.audio) == sounds
 

@@ -15,7 +15,7 @@ def test_a_frame_cannot_be_drawn_on_but_the_array_it_was_made_of_can() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 4)])
-def test_a_frame_wants_three_channels(shape) -> None:
+def test_a_frame_wants_three_channels(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="got"):
         Frame(np.zeros(shape, np.uint8), 0, 0.0)
 
@@ -78,8 +78,10 @@ def test_detections_above_a_score_keep_their_landmarks() -> None:
 
 
 def test_a_slice_of_estimates_holds_those_rows() -> None:
-    values = [np.arange(4, dtype=np.float32) for _ in range(3)]
-    part = Estimates(*values, np.arange(20, dtype=np.float32).reshape(4, 5))[1:3]
+    values = np.arange(4, dtype=np.float32)
+    shares = np.arange(20, dtype=np.float32).reshape(4, 5)
+    part = Estimates(values, values, values, shares)[1:3]
     assert len(part) == 2
     np.testing.assert_array_equal(part.age_years, [1, 2])
+    assert part.ethnicity_probs is not None
     np.testing.assert_array_equal(part.ethnicity_probs[:, 0], [5, 10])

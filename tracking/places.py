@@ -4,11 +4,10 @@ from collections.abc import Collection
 
 import numpy as np
 
-from structures import Float32, Track
+from structures import NOWHERE, Float32, Track
 from tracking.boxes import iou_matrix
 
 KEEP_S = 1.0
-NOWHERE: Float32 = np.zeros((0, 4), np.float32)
 _GOES_ON = 0.3  # overlap from which a box is the one of the frame before
 
 

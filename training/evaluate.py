@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from detectors import DETECTORS, make_detector
+from detectors import DETECTORS, MIN_FACE, make_detector
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import StreamError
 from estimators import ARCHITECTURES
@@ -75,7 +75,8 @@ def _add_photographs(group: Any) -> None:
         help="where labels are: labels.csv, or names of files (default: the table if there is one, "
         "else names like AGE_GENDER_RACE_x.jpg)")  # fmt: skip
     add("--detector", nargs="+", choices=DETECTORS, default=["mtcnn"], help="default: mtcnn")
-    add("--min-face", type=number(int, 20), default=40, metavar="PX", help="mtcnn: smallest face")
+    smallest = {"type": number(int, 20), "default": MIN_FACE, "metavar": "PX"}
+    add("--min-face", **smallest, help="mtcnn: smallest face")
 
 
 def _add_networks(group: Any) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -306,31 +306,57 @@ def _muxer_options(path: Path) -> dict[str, str]:
     }
 
 
-def concatenate(paths: Sequence[Path], target: Path) -> None:
+def concatenate(paths: Sequence[Path], target: Path, film: Path | None = None) -> None:
     """Write one recording with the packets of several, at their own times.
 
     Args:
         paths: in order, with the same picture size, each beginning at its place in the film.
         target: the file to make; seekable, its index in front.
+        film: whose sound is copied beside the pictures; None = without.
 
     Raises:
         SinkError: it cannot be written.
     """
-    options = {"movflags": "+faststart", "video_track_timescale": str(TICKS_PER_S)}
     try:
-        with replacing(target) as beside, av.open(str(beside), "w", options=options) as new:
-            stream, last = None, None
-            for path in paths:
-                with av.open(str(path)) as old:
-                    stream = stream or new.add_stream_from_template(old.streams.video[0])
-                    for packet in old.demux(video=0):
-                        if packet.dts is None:
-                            continue
-                        # The decoding times of each slice begin anew, which can
-                        # touch those of the slice before where frames come irregularly.
-                        packet.dts = packet.dts if last is None else max(packet.dts, last + 1)
-                        last = packet.dts
-                        packet.stream = stream
-                        new.mux(packet)
-    except ERRORS as error:
-        raise sink_error(target, error) from error
+        _concatenate(paths, target, film)
+    except (*ERRORS, ValueError) as error:
+        if film is None:
+            raise sink_error(target, error) from error
+        log.warning("%s: the sound is left out: %s", target.name, cause_of(error))
+        concatenate(paths, target)
+
+
+def _concatenate(paths: Sequence[Path], target: Path, film: Path | None) -> None:
+    options = {"movflags": "+faststart", "video_track_timescale": str(TICKS_PER_S)}
+    with contextlib.ExitStack() as stack:
+        beside = stack.enter_context(replacing(target))
+        new = stack.enter_context(av.open(str(beside), "w", options=options))
+        with av.open(str(paths[0])) as first:
+            stream = new.add_stream_from_template(first.streams.video[0])
+        sound = Sound(film, 0.0, new, target.name) if film is not None else None
+        if sound is not None:
+            stack.callback(sound.close)
+        last, end_s = -1, 0.0
+        for packet in _packets_of(paths):
+            # The decoding times of each slice begin anew, which can touch those of the slice
+            # before where frames come irregularly.
+            packet.dts = last = max(packet.dts or 0, last + 1)
+            start_s, end_s = _times_s(packet)
+            if sound is not None:
+                sound.copy_until(start_s)
+            packet.stream = stream
+            new.mux(packet)
+        if sound is not None:
+            sound.copy_until(end_s)
+
+
+def _packets_of(paths: Sequence[Path]) -> "Iterator[Packet[Any]]":
+    for path in paths:
+        with av.open(str(path)) as file:
+            yield from (packet for packet in file.demux(video=0) if packet.dts is not None)
+
+
+def _times_s(packet: "Packet[Any]") -> tuple[float, float]:
+    """When a packet's picture begins and ends."""
+    start, tick = packet.pts or 0, packet.time_base
+    return float(start * tick), float((start + (packet.duration or 0)) * tick)

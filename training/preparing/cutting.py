@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors import Detector, make_detector
+from detectors import MIN_FACE, Detector, make_detector
 from errors import DatasetError, SourceError
 from estimators.crops import align
 from sources.photographs import load_picture
@@ -52,7 +52,7 @@ class Cut:
     size: int = 112
     margin: float = CANONICAL_MARGIN
     detector: str = "mtcnn"
-    min_face: int = 40
+    min_face: int = MIN_FACE
     several: str = "refuse"
     aligned: bool = False
 

@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 
 from errors import SinkError
-from outputs.face_table import check_table, write_table
+from program.face_tables import Row, check_table, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["file", "face"]
 ODD_NAME = os.fsdecode(b"f\xc3\xbcr \xff, x.jpg")  # not UTF-8, with a comma
-ROWS = [{"file": ODD_NAME, "face": 1, "score": 0.9}, {"file": "b.jpg", "face": 2, "score": 0.8}]
+ROWS: list[Row] = [
+    {"file": ODD_NAME, "face": 1, "score": 0.9},
+    {"file": "b.jpg", "face": 2, "score": 0.8},
+]
 
 CHILD = """
 import sys
 from errors import SinkError
-from face_table import check_table, write_table
+from program.face_tables import check_table, write_table
 try:
     check_table(None)
     write_table(None, [{"file": sys.argv[1], "face": i} for i in range(9)], ["file", "face"])
@@ -28,7 +31,7 @@ except SinkError as error:
 """
 
 
-def run_child(shell: str, **environment: str) -> subprocess.CompletedProcess:
+def run_child(shell: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """Run CHILD by a line of shell in which "$@" is its command."""
     command = ["sh", "-c", shell, "sh", sys.executable, "-c", CHILD, ODD_NAME]
     return subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | environment)

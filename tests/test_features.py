@@ -1,4 +1,5 @@
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,14 @@ import pytest
 import predict
 from errors import SourceError
 from estimators.facenet import FaceNetHeads
-from program import feature_table
-from program.feature_table import read_features
+from program.face_tables import estimate_features, read_features
 from tests import facenets
 
 pytest.importorskip("onnx")
 WIDTH = facenets.WIDTH
 
 
-def write_csv(path: Path, rows, header=None) -> Path:
+def write_csv(path: Path, rows: Iterable[Sequence[object]], header: str | None = None) -> Path:
     lines = [] if header is None else [header]
     lines += [",".join(str(value) for value in row) for row in rows]
     path.write_text("\n".join(lines) + "\n")
@@ -83,12 +83,12 @@ def test_a_file_of_something_else_is_refused(
 
 
 @pytest.fixture
-def heads(tmp_path: Path):
+def heads(tmp_path: Path) -> Path:
     return facenets.write_heads(tmp_path / "heads.onnx", "embedding", WIDTH)
 
 
 def test_predict_writes_a_table_of_what_the_heads_tell(
-    heads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    heads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = numbers(3)
     source = write_csv(tmp_path / "f.csv", [[f"{i}.jpg", *row] for i, row in enumerate(values)])
@@ -109,17 +109,16 @@ def test_predict_writes_a_table_of_what_the_heads_tell(
 
 
 def test_many_faces_are_told_in_pieces_as_if_at_once(
-    heads, monkeypatch: pytest.MonkeyPatch
+    heads: Path,
 ) -> None:
     values, network = numbers(7), FaceNetHeads(heads)
-    whole = feature_table.estimate_features(values, network, 1.0)
-    monkeypatch.setattr(feature_table, "_BATCH", 3)
-    pieces = feature_table.estimate_features(values, network, 1.0)
+    whole = estimate_features(values, network, 1.0)
+    pieces = estimate_features(values, network, 1.0, batch=3)
     np.testing.assert_allclose(pieces.age_years, whole.age_years, rtol=1e-5)
 
 
 def test_a_bad_row_ends_the_program_with_one_line_and_no_table(
-    heads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    heads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_csv(tmp_path / "f.csv", [[1, 2, 3]])
     table = tmp_path / "out.csv"
@@ -135,7 +134,7 @@ def test_a_bad_row_ends_the_program_with_one_line_and_no_table(
     "arguments", [[], ["a.jpg", "--features", "f.csv"], ["--features", "f.csv", "--pictures", "p"]]
 )
 def test_pictures_and_features_exclude_each_other(
-    arguments, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
         predict.main(arguments)

@@ -1,0 +1,136 @@
+"""The one place where stages are put together: detector, tracker, estimator, smoother, pipeline."""
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from detectors import Detector, make_detector
+from errors import WeightsError
+from estimators import Estimator, make_estimator
+from program.loop import Channel
+from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
+from program.pipeline import Pipeline
+from sources import Source
+from threads import DetectorPool
+from tracking import Tracker
+from tracking.places import FacePlaces
+from tracking.smoothing import TrackSmoother
+
+MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds an image
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Makes the stages that the options ask for; several channels may share the networks.
+
+    Attributes:
+        models: which networks, and on what they run.
+        tracking: how faces are followed, and whether they are hidden.
+        make_detector: as `detectors.make_detector`.
+        make_estimator: as `estimators.make_estimator`.
+    """
+
+    models: ModelOptions = USUAL_MODELS
+    tracking: TrackingOptions = USUAL_TRACKING
+    make_detector: Callable[..., Detector] = make_detector
+    make_estimator: Callable[..., Estimator] = make_estimator
+
+    def detector(self, threads: int = 1) -> Detector:
+        """Make a detector on `threads` threads, 0 = one a core; by default others run beside it.
+
+        Where faces are to be hidden it also reports what is only perhaps a face.
+        """
+        models = self.models
+        return self.make_detector(
+            models.detector,
+            min_face=models.min_face,
+            upsample=models.upsample,
+            threads=threads,
+            keen=bool(self.tracking.blur),
+            device=models.device,
+            precision=models.precision,
+        )
+
+    def estimator(self) -> Estimator:
+        """Make the estimator.
+
+        Raises:
+            WeightsError: weights missing, damaged, or without an ethnicity that was asked for.
+            EngineError: engine not installed, or without the device or precision.
+        """
+        models = self.models
+        estimator = self.make_estimator(
+            models.estimator,
+            models.weights,
+            engine=models.engine,
+            threads=models.threads,
+            device=models.device,
+            precision=models.precision,
+        )
+        if "ethnicity" in models.attributes and not estimator.has_ethnicity:
+            raise WeightsError(
+                f"the weights of --estimator {models.estimator} do not estimate ethnicity; "
+                "leave it out of --attributes or use --estimator mobilenetv2"
+            )
+        return estimator
+
+    def pool(self) -> DetectorPool[Detector]:
+        """Make the threads that search whole images, each with a detector of its own."""
+        size = self.models.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
+        return DetectorPool(self.detector, size)
+
+    def tracker(self, detector: Detector, ids: Iterator[int] | None = None) -> Tracker:
+        """Make a tracker for what `detector` finds; `ids` may be shared with other trackers."""
+        from tracking.sort import SortTracker  # scipy takes longer to import than all else
+
+        return SortTracker(
+            self.tracking.max_age,
+            self.tracking.min_hits,
+            start_score=detector.starting_score,
+            ids=ids or itertools.count(1),
+        )
+
+    def pipeline(
+        self, detector: Detector, estimator: Estimator, ids: Iterator[int] | None = None
+    ) -> Pipeline:
+        """Put networks, a new tracker and a new smoother together."""
+        return Pipeline(
+            detector,
+            self.tracker(detector, ids),
+            estimator,
+            TrackSmoother(),
+            detect_every=self.tracking.detect_every,
+            ethnicity="ethnicity" in self.models.attributes,
+            places=FacePlaces() if self.tracking.blur else None,
+        )
+
+    def channels(
+        self, sources: Sequence[Source], estimator: Estimator, max_frames: int | None = None
+    ) -> list[Channel]:
+        """Make a channel of each source, with a tracker and a smoother of its own; ids differ."""
+        detector, ids = self.detector(), itertools.count(1)
+        return [
+            Channel(
+                source,
+                self.pipeline(detector, estimator, ids),
+                name,
+                max_frames=max_frames,
+                hide=self.tracking.blur,
+            )
+            for source, name in zip(sources, channel_names(sources), strict=True)
+        ]
+
+
+def channel_names(sources: Sequence[Source]) -> list[str]:
+    """What to call each of several sources; one alone needs no name."""
+    if len(sources) == 1:
+        return [""]
+    seen: Counter[str] = Counter()
+    names = []
+    for source in sources:
+        seen[source.name] += 1
+        again = f" ({seen[source.name]})" if seen[source.name] > 1 else ""
+        names.append(source.name + again)
+    return names

@@ -1,0 +1,334 @@
+"""What a run reads from and writes to, and the flags that say so."""
+
+import contextlib
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drawing.overlay import Overlay
+from errors import SinkError, SourceError
+from files import refuse_overwriting
+from outputs import Sink
+from outputs.grid import GridSink
+from outputs.jsonl import EventsWriter
+from outputs.mqtt import MqttPublisher
+from outputs.recording.h264 import PRESETS
+from outputs.recording.sink import Recording
+from outputs.webhook import Webhook
+from outputs.window import DisplayProbe, Window
+from people.crowd import Crowd
+from people.records import Recorder, new_run
+from people.table import PeopleWriter
+from program.load import DEFAULT_MAX_LATENCY_MS
+from program.loop import Channel
+from program.options import ReportOptions, duration, flag, number
+from sources import Source
+from sources.live import LiveOptions
+from sources.open import open_source
+
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
+TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What is read; `src` has at least one address once stream.py has parsed them."""
+
+    src: Sequence[str] | None = flag(
+        None,
+        "webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
+        "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
+        "film played as a bad camera); env:NAME is what that variable holds, for passwords "
+        "that others must not see; several --src are shown together; default: webcam 0",
+        action="append",
+        metavar="SOURCE",
+    )
+    width: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
+    height: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
+    max_frames: int | None = flag(
+        None,
+        "stop after N frames of each source",
+        type=number(int, 1, sys.maxsize),
+        metavar="N",
+    )
+    max_latency: float = flag(
+        DEFAULT_MAX_LATENCY_MS,
+        "live sources: do less before frames get older than that, drop those that are "
+        "(default: %(default)g)",
+        type=number(float, 1),
+        metavar="MS",
+    )
+    keep_trying: bool = flag(
+        False,
+        "wait for a camera that is not there at the start, too; one that breaks off later "
+        "is opened again in any case",
+        action="store_true",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions(ReportOptions):
+    """Where results go, and what they may report."""
+
+    no_window: bool = flag(False, "show nothing on the screen", action="store_true")
+    output: str | None = flag(None, "record the annotated picture (H.264)", metavar="FILE.mp4")
+    segment: float | None = flag(
+        None,
+        "start a new file every TIME, e.g. 30s, 10m or 1h; the parts are numbered, or "
+        "named after the time they begin (UTC) where the source is live",
+        type=duration,
+        metavar="TIME",
+    )
+    preset: str | None = flag(
+        None,
+        "how hard the recording's encoder tries: quick and large to slow and small "
+        "(default: superfast; live sources by the load: veryfast or superfast)",
+        choices=PRESETS,
+    )
+    events: str | None = flag(
+        None, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
+    )
+    people: str | None = flag(None, "one row a person", metavar="FILE.csv")
+    serve: str | None = flag(
+        None,
+        "show everything on a page in the browser, to this machine only unless HOST says "
+        "otherwise; films then play at their own speed",
+        metavar="[HOST:]PORT",
+    )
+    token: str | None = flag(
+        None,
+        "what the page asks for; needed where others reach it; can be FACES_TOKEN instead",
+        metavar="SECRET",
+    )
+    mqtt: str | None = flag(
+        None,
+        "publish states, people and numbers: mqtt[s]://[user[:password]@]host[:port]/prefix; "
+        "the password may stand in MQTT_PASSWORD instead",
+        metavar="ADDRESS",
+    )
+    mqtt_qos: int = flag(1, "default: %(default)s", type=int, choices=(0, 1, 2))
+    webhook: str | None = flag(
+        None, "POST what happens to people and the source as JSON", metavar="URL"
+    )
+    webhook_secret: str | None = flag(
+        None,
+        "sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
+        metavar="TEXT",
+    )
+    stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """What all outputs of a run report: the same people, under the same name of the run."""
+
+    crowd: Crowd
+    run: str
+
+    @classmethod
+    def of(cls, options: ReportOptions) -> "Reporting":
+        """The reporting of a new run."""
+        return cls(Crowd(options.attributes, anonymous=options.anonymous), new_run())
+
+    def recorder(self) -> Recorder:
+        """Makes the records for one output."""
+        return Recorder(self.crowd, self.run)
+
+
+def from_environment(source: str) -> str:
+    """Return what the variable holds where `source` is env:NAME, else `source`.
+
+    A command line is seen by everyone on the machine, passwords in it too.
+
+    Raises:
+        KeyError: no such variable, or an empty one; the name is its argument.
+    """
+    if not source.startswith("env:"):
+        return source
+    name = source.removeprefix("env:")
+    if not os.environ.get(name):
+        raise KeyError(name)
+    return os.environ[name]
+
+
+def address_of(text: str) -> str:
+    """What a `--src` stands for."""
+    return str(SAMPLE) if text == "sample" else text
+
+
+def open_sources(
+    options: SourceOptions,
+    stack: contextlib.ExitStack,
+    arrived: threading.Event,
+    open_one: Callable[..., Source] = open_source,
+) -> list[Source]:
+    """Open every `--src`; a missing webcam is answered with the bundled sample's name.
+
+    Of several cameras one that is not there must not keep the others from being shown.
+    """
+    sources, addresses = [], options.src or ()
+    live = LiveOptions(
+        keep_trying=options.keep_trying or len(addresses) > 1,
+        max_latency_s=options.max_latency / 1e3,
+        arrived=arrived,
+    )
+    for text in addresses:
+        try:
+            source = open_one(
+                address_of(text), width=options.width, height=options.height, live=live
+            )
+        except SourceError as error:
+            if text.isdecimal():
+                raise SourceError(f"{error}; {TRY_SAMPLE}") from error
+            raise
+        stack.callback(source.close)
+        if text == "sample":
+            source.name = text  # and not its path
+        sources.append(source)
+    return sources
+
+
+def open_files(
+    options: OutputOptions,
+    sources: Sequence[Source],
+    paths: Sequence[Path],
+    report: Reporting,
+    record: Callable[..., Recording] = Recording,
+) -> tuple[list[Recording], list[Sink]]:
+    """Open the outputs that were asked for; nothing is written yet.
+
+    Args:
+        options: which.
+        sources: of the run.
+        paths: of the sources that are files: no output may replace one.
+        report: what the exports report.
+        record: makes the recording.
+
+    Returns:
+        The recording, which takes drawn frames, and the exports, which take results.
+
+    Raises:
+        SinkError: one cannot be made where it was asked for, or two are the same file.
+    """
+    files = [file for file in (options.output, options.events, options.people) if file]
+    if len({Path(file).absolute() for file in files}) < len(files):
+        raise SinkError("two outputs name the same file; give each its own")
+    for file, path in itertools.product(files, paths):
+        refuse_overwriting(file, str(path))
+    recordings = []
+    if options.output:
+        live = any(source.is_live for source in sources)
+        audible = len(sources) == 1 and not live and not options.anonymous
+        recordings.append(
+            record(
+                options.output,
+                sources[0].fps,
+                live=live,
+                preset=options.preset,
+                segment_s=options.segment,
+                sound_from=paths[0] if audible else None,
+            )
+        )
+    return recordings, open_exports(options, report, several=len(sources) > 1)
+
+
+def open_exports(options: OutputOptions, report: Reporting, several: bool = False) -> list[Sink]:
+    """Open what takes results only; nothing is written or sent yet.
+
+    Args:
+        options: which.
+        report: what they report.
+        several: whether there are several channels.
+
+    Raises:
+        SinkError: a file cannot be made, or an address not be used.
+    """
+    sinks: list[Sink] = []
+    if options.events:
+        sinks.append(EventsWriter(options.events, report.recorder()))
+    if options.mqtt:
+        password = os.environ.get("MQTT_PASSWORD", "")
+        sinks.append(MqttPublisher(options.mqtt, report.recorder(), options.mqtt_qos, password))
+    if options.webhook:
+        secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
+        sinks.append(Webhook(options.webhook, report.recorder(), secret))
+    if options.people:
+        sinks.append(PeopleWriter(options.people, report.crowd, several))
+    return sinks
+
+
+def open_page(
+    options: OutputOptions,
+    channels: Sequence[Channel],
+    stack: contextlib.ExitStack,
+    report: Reporting,
+) -> Sink:
+    """Serve the page in the browser; `stack` closes it.
+
+    Raises:
+        SinkError: the address cannot be used, or a token is missing.
+    """
+    from web.view import WebView  # aiohttp takes a third of a second to import
+
+    def estimates() -> tuple[int, int]:
+        smoothers = [channel.pipeline.smoother for channel in channels]
+        return sum(s.estimates_made for s in smoothers), sum(s.estimates_saved for s in smoothers)
+
+    page = WebView(
+        options.serve or "",
+        report.recorder(),
+        options.token or os.environ.get("FACES_TOKEN") or None,
+        title=title_of([channel.source for channel in channels]),
+        estimates=estimates,
+    )
+    stack.callback(page.close)
+    say(f"page: {page.url}")
+    return page
+
+
+def open_window(
+    options: OutputOptions,
+    sources: Sequence[Source],
+    probe: DisplayProbe,
+    others: Sequence[Sink],
+) -> Window | None:
+    """The window, or None where there is no display but something else to do.
+
+    Raises:
+        SinkError: there is no display and nothing else to do.
+    """
+    problem = probe.problem()
+    if problem is None:
+        pace = len(sources) == 1 and not sources[0].is_live
+        folder = None if options.anonymous else options.stills
+        return Window(title_of(sources), pace=pace, folder=folder, notify=say)
+    if not others:
+        raise SinkError(problem)
+    say(f"{problem}; going on without a window")
+    return None
+
+
+def title_of(sources: Sequence[Source]) -> str:
+    """What window and page are called."""
+    return sources[0].name if len(sources) == 1 else f"{len(sources)} cameras"
+
+
+def on_screen(
+    sinks: list[Sink], channels: Sequence[Channel], overlay: Overlay, window: Window | None
+) -> list[Sink]:
+    """Put a grid in front of the sinks that show one image, where there are several channels."""
+    if len(channels) == 1 or not sinks:
+        return sinks
+    grid = GridSink(sinks, [channel.name for channel in channels], overlay)
+    if window:
+        window.on_digit = grid.select
+    return [grid]
+
+
+def say(text: str) -> None:
+    """Print one line on stderr, in the program's name."""
+    print(f"stream.py: {text}", file=sys.stderr)

@@ -1,0 +1,220 @@
+"""Tables of faces: the one that predict.py writes, and embeddings that it reads.
+
+`predict.py --features FILE.csv` takes embeddings that were made elsewhere. A line of the file
+is a face: as many numbers as the heads of `--weights` read, perhaps behind one column of text
+that names the face. The first line may be a header.
+"""
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from errors import SinkError, SourceError, WeightsError
+from files import check_writable, let_go_of_stdout, sink_error, write_whole
+from people.wording import as_face_cells
+from structures import ETHNICITIES, Detections, Estimates, Float32
+
+Row = dict[str, str | int | float]
+Heads = Callable[[Float32], dict[str, Float32]]
+
+DEFAULT_HEADS = "facenet_embedding"  # reads FaceNet's 512 numbers
+_PLACE = ["x1", "y1", "x2", "y2", "score"]
+_BATCH = 1024  # embeddings
+
+
+def columns(attributes: Collection[str], places: bool = True) -> list[str]:
+    """The table's columns for a choice of `structures.ATTRIBUTES`.
+
+    Args:
+        attributes: the choice.
+        places: whether it is known where in an image the faces are.
+    """
+    names = ["file", "face", *_PLACE * places]
+    names += ["age_years", "age_spread_years"] * ("age" in attributes)
+    names += ["gender", "female_prob"] * ("gender" in attributes)
+    return names + [f"{name.lower()}_prob" for name in ETHNICITIES] * ("ethnicity" in attributes)
+
+
+def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterator[Row]:
+    """One row a face with all that is known of it, best detection first."""
+    for i in range(len(detections)):
+        x1, y1, x2, y2 = (round(float(v), 1) for v in detections.boxes[i])
+        yield {
+            "file": str(path),
+            "face": i + 1,
+            **{"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+            "score": round(float(detections.scores[i]), 3),
+            **as_face_cells(estimates, i),
+        }
+
+
+def check_table(path: str | None) -> None:
+    """Make sure that the table can be written to `path`; None is standard output.
+
+    Raises:
+        SinkError: it cannot.
+    """
+    if path is not None:
+        check_writable(path, (".csv", ".json"))
+    elif sys.stdout is None:  # what Python makes of one that is closed
+        raise SinkError("standard output is closed; open it or name a file with --table")
+
+
+def write_table(path: str | None, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Write the columns `names` of `rows`, to standard output where `path` is None.
+
+    A .csv or .json file is written whole or not at all. What the encoding has no bytes for
+    (names of files need not be text) is written as a backslash and its number.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    if path is None:
+        _print(_as_csv(rows, names))
+        return
+    is_json = Path(path).suffix.lower() == ".json"
+    text = _as_json(rows, names) if is_json else _as_csv(rows, names)
+    try:
+        write_whole(Path(path), text.encode(errors="backslashreplace"))
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def _as_json(rows: Sequence[Row], names: Sequence[str]) -> str:
+    return json.dumps([{name: row[name] for name in names} for row in rows], indent=1)
+
+
+def _as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _print(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        let_go_of_stdout()
+        raise sink_error("standard output", error) from error
+
+
+def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
+    """Read a file of embeddings.
+
+    Args:
+        path: a CSV file.
+        width: how many numbers a face has to have.
+
+    Returns:
+        The name of each face, "" where it has none, and (N, width) float32, N >= 1.
+
+    Raises:
+        SourceError: missing, unreadable, empty, or a line has something else than `width` finite
+            numbers; that line is named.
+    """
+    names, rows = [], []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            for line, name, values in _numbered(csv.reader(lines), width):
+                try:
+                    row = [float(value) for value in values]
+                except ValueError as error:
+                    raise SourceError(f"{path}, line {line}: {error}") from error
+                if len(row) != width:
+                    raise SourceError(f"{path}, line {line}: want {width} numbers, got {len(row)}")
+                if not all(map(math.isfinite, row)):
+                    bad = next(i for i, value in enumerate(row) if not math.isfinite(value))
+                    raise SourceError(f"{path}, line {line}: number {bad + 1} is {values[bad]}")
+                names.append(name)
+                rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
+    if not rows:
+        raise SourceError(f"{path} holds no embeddings; want {width} numbers in each line")
+    features = np.array(rows, np.float64)
+    if np.abs(features).max() > np.finfo(np.float32).max:
+        raise SourceError(f"{path} holds numbers that are far too large for embeddings")
+    return names, features.astype(np.float32)
+
+
+def _numbered(lines: Iterator[list[str]], width: int) -> Iterator[tuple[int, str, list[str]]]:
+    """Number, name and texts of the lines that are faces; a header and empty lines are left out.
+
+    The first face decides whether there is a column of names.
+    """
+    named = None
+    for line, fields in enumerate(lines, start=1):
+        if not fields or (line == 1 and _is_header(fields, width)):
+            continue
+        if named is None:
+            named = len(fields) == width + 1 or not _is_number(fields[0])
+        yield line, fields[0] if named else "", fields[named:]
+
+
+def _is_header(fields: list[str], width: int) -> bool:
+    """Whether there are no numbers behind the first column, or only those that count columns."""
+    if not any(map(_is_number, fields[1:])):
+        return not _is_number(fields[0])
+    return fields[-width:] in ([str(i + first) for i in range(width)] for first in (0, 1))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def estimate_features(
+    features: Float32, heads: Heads, spread_scale: float, batch: int = _BATCH
+) -> Estimates:
+    """Run heads on (N, W) float32 embeddings, `batch` at a time."""
+    from estimators.age import decode_age
+
+    parts = [heads(features[i : i + batch]) for i in range(0, len(features), batch)]
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    years, spread = decode_age(outputs["age"], spread_scale)
+    return Estimates(years, spread, outputs["gender"][:, 1], outputs.get("race"))
+
+
+def predict_features(
+    path: str, table: str | None, weights_name: str | None, attributes: Collection[str]
+) -> str:
+    """Read embeddings and write the table; returns a summary.
+
+    Args:
+        path: of the embeddings.
+        table: as for `write_table`.
+        weights_name: of the heads, None = `DEFAULT_HEADS`.
+        attributes: what to report.
+
+    Raises:
+        StreamError: a bad line, weights or a table that cannot be written.
+    """
+    from estimators.facenet import FaceNetHeads
+    from estimators.weights import find_weights
+
+    check_table(table)
+    weights = find_weights(weights_name or DEFAULT_HEADS, "facenet")
+    heads = FaceNetHeads(weights.path("onnx"))
+    names, features = read_features(Path(path), heads.width)
+    estimates = estimate_features(features, heads, weights.spread_scale)
+    if "ethnicity" in attributes and estimates.ethnicity_probs is None:
+        raise WeightsError(f"the weights {weights.name} do not estimate ethnicity; leave it out")
+    rows: list[Row] = [
+        {"file": name, "face": i + 1, **as_face_cells(estimates, i)} for i, name in enumerate(names)
+    ]
+    write_table(table, rows, columns(attributes, places=False))
+    return f"{len(rows)} faces in {path}"
