@@ -29,8 +29,8 @@ from training.chips import Chips, labelled
 from training.fitting.batches import Loader, Plan
 from training.fitting.checkpoint import Progress
 from training.fitting.fit import Fit, Job
+from training.fitting.objectives import make_targets
 from training.fitting.settings import Settings, read_settings
-from training.fitting.targets import make_targets
 from training.labels import Face
 
 BACKENDS = ("tensorflow", "jax", "torch")

@@ -15,7 +15,7 @@ import pytest
 from estimators import make_estimator
 from training import evaluate
 from training.judging import contenders
-from training.judging.report import style
+from training.judging.report import charts
 from training.labels import Face, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +65,7 @@ def evaluated(sets, tmp_path_factory: pytest.TempPathFactory):
     where = ["--data", sets, "--sets", "two", "genders", "--out", out]
     with pytest.MonkeyPatch.context() as patch:
         printed = io.StringIO()
-        patch.setattr(style, "DPI", 40)
+        patch.setattr(charts, "DPI", 40)
         patch.setattr("sys.stdout", printed)
         assert run_main(SMALL, out.parent / "mine.onnx", *where, *LIMITS) == 0
     return out, printed.getvalue()

@@ -26,6 +26,7 @@ from tests.scenes import changed, scene
 from training.chips import load_chips
 from training.labels import read_table
 from training.prepare import main, parse_arguments, settings_of
+from training.preparing.chip_archive import GrowingArchive
 from training.preparing.cutting import (
     DAMAGED,
     NO_FACE,
@@ -36,7 +37,6 @@ from training.preparing.cutting import (
     is_whole,
     with_margin,
 )
-from training.preparing.growing import GrowingArchive
 from training.preparing.steps import chip_names, plan
 
 ROOT = Path(__file__).resolve().parent.parent

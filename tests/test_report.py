@@ -8,13 +8,12 @@ from tests.evaluations import answers, chips_of, faces
 from tests.fakes import ConstantEstimator
 from training.judging import report
 from training.judging.contenders import Contender
-from training.judging.photographs import Examples
-from training.judging.report import style
-from training.judging.report.ages import _slope_error
-from training.judging.report.card import model_card
-from training.judging.report.faces import grids, showcase
-from training.judging.report.models import figures
-from training.judging.report.tables import short_table
+from training.judging.labelled_photos import Examples
+from training.judging.report import charts
+from training.judging.report.age_charts import _slope_error
+from training.judging.report.charts import figures
+from training.judging.report.pages import grids, showcase
+from training.judging.report.tables import model_card, short_table
 from training.judging.results import judge
 from training.judging.scores import groups_of
 from training.labels import Face
@@ -36,7 +35,7 @@ def page_of(*results, faces=True):
 @pytest.fixture(autouse=True)
 def coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn in a fifth of the time."""
-    monkeypatch.setattr(style, "DPI", 40)
+    monkeypatch.setattr(charts, "DPI", 40)
 
 
 ODD_SETS = {

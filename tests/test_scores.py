@@ -5,7 +5,7 @@ import pytest
 
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
-from training.judging.metrics import Ratio
+from training.judging.accuracy import Ratio
 from training.judging.scores import FEW, groups_of, measure, ratio_scores
 from training.labels import Face
 

@@ -16,9 +16,9 @@ import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training.fitting import held_out, teacher
+from training.fitting import held_out, training_data
 from training.fitting.checkpoint import Progress
-from training.fitting.schedule import factor, rate
+from training.fitting.fit import factor, rate
 from training.fitting.settings import Settings, read_settings
 from training.train import main
 
@@ -240,7 +240,7 @@ def test_a_teacher_is_asked_once(folder, tmp_path: Path, whole) -> None:
         "gender": (64, 2),
         "race": (64, 5),
     }
-    again = teacher.teacher_answers(str(whole / "small.keras"), chip_sets.chips(64), tmp_path)
+    again = training_data.teacher_answers(str(whole / "small.keras"), chip_sets.chips(64), tmp_path)
     np.testing.assert_array_equal(again["age"], answers["age"])
 
 
@@ -342,7 +342,7 @@ def test_the_events_are_read_by_tensorflow(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     from tensorflow.core.util import event_pb2
 
-    from training.fitting.events import write_events
+    from training.fitting.run_log import write_events
 
     path = tmp_path / "events.out.tfevents.1.run"
     history = [{"epoch": e, "minutes": e / 2, "loss": 3.5 / e, "rate": 1e-3} for e in (1, 300)]

@@ -27,8 +27,8 @@ from estimators.embedders import SCALINGS, Embedder, make_embedder
 from estimators.weights import file_sha256
 from program.options import OneLineParser, number
 from training.chips import Chips, load_chips, shrink
-from training.fitting.augmentation import augment
-from training.fitting.record import write_record
+from training.fitting.batches import augment
+from training.fitting.run_log import write_record
 from training.fitting.vectors import Half, folder_of, part_paths, read_record, write_part
 from training.labels import read_table
 

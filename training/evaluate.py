@@ -33,7 +33,7 @@ from program.options import OneLineParser, number
 from training.chips import load_chips
 from training.judging import report
 from training.judging.contenders import BATCHES, Contender, ask, load, time_ms
-from training.judging.photographs import NAMES, Examples, cut_faces, read_labels
+from training.judging.labelled_photos import NAMES, Examples, cut_faces, read_labels
 from training.judging.results import Result, judge, make_folder, metrics_json, predictions, save
 from training.judging.scores import Group, groups_of
 from training.labels import read_table

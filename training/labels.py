@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from errors import DatasetError
 from structures import ETHNICITIES
-from training.files import writing
+from training.result_files import writing
 
 COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
 # "70 and over" needs an upper end; hardly anybody in the sets is older than this.

@@ -23,15 +23,15 @@ from typing import Any
 from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError, EngineError, SinkError, StreamError
 from program.options import OneLineParser
-from training.files import writing
 from training.fitting.batches import Plan
 from training.fitting.checkpoint import Progress, read_progress
-from training.fitting.data import Data, load_data
 from training.fitting.fit import Fit, Job
 from training.fitting.held_out import Rows, fold_rows, hold_out
-from training.fitting.record import finish, settings_of, summarize
+from training.fitting.objectives import make_targets
+from training.fitting.run_log import finish, settings_of, summarize
 from training.fitting.settings import Settings, read_settings, settings_table, to_toml
-from training.fitting.targets import make_targets
+from training.fitting.training_data import Data, load_data
+from training.result_files import writing
 
 INTERRUPTED = 130
 # What may change when a run goes on: neither weights nor order depend on it.

@@ -28,7 +28,7 @@ from program.options import OneLineParser
 from training.chips import Chips, join
 from training.fitting.heads_fit import Data, Fit, predict
 from training.fitting.held_out import Rows, hold_out, metrics, spread_scale
-from training.fitting.record import counts, settings_of, versions, write_record
+from training.fitting.run_log import counts, settings_of, versions, write_record
 from training.fitting.settings import Settings, read_settings
 from training.fitting.vectors import read_record, read_vectors
 

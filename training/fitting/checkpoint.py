@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from errors import WeightsError
-from training.files import writing
 from training.fitting.settings import Settings
+from training.result_files import writing
 
 _KINDS = ("network", "optimizer")
 

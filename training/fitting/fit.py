@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import signal
 import threading
 import time
@@ -16,16 +17,14 @@ from typing import Any
 from tqdm import tqdm
 
 from training.chips import Chips
-from training.files import writing
 from training.fitting.batches import Loader, Plan
 from training.fitting.checkpoint import Progress, restore, save_checkpoint
 from training.fitting.held_out import metrics, predict
-from training.fitting.history import write_history
-from training.fitting.losses import losses
 from training.fitting.networks import average, computing_in, freeze, make_optimizer
-from training.fitting.schedule import rate
+from training.fitting.objectives import Targets, losses
+from training.fitting.run_log import write_history
 from training.fitting.settings import Settings
-from training.fitting.targets import Targets
+from training.result_files import writing
 
 # Most steps of one call of `fit`, in which the learning rate does not change; a short epoch
 # has about eight of them.
@@ -239,3 +238,36 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     finally:
         for kind, old in zip(kinds, before, strict=True):
             signal.signal(kind, old)
+
+
+def rate(settings: Settings, epochs: float, minutes: float) -> float:
+    """The learning rate after so many epochs and minutes.
+
+    While the backbone is frozen: constant, after a warm-up. Then by the used share of the
+    remaining epochs or of all minutes, whichever is larger: so a slow machine, or one that
+    others use too, still anneals to the end.
+
+    Args:
+        settings: of the run.
+        epochs: done, with their fraction.
+        minutes: spent on fitting.
+    """
+    frozen = settings.frozen_epochs
+    if epochs < frozen:
+        rising = settings.warmup and epochs / frozen < settings.warmup
+        warm = factor(epochs / frozen, settings.warmup) if rising else 1.0
+        return (settings.frozen_rate or settings.rate) * warm
+    used = (epochs - frozen) / (settings.epochs - frozen)
+    if settings.minutes:
+        used = max(used, minutes / settings.minutes)
+    if settings.schedule == "constant":
+        return settings.rate * (factor(used, settings.warmup) if used < settings.warmup else 1.0)
+    return settings.rate * factor(used, settings.warmup)
+
+
+def factor(used: float, warmup: float) -> float:
+    """A rise from 2 % during the warm-up, then half a cosine down to 1 %; of shares 0..1."""
+    if used < warmup:
+        return 0.02 + 0.98 * used / warmup
+    left = min(1.0, (used - warmup) / (1 - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * left))

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.chips import Chips
-from training.files import writing
+from training.fitting.fit import factor
 from training.fitting.held_out import Rows, metrics
-from training.fitting.history import write_history
-from training.fitting.losses import losses
 from training.fitting.networks import average, make_optimizer
-from training.fitting.schedule import factor
+from training.fitting.objectives import losses, make_targets
+from training.fitting.run_log import write_history
 from training.fitting.settings import Settings
-from training.fitting.targets import make_targets
 from training.fitting.vectors import Half
+from training.result_files import writing
 
 _BATCH = 1024  # of predictions
 Answers = dict[str, NDArray[np.float32]]

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from errors import DatasetError
 from estimators.age import AGE_CLASSES, decode_age
 from training.chips import Chips, shrink, years_outside
-from training.fitting.targets import nearest_classes
+from training.fitting.objectives import nearest_classes
 
 Rows = NDArray[np.int64]
 _BATCH = 256

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError
 from training.chips import Chips, join
-from training.files import writing
+from training.result_files import writing
 
 Half = NDArray[np.float16]
 

@@ -15,7 +15,7 @@ from estimators.age import AGE_CLASSES
 from files import sink_error, write_whole
 from structures import ETHNICITIES, Estimates
 from training.chips import Chips
-from training.judging.metrics import (
+from training.judging.accuracy import (
     Bin,
     Ints,
     age_classes,
@@ -24,7 +24,7 @@ from training.judging.metrics import (
     confusion,
     reliability,
 )
-from training.judging.photographs import Examples
+from training.judging.labelled_photos import Examples
 from training.judging.scores import Group, Score, measure, ratio_scores
 from training.labels import GENDERS
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from structures import ETHNICITIES, Estimates
 from training.chips import Chips
-from training.judging.metrics import (
+from training.judging.accuracy import (
     Float64,
     Ratio,
     ratios,

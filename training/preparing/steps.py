@@ -21,11 +21,11 @@ from tqdm import tqdm
 from errors import DatasetError
 from training.datasets import read_dataset
 from training.labels import Face, write_table
-from training.preparing import distribution, splits
-from training.preparing.counts import Record, write_record
+from training.preparing import groups, summary
+from training.preparing.chip_archive import GrowingArchive
 from training.preparing.cutting import SUFFIX, Cut, cut_all
-from training.preparing.growing import GrowingArchive
-from training.preparing.twins import find_twins, frequencies_of
+from training.preparing.groups import find_twins, frequencies_of
+from training.preparing.summary import Record, write_record
 
 _PICTURES_A_WORKER = 64  # with fewer, starting a process takes longer than the work
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".chip"})
@@ -185,15 +185,15 @@ def finish(settings: Settings, todo: Plan, archive: GrowingArchive) -> str:
             "already, --aligned takes them as they are"
         )
     twins = find_twins(frequencies_of(archive.path, [face.file for face in faces]))
-    told = splits.report(faces, twins)
-    faces = splits.grouped(faces, twins, settings.name)
+    told = groups.report(faces, twins)
+    faces = groups.grouped(faces, twins, settings.name)
     if settings.fresh or not any(face.split for face in faces):
-        faces = splits.assign(faces, settings.test_share, settings.val_share, settings.seed)
-    kept = splits.settle(faces)
+        faces = groups.assign(faces, settings.test_share, settings.val_share, settings.seed)
+    kept = groups.settle(faces)
     dropped = todo.dropped + Counter({why: len(files) for why, files in left_out.items()})
-    dropped[splits.STRADDLES] = len(faces) - len(kept)
+    dropped[groups.STRADDLES] = len(faces) - len(kept)
     record = Record(settings.name, asdict(settings), kept, +dropped, left_out, told)
     write_record(archive.path.with_suffix(".json"), record)
-    distribution.draw(settings.name, kept, archive.path.with_suffix(".png"))
+    summary.draw(settings.name, kept, archive.path.with_suffix(".png"))
     write_table(archive.path.with_suffix(".csv"), kept)
     return record.summary()

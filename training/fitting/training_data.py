@@ -1,11 +1,13 @@
-"""The answers of a larger network, from which a smaller one learns."""
+"""What a run learns from: the train rows of its sets, and a teacher's answers about them."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from tqdm import tqdm
 
 from engines.openvino_engine import OpenVinoEngine
 from engines.pieces import chip_side
-from errors import WeightsError
+from errors import DatasetError, WeightsError
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
-from training.chips import Chips, shrink
-from training.files import writing
+from training.chips import Chips, join, load_chips, shrink
+from training.fitting.settings import Settings
+from training.result_files import writing
 
 log = logging.getLogger(__name__)
 Answers = dict[str, NDArray[np.float32]]
@@ -111,3 +114,53 @@ def _digest(chips: Chips) -> str:
     digest = hashlib.sha256("\n".join(chips.files).encode())
     digest.update(np.ascontiguousarray(chips.images).data)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is learnt.
+
+    Attributes:
+        chips: all train rows, one set behind the other.
+        answers: a teacher's outputs, each `(N, K)` float32, or none.
+        digest: a hash of labels and answers, by which a run knows its data again.
+    """
+
+    chips: Chips
+    answers: dict[str, NDArray[np.float32]] | None
+    digest: str
+
+
+def load_data(folder: Path, settings: Settings, cache: Path) -> Data:
+    """Reads the train rows of all sets, and asks the teacher about them.
+
+    Args:
+        folder: holds NAME.tar and NAME.csv of each set.
+        settings: of the run.
+        cache: folder that keeps the teacher's answers.
+
+    Raises:
+        StreamError: a set is missing or damaged, or the teacher is.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"no folder {folder}; --data wants one with NAME.tar and NAME.csv")
+    parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
+    chips = join(_of_one_size(parts))
+    answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
+    digest = hashlib.sha256("\n".join(chips.files).encode())
+    for labels in (chips.age_low, chips.age_high, chips.female, chips.race):
+        digest.update(np.ascontiguousarray(labels).data)
+    for _, answer in sorted((answers or {}).items()):
+        digest.update(np.ascontiguousarray(answer).data)
+    return Data(chips, answers, digest.hexdigest())
+
+
+def _of_one_size(parts: list[Chips]) -> list[Chips]:
+    """The sets with chips as large as the smallest of them."""
+    side = min(part.images.shape[1] for part in parts)
+    return [
+        part
+        if part.images.shape[1] == side
+        else dataclasses.replace(part, images=shrink(part.images, side))
+        for part in parts
+    ]

@@ -6,8 +6,8 @@ import pytest
 from estimators.age import AGE_CLASSES
 from structures import AGE_BINS
 from tests import chip_sets
+from training.fitting.objectives import balanced, convert_age, make_targets, nearest_classes
 from training.fitting.settings import Settings
-from training.fitting.targets import balanced, convert_age, make_targets, nearest_classes
 
 YEARS = np.arange(AGE_BINS)
 
@@ -19,7 +19,7 @@ def ops():
 
 def losses_of(settings, chips, probs, ops, answers=None):
     """The loss of each output for each row, the targets as they are, not as in a batch."""
-    from training.fitting.losses import losses
+    from training.fitting.objectives import losses
 
     functions, _ = losses(settings, answers is not None)
     arrays = make_targets(chips, settings, answers).arrays

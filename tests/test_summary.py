@@ -8,7 +8,7 @@ import pytest
 
 from errors import SinkError
 from training.labels import Face
-from training.preparing.distribution import age_shares, draw, shares
+from training.preparing.summary import age_shares, draw, shares
 
 
 def test_a_range_is_spread_over_its_years() -> None:

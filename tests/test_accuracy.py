@@ -4,7 +4,7 @@ import pytest
 from estimators.age import AGE_CLASSES
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
-from training.judging.metrics import (
+from training.judging.accuracy import (
     age_classes,
     calibration_error,
     class_ratios,

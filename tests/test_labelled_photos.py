@@ -6,7 +6,7 @@ import pytest
 
 from errors import DatasetError
 from tests.fakes import ScriptedDetector, grey
-from training.judging.photographs import cut_faces, read_labels
+from training.judging.labelled_photos import cut_faces, read_labels
 from training.labels import Face
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from errors import DatasetError
-from training.preparing.growing import GrowingArchive
+from training.preparing.chip_archive import GrowingArchive
 
 MADE = {"size": 112, "pictures": "abc"}
 WORK = [

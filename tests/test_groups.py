@@ -9,16 +9,20 @@ import pytest
 from errors import DatasetError
 from tests.scenes import changed, scene
 from training.labels import Face, read_table
+from training.preparing.chip_archive import GrowingArchive
 from training.preparing.cutting import encode
-from training.preparing.growing import GrowingArchive
-from training.preparing.splits import assign, components, grouped, report, settle
-from training.preparing.twins import (
+from training.preparing.groups import (
     NEAR,
+    assign,
+    components,
     find_twins,
     frequencies,
     frequencies_of,
+    grouped,
     hashes,
     near,
+    report,
+    settle,
 )
 
 
