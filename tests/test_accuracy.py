@@ -5,6 +5,7 @@ from estimators.age import AGE_CLASSES
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
 from training.judging.accuracy import (
+    Ratio,
     age_classes,
     calibration_error,
     class_ratios,
@@ -19,7 +20,7 @@ from training.judging.accuracy import (
 from training.labels import Face
 
 
-def value(ratio):
+def value(ratio: Ratio) -> float:
     return ratio.top.sum() / ratio.bottom.sum()
 
 
@@ -84,7 +85,7 @@ def test_an_age_is_too_old_by_what_lies_above_its_range() -> None:
 
 
 @pytest.mark.parametrize("count", AGE_CLASSES)
-def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count) -> None:
+def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count: int) -> None:
     ranges = AGE_CLASSES[count]
     years = np.arange(0, 117)
     for age, found in zip(years, nearest_class(years.astype(np.float32), ranges), strict=True):
@@ -123,7 +124,7 @@ def test_precision_recall_and_f1_agree_with_their_definitions() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed) -> None:
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     told, truth = rng.integers(0, 6, 40) / 5, rng.random(40) < 0.4  # many ties
     weights = rng.integers(0, 4, (3, 40))
@@ -137,7 +138,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_weighted_median_is_that_of_repeated_values(seed) -> None:
+def test_a_weighted_median_is_that_of_repeated_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, weights = rng.integers(0, 9, 21).astype(float), rng.integers(0, 3, (4, 21))
     wanted = [np.median(np.repeat(values, times)) for times in weights]

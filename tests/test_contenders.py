@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 class LevelEstimator(ConstantEstimator):
     """Tells the grey level of a chip as its age."""
 
-    def estimate(self, chips):
+    def estimate(self, chips: Any) -> Estimates:
         levels = chips[:, 0, 0, 0].astype(np.float32)
         return Estimates(levels, levels, levels / 255)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from errors import DatasetError
 from tests import chip_sets
@@ -28,7 +29,7 @@ class MeanColours:
     def __init__(self, stop_after: int = 10**9) -> None:
         self.seen, self._stop_after = 0, stop_after
 
-    def embed(self, chips):
+    def embed(self, chips: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         if self.seen >= self._stop_after:
             raise KeyboardInterrupt
         self.seen += len(chips)
@@ -44,14 +45,14 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def data(tmp_path: Path):
+def data(tmp_path: Path) -> Path:
     folder = tmp_path / "sets"
     folder.mkdir()
     chip_sets.write_set(folder, "small", COUNT, tests=TESTS)
     return folder
 
 
-def test_what_is_written_is_read_back_with_its_labels(data, tmp_path: Path) -> None:
+def test_what_is_written_is_read_back_with_its_labels(data: Path, tmp_path: Path) -> None:
     assert write_embeddings(data, "small", tmp_path, MeanColours(), views=3) == COUNT + TESTS
     chips = chip_sets.chips(COUNT)
     found = read_vectors(tmp_path, "small", "train")
@@ -66,7 +67,9 @@ def test_what_is_written_is_read_back_with_its_labels(data, tmp_path: Path) -> N
     np.testing.assert_array_equal(wide, np.concatenate([found.views["embedding"]] * 2, axis=2))
 
 
-def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_path: Path) -> None:
+def test_the_files_are_tfrecords_of_examples_with_known_labels_only(
+    data: Path, tmp_path: Path
+) -> None:
     import tensorflow as tf
 
     write_embeddings(data, "small", tmp_path, MeanColours(), views=2, splits=["train"])
@@ -84,7 +87,7 @@ def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_pa
     assert "ethnicity" not in rows[7]
 
 
-def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_and_gives_the_same(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path / "whole", MeanColours(), views=3)
     with pytest.raises(KeyboardInterrupt):
         write_embeddings(data, "small", tmp_path / "cut", MeanColours(stop_after=90), views=3)
@@ -97,13 +100,13 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path: Path) -> 
     assert write_embeddings(data, "small", tmp_path / "cut", MeanColours(), views=3) == 0
 
 
-def test_embeddings_of_another_kind_are_not_mixed(data, tmp_path: Path) -> None:
+def test_embeddings_of_another_kind_are_not_mixed(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match=r"another views \(1, not 2\); delete it"):
         write_embeddings(data, "small", tmp_path, MeanColours(), views=2)
 
 
-def test_damaged_and_missing_files_are_named(data, tmp_path: Path) -> None:
+def test_damaged_and_missing_files_are_named(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match="has no split val; has test, train"):
         read_vectors(tmp_path, "small", "val")
@@ -121,7 +124,7 @@ def test_damaged_and_missing_files_are_named(data, tmp_path: Path) -> None:
 
 
 def test_wrong_input_is_one_line(
-    data, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embeddings, "make_embedder", lambda choice, scaling: MeanColours())
     for arguments, message in {
@@ -168,7 +171,7 @@ ema = 0.5
 
 
 @pytest.fixture
-def embedded(data, tmp_path: Path):
+def embedded(data: Path, tmp_path: Path) -> Path:
     write_embeddings(data, "small", tmp_path / "emb", MeanColours(), views=2)
     return tmp_path / "emb"
 
@@ -177,7 +180,7 @@ def embedded(data, tmp_path: Path):
     ("vector", "network"), [("features", "modern"), ("embedding", "published")]
 )
 def test_heads_learn_and_become_an_onnx_file(
-    vector: str, network: str, embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    vector: str, network: str, embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from estimators.facenet import FaceNetHeads
     from training.tools.export import export
@@ -205,7 +208,7 @@ def test_heads_learn_and_become_an_onnx_file(
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_heads(embedded, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_heads(embedded: Path, tmp_path: Path) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern") + "seed = 3\n")
     logs = []
@@ -217,11 +220,11 @@ def test_the_same_seed_gives_the_same_heads(embedded, tmp_path: Path) -> None:
     assert logs[0] == logs[1]
 
 
-def test_children_can_be_left_out_for_training(embedded) -> None:
-    from training.fitting.settings import Settings
+def test_children_can_be_left_out_for_training(embedded: Path) -> None:
+    from training.fitting.settings import TrainingSettings
     from training.train_heads import load_data, old_enough
 
-    settings = Settings(
+    settings = TrainingSettings(
         architecture="facenet", sets=["small"], vector="embedding", batch=4, held_out=0.2,
         min_age=20,
     )  # fmt: skip
@@ -232,7 +235,7 @@ def test_children_can_be_left_out_for_training(embedded) -> None:
 
 
 def test_what_fits_no_heads_is_one_line(
-    embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern"))

@@ -10,7 +10,7 @@ from training.judging.labelled_photos import cut_faces, read_labels
 from training.labels import Face
 
 
-def put(folder, *names) -> None:
+def put(folder: Path, *names: str) -> None:
     for name in names:
         cv2.imwrite(str(folder / name), grey(90, (64, 48)))
 

@@ -26,7 +26,7 @@ from tests.scenes import changed, scene
 from training.chips import load_chips
 from training.labels import read_table
 from training.prepare import main, parse_arguments, settings_of
-from training.preparing.chip_archive import GrowingArchive
+from training.preparing.chip_archive import ChipArchive
 from training.preparing.cutting import (
     DAMAGED,
     NO_FACE,
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"
 
 
-def utkface(root, count=40, twins=6):
+def utkface(root: Path, count: int = 40, twins: int = 6) -> Path:
     """Aligned chips of random labels; the last ones are changed copies of the first ones."""
     rng = np.random.default_rng(0)
     root.mkdir()
@@ -56,11 +56,11 @@ def utkface(root, count=40, twins=6):
     return root
 
 
-def prepare(*arguments):
+def prepare(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def outputs(folder, name="utkface"):
+def outputs(folder: Path, name: str = "utkface") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob(f"{name}.*")}
 
 
@@ -111,7 +111,7 @@ def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path: Path) -> No
     settings = settings_of(options)
     todo, cutter = plan(settings, root), Cutter(settings.cut)
     made_from = todo.made_from(settings.cut)
-    with GrowingArchive(tmp_path / "broken", "utkface", made_from, replace=False) as archive:
+    with ChipArchive(tmp_path / "broken", "utkface", made_from, replace=False) as archive:
         for face, chip in list(zip(todo.faces, todo.chips, strict=True))[:17]:
             archive.add(chip, cutter(root / face.file))
     with (tmp_path / "broken" / "utkface.tar.part").open("ab") as file:
@@ -172,8 +172,8 @@ def test_other_settings_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["celeba"], "no reader for a set 'celeba'; there are utkface, fairface, "),
-        (["utkface", "--root", "nowhere"], "there is no folder nowhere; check --root"),
+        (["celeba"], "no reader for a set 'celeba'; known: utkface, fairface, "),
+        (["utkface", "--root", "nowhere"], "no folder nowhere; check --root"),
         (["utkface", "--need", "wealth"], "want a list out of age, gender, ethnicity"),
         (["utkface", "--aligned", "--margin", "0.4"], "leave --margin out"),
         (["utkface", "--test-share", "0.8", "--val-share", "0.3"], "more than 1 together"),
@@ -181,7 +181,7 @@ def test_other_settings_are_refused_in_one_line(
     ],
 )
 def test_wrong_arguments_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     (tmp_path / "raw").mkdir()
     name, *others = arguments
@@ -194,7 +194,7 @@ def test_wrong_arguments_are_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def half_copied(root, there, of):
+def half_copied(root: Path, there: int, of: int) -> Path:
     lines = [f"train/{i}.jpg,20-29,Male,White,True" for i in range(of)]
     head = "file,age,gender,race,service_test"
     (root / "train").mkdir(parents=True)
@@ -229,7 +229,7 @@ def test_faces_without_the_labels_needed_are_left_out(
     assert prepare(*arguments, "--need", "age") == 0
 
 
-def lfw(root):
+def lfw(root: Path) -> Path:
     """Portraits, and pictures of which no chip is to be made, as LFW is laid out."""
     pictures = {path.stem: cv2.imread(str(path)) for path in sorted(PORTRAITS.glob("*.*"))}
     small = {name: cv2.resize(p, (400, 500)) for name, p in pictures.items()}
@@ -285,7 +285,9 @@ def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         ([[10, 10, 60, 60]], "refuse", [10, 10, 60, 60]),
     ],
 )
-def test_one_face_and_no_more_makes_a_chip(tmp_path: Path, boxes, several: str, outcome) -> None:
+def test_one_face_and_no_more_makes_a_chip(
+    tmp_path: Path, boxes: list[tuple[int, int, int, int]], several: str, outcome: str | int
+) -> None:
     picture = scene(0, 150)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture)
     found = Cutter(Cut(several=several), ScriptedDetector([boxes]))(tmp_path / "a.png")
@@ -364,7 +366,7 @@ def test_aligned_originals_become_the_chips_that_others_made_of_them(
     assert len(both) > 60 and np.median([d.mean() for d in differences]) < 4
 
 
-def picture(tar, name):
+def picture(tar: Path, name: str) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(tar.extractfile(name).read(), np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -372,7 +374,7 @@ def picture(tar, name):
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
-    tmp_path: Path, signal_, code: int
+    tmp_path: Path, signal_: int, code: int
 ) -> None:
     root = utkface(tmp_path / "raw", 300)
     for path in root.glob("*.jpg"):  # larger, so that there is time to stop

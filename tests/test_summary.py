@@ -36,7 +36,9 @@ def test_shares_are_of_those_known() -> None:
         [Face("a")],
     ],
 )
-def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path: Path, faces) -> None:
+def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(
+    tmp_path: Path, faces: list[Face]
+) -> None:
     for name in ("1", "2"):
         draw("set", faces, tmp_path / f"{name}.png")
     first, second = (path.read_bytes() for path in sorted(tmp_path.iterdir()))

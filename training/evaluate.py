@@ -7,9 +7,9 @@ WEIGHTS are names of weights/manifest.json, .keras or .onnx files; without any, 
 with the program. `--sets` are sets of aligned chips as `training.prepare` makes them,
 `--folder` photographs of your own, which go through the whole path: find, align, describe.
 
-Into `--out` go report.html (everything, in one file that needs no network), metrics.json, a
-CSV table of predictions for each network and set, and, of a folder, error_card.html: what
-to expect of faces like these. docs/evaluation.md says what the figures mean.
+`--out` then holds report.html (everything, in one file that needs no network), metrics.json,
+a CSV table of predictions for each network and set, and, for a folder, error_card.html: what
+to expect of faces like these. docs/evaluation.md explains the figures.
 """
 
 import argparse
@@ -34,9 +34,10 @@ from training.chips import load_chips
 from training.judging import report
 from training.judging.contenders import BATCHES, Contender, ask, load, time_ms
 from training.judging.labelled_photos import NAMES, Examples, cut_faces, read_labels
-from training.judging.results import Result, judge, make_folder, metrics_json, predictions, save
+from training.judging.results import Result, judge, make_folder, metrics_json, predictions
 from training.judging.scores import Group, groups_of
 from training.labels import read_table
+from training.result_files import write_bytes
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,7 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resamples", type=number(int, 0), default=1000, help="for the intervals (default: 1000)")
     add("--seed", type=int, default=0, help="of the resampling, and of the faces shown")
     add("--limit", type=number(int, 1), metavar="N", help="only N faces of each set, for trials")
-    add("--no-faces", action="store_true", help="leave pictures of faces out of the report")
+    add("--no-faces", action="store_true", help="leave images of faces out of the report")
     add("--card", type=Path, metavar="FILE.md", help="write the accuracy into a model card")
     _add_photographs(parser.add_argument_group("photographs"))
     _add_networks(parser.add_argument_group("networks"))
@@ -80,7 +81,7 @@ def _add_photographs(group: Any) -> None:
 
 def _add_networks(group: Any) -> None:
     add = group.add_argument
-    add("--estimator", choices=ARCHITECTURES, help="of the files (default: told by their size)")
+    add("--estimator", choices=ARCHITECTURES, help="of the files (default: by their size)")
     add("--engine", choices=("auto", *ENGINES), default="auto")
     add("--device", choices=DEVICES, default="auto")
     add("--precision", choices=PRECISIONS, default="auto")
@@ -93,7 +94,9 @@ def run(options: argparse.Namespace) -> str:
     make_folder(options.out)
     if options.card:
         check_writable(options.card, (".md",))
-    contenders = load_networks(options)
+    engine = {"engine": options.engine, "device": options.device, "precision": options.precision}
+    threads = options.threads or 0
+    contenders = load(options.weights, options.estimator, threads=threads, **engine)
     sets = list(gather(options, contenders))
     results = []
     for examples in sets:
@@ -101,28 +104,12 @@ def run(options: argparse.Namespace) -> str:
         for contender in contenders:
             results.append(evaluate(contender, examples, groups, options))
             table = options.out / f"{_plain(examples.name)}.{_plain(contender.name)}.csv"
-            save(table, predictions(results[-1]))
+            write_bytes(table, predictions(results[-1]))
     for contender in contenders:
         images = sets[0].images(contender.estimator.input_size)
         contender.ms = {batch: time_ms(contender.estimator, images, batch) for batch in BATCHES}
     write_reports(options, contenders, results)
     return report.short_table(results, contenders)
-
-
-def load_networks(options: argparse.Namespace) -> list[Contender]:
-    """The networks that `program.options` name.
-
-    Raises:
-        WeightsError: one is unknown, missing or damaged, or there are several for one card.
-    """
-    return load(
-        options.weights,
-        options.estimator,
-        engine=options.engine,
-        threads=options.threads or 0,
-        device=options.device,
-        precision=options.precision,
-    )
 
 
 def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iterator[Examples]:
@@ -152,7 +139,7 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
 def evaluate(
     contender: Contender, examples: Examples, groups: list[Group], options: argparse.Namespace
 ) -> Result:
-    """Ask one network about one set, and measure what it said."""
+    """Ask one network about one set, and measure its estimates."""
     images = examples.images(contender.estimator.input_size)
     title = f"{contender.name} on {examples.name}"
     with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
@@ -175,27 +162,27 @@ def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
 def write_reports(
     options: argparse.Namespace, contenders: Sequence[Contender], results: Sequence[Result]
 ) -> None:
-    """Write metrics.json, report.html and what else was asked for.
+    """Write metrics.json, report.html and the cards that were asked for.
 
     Raises:
         SinkError: one cannot be written.
     """
     about = report.about(options.seed, options.resamples)
     times = {contender.name: contender.ms for contender in contenders}
-    save(options.out / "metrics.json", metrics_json(results, times, about))
-    page = report.page(results, contenders, about, options.seed, faces=not options.no_faces)
-    save(options.out / "report.html", page.encode())
+    write_bytes(options.out / "metrics.json", metrics_json(results, times, about))
+    page = report.page(results, contenders, about, faces=not options.no_faces)
+    write_bytes(options.out / "report.html", page.encode())
     photographs = [result for result in results if result.examples.missed is not None]
     if photographs:
-        save(options.out / "error_card.html", report.error_card(photographs).encode())
+        write_bytes(options.out / "error_card.html", report.error_card(photographs).encode())
     if options.card:
         old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
         text = report.model_card(results, options.card.stem, _command(options), old)
-        save(options.card, text.encode())
+        write_bytes(options.card, text.encode())
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What to type to make the figures of a model card again."""
+    """The command that makes the figures of a model card again."""
     parts = ["python -m training.evaluate", *(Path(text).name for text in options.weights)]
     if options.sets:
         parts += ["--data DIR --sets", *options.sets]
@@ -211,9 +198,9 @@ def _some(count: int, limit: int | None) -> NDArray[np.int64]:
 
 
 def _usual_split(table: Path) -> str:
-    """The split of a set that is meant if none is named: test, or "" where there are none."""
+    """The split to use where none is named: test, or "" for a set without splits."""
     if not table.exists():
-        return "test"  # whoever reads it says what is missing
+        return "test"  # reading it will report what is missing
     return "test" if any(face.split for face in read_table(table)) else ""
 
 

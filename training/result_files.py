@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from engines.tensorflow_engine import start_tensorflow
 from errors import SinkError
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the place of `path` at the end.
-
-    Raises:
-        SinkError: it cannot be written, as on a full disk; what was there before stays.
-    """
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise SinkError(f"cannot write {path}: {reason}; free space or choose another --out") from (
-            error
-        )
-    finally:
-        with contextlib.suppress(OSError):  # there may not even be a folder
-            part.unlink()
-
+from files import replacing
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def packages(names: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed, by name."""
-    found = {}
-    for name in names:
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it replaces `path` at the end.
+
+    Raises:
+        SinkError: it cannot be written, as on a full disk; what was there before stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            yield beside
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise SinkError(
+            f"cannot write {path}: {reason}; free space or choose another --out"
+        ) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file; see `writing`."""
+    with writing(path) as beside:
+        beside.write_bytes(data)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON; see `writing`."""
+    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def write_tfrecord(path: Path, records: Iterable[bytes]) -> None:
+    """Write serialized messages as a TFRecord file; see `writing`. Needs TensorFlow."""
+    tf = start_tensorflow()
+    with writing(path) as beside:
         try:
+            with tf.io.TFRecordWriter(str(beside)) as file:
+                for record in records:
+                    file.write(record)
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed, by name."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
@@ -56,3 +77,9 @@ def git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
+
+
+def commit() -> dict[str, str]:
+    """The git commit of this program, with "-dirty" where files differ; empty where unknown."""
+    found = git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    return {"commit": found} if found else {}

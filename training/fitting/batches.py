@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import multiprocessing
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 
 from threads import blocked_sigint
 
+_T = TypeVar("_T")
 Chips = NDArray[np.uint8]
 _AHEAD = 3  # batches that wait for each process
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """How batches are drawn and varied.
 
     Attributes:
@@ -49,7 +51,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last rows that fill none are left out of it."""
+        """Batches in an epoch; its last rows, too few for a batch, are left out."""
         return len(self.rows) // self.batch
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -64,10 +66,10 @@ class Plan:
 
 
 class Loader:
-    """Makes batches in processes of its own, or with none in a thread; close it at the end."""
+    """Makes batches in its own processes, or in a thread if `workers` is 0; close it at the end."""
 
-    def __init__(self, images: Chips, plan: Plan, workers: int) -> None:
-        """Starts the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
+    def __init__(self, images: Chips, plan: BatchPlan, workers: int) -> None:
+        """Start the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
         self._plan, self._workers = plan, workers
         self._closing = contextlib.ExitStack()
         self._pool: Executor
@@ -94,27 +96,19 @@ class Loader:
                 self._pool.submit(_nothing)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Chips, NDArray[np.int64]]]:
-        """Yields the batches of an epoch from number `start` on, in their order.
+        """Yield the batches of an epoch from number `start` on, in their order.
 
         Yields:
             Chips `(B, size, size, 3)` uint8 RGB and the `(B,)` int64 rows that they show.
         """
         order = self._plan.order(epoch)
-        waiting: collections.deque[Future[Chips]] = collections.deque()
-        ahead = iter(range(start, len(order)))
-        try:
-            for index in range(start, len(order)):
-                for following in ahead:
-                    waiting.append(self._submit(order[following], epoch, following))
-                    if len(waiting) > _AHEAD * max(1, self._workers):
-                        break
-                yield waiting.popleft().result(), order[index]
-        finally:
-            for future in waiting:
-                future.cancel()
+        futures = (self._submit(order[i], epoch, i) for i in range(start, len(order)))
+        ahead = 1 + _AHEAD * max(1, self._workers)
+        for index, chips in enumerate(in_order(futures, ahead), start):
+            yield chips, order[index]
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         self._closing.close()
 
     def __enter__(self) -> Loader:
@@ -127,6 +121,19 @@ class Loader:
         plan = self._plan
         work = (rows, plan.size, plan.strength, (plan.seed, epoch, index))
         return self._pool.submit(_make, self._images, *work)
+
+
+def in_order(futures: Iterator[Future[_T]], ahead: int) -> Iterator[_T]:
+    """Yield the results of futures in their order; at most `ahead` of them are submitted."""
+    waiting = collections.deque(itertools.islice(futures, ahead))
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(itertools.islice(futures, 1))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _nothing() -> None:
@@ -161,7 +168,7 @@ def _make(
 def augment(
     images: NDArray[np.uint8], size: int, rng: np.random.Generator, strength: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Makes one random variant of every chip: pose, light, colour, resolution, noise.
+    """Make one random variant of every chip: pose, light, colour, resolution, noise.
 
     The whole similarity, flip and resize is one warp; light and colour are one matrix.
 

@@ -1,6 +1,8 @@
-"""What a network is to answer about each row: arrays for the losses, made from labels.
+"""What a network learns: targets made from labels, and the losses that compare with them.
 
-Unknown labels have the weight 0 and harmless numbers; rare people may weigh more.
+A row's targets are one array for each output; the first column is the row's weight, 0 where
+the label is unknown. Losses are written in `keras.ops`: the same on TensorFlow, JAX and
+PyTorch. A loss gives one number a row; Keras averages them.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 from estimators.age import AGE_CLASSES, class_years, decode_age
 from estimators.networks.heads import AGE_HEADS
 from structures import AGE_BINS, ETHNICITIES
-from training.chips import Chips
-from training.fitting.settings import Settings
+from training.chips import Chips, nearest_class
+from training.fitting.settings import TrainingSettings
 
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]  # a teacher's outputs -> (N, K)
@@ -27,22 +29,23 @@ _YEARS = np.arange(AGE_BINS)
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the losses want; row i belongs to chip i.
+    """The targets of all rows; row i belongs to chip i.
 
     Attributes:
         arrays: output -> `(N, C)` float32; the first column is the row's weight.
         chances: `(N,)` float64, how likely each row is to be drawn, adding up to 1; None =
             every row once an epoch.
+        taught: whether the arrays hold a teacher's answers.
     """
 
     arrays: dict[str, Floats]
     chances: NDArray[np.float64] | None
+    taught: bool
 
     def of(self, rows: NDArray[np.int64]) -> dict[str, Floats]:
         """The targets of a batch: in each output its weights add up to the number of rows.
 
-        So a batch in which few labels are known, or rare people are missing, counts as much
-        as any other.
+        A batch with few known labels, or without rare people, counts as much as any other.
         """
         batch = {}
         for name, array in self.arrays.items():
@@ -54,7 +57,9 @@ class Targets:
         return batch
 
 
-def make_targets(chips: Chips, settings: Settings, answers: Answers | None = None) -> Targets:
+def make_targets(
+    chips: Chips, settings: TrainingSettings, answers: Answers | None = None
+) -> Targets:
     """Build the targets of all chips.
 
     Args:
@@ -77,11 +82,11 @@ def make_targets(chips: Chips, settings: Settings, answers: Answers | None = Non
     if settings.draw_by_age:
         chances = balanced(np.maximum(_decades(chips), 0), settings.draw_by_age).astype(np.float64)
         chances /= chances.sum()
-    return Targets(arrays, chances)
+    return Targets(arrays, chances, answers is not None)
 
 
-def _age_array(chips: Chips, settings: Settings, answers: Answers | None) -> Floats:
-    """Targets of age (N, C) as `losses.age_loss` or `losses.age_value_loss` wants them."""
+def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None) -> Floats:
+    """Targets of age (N, C), as `age_loss` or `age_value_loss` reads them."""
     width = AGE_HEADS[settings.age]
     known = np.isfinite(chips.age_low)
     low, high = (
@@ -128,7 +133,7 @@ def balanced(classes: NDArray[np.int64], strength: float) -> Floats:
     return weights.astype(np.float32)
 
 
-def age_targets(low: Floats, high: Floats, width: int, settings: Settings) -> Floats:
+def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSettings) -> Floats:
     """The target distribution of exact ages; what ranges cover of each class.
 
     Args:
@@ -159,10 +164,7 @@ def age_targets(low: Floats, high: Floats, width: int, settings: Settings) -> Fl
 
 def nearest_classes(count: int) -> NDArray[np.float64]:
     """(101, K): 1 where the year belongs to the class, or is nearest to it."""
-    ranges = np.array(AGE_CLASSES[count])
-    years = _YEARS[:, None]
-    outside = np.maximum(0, np.maximum(ranges[:, 0] - years, years - ranges[:, 1]))
-    return np.eye(count)[outside.argmin(1)]
+    return np.eye(count)[nearest_class(_YEARS, AGE_CLASSES[count])]
 
 
 def convert_age(answer: Floats, width: int) -> Floats:
@@ -195,7 +197,7 @@ def _classes(
 
 
 def _teachers_race(answers: Answers | None, count: int) -> Floats | None:
-    """The teacher's ethnicity; of one that tells none, nothing to be learnt."""
+    """The teacher's ethnicity; zeros, which teach nothing, where it reports none."""
     if answers is None:
         return None
     return answers.get("race", np.zeros((count, len(ETHNICITIES)), np.float32))
@@ -205,7 +207,7 @@ _TINY = 1e-7
 AGE_COLUMNS = 4  # before the distributions: weight, whether it is a range, youngest, oldest
 
 
-def losses(settings: Settings, taught: bool) -> tuple[dict[str, Any], dict[str, float]]:
+def losses(settings: TrainingSettings, taught: bool) -> tuple[dict[str, Any], dict[str, float]]:
     """The losses of a network's outputs, and how much each counts.
 
     Args:
@@ -246,8 +248,8 @@ def class_loss(share: float) -> Any:
     return loss
 
 
-def age_loss(settings: Settings, share: float) -> Any:
-    """The loss of an age that is told as a distribution over years or classes.
+def age_loss(settings: TrainingSettings, share: float) -> Any:
+    """The loss of an age that is answered as a distribution over years or classes.
 
     An exact age: cross-entropy with the target, which is a Gaussian around the age or one
     class. A range: minus the logarithm of the probability of its years; a class that it
@@ -295,7 +297,7 @@ def age_loss(settings: Settings, share: float) -> Any:
 
 
 def age_value_loss(share: float) -> Any:
-    """The loss of an age that is told as years: decades outside the range, and a teacher's pull.
+    """The loss of an age answered in years: decades outside the range, and a teacher's pull.
 
     Returns:
         A loss of targets `(B, 5)`: weight, 1 for a range, youngest and oldest age, the

@@ -1,51 +1,36 @@
-"""What is kept of a run beside its weights: the log, curves, and the record NAME.json."""
+"""What is kept of a run beside its weights: the log of its epochs, and facts for its record."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
-import json
-import platform
-import struct
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from engines.tensorflow_engine import start_tensorflow
 from structures import ETHNICITIES
-from training.chips import Chips, load_chips
-from training.fitting.checkpoint import Progress
-from training.fitting.held_out import metrics, predict, spread_scale
-from training.fitting.settings import Settings
-from training.fitting.training_data import Data
-from training.labels import read_table
-from training.result_files import git, writing
+from training.chips import Chips
+from training.result_files import commit, versions, write_tfrecord, writing
 
-if TYPE_CHECKING:
-    from training.fitting.fit import Job
-
-
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    with writing(path) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+log = logging.getLogger(__name__)
+_Line = dict[str, float]
+# Panels of history.png: title, and the columns of the log that it shows.
+_PANELS = (
+    ("loss, by head", ("loss", "age_loss", "gender_loss", "race_loss")),
+    ("error of age on held-out faces, years", ("age_mae_years",)),
+    (
+        "share right on held-out faces",
+        ("cs5", "class_accuracy", "gender_accuracy", "ethnicity_accuracy"),
+    ),
+    ("learning rate", ("rate",)),
+)
 
 
-def settings_of(settings: Settings) -> dict[str, Any]:
-    """All settings; of files the name alone, as folders are nobody's business."""
-    values = dataclasses.asdict(settings)
-    for key in ("backbone", "init", "teacher"):
-        values[key] = Path(values[key]).name if values[key] else ""
-    return values
-
-
-def counts(chips: Chips) -> dict[str, Any]:
-    """How many rows there are, and of which labels."""
+def label_counts(chips: Chips) -> dict[str, Any]:
+    """The number of rows, and of each label."""
     known = np.isfinite(chips.age_low)
     decades = np.clip((chips.age_low[known] + chips.age_high[known]) // 20, 0, 9).astype(int)
     races = np.bincount(chips.race[chips.race >= 0], minlength=len(ETHNICITIES))
@@ -58,95 +43,55 @@ def counts(chips: Chips) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def made_with() -> dict[str, str]:
     """Versions of what made the weights, and the git commit where there is one."""
-    import cv2
     import keras
 
-    found = {"python": platform.python_version(), "numpy": np.__version__}
-    found |= {"opencv": cv2.__version__, "keras": keras.__version__}
-    found["backend"] = keras.backend.backend()
-    commit = git("describe", "--always", "--abbrev=40", "--dirty")
-    return found | {"commit": commit} if commit else found
+    found = versions(("numpy", "opencv-python", "keras"))
+    return found | {"backend": keras.backend.backend()} | commit()
 
 
-def finish(job: Job, data: Data, progress: Progress, folder: Path) -> dict[str, Any]:
-    """Measures the kept epoch on rows never learnt, and writes the record."""
-    import keras
-
-    model = keras.saving.load_model(job.weights, compile=False)
-    answers = predict(model, job.held_out.images)
-    record = {
-        "architecture": job.settings.architecture,
-        "settings": settings_of(job.settings),
-        "data": {"learnt": counts(data.chips.take(job.plan.rows)), "digest": data.digest},
-        "parameters": model.count_params(),
-        "epochs": progress.epoch,
-        "minutes": round(progress.minutes, 2),
-        "best_epoch": progress.best["epoch"],
-        "held_out": {"rows": len(job.held_out)} | metrics(answers, job.held_out),
-        "spread_scale": spread_scale(answers, job.held_out),
-        "test": {},
-        "versions": versions(),
-    }
-    for name in job.settings.sets:
-        if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
-            chips = load_chips(folder, name, "test", job.settings.limit or None)
-            found = metrics(predict(model, chips.images), chips)
-            record["test"][name] = {"rows": len(chips)} | found
-    write_record(job.folder / f"{job.name}.json", record)
-    for name, found in (("held out", record["held_out"]), *record["test"].items()):
-        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()))
-    return record
-
-
-def summarize(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Writes and tells mean and standard deviation over the folds."""
-    names = [key for key in records[0]["held_out"] if key != "rows"]
-    values = {name: [record["held_out"][name] for record in records] for name in names}
-    summary = {
-        name: {"mean": float(np.mean(each)), "sd": float(np.std(each, ddof=1)), "folds": each}
-        for name, each in values.items()
-    }
-    write_record(path, {"folds": len(records), "held_out": summary})
-    for name, found in summary.items():
-        print(f"{name}: {found['mean']:.4g}, sd {found['sd']:.2g} over {len(records)} folds")
-
-
-_Line = dict[str, float]
-# Panels of the picture: title, and the columns of the log that it shows.
-_PANELS = (
-    ("loss, by head", ("loss", "age_loss", "gender_loss", "race_loss")),
-    ("error of age on held-out faces, years", ("age_mae_years",)),
-    (
-        "share right on held-out faces",
-        ("cs5", "class_accuracy", "gender_accuracy", "ethnicity_accuracy"),
-    ),
-    ("learning rate", ("rate",)),
-)
-
-
-def write_history(folder: Path, history: Sequence[_Line], plot: bool = False) -> None:
+def write_log(folder: Path, history: Sequence[_Line], plot: bool = False) -> None:
     """Write log.csv and the events for TensorBoard, and history.png where `plot` says so.
 
     Args:
         folder: to write to.
-        history: a line for each epoch, at least one, all with the same columns.
-        plot: the picture takes a second, so it is made at the end.
+        history: a line for each epoch, all with the same columns; nothing is written of none.
+        plot: draw history.png; it takes a second, so that is for the end.
 
     Raises:
         SinkError: a file cannot be written.
     """
     if not history:
         return
-    with writing(folder / "log.csv") as part, part.open("w", newline="") as file:
+    with writing(folder / "log.csv") as beside, beside.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-    write_events(folder / "tensorboard" / "events.out.tfevents.0000000001.run", history)
+    _write_events(folder / "tensorboard" / "events.out.tfevents.0000000001.run", history)
     if plot:
-        with writing(folder / "history.png") as part:
-            _figure(history).savefig(part, dpi=110)
+        with writing(folder / "history.png") as beside:
+            _figure(history).savefig(beside, dpi=110)
+
+
+def _write_events(path: Path, history: Sequence[_Line]) -> None:
+    """Write one scalar for each column and epoch of a log; the file is made anew.
+
+    A file of events is a TFRecord file. TensorFlow writes it whatever backend Keras runs on.
+    """
+    try:
+        tf = start_tensorflow()
+    except ImportError:
+        log.info("%s needs TensorFlow; it is left out", path)
+        return
+    v1 = tf.compat.v1
+    events = [v1.Event(file_version="brain.Event:2")]
+    for line in history:
+        numbers = {name: line[name] for name in line if name not in ("epoch", "minutes")}
+        values = [v1.Summary.Value(tag=name, simple_value=n) for name, n in numbers.items()]
+        seconds, epoch = 60 * line.get("minutes", 0.0), int(line["epoch"])
+        events.append(v1.Event(wall_time=seconds, step=epoch, summary=v1.Summary(value=values)))
+    write_tfrecord(path, (event.SerializeToString() for event in events))
 
 
 def _figure(history: Sequence[_Line]) -> Any:
@@ -168,61 +113,3 @@ def _figure(history: Sequence[_Line]) -> Any:
     best = min(history, key=lambda line: line["score"])
     figure.suptitle(f"best epoch: {best['epoch']:.0f} (score {best['score']:.3f}, less is better)")
     return figure
-
-
-_POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), bits reversed
-
-
-def write_events(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write one scalar for each column and epoch of a log; the file is made anew.
-
-    Args:
-        path: its name wants `tfevents` in it.
-        history: lines with `epoch` and `minutes`; the latter stand for the time.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    version = _field(3, 2, b"brain.Event:2")
-    records = [_record(_field(1, 1, struct.pack("<d", 0.0)) + version)]
-    for line in history:
-        head = _field(1, 1, struct.pack("<d", 60 * line.get("minutes", 0.0)))
-        head += _field(2, 0, _varint(int(line["epoch"])))
-        values = b"".join(
-            _field(1, 2, _field(1, 2, name.encode()) + _field(2, 5, struct.pack("<f", value)))
-            for name, value in line.items()
-            if name not in ("epoch", "minutes")
-        )
-        records.append(_record(head + _field(5, 2, values)))
-    with writing(path) as part:
-        part.write_bytes(b"".join(records))
-
-
-def _field(number: int, kind: int, value: bytes) -> bytes:
-    """A field of a protocol buffer: kind 0 a varint, 1 eight bytes, 2 bytes, 5 four bytes."""
-    length = _varint(len(value)) if kind == 2 else b""
-    return _varint(number << 3 | kind) + length + value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _record(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + _checksum(length) + data + _checksum(data)
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ _POLYNOMIAL * (crc & 1)
-    crc ^= 0xFFFFFFFF
-    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    return struct.pack("<I", masked)

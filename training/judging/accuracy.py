@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from estimators.age import AGE_CLASSES
 from structures import Estimates
-from training.chips import Chips, years_outside
+from training.chips import Chips, nearest_class, years_outside
 
 Float64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ranges = Sequence[tuple[int, int]]
 
 CLOSE_YEARS = 5.0  # the 5 of CS@5
 RELIABILITY_BINS = 10
@@ -127,16 +126,6 @@ def age_classes(chips: Chips, told: Estimates, count: int) -> tuple[Ints, Ints]:
     )
     truth = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
     return truth.astype(np.int64), nearest_class(told.age_years, ranges)
-
-
-def nearest_class(years: NDArray[np.floating], ranges: Ranges) -> Ints:
-    """The class, `(N,)`, that each age, rounded to whole years, lies in or nearest to.
-
-    Between two that are equally near (schemes may have gaps) it is the younger one.
-    """
-    lows, highs = np.array(ranges, np.float64).T
-    whole = np.rint(years)[:, None].astype(np.float64)
-    return np.asarray(years_outside(whole, lows, highs).argmin(axis=1), np.int64)
 
 
 def confusion(truth: Ints, guess: Ints, count: int) -> Ints:

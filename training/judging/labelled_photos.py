@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from detectors import Detector
@@ -26,6 +25,7 @@ from sources.photographs import list_pictures, load_picture
 from structures import ETHNICITIES, Image
 from training.chips import Chips, labelled, shrink
 from training.labels import Face, read_table
+from training.preparing.cutting import largest_face
 
 LABELS = "labels.csv"
 SHOWN_SIZE = 112  # side of the chips that reports show, pixels
@@ -127,7 +127,7 @@ def cut_faces(
         except SourceError:
             unreadable.append(face.file)
             continue
-        points, count = _largest(image, detector)
+        points, count = largest_face(image, detector)
         several += count > 1
         if points is None:
             missed.append(face)
@@ -147,16 +147,6 @@ def cut_faces(
     return Examples(
         name, labelled(aligned[SHOWN_SIZE], found), labelled(black, missed), aligned, tuple(lines)
     )
-
-
-def _largest(image: Image, detector: Detector) -> tuple[NDArray[np.float32] | None, int]:
-    """The landmarks, (1, 5, 2), of the largest face, None where there is none; and how many."""
-    detections = detector.detect(image).above(detector.starting_score)
-    if not len(detections):
-        return None, 0
-    areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
-    largest = int(areas.argmax())
-    return detections.landmarks[largest : largest + 1], len(detections)
 
 
 def _utkface(path: Path) -> Face | None:

@@ -1,7 +1,22 @@
-"""Which faces belong together, and on which side of a split they go.
+"""Which faces belong together, near twins among them, and their side of a split.
 
-Faces of one person and near twins are a group, and so is what hangs together through them.
-A group lies on one side: otherwise a network is tested on what it has learnt by heart.
+Faces of one person and near twins make a group, together with all that is linked through
+them. A group lies on one side: otherwise a network is tested on what it has memorised.
+
+A perceptual hash finds twins: the same photograph twice, scaled, recompressed, tinted or
+mirrored. The grey chip is resized to 32 x 32 and goes through the cosine transform; the
+16 x 16 lowest frequencies but the mean give 255 bits: is this frequency stronger than in the
+median of the set's chips? Aligned faces resemble one another, so the median matters: with
+zero in its place twice as many strangers look like twins. Mirroring flips the sign of the
+horizontally odd frequencies only, so it needs no second transform.
+
+On 21,290 chips of UTKFace as published 991 pairs differ in up to 40 bits, 1,007 in up to 45,
+1,021 in up to 50; then strangers come in, 1,466 pairs differ in up to 65. `NEAR` lies in
+between. In chips that are aligned anew 94 % of these pairs are found again.
+
+Reference:
+    Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010,
+    section 3.2. Differs: bits against the set's medians; mirror images.
 """
 
 import tarfile
@@ -23,12 +38,12 @@ TRAIN, VAL, TEST = "train", "val", "test"
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of `count` items the first one that it hangs together with through `pairs`."""
+    """For each of `count` items the first one that it is linked with through `pairs`."""
     root = list(range(count))
 
     def find(i: int) -> int:
         while root[i] != i:
-            root[i] = root[root[i]]  # halves the way for the next one
+            root[i] = root[root[i]]  # halves the path for the next one
             i = root[i]
         return i
 
@@ -39,7 +54,7 @@ def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def grouped(faces: Sequence[Face], twins: Iterable[tuple[int, int]], prefix: str) -> list[Face]:
-    """The faces with `group` filled in where they are not on their own.
+    """The faces with `group` filled in where they are not alone.
 
     Args:
         faces: with the groups that the set publishes, if any.
@@ -89,10 +104,10 @@ def assign(faces: Sequence[Face], test_share: float, val_share: float, seed: int
 
 
 def settle(faces: Sequence[Face]) -> list[Face]:
-    """The faces without those that have their like on the more important side of a split.
+    """The faces without those whose group has faces on the more important side of a split.
 
-    The published splits stay as they are, so that results can be compared; what is learnt
-    from has to give way. The order is test, val, then the split with more of the group.
+    Published splits stay as they are, so that results can be compared; rows to learn give
+    way. The order is test, val, then the split with more of the group.
     """
     sides: dict[str, Counter[str]] = defaultdict(Counter)
     for face in faces:
@@ -108,12 +123,12 @@ def settle(faces: Sequence[Face]) -> list[Face]:
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """What is to be said of the near twins of a set.
+    """Counts of the near twins of a set.
 
     Attributes:
-        pairs: how many.
-        faces: that have a twin.
-        groups: that hang together through them.
+        pairs: of twins.
+        faces: with a twin.
+        groups: of faces linked through twins.
         disagreeing: label -> the files of each group whose labels contradict each other.
     """
 
@@ -123,13 +138,17 @@ class Twins:
     disagreeing: dict[str, list[list[str]]]
 
 
-def report(faces: Sequence[Face], twins: Sequence[tuple[int, int]]) -> Twins:
+def twin_report(faces: Sequence[Face], twins: Sequence[tuple[int, int]]) -> Twins:
     """Count the groups of twins, and list those whose labels contradict each other."""
     groups: dict[int, list[Face]] = defaultdict(list)
     for face, root in zip(faces, components(len(faces), twins), strict=True):
         groups[root].append(face)
     several = [group for group in groups.values() if len(group) > 1]
-    tests = {"age": _ages_differ, "gender": _genders_differ, "ethnicity": _ethnicities_differ}
+    tests = {
+        "age": _ages_differ,
+        "gender": lambda group: len({face.female for face in group} - {None}) > 1,
+        "ethnicity": lambda group: len({face.ethnicity for face in group} - {None}) > 1,
+    }
     wrong = {
         label: [[face.file for face in group] for group in several if differ(group)]
         for label, differ in tests.items()
@@ -141,14 +160,6 @@ def _ages_differ(group: Sequence[Face]) -> bool:
     """Whether no age fits all the ranges."""
     ages = [face.age for face in group if face.age is not None]
     return len(ages) > 1 and max(low for low, _ in ages) > min(high for _, high in ages)
-
-
-def _genders_differ(group: Sequence[Face]) -> bool:
-    return len({face.female for face in group} - {None}) > 1
-
-
-def _ethnicities_differ(group: Sequence[Face]) -> bool:
-    return len({face.ethnicity for face in group} - {None}) > 1
 
 
 NEAR = 46  # bits, of 255, up to which two chips are twins
@@ -197,17 +208,17 @@ def frequencies_of(archive: Path, files: Sequence[str]) -> Float32:
 
 
 def hashes(values: Float32) -> tuple[Codes, Codes]:
-    """The hashes of chips and of their mirror pictures, (N, 4) uint64 each.
+    """The hashes of chips and of their mirror images, (N, 4) uint64 each.
 
     Args:
         values: (N, 256) float32, see `frequencies`.
     """
     middle = np.median(values, 0) if len(values) else np.zeros(values.shape[1], np.float32)
-    middle[_ODD] = 0  # of the chips and their mirror pictures together
+    middle[_ODD] = 0  # of the chips and their mirror images together
     both = []
     for sign in (1, np.where(_ODD, -1, 1)):
         bits = values * sign > middle
-        bits[:, 0] = False  # brightness tells nothing
+        bits[:, 0] = False  # brightness says nothing
         both.append(np.packbits(bits, axis=1).view(np.uint64))
     return both[0], both[1]
 
