@@ -5,6 +5,7 @@ import datetime
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def touch(root: Path, *files: str) -> None:
         path.touch()
 
 
-def write(path: Path, *lines: object, sep: str = ",") -> None:
+def write(path: Path, *lines: Iterable[object], sep: str = ",") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(sep.join(map(str, line)) + "\n" for line in lines))
 
@@ -95,7 +96,7 @@ def test_fgnet_originals_are_read_with_person_and_age(data_dir: Path) -> None:
     assert len({person for *_, person, _ in found.values()}) == 25
 
 
-def fairface(root: Path, *train: str) -> None:
+def fairface(root: Path, *train: tuple[str, ...]) -> None:
     columns = ("file", "age", "gender", "race", "service_test")
     write(root / "fairface_label_train.csv", columns, *train)
     write(root / "fairface_label_val.csv", columns, ("val/1.jpg", "3-9", "Male", "White", "True"))
@@ -124,7 +125,9 @@ def test_fairface_names_its_genders(tmp_path: Path) -> None:
         ("train/7.jpg", "20-2"),
     ],
 )
-def test_a_wrong_or_broken_off_row_is_named_with_its_line(tmp_path: Path, row: str) -> None:
+def test_a_wrong_or_broken_off_row_is_named_with_its_line(
+    tmp_path: Path, row: tuple[str, ...]
+) -> None:
     fairface(tmp_path, ("train/6.jpg", "20-29", "Male", "White", "True"), row)
     with pytest.raises(DatasetError, match=r"fairface_label_train\.csv, line 3: "):
         read_dataset("fairface", tmp_path)
@@ -141,7 +144,7 @@ def serial(year: int, month: int, day: int) -> int:
     return 730486 + since.days
 
 
-def cells(*texts: str) -> np.ndarray:
+def cells(*texts: object) -> np.ndarray:
     """A row of MATLAB cells with a text each."""
     out = np.empty((1, len(texts)), object)
     out[0, :] = texts
@@ -218,12 +221,22 @@ def test_a_damaged_matlab_file_is_named(tmp_path: Path) -> None:
         read_dataset("imdb_wiki", tmp_path)
 
 
-ADIENCE = ("user_id", "original_image", "face_id", "age", "gender", "x", "y", "dx", "dy")
+ADIENCE: tuple[str, ...] = (
+    "user_id",
+    "original_image",
+    "face_id",
+    "age",
+    "gender",
+    "x",
+    "y",
+    "dx",
+    "dy",
+)
 ADIENCE += ("tilt_ang", "fiducial_yaw_angle", "fiducial_score")
 REST = (0, 414, 1086, 1383, -115, 30, 17)
 
 
-def adience(root: Path, *rows: str) -> None:
+def adience(root: Path, *rows: tuple[int | str, ...]) -> None:
     for fold in range(5):
         mine = [row[1:] + REST for row in rows if row[0] == fold]
         write(root / f"fold_{fold}_data.txt", ADIENCE, *mine, sep="\t")

@@ -1,5 +1,6 @@
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from errors import DatasetError
 from tests import chip_sets
 from tests.test_prepare import utkface
 from training import embeddings, prepare
-from training.embeddings import write_embeddings
 from training.fitting.vectors import read_vectors
 from training.labels import read_table
 from training.train_heads import main as train_main
@@ -19,6 +19,7 @@ pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 COUNT, TESTS = 40, 8
+write_embeddings = partial(embeddings.write_embeddings, part_faces=16)
 
 
 class MeanColours:
@@ -29,6 +30,11 @@ class MeanColours:
     def __init__(self, stop_after: int = 10**9) -> None:
         self.seen, self._stop_after = 0, stop_after
 
+    @classmethod
+    def of(cls, *_: str, **__: str) -> "MeanColours":
+        """As `make_embedder`, whatever it is asked for."""
+        return cls()
+
     def embed(self, chips: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         if self.seen >= self._stop_after:
             raise KeyboardInterrupt
@@ -37,11 +43,6 @@ class MeanColours:
         halves = [values[:, :, :8].mean((1, 2)), values[:, :, 8:].mean((1, 2))]
         embedding = np.concatenate(halves, axis=1)
         return {"embedding": embedding, "features": np.concatenate([embedding, embedding], 1)}
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "PART_FACES", 16)
 
 
 @pytest.fixture
@@ -124,27 +125,23 @@ def test_damaged_and_missing_files_are_named(data: Path, tmp_path: Path) -> None
 
 
 def test_wrong_input_is_one_line(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(embeddings, "make_embedder", lambda choice, scaling: MeanColours())
     for arguments, message in {
         ("none",): "cannot read the table",
         ("small", "--splits", "val"): "has no split val; has test, train",
     }.items():
         places = ["--data", str(data), "--out", str(tmp_path)]
-        assert embeddings.main([*arguments, *places]) == 2
+        assert embeddings.main([*arguments, *places], MeanColours.of) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
 
 
-def test_preparing_a_set_can_write_its_embeddings_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare, "make_embedder", lambda choice: MeanColours())
+def test_preparing_a_set_can_write_its_embeddings_too(tmp_path: Path) -> None:
     folder = utkface(tmp_path / "raw", count=12, twins=2)
     arguments = ["utkface", "--root", str(folder), "--out", str(tmp_path / "out"), "--aligned"]
-    assert prepare.main([*arguments, "--embeddings"]) == 0
+    assert prepare.main([*arguments, "--embeddings"], MeanColours.of) == 0
     labels = read_table(tmp_path / "out" / "utkface.csv")
     found = [
         name

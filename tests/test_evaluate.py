@@ -16,7 +16,6 @@ import pytest
 from estimators import make_estimator
 from structures import Estimates
 from training import evaluate
-from training.judging import contenders
 from training.judging.report import charts
 from training.labels import Face, write_table
 
@@ -30,7 +29,7 @@ def run_main(*arguments: object) -> int:
     try:
         return evaluate.main([str(argument) for argument in arguments])
     except SystemExit as end:
-        return int(end.code)
+        return int(end.code or 0)
 
 
 def read(table: Path) -> list[dict[str, str]]:
@@ -195,11 +194,11 @@ def test_a_disk_that_fills_up_leaves_what_is_finished(
 
 
 def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(
-    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Impatient:
-        def __init__(self, *arguments: object, **options: Any) -> None:
-            self._network = make_estimator(*arguments, **options)
+        def __init__(self, kind: str, weights: str | None, **options: Any) -> None:
+            self._network = make_estimator(kind, weights, **options)
             self.input_size, self.has_ethnicity = self._network.input_size, False
 
         def estimate(self, chips: Any) -> Estimates:
@@ -207,9 +206,8 @@ def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(
                 raise KeyboardInterrupt
             return self._network.estimate(chips)
 
-    monkeypatch.setattr(contenders, "make_estimator", Impatient)
-    options = ["--data", sets, "--sets", "two", "genders", "--out", tmp_path]
-    assert run_main(SMALL, *options, *LIMITS) == 130
+    options = ["--data", str(sets), "--sets", "two", "genders", "--out", str(tmp_path)]
+    assert evaluate.main([SMALL, *options, *LIMITS], make=Impatient) == 130
     assert f"interrupted; finished tables are in {tmp_path}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]
 

@@ -106,14 +106,15 @@ def test_components_are_those_of_walking_the_graph() -> None:
         assert components(count, pairs) == [int(np.argmax(row)) for row in reach]
 
 
-def some_faces(count: int = 400, seed: int = 0) -> list[Face]:
+def some_faces(count: int = 400, seed: int = 0) -> tuple[list[Face], list[tuple[int, int]]]:
     """Faces of people and of nobody known, and twins between them."""
     rng = np.random.default_rng(seed)
     faces = [
         Face(f"{i}.jpg", person=f"p{rng.integers(60)}" if rng.random() < 0.5 else "")
         for i in range(count)
     ]
-    return faces, [tuple(map(int, pair)) for pair in np.sort(rng.integers(0, count, (60, 2)))]
+    pairs = np.sort(rng.integers(0, count, (60, 2)))
+    return faces, [(int(i), int(j)) for i, j in pairs]
 
 
 def sides(faces: Sequence[Face]) -> dict[str, set[str]]:

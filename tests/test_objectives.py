@@ -97,7 +97,8 @@ def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(
     years = {"age": np.array([[25], [65], [22]], np.float32)}
     plain = losses_of(settings, chips, years, ops)["age"]
     np.testing.assert_allclose(plain, [1.0, 0.0, 0.3], rtol=1e-5)
-    taught = {"age": np.array([[90], [64], [15]], np.float32), "gender": np.ones((3, 2)) / 2}
+    ages = np.array([[90], [64], [15]], np.float32)
+    taught = {"age": ages, "gender": np.full((3, 2), 0.5, np.float32)}
     loss = losses_of(settings, chips, years, ops, taught)["age"]
     # The teacher's 90 years become 18: three beyond the label.
     np.testing.assert_allclose(loss, [1.0 + 0.6, 0.025, 0.3 + 0.6], rtol=1e-5)
@@ -139,6 +140,7 @@ def test_rare_decades_are_drawn_as_often_as_common_ones() -> None:
     chips = chip_sets.chips(20).take(np.array([0] * 18 + [1] * 2))
     for strength, share in ((0.5, 0.25), (1.0, 0.5)):
         chances = make_targets(chips, TrainingSettings(draw_by_age=strength)).chances
+        assert chances is not None
         assert chances.sum() == pytest.approx(1)
         assert chances[18:].sum() == pytest.approx(share)
 

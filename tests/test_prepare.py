@@ -43,6 +43,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"
 
 
+def decoded(data: bytes) -> np.ndarray:
+    """The image (H, W, 3) uint8 BGR in a file's bytes."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
 def utkface(root: Path, count: int = 40, twins: int = 6) -> Path:
     """Aligned chips of random labels; the last ones are changed copies of the first ones."""
     rng = np.random.default_rng(0)
@@ -79,7 +84,7 @@ def test_a_prepared_set_is_read_as_it_was_published(
     assert len(train) + len(test) == 40 and 7 <= len(test) <= 9
     assert not set(train.groups) & set(test.groups)
     for i, file in enumerate(train.files):
-        original = cv2.imread(str(root / f"{file.removesuffix('.webp')}.jpg.chip.jpg"))
+        original = np.asarray(cv2.imread(str(root / f"{file.removesuffix('.webp')}.jpg.chip.jpg")))
         small = cv2.resize(original, (112, 112), interpolation=cv2.INTER_AREA)
         assert np.abs(small[..., ::-1].astype(int) - train.images[i]).mean() < 6
         assert file.split("_")[:2] == [f"{train.age_low[i]:g}", f"{train.female[i]:g}"]
@@ -188,7 +193,7 @@ def test_wrong_arguments_are_one_line(
     try:
         code = prepare(name, "--root", tmp_path / "raw", "--out", tmp_path / "out", *others)
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     error = capsys.readouterr().err
     assert code == 2 and told in error and len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
@@ -231,7 +236,8 @@ def test_faces_without_the_labels_needed_are_left_out(
 
 def lfw(root: Path) -> Path:
     """Portraits, and pictures of which no chip is to be made, as LFW is laid out."""
-    pictures = {path.stem: cv2.imread(str(path)) for path in sorted(PORTRAITS.glob("*.*"))}
+    paths = sorted(PORTRAITS.glob("*.*"))
+    pictures = {path.stem: decoded(path.read_bytes()) for path in paths}
     small = {name: cv2.resize(p, (400, 500)) for name, p in pictures.items()}
     small["two_people"] = np.concatenate([small["barack_obama_2012"], small["joe_biden"]], 1)
     small["no_body"] = np.full((400, 400, 3), 90, np.uint8)
@@ -286,7 +292,7 @@ def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_one_face_and_no_more_makes_a_chip(
-    tmp_path: Path, boxes: list[tuple[int, int, int, int]], several: str, outcome: str | int
+    tmp_path: Path, boxes: list[list[int]], several: str, outcome: str | list[int]
 ) -> None:
     picture = scene(0, 150)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture)
@@ -295,13 +301,15 @@ def test_one_face_and_no_more_makes_a_chip(
         assert found == outcome
         return
     points = ScriptedDetector([[outcome]]).detect(picture).landmarks
+    assert points is not None and isinstance(found, bytes)
     expected = align(picture, points, ScriptedDetector.landmark_template, 112)[0]
-    chip = cv2.imdecode(np.frombuffer(found, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    chip = decoded(found)[..., ::-1]
     assert np.abs(chip.astype(int) - expected).mean() < 5
 
 
 def test_the_margin_is_that_of_dlibs_get_face_chip() -> None:
-    picture = cv2.cvtColor(cv2.imread(str(PORTRAITS / "joe_biden.jpg")), cv2.COLOR_BGR2RGB)
+    portrait = decoded((PORTRAITS / "joe_biden.jpg").read_bytes())
+    picture = cv2.cvtColor(portrait, cv2.COLOR_BGR2RGB)
     find = dlib.get_frontal_face_detector()
     predict = dlib.shape_predictor(str(_predictor_file()))
     shape = predict(picture, find(picture)[0])
@@ -366,8 +374,10 @@ def test_aligned_originals_become_the_chips_that_others_made_of_them(
     assert len(both) > 60 and np.median([d.mean() for d in differences]) < 4
 
 
-def picture(tar: Path, name: str) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(tar.extractfile(name).read(), np.uint8), cv2.IMREAD_COLOR)
+def picture(tar: tarfile.TarFile, name: str) -> np.ndarray:
+    member = tar.extractfile(name)
+    assert member is not None
+    return decoded(member.read())
 
 
 @pytest.mark.slow
@@ -378,12 +388,13 @@ def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
 ) -> None:
     root = utkface(tmp_path / "raw", 300)
     for path in root.glob("*.jpg"):  # larger, so that there is time to stop
-        picture = cv2.imread(str(path))
-        assert cv2.imwrite(str(path), cv2.resize(picture, (1500, 1500)))
-    command = [sys.executable, "-m", "training.prepare", "utkface", "--root", root, "--aligned"]
+        large = cv2.resize(decoded(path.read_bytes()), (1500, 1500))
+        assert cv2.imwrite(str(path), large)
+    command = [sys.executable, "-m", "training.prepare", "utkface", "--root", str(root)]
+    command += ["--aligned"]
     progress = tmp_path / "out" / "utkface.progress.jsonl"
     with subprocess.Popen(
-        [*command, "--out", tmp_path / "out", "--workers", "2"],
+        [*command, "--out", str(tmp_path / "out"), "--workers", "2"],
         cwd=ROOT, text=True, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         while not progress.exists() or progress.read_bytes().count(b"\n") < 20:
@@ -396,6 +407,6 @@ def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
     done = progress.read_bytes().count(b"\n")
     assert 20 <= done < 300
     for out in ("out", "whole"):
-        subprocess.run([*command, "--out", tmp_path / out], cwd=ROOT, check=True)
+        subprocess.run([*command, "--out", str(tmp_path / out)], cwd=ROOT, check=True)
     assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
     shutil.rmtree(tmp_path / "out")

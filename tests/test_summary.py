@@ -43,7 +43,7 @@ def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(
         draw("set", faces, tmp_path / f"{name}.png")
     first, second = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
     assert first == second
-    picture = cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR)
+    picture = np.asarray(cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR))
     assert picture.shape[1] > 1000 and picture.std() > 5
 
 

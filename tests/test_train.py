@@ -125,13 +125,13 @@ def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(
 def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
     whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
 ) -> None:
-    class Interrupting(keras.callbacks.Callback):
+    class Interrupting(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             seen.append(batch)
             if len(seen) in stops:  # in the middle of the frozen epoch, and of a later one
                 signal.raise_signal(signal.SIGINT)
 
-    seen = []
+    seen: list[int] = []
     whole_fit = keras.Model.fit
 
     def interrupted_fit(self: Any, *args: Any, callbacks: list[Any], **kwargs: Any) -> Any:

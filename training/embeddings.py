@@ -11,9 +11,8 @@ to resume an interrupted run. Embeddings identify people: treat the files like t
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ def write_embeddings(
     embedder: Embedder,
     views: int = 2,
     splits: Sequence[str] = (),
+    part_faces: int = PART_FACES,
 ) -> int:
     """Write the embeddings of a set, or those that an earlier run did not.
 
@@ -54,6 +54,7 @@ def write_embeddings(
         embedder: makes the embeddings.
         views: 1 = of the chips, 2 = also of their mirror images, more = also of variants.
         splits: which; empty = all in the table.
+        part_faces: faces in a file.
 
     Returns:
         The number of faces embedded by this run.
@@ -73,7 +74,7 @@ def write_embeddings(
         "embedder": embedder.name,
         "widths": {key: value.shape[1] for key, value in embedder.embed(grey).items()},
         "views": views,
-        "part_faces": PART_FACES,
+        "part_faces": part_faces,
         "table_sha256": file_sha256(table),
     }
     folder = folder_of(out, name)
@@ -81,8 +82,14 @@ def write_embeddings(
     done = 0
     for split in splits or published:
         chips = load_chips(data, name, split)
-        done += _write_split(folder, f"{name} {split}", split, chips, embedder, views)
-        record["parts"][split] = math.ceil(len(chips) / PART_FACES)
+        parts = [
+            np.arange(start, min(start + part_faces, len(chips)))
+            for start in range(0, len(chips), part_faces)
+        ]
+        paths = part_paths(folder, split, len(parts))
+        todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
+        done += _write_parts(todo, f"{name} {split}", chips, embedder, views)
+        record["parts"][split] = len(parts)
         write_json(folder / "record.json", record)
     return done
 
@@ -104,14 +111,14 @@ def _begun(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
-def _write_split(
-    folder: Path, title: str, split: str, chips: Chips, embedder: Embedder, views: int
+def _write_parts(
+    todo: Sequence[tuple[Path, NDArray[np.int64]]],
+    title: str,
+    chips: Chips,
+    embedder: Embedder,
+    views: int,
 ) -> int:
-    """Write the missing files of a split; returns the number of their faces."""
-    starts = range(0, len(chips), PART_FACES)
-    parts = [np.arange(start, min(start + PART_FACES, len(chips))) for start in starts]
-    paths = part_paths(folder, split, len(parts))
-    todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
+    """Write the missing files of a split, each with its rows; returns the number of faces."""
     faces = sum(len(rows) for _, rows in todo)
     with tqdm(
         total=len(chips), initial=len(chips) - faces, desc=title, unit="face", disable=None
@@ -151,7 +158,7 @@ def _variant(
     return augment(images, size, rng, _STRENGTH)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder) -> int:
     """Command line; returns the exit code: 0, 2 after one line on what is wrong, 130."""
     parser = OneLineParser(
         prog="python -m training.embeddings",
@@ -174,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--splits", nargs="+", default=(), help="default: all")
     options = parser.parse_args(argv)
     try:
-        embedder = make_embedder(options.embedder, scaling=options.scaling)
+        embedder = make(options.embedder, scaling=options.scaling)
         done = write_embeddings(
             options.data, options.name, options.out, embedder, options.views, options.splits
         )

@@ -15,7 +15,7 @@ to expect of faces like these. docs/evaluation.md explains the figures.
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from detectors import DETECTORS, make_detector
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import StreamError
-from estimators import ARCHITECTURES
+from estimators import ARCHITECTURES, Estimator, make_estimator
 from estimators.age import AGE_CLASSES
 from files import check_writable
 from program.options import OneLineParser, number
@@ -88,7 +88,7 @@ def _add_networks(group: Any) -> None:
     add("--threads", type=number(int, 1, 1024), metavar="N", help="default: all")
 
 
-def run(options: argparse.Namespace) -> str:
+def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estimator) -> str:
     """Evaluate and write everything; returns the short table as Markdown."""
     report.check()
     make_folder(options.out)
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> str:
         check_writable(options.card, (".md",))
     engine = {"engine": options.engine, "device": options.device, "precision": options.precision}
     threads = options.threads or 0
-    contenders = load(options.weights, options.estimator, threads=threads, **engine)
+    contenders = load(options.weights, options.estimator, make, threads=threads, **engine)
     sets = list(gather(options, contenders))
     results = []
     for examples in sets:
@@ -217,11 +217,18 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong."""
+def main(
+    arguments: Sequence[str] | None = None, make: Callable[..., Estimator] = make_estimator
+) -> int:
+    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong.
+
+    Args:
+        arguments: the command line; None = that of the process.
+        make: builds an estimator.
+    """
     options = parse_arguments(arguments)
     try:
-        print(run(options))
+        print(run(options, make))
     except StreamError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2

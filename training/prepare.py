@@ -14,7 +14,7 @@ from typing import Any
 
 from detectors import DETECTORS
 from errors import StreamError
-from estimators.embedders import make_embedder
+from estimators.embedders import Embedder, make_embedder
 from program.options import OneLineParser, attribute_list, number
 from training.datasets import DATASETS
 from training.embeddings import write_embeddings
@@ -110,8 +110,14 @@ def settings_of(options: argparse.Namespace) -> PrepareSettings:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder
+) -> int:
     """Run the program.
+
+    Args:
+        arguments: the command line; None = that of the process.
+        make: builds the network of --embeddings.
 
     Returns:
         The exit code: 0, 2 after one line on what is wrong, 130 after Ctrl-C.
@@ -119,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     settings = settings_of(options)
     try:
-        embedder = make_embedder(options.embeddings) if options.embeddings else None
+        embedder = make(options.embeddings) if options.embeddings else None
         summary = prepare_set(settings, options.root, options.out, options.workers, options.replace)
         if embedder:
             write_embeddings(options.out, settings.name, options.out, embedder)

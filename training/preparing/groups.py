@@ -21,7 +21,7 @@ Reference:
 
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def twin_report(faces: Sequence[Face], twins: Sequence[tuple[int, int]]) -> Twin
     for face, root in zip(faces, components(len(faces), twins), strict=True):
         groups[root].append(face)
     several = [group for group in groups.values() if len(group) > 1]
-    tests = {
+    tests: dict[str, Callable[[Sequence[Face]], bool]] = {
         "age": _ages_differ,
         "gender": lambda group: len({face.female for face in group} - {None}) > 1,
         "ethnicity": lambda group: len({face.ethnicity for face in group} - {None}) > 1,
