@@ -5,7 +5,7 @@
 
 WEIGHTS are names of weights/manifest.json, .keras or .onnx files; without any, all that come
 with the program. `--sets` are sets of aligned chips as `training.prepare` makes them,
-`--folder` photographs of your own, which go through the whole path: find, align, describe.
+`--folder` your own photographs, in which faces are found and aligned first.
 
 `--out` then holds report.html (everything, in one file that needs no network), metrics.json,
 a CSV table of predictions for each network and set, and, for a folder, error_card.html: what
@@ -73,7 +73,7 @@ def _add_photographs(group: Any) -> None:
     add = group.add_argument
     add("--folder", metavar="[NAME=]DIR", help="labelled photographs; NAME is what to call them")
     add("--names", choices=("auto", "labels", *NAMES), default="auto",
-        help="where labels are: labels.csv, or names of files (default: the table if there is one, "
+        help="where labels are: labels.csv, or names of files (default: the table if it exists, "
         "else names like AGE_GENDER_RACE_x.jpg)")  # fmt: skip
     add("--detector", nargs="+", choices=DETECTORS, default=["mtcnn"], help="default: mtcnn")
     add("--min-face", type=number(int, 20), default=40, metavar="PX", help="mtcnn: smallest face")

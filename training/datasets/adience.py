@@ -38,7 +38,7 @@ _RANGE = re.compile(r"\((\d+), *(\d+)\)")
 
 
 def read(root: Path) -> Reading:
-    """Read the folds; from the first place with pictures; errors as in `datasets.Reader`."""
+    """Read the folds, with pictures from the first place that has any; see `datasets.Reader`."""
     reading = join(
         table(root / f"fold_{fold}_data.txt", _COLUMNS, partial(_label, fold), "\t")
         for fold in range(_FOLDS)

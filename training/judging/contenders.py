@@ -1,4 +1,4 @@
-"""The networks that an evaluation compares: finding them, asking them, timing them."""
+"""The networks that an evaluation compares: loading, running and timing them."""
 
 import ast
 import importlib.util
@@ -151,7 +151,7 @@ def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
 
 
 def _recorded(path: Path) -> str:
-    """The architecture that a record of training names, "" where it names none."""
+    """The architecture in a record of training, "" where there is none."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["architecture"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,10 +1,10 @@
-"""Labelled photographs, through the whole path: find the face, align it, have it described.
+"""Labelled photographs: find the face, align it, so that a network can describe it.
 
 The labels come from `labels.csv` in the folder (columns as in `labels`), or from the names:
 
     utkface  AGE_GENDER_RACE_anything.jpg; gender 0 male, 1 female; the race may be missing:
              34_1_holiday.jpg
-    fgnet    SSSAYY[letter].JPG: who it is and how old, as in 001A08.JPG
+    fgnet    SSSAYY[letter].JPG: the person and the age, as in 001A08.JPG
 
 A photograph is described by its largest face. One in which no face is found counts as
 missed, not as an error.
@@ -43,7 +43,7 @@ class Examples:
         chips: those that are described, in any size.
         missed: labels of photographs without a found face; their images are black.
         aligned: side in pixels -> (N, side, side, 3) chips cut straight from photographs.
-        notes: what else is to be known of the set, one line each.
+        notes: on the set, one line each.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Examples:
 
 
 def read_labels(folder: Path, names: str = "auto") -> tuple[list[Face], list[str]]:
-    """What is known of the photographs of a folder.
+    """The labels of the photographs of a folder.
 
     Args:
         folder: the photographs; `labels.csv` may name some in folders within it.
-        names: "labels", "utkface" or "fgnet"; "auto" = the table if there is one, else utkface.
+        names: "labels", "utkface" or "fgnet"; "auto" = the table if it exists, else utkface.
 
     Returns:
-        The labelled ones, and notes on those that are left out.
+        Labelled faces, and notes on photographs that are left out.
 
     Raises:
         DatasetError: no such folder, no labels, or a wrong one.
@@ -110,7 +110,7 @@ def cut_faces(
         detector: finds them.
         sides: of the chips to cut, pixels, besides those for reports.
         name: of the set.
-        notes: to go on with.
+        notes: that come first.
 
     Raises:
         DatasetError: none can be read, or none shows a face.
@@ -168,7 +168,7 @@ def _fgnet(path: Path) -> Face | None:
 
 
 def _note(what: str, files: Sequence[str]) -> list[str]:
-    """One line on photographs that are left out, or none."""
+    """One line on photographs that are left out, if any."""
     if not files:
         return []
     more = ", ..." if len(files) > 3 else ""

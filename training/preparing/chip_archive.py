@@ -93,7 +93,7 @@ class ChipArchive:
         elif ours and self._has(self.path, entries[-1].end + len(_END) if entries else 0):
             self.entries, self.finished = entries, True
         else:
-            # In this order: where the first line fits and there is no part, all is done.
+            # In this order: a fitting first line without a part means that all is done.
             self._archive = self._part.open("wb")
             self._log.truncate(0)
             self._write_line(made_from)

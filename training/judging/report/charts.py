@@ -178,7 +178,7 @@ def _curve(result: Result) -> tuple[Any, str] | None:
         axis.grid(True)
     caption = (
         "How often a probability of gender is right: on the grey line it means what it says. "
-        "Below, how many faces each point is made of."
+        "Below, the number of faces of each point."
     )
     return figure, caption
 
@@ -253,7 +253,7 @@ def _bar_panel(axis: Any, results: Sequence[Result], metric: str) -> None:
     axis.tick_params(axis="y", length=0)
     axis.margins(x=0.12)
     axis.set_xlim(left=0)
-    # Ends with the bars, so that it may begin above the names.
+    # Right-aligned with the bars; a long title then starts above the names.
     axis.set_title(f"{heading(metric)}{_better(metric)}", loc="right")
 
 

@@ -28,7 +28,7 @@ def number(value: float, unit: str, signed: bool = False) -> str:
 
 
 def interval(score: Score, unit: str, signed: bool = False) -> str:
-    """The interval as text, "" where there is none."""
+    """The interval as text, "" if unknown."""
     if math.isnan(score.low):
         return ""
     low, high = number(score.low, unit, signed), number(score.high, unit, signed)
@@ -108,7 +108,7 @@ def told_metrics(results: Sequence[Result], wanted: Sequence[str]) -> list[str]:
 
 
 def count_line(result: Result) -> str:
-    """How many faces a set has, and what is missing of it, in words."""
+    """The number of faces of a set, and the labels it lacks, in words."""
     chips, missed = result.examples.chips, result.examples.missed
     text = f"{len(chips)} faces"
     if missed is not None:
@@ -221,8 +221,8 @@ def model_card(results: Sequence[Result], name: str, command: str, old: str = ""
     Args:
         results: of one network on several sets.
         name: of the card, for a new one.
-        command: that makes these figures.
-        old: the text of the card there is, whose other sections are kept.
+        command: to make these figures.
+        old: the text of the existing card, whose other sections are kept.
     """
     section = f"{_HEADING}\n{_accuracy(results)}\n\n`{command}` makes these figures.\n"
     if _HEADING not in old:
