@@ -127,7 +127,7 @@ def largest_face(
         coarse: see `Detector.detect`.
     """
     faces = detector.detect(image, coarse).above(detector.starting_score)
-    if not len(faces) or faces.landmarks is None:
+    if not len(faces):
         return None, 0
     areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(axis=1)  # (N,)
     largest = int(areas.argmax())
