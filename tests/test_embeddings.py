@@ -1,7 +1,9 @@
 import csv
 import json
+import signal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,6 +217,36 @@ def test_the_same_seed_gives_the_same_heads(embedded: Path, tmp_path: Path) -> N
         lines = csv.DictReader((tmp_path / name / "log.csv").read_text().splitlines())
         logs.append([line["loss"] for line in lines])
     assert logs[0] == logs[1]
+
+
+def test_heads_that_are_interrupted_resume_to_the_same_end(
+    embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keras = pytest.importorskip("keras")
+    config = tmp_path / "tiny.toml"
+    config.write_text(SETTINGS.format(vector="features", network="modern") + "seed = 3\n")
+    command = [str(config), "--embeddings", str(embedded), "--set", "epochs=2", "--out"]
+    assert train_main([*command, str(tmp_path / "whole")]) == 0
+    whole_fit, calls = keras.Model.fit, []
+
+    def interrupted_fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fitted = whole_fit(self, *args, **kwargs)
+        calls.append(fitted)
+        if len(calls) == 1:  # in the middle of the first epoch
+            signal.raise_signal(signal.SIGINT)
+        return fitted
+
+    monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
+    assert train_main([*command, str(tmp_path / "broken")]) == 130
+    assert not (tmp_path / "broken" / "tiny.json").exists()
+    assert train_main([*command, str(tmp_path / "broken"), "--resume"]) == 0
+    with (
+        np.load(tmp_path / "whole" / "checkpoint.npz") as whole,
+        np.load(tmp_path / "broken" / "checkpoint.npz") as broken,
+    ):
+        for name in set(whole.files) - {"progress"}:
+            np.testing.assert_array_equal(broken[name], whole[name], err_msg=name)
+    assert train_main([*command, str(tmp_path / "whole")]) == 0  # anew, without --resume
 
 
 def test_children_can_be_left_out_for_training(embedded: Path) -> None:

@@ -82,10 +82,8 @@ def write_embeddings(
     done = 0
     for split in splits or published:
         chips = load_chips(data, name, split)
-        parts = [
-            np.arange(start, min(start + part_faces, len(chips)))
-            for start in range(0, len(chips), part_faces)
-        ]
+        starts = range(0, len(chips), part_faces)
+        parts = [np.arange(start, min(start + part_faces, len(chips))) for start in starts]
         paths = part_paths(folder, split, len(parts))
         todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
         done += _write_parts(todo, f"{name} {split}", chips, embedder, views)

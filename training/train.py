@@ -129,22 +129,18 @@ def train(
     """
     import keras
 
-    from training.fitting.networks import build_network
-
     learnt, held_out = rows
     require_batch(learnt, settings, "chips")
     progress = begin(out, settings, data.digest, args.resume)
     write_bytes(out / "settings.toml", to_toml(settings).encode())
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(settings.seed)
-    model = build_network(settings)
+    model = _fresh_network(settings)
     targets = make_targets(data.chips, settings, data.answers)
     plan = _plan(settings, targets, learnt, int(model.inputs[0].shape[1]))
+    held, name = data.chips.take(held_out), args.config.stem
     print(
-        f"{len(learnt)} chips to learn, {len(held_out)} held out, {model.count_params()} weights, "
+        f"{len(learnt)} chips to learn, {len(held)} held out, {model.count_params()} weights, "
         f"{plan.steps} steps an epoch on {keras.backend.backend()}"
     )
-    held, name = data.chips.take(held_out), args.config.stem
     ask = partial(predict, images=held.images)
     with Loader(data.chips.images, plan, settings.workers) as loader:
         task = FitTask(settings, targets, plan.steps, loader.batches, ask, held, out, name)
@@ -162,6 +158,17 @@ def train(
     write_json(out / f"{name}.json", record)
     show({"held out": record["held_out"], **record["test"]})
     return record
+
+
+def _fresh_network(settings: TrainingSettings) -> Any:
+    """The network of `settings`; its random weights depend on the seed alone."""
+    import keras
+
+    from training.fitting.networks import build_network
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(settings.seed)
+    return build_network(settings)
 
 
 def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int) -> BatchPlan:

@@ -135,18 +135,17 @@ def cut_faces(
         found.append(face)
         for side in sizes:
             cut[side].append(align(image, points, detector.landmark_template, side)[0])
-    if len(unreadable) == len(faces):
-        raise DatasetError(f"none of the {len(faces)} photographs in {folder} can be read")
     if not found:
+        if len(unreadable) == len(faces):
+            raise DatasetError(f"none of the {len(faces)} photographs in {folder} can be read")
         raise DatasetError(f"no face was found in the photographs of {folder}; see --min-face")
-    aligned = {side: np.stack(images) for side, images in cut.items()}
-    black = np.zeros((len(missed), 1, 1, 3), np.uint8)
     lines = [*notes, *_note("cannot be read", unreadable)]
     if several:
         lines.append(f"{several} photographs show several faces: the largest one is taken")
-    return Examples(
-        name, labelled(aligned[SHOWN_SIZE], found), labelled(black, missed), aligned, tuple(lines)
-    )
+    aligned = {side: np.stack(images) for side, images in cut.items()}
+    black = np.zeros((len(missed), 1, 1, 3), np.uint8)
+    chips, lost = labelled(aligned[SHOWN_SIZE], found), labelled(black, missed)
+    return Examples(name, chips, lost, aligned, tuple(lines))
 
 
 def _utkface(path: Path) -> Face | None:
