@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.alternatives.setup import NAMES, requirements
 from benchmarks.faces import Found
-from training.versions import git
+from training.result_files import git
 
 _PACKAGES = ("numpy", "opencv-python", "av", "openvino", "dlib-bin", "scipy", "filterpy")
 _OURS, _OTHERS, _INK, _SOFT = "#0b7285", "#adb5bd", "#212529", "#5c636a"

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,12 @@ import numpy as np
 from errors import StreamError
 from program.options import OneLineParser, number
 from training.chips import Chips, labelled
-from training.fitting.batches import Loader, Plan
+from training.fitting.batches import BatchPlan, Loader
 from training.fitting.checkpoint import Progress
-from training.fitting.fit import Fit, Job
-from training.fitting.settings import Settings, read_settings
-from training.fitting.targets import make_targets
+from training.fitting.fit import Fit, FitTask
+from training.fitting.held_out import predict
+from training.fitting.objectives import make_targets
+from training.fitting.settings import TrainingSettings, read_settings
 from training.labels import Face
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -47,11 +49,11 @@ def noise(count: int) -> Chips:
     return labelled(images, faces)
 
 
-def pipeline_rate(settings: Settings, workers: int, steps: int) -> float:
+def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float:
     """Images a second that the pipeline makes when nobody learns from them."""
     size = settings.size or _SIZES[settings.architecture]
     rows = np.arange(settings.batch * steps)
-    plan = Plan(rows % 1024, None, settings.batch, size, settings.strength, 0)
+    plan = BatchPlan(rows % 1024, None, settings.batch, size, settings.strength, 0)
     with Loader(noise(1024).images, plan, workers) as loader:
         list(loader.batches(0, max(0, steps - 2 * max(1, workers))))  # the processes have started
         began = time.perf_counter()
@@ -60,7 +62,7 @@ def pipeline_rate(settings: Settings, workers: int, steps: int) -> float:
         return len(rows) / (time.perf_counter() - began)
 
 
-def training_rate(settings: Settings, steps: int) -> float:
+def training_rate(settings: TrainingSettings, steps: int) -> float:
     """Images a second that are learnt."""
     from training.fitting.networks import build_network
 
@@ -68,14 +70,17 @@ def training_rate(settings: Settings, steps: int) -> float:
     model = build_network(settings)
     chips = noise(settings.batch * steps)
     rows = np.arange(len(chips))
-    plan = Plan(rows, None, settings.batch, model.input_shape[1], settings.strength, 0)
+    plan = BatchPlan(rows, None, settings.batch, model.input_shape[1], settings.strength, 0)
     targets = make_targets(chips, settings)
     with tempfile.TemporaryDirectory() as folder:
-        held = chips.take(rows[:8])
-        job = Job(settings, chips.images, targets, plan, held, False, Path(folder), "noise")
-        fit = Fit(job, model, Progress())
-        fit.run()
-    minutes = [line["minutes"] for line in fit.progress.history]
+        held, progress = chips.take(rows[:8]), Progress()
+        ask = partial(predict, images=held.images)
+        with Loader(chips.images, plan, settings.workers) as loader:
+            task = FitTask(
+                settings, targets, plan.steps, loader.batches, ask, held, Path(folder), "noise"
+            )
+            Fit(task, model, progress).run()
+    minutes = [line["minutes"] for line in progress.history]
     return (_EPOCHS - 1) * len(rows) / (60 * (minutes[-1] - minutes[0]))
 
 

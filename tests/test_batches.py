@@ -1,20 +1,23 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training.fitting.batches import Loader, Plan
+from training.fitting.batches import BatchPlan, Loader
 from training.fitting.held_out import fold_rows, hold_out
 
 
-def plan(**changes):
+def plan(**changes: Any) -> BatchPlan:
     values = {"rows": np.arange(2, 40), "chances": None, "batch": 6, "size": 24, "strength": 1.0}
-    return Plan(**(values | {"seed": 5} | changes))
+    return BatchPlan(**(values | {"seed": 5} | changes))
 
 
-def all_batches(workers, epoch=0, start=0, **changes):
+def all_batches(
+    workers: int, epoch: int = 0, start: int = 0, **changes: Any
+) -> list[tuple[Any, Any]]:
     with Loader(chip_sets.images(40), plan(**changes), workers) as loader:
         return list(loader.batches(epoch, start))
 

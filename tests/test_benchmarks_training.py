@@ -3,7 +3,7 @@ import re
 import pytest
 
 from benchmarks.training import main, noise, pipeline_rate
-from training.fitting.settings import Settings
+from training.fitting.settings import TrainingSettings
 
 SMALL = ["architecture=vggface", "width=0.01", "size=32", "age=expectation", "ethnicity=true"]
 
@@ -17,7 +17,7 @@ def test_the_chips_have_labels_of_all_kinds() -> None:
 
 
 def test_the_pipeline_makes_images() -> None:
-    assert pipeline_rate(Settings(batch=8, size=16), workers=0, steps=4) > 0
+    assert pipeline_rate(TrainingSettings(batch=8, size=16), workers=0, steps=4) > 0
 
 
 @pytest.mark.slow

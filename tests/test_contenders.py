@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 class LevelEstimator(ConstantEstimator):
     """Tells the grey level of a chip as its age."""
 
-    def estimate(self, chips):
+    def estimate(self, chips: Any) -> Estimates:
         levels = chips[:, 0, 0, 0].astype(np.float32)
         return Estimates(levels, levels, levels / 255)
 
@@ -57,7 +58,7 @@ def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_answers_come_in_the_order_of_the_faces() -> None:
     chips = np.repeat(np.arange(150, dtype=np.uint8), 3).reshape(150, 1, 1, 3)
-    done = []
+    done: list[int] = []
     told = ask(LevelEstimator(), chips, done.append)
     assert told.age_years.tolist() == list(range(150))
     assert sum(done) == 150

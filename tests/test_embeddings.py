@@ -1,15 +1,18 @@
 import csv
 import json
+import signal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from errors import DatasetError
 from tests import chip_sets
 from tests.test_prepare import utkface
 from training import embeddings, prepare
-from training.embeddings import write_embeddings
 from training.fitting.vectors import read_vectors
 from training.labels import read_table
 from training.train_heads import main as train_main
@@ -18,6 +21,7 @@ pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 COUNT, TESTS = 40, 8
+write_embeddings = partial(embeddings.write_embeddings, part_faces=16)
 
 
 class MeanColours:
@@ -28,7 +32,12 @@ class MeanColours:
     def __init__(self, stop_after: int = 10**9) -> None:
         self.seen, self._stop_after = 0, stop_after
 
-    def embed(self, chips):
+    @classmethod
+    def of(cls, *_: str, **__: str) -> "MeanColours":
+        """As `make_embedder`, whatever it is asked for."""
+        return cls()
+
+    def embed(self, chips: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         if self.seen >= self._stop_after:
             raise KeyboardInterrupt
         self.seen += len(chips)
@@ -38,20 +47,15 @@ class MeanColours:
         return {"embedding": embedding, "features": np.concatenate([embedding, embedding], 1)}
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "PART_FACES", 16)
-
-
 @pytest.fixture
-def data(tmp_path: Path):
+def data(tmp_path: Path) -> Path:
     folder = tmp_path / "sets"
     folder.mkdir()
     chip_sets.write_set(folder, "small", COUNT, tests=TESTS)
     return folder
 
 
-def test_what_is_written_is_read_back_with_its_labels(data, tmp_path: Path) -> None:
+def test_what_is_written_is_read_back_with_its_labels(data: Path, tmp_path: Path) -> None:
     assert write_embeddings(data, "small", tmp_path, MeanColours(), views=3) == COUNT + TESTS
     chips = chip_sets.chips(COUNT)
     found = read_vectors(tmp_path, "small", "train")
@@ -66,7 +70,9 @@ def test_what_is_written_is_read_back_with_its_labels(data, tmp_path: Path) -> N
     np.testing.assert_array_equal(wide, np.concatenate([found.views["embedding"]] * 2, axis=2))
 
 
-def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_path: Path) -> None:
+def test_the_files_are_tfrecords_of_examples_with_known_labels_only(
+    data: Path, tmp_path: Path
+) -> None:
     import tensorflow as tf
 
     write_embeddings(data, "small", tmp_path, MeanColours(), views=2, splits=["train"])
@@ -84,7 +90,7 @@ def test_the_files_are_tfrecords_of_examples_with_known_labels_only(data, tmp_pa
     assert "ethnicity" not in rows[7]
 
 
-def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_and_gives_the_same(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path / "whole", MeanColours(), views=3)
     with pytest.raises(KeyboardInterrupt):
         write_embeddings(data, "small", tmp_path / "cut", MeanColours(stop_after=90), views=3)
@@ -97,13 +103,13 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(data, tmp_path: Path) -> 
     assert write_embeddings(data, "small", tmp_path / "cut", MeanColours(), views=3) == 0
 
 
-def test_embeddings_of_another_kind_are_not_mixed(data, tmp_path: Path) -> None:
+def test_embeddings_of_another_kind_are_not_mixed(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match=r"another views \(1, not 2\); delete it"):
         write_embeddings(data, "small", tmp_path, MeanColours(), views=2)
 
 
-def test_damaged_and_missing_files_are_named(data, tmp_path: Path) -> None:
+def test_damaged_and_missing_files_are_named(data: Path, tmp_path: Path) -> None:
     write_embeddings(data, "small", tmp_path, MeanColours(), views=1)
     with pytest.raises(DatasetError, match="has no split val; has test, train"):
         read_vectors(tmp_path, "small", "val")
@@ -121,27 +127,23 @@ def test_damaged_and_missing_files_are_named(data, tmp_path: Path) -> None:
 
 
 def test_wrong_input_is_one_line(
-    data, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(embeddings, "make_embedder", lambda choice, scaling: MeanColours())
     for arguments, message in {
         ("none",): "cannot read the table",
         ("small", "--splits", "val"): "has no split val; has test, train",
     }.items():
         places = ["--data", str(data), "--out", str(tmp_path)]
-        assert embeddings.main([*arguments, *places]) == 2
+        assert embeddings.main([*arguments, *places], MeanColours.of) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
 
 
-def test_preparing_a_set_can_write_its_embeddings_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare, "make_embedder", lambda choice: MeanColours())
+def test_preparing_a_set_can_write_its_embeddings_too(tmp_path: Path) -> None:
     folder = utkface(tmp_path / "raw", count=12, twins=2)
     arguments = ["utkface", "--root", str(folder), "--out", str(tmp_path / "out"), "--aligned"]
-    assert prepare.main([*arguments, "--embeddings"]) == 0
+    assert prepare.main([*arguments, "--embeddings"], MeanColours.of) == 0
     labels = read_table(tmp_path / "out" / "utkface.csv")
     found = [
         name
@@ -168,7 +170,7 @@ ema = 0.5
 
 
 @pytest.fixture
-def embedded(data, tmp_path: Path):
+def embedded(data: Path, tmp_path: Path) -> Path:
     write_embeddings(data, "small", tmp_path / "emb", MeanColours(), views=2)
     return tmp_path / "emb"
 
@@ -177,7 +179,7 @@ def embedded(data, tmp_path: Path):
     ("vector", "network"), [("features", "modern"), ("embedding", "published")]
 )
 def test_heads_learn_and_become_an_onnx_file(
-    vector: str, network: str, embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    vector: str, network: str, embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from estimators.facenet import FaceNetHeads
     from training.tools.export import export
@@ -205,7 +207,7 @@ def test_heads_learn_and_become_an_onnx_file(
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_heads(embedded, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_heads(embedded: Path, tmp_path: Path) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern") + "seed = 3\n")
     logs = []
@@ -217,11 +219,41 @@ def test_the_same_seed_gives_the_same_heads(embedded, tmp_path: Path) -> None:
     assert logs[0] == logs[1]
 
 
-def test_children_can_be_left_out_for_training(embedded) -> None:
-    from training.fitting.settings import Settings
+def test_heads_that_are_interrupted_resume_to_the_same_end(
+    embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keras = pytest.importorskip("keras")
+    config = tmp_path / "tiny.toml"
+    config.write_text(SETTINGS.format(vector="features", network="modern") + "seed = 3\n")
+    command = [str(config), "--embeddings", str(embedded), "--set", "epochs=2", "--out"]
+    assert train_main([*command, str(tmp_path / "whole")]) == 0
+    whole_fit, calls = keras.Model.fit, []
+
+    def interrupted_fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fitted = whole_fit(self, *args, **kwargs)
+        calls.append(fitted)
+        if len(calls) == 1:  # in the middle of the first epoch
+            signal.raise_signal(signal.SIGINT)
+        return fitted
+
+    monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
+    assert train_main([*command, str(tmp_path / "broken")]) == 130
+    assert not (tmp_path / "broken" / "tiny.json").exists()
+    assert train_main([*command, str(tmp_path / "broken"), "--resume"]) == 0
+    with (
+        np.load(tmp_path / "whole" / "checkpoint.npz") as whole,
+        np.load(tmp_path / "broken" / "checkpoint.npz") as broken,
+    ):
+        for name in set(whole.files) - {"progress"}:
+            np.testing.assert_array_equal(broken[name], whole[name], err_msg=name)
+    assert train_main([*command, str(tmp_path / "whole")]) == 0  # anew, without --resume
+
+
+def test_children_can_be_left_out_for_training(embedded: Path) -> None:
+    from training.fitting.settings import TrainingSettings
     from training.train_heads import load_data, old_enough
 
-    settings = Settings(
+    settings = TrainingSettings(
         architecture="facenet", sets=["small"], vector="embedding", batch=4, held_out=0.2,
         min_age=20,
     )  # fmt: skip
@@ -232,7 +264,7 @@ def test_children_can_be_left_out_for_training(embedded) -> None:
 
 
 def test_what_fits_no_heads_is_one_line(
-    embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(SETTINGS.format(vector="embedding", network="modern"))

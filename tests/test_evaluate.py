@@ -7,15 +7,16 @@ import re
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from estimators import make_estimator
+from structures import Estimates
 from training import evaluate
-from training.judging import contenders
-from training.judging.report import style
+from training.judging.report import charts
 from training.labels import Face, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,19 +25,19 @@ SMALL = "ssrnet_fairface"
 LIMITS = ["--resamples", "20"]
 
 
-def run_main(*arguments) -> int:
+def run_main(*arguments: object) -> int:
     try:
         return evaluate.main([str(argument) for argument in arguments])
     except SystemExit as end:
-        return int(end.code)
+        return int(end.code or 0)
 
 
-def read(table):
+def read(table: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(table.read_text().splitlines()))
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory):
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`two` has ages, genders and splits, `genders` only genders and no splits."""
     folder = tmp_path_factory.mktemp("sets")
     rng = np.random.default_rng(0)
@@ -58,20 +59,20 @@ def sets(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(sets, tmp_path_factory: pytest.TempPathFactory):
+def evaluated(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Two networks on both sets: the folder of results, and what was said."""
     out = tmp_path_factory.mktemp("out") / "new"
     shutil.copy(ROOT / "weights" / f"{SMALL}.onnx", out.parent / "mine.onnx")
     where = ["--data", sets, "--sets", "two", "genders", "--out", out]
     with pytest.MonkeyPatch.context() as patch:
         printed = io.StringIO()
-        patch.setattr(style, "DPI", 40)
+        patch.setattr(charts, "DPI", 40)
         patch.setattr("sys.stdout", printed)
         assert run_main(SMALL, out.parent / "mine.onnx", *where, *LIMITS) == 0
     return out, printed.getvalue()
 
 
-def test_every_network_is_measured_on_every_set(evaluated) -> None:
+def test_every_network_is_measured_on_every_set(evaluated: tuple[Path, str]) -> None:
     out, printed = evaluated
     metrics = json.loads((out / "metrics.json").read_text())
     pairs = [(one["model"], one["set"], one["faces"]) for one in metrics["results"]]
@@ -87,7 +88,7 @@ def test_every_network_is_measured_on_every_set(evaluated) -> None:
     assert "not labelled: age, ethnicity" in printed
 
 
-def test_predictions_give_the_figures_of_the_report(evaluated) -> None:
+def test_predictions_give_the_figures_of_the_report(evaluated: tuple[Path, str]) -> None:
     out, _ = evaluated
     rows = read(out / f"two-test.{SMALL}.csv")
     assert [row["file"] for row in rows] == [f"{i}.png" for i in range(24)]
@@ -99,7 +100,7 @@ def test_predictions_give_the_figures_of_the_report(evaluated) -> None:
     assert {row["white_prob"] for row in rows} == {""}  # this network tells no ethnicity
 
 
-def test_the_page_needs_nothing_but_itself(evaluated) -> None:
+def test_the_page_needs_nothing_but_itself(evaluated: tuple[Path, str]) -> None:
     page = (evaluated[0] / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(source.startswith(("data:image/", "#")) for source in sources)
@@ -110,7 +111,7 @@ def test_the_page_needs_nothing_but_itself(evaluated) -> None:
         assert page.count(opened) == page.count(closed)
 
 
-def test_faces_can_be_left_out_of_the_page(sets, tmp_path: Path) -> None:
+def test_faces_can_be_left_out_of_the_page(sets: Path, tmp_path: Path) -> None:
     where = ["--data", sets, "--sets", "genders", "--out", tmp_path, "--limit", "6"]
     assert run_main(SMALL, *where, *LIMITS, "--no-faces") == 0
     page = (tmp_path / "report.html").read_text()
@@ -155,7 +156,11 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, complaint: str
+    sets: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
 ) -> None:
     assert run_main(*arguments, "--data", sets, "--out", tmp_path / "out", *LIMITS) == 2
     error = capsys.readouterr().err.strip()
@@ -163,7 +168,7 @@ def test_what_is_wrong_is_said_in_one_line(
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_done(
-    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = tmp_path / "out"
     taken.write_text("a file")
@@ -172,11 +177,11 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_done(
 
 
 def test_a_disk_that_fills_up_leaves_what_is_finished(
-    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Path.write_bytes
 
-    def full(path, data):
+    def full(path: Path, data: bytes) -> int:
         if "genders" in path.name:
             raise OSError(28, "No space left on device")
         return whole(path, data)
@@ -189,21 +194,20 @@ def test_a_disk_that_fills_up_leaves_what_is_finished(
 
 
 def test_ctrl_c_ends_with_one_line_and_keeps_finished_tables(
-    sets, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Impatient:
-        def __init__(self, *arguments, **options) -> None:
-            self._network = make_estimator(*arguments, **options)
+        def __init__(self, kind: str, weights: str | None, **options: Any) -> None:
+            self._network = make_estimator(kind, weights, **options)
             self.input_size, self.has_ethnicity = self._network.input_size, False
 
-        def estimate(self, chips):
+        def estimate(self, chips: Any) -> Estimates:
             if len(chips) == 8:  # all of the second set
                 raise KeyboardInterrupt
             return self._network.estimate(chips)
 
-    monkeypatch.setattr(contenders, "make_estimator", Impatient)
-    options = ["--data", sets, "--sets", "two", "genders", "--out", tmp_path]
-    assert run_main(SMALL, *options, *LIMITS) == 130
+    options = ["--data", str(sets), "--sets", "two", "genders", "--out", str(tmp_path)]
+    assert evaluate.main([SMALL, *options, *LIMITS], make=Impatient) == 130
     assert f"interrupted; finished tables are in {tmp_path}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [f"two-test.{SMALL}.csv"]
 

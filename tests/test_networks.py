@@ -1,36 +1,37 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from errors import DatasetError, WeightsError
 from estimators.networks.heads import AGE_HEADS, Heads
-from training.fitting.heads_fit import Data
+from tests import chip_sets
 from training.fitting.networks import build_network, freeze, layers_of
-from training.fitting.settings import CONFIGS, Settings, read_settings
-from training.train_heads import build
+from training.fitting.settings import CONFIGS, TrainingSettings, read_settings
+from training.train_heads import HeadsData, build
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = Settings(architecture="vggface", width=1 / 64, size=32)
+TINY = TrainingSettings(architecture="vggface", width=1 / 64, size=32)
 
 
 @pytest.fixture(scope="module")
-def keras():
+def keras() -> Any:
     return pytest.importorskip("keras")
 
 
-def answers(model, chips):
+def answers(model: Any, chips: NDArray[np.uint8]) -> dict[str, np.ndarray]:
     return {k: np.asarray(v) for k, v in model.predict_on_batch(chips.astype(np.float32)).items()}
 
 
 @pytest.mark.parametrize("age", AGE_HEADS)
 @pytest.mark.parametrize("ethnicity", [True, False])
-def test_heads_are_what_the_settings_say(keras, age, ethnicity: bool) -> None:
+def test_heads_are_what_the_settings_say(keras: Any, age: str, ethnicity: bool) -> None:
     model = build_network(replace(TINY, age=age, ethnicity=ethnicity, hidden=3, dropout=0.1))
     chips = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     out = answers(model, chips)
@@ -50,7 +51,7 @@ def test_unknown_heads_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_published_settings_file_builds_its_network(
-    keras, path, monkeypatch: pytest.MonkeyPatch
+    keras: Any, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     settings = read_settings(path)
@@ -58,7 +59,8 @@ def test_every_published_settings_file_builds_its_network(
         with pytest.raises(DatasetError, match=r"trained by python -m training\.train_heads"):
             build_network(settings)
         rows = np.arange(4)
-        data = Data(chips=None, views=np.ones((1, 4, 8), np.float16), learnt=rows, held_out=rows)
+        views = np.ones((1, 4, 8), np.float16)
+        data = HeadsData(chip_sets.chips(4), views, learnt=rows, held_out=rows)
         heads = build(settings, data)
         widths = {name: tensor.shape[1] for name, tensor in heads.output.items()}
         assert widths == settings.heads().widths()
@@ -72,7 +74,7 @@ def test_every_published_settings_file_builds_its_network(
     assert outputs == {k: (None, width) for k, width in settings.heads().widths().items()}
 
 
-def test_a_frozen_backbone_leaves_the_heads_to_learn(keras) -> None:
+def test_a_frozen_backbone_leaves_the_heads_to_learn(keras: Any) -> None:
     model = build_network(replace(TINY, hidden=3))
     freeze(model, backbone=True, norms=False)
     learning = {layer.name for layer in layers_of(model) if layer.trainable_weights}
@@ -83,7 +85,7 @@ def test_a_frozen_backbone_leaves_the_heads_to_learn(keras) -> None:
     assert len(model.trainable_weights) == len(model.weights)
 
 
-def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras) -> None:
+def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras: Any) -> None:
     sharp, blurred = (build_network(replace(TINY, age_blur=sd)) for sd in (0.0, 3.0))
     for model in (sharp, blurred):
         logits = model.get_layer("age_logits")
@@ -101,14 +103,14 @@ def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras) -> None
 
 
 def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(
-    keras, tmp_path: Path
+    keras: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "first.keras"
     first = build_network(replace(TINY, age="classes7", ethnicity=False))
     first.save(path)
     second = build_network(replace(TINY, backbone=str(path)))
     third = build_network(replace(TINY, init=str(path)))
-    transferred = build_network(Settings(architecture="transfer", backbone=str(path)))
+    transferred = build_network(TrainingSettings(architecture="transfer", backbone=str(path)))
     for name in ("conv1_1", "fc7"):
         want = first.get_layer(name).get_weights()[0]
         for model in (second, third, transferred):
@@ -119,7 +121,7 @@ def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(
 
 
 def test_wrong_backbones_are_named_in_one_line(
-    keras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "tiny.keras"
     build_network(TINY).save(own)
@@ -136,37 +138,37 @@ def test_wrong_backbones_are_named_in_one_line(
     with pytest.raises(WeightsError, match=r"holds another network .* conv1_1, conv1_2"):
         build_network(replace(TINY, width=1 / 32, backbone=str(own)))
     with pytest.raises(WeightsError, match="needs a file"):
-        build_network(Settings(architecture="transfer"))
+        build_network(TrainingSettings(architecture="transfer"))
     with pytest.raises(DatasetError, match="cannot build inceptionv3: "):
-        build_network(Settings(architecture="inceptionv3", size=40))
+        build_network(TrainingSettings(architecture="inceptionv3", size=40))
 
 
 @pytest.mark.parametrize("architecture", ["mobilenetv2", "inceptionv3", "vggface"])
 def test_without_internet_imagenet_is_one_line_that_names_the_file(
-    keras, architecture: str, monkeypatch: pytest.MonkeyPatch
+    keras: Any, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_internet(*args, **kwargs) -> Never:
+    def no_internet(*args: object, **kwargs: object) -> Never:
         raise Exception("URL fetch failure on ...: None -- [Errno -2] Name or service not known")
 
     for module in ("mobilenet_v2", "inception_v3", "vgg16"):
         source = f"keras.src.applications.{module}.file_utils.get_file"
         monkeypatch.setattr(source, no_internet)
-    settings = Settings(architecture=architecture, backbone="imagenet")
+    settings = TrainingSettings(architecture=architecture, backbone="imagenet")
     with pytest.raises(WeightsError, match=r"ImageNet weights of .* \.keras file") as caught:
         build_network(settings)
     assert "\n" not in str(caught.value)
 
 
-def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras) -> None:
+def test_imagenet_weights_for_a_size_that_has_none_are_refused(keras: Any) -> None:
     for architecture, width in (("mobilenetv2", 0.9), ("vggface", 0.5)):
-        settings = Settings(architecture=architecture, backbone="imagenet", width=width)
+        settings = TrainingSettings(architecture=architecture, backbone="imagenet", width=width)
         with pytest.raises(DatasetError, match=f"cannot build {architecture}: "):
             build_network(settings)
 
 
 @pytest.mark.slow
 def test_the_shipped_network_is_a_start_for_fine_tuning(
-    keras, monkeypatch: pytest.MonkeyPatch
+    keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     model = build_network(read_settings(Path("mobilenetv2_finetune")))

@@ -26,6 +26,7 @@ from tests.scenes import changed, scene
 from training.chips import load_chips
 from training.labels import read_table
 from training.prepare import main, parse_arguments, settings_of
+from training.preparing.chip_archive import ChipArchive
 from training.preparing.cutting import (
     DAMAGED,
     NO_FACE,
@@ -36,14 +37,18 @@ from training.preparing.cutting import (
     is_whole,
     with_margin,
 )
-from training.preparing.growing import GrowingArchive
 from training.preparing.steps import chip_names, plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "samples" / "portraits"
 
 
-def utkface(root, count=40, twins=6):
+def decoded(data: bytes) -> np.ndarray:
+    """The image (H, W, 3) uint8 BGR in a file's bytes."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
+def utkface(root: Path, count: int = 40, twins: int = 6) -> Path:
     """Aligned chips of random labels; the last ones are changed copies of the first ones."""
     rng = np.random.default_rng(0)
     root.mkdir()
@@ -56,11 +61,11 @@ def utkface(root, count=40, twins=6):
     return root
 
 
-def prepare(*arguments):
+def prepare(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def outputs(folder, name="utkface"):
+def outputs(folder: Path, name: str = "utkface") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob(f"{name}.*")}
 
 
@@ -79,7 +84,7 @@ def test_a_prepared_set_is_read_as_it_was_published(
     assert len(train) + len(test) == 40 and 7 <= len(test) <= 9
     assert not set(train.groups) & set(test.groups)
     for i, file in enumerate(train.files):
-        original = cv2.imread(str(root / f"{file.removesuffix('.webp')}.jpg.chip.jpg"))
+        original = np.asarray(cv2.imread(str(root / f"{file.removesuffix('.webp')}.jpg.chip.jpg")))
         small = cv2.resize(original, (112, 112), interpolation=cv2.INTER_AREA)
         assert np.abs(small[..., ::-1].astype(int) - train.images[i]).mean() < 6
         assert file.split("_")[:2] == [f"{train.age_low[i]:g}", f"{train.female[i]:g}"]
@@ -111,7 +116,7 @@ def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path: Path) -> No
     settings = settings_of(options)
     todo, cutter = plan(settings, root), Cutter(settings.cut)
     made_from = todo.made_from(settings.cut)
-    with GrowingArchive(tmp_path / "broken", "utkface", made_from, replace=False) as archive:
+    with ChipArchive(tmp_path / "broken", "utkface", made_from, replace=False) as archive:
         for face, chip in list(zip(todo.faces, todo.chips, strict=True))[:17]:
             archive.add(chip, cutter(root / face.file))
     with (tmp_path / "broken" / "utkface.tar.part").open("ab") as file:
@@ -172,8 +177,8 @@ def test_other_settings_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["celeba"], "no reader for a set 'celeba'; there are utkface, fairface, "),
-        (["utkface", "--root", "nowhere"], "there is no folder nowhere; check --root"),
+        (["celeba"], "no reader for a set 'celeba'; known: utkface, fairface, "),
+        (["utkface", "--root", "nowhere"], "no folder nowhere; check --root"),
         (["utkface", "--need", "wealth"], "want a list out of age, gender, ethnicity"),
         (["utkface", "--aligned", "--margin", "0.4"], "leave --margin out"),
         (["utkface", "--test-share", "0.8", "--val-share", "0.3"], "more than 1 together"),
@@ -181,20 +186,20 @@ def test_other_settings_are_refused_in_one_line(
     ],
 )
 def test_wrong_arguments_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     (tmp_path / "raw").mkdir()
     name, *others = arguments
     try:
         code = prepare(name, "--root", tmp_path / "raw", "--out", tmp_path / "out", *others)
     except SystemExit as end:
-        code = end.code
+        code = int(end.code or 0)
     error = capsys.readouterr().err
     assert code == 2 and told in error and len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def half_copied(root, there, of):
+def half_copied(root: Path, there: int, of: int) -> Path:
     lines = [f"train/{i}.jpg,20-29,Male,White,True" for i in range(of)]
     head = "file,age,gender,race,service_test"
     (root / "train").mkdir(parents=True)
@@ -229,9 +234,10 @@ def test_faces_without_the_labels_needed_are_left_out(
     assert prepare(*arguments, "--need", "age") == 0
 
 
-def lfw(root):
+def lfw(root: Path) -> Path:
     """Portraits, and pictures of which no chip is to be made, as LFW is laid out."""
-    pictures = {path.stem: cv2.imread(str(path)) for path in sorted(PORTRAITS.glob("*.*"))}
+    paths = sorted(PORTRAITS.glob("*.*"))
+    pictures = {path.stem: decoded(path.read_bytes()) for path in paths}
     small = {name: cv2.resize(p, (400, 500)) for name, p in pictures.items()}
     small["two_people"] = np.concatenate([small["barack_obama_2012"], small["joe_biden"]], 1)
     small["no_body"] = np.full((400, 400, 3), 90, np.uint8)
@@ -285,7 +291,9 @@ def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         ([[10, 10, 60, 60]], "refuse", [10, 10, 60, 60]),
     ],
 )
-def test_one_face_and_no_more_makes_a_chip(tmp_path: Path, boxes, several: str, outcome) -> None:
+def test_one_face_and_no_more_makes_a_chip(
+    tmp_path: Path, boxes: list[list[int]], several: str, outcome: str | list[int]
+) -> None:
     picture = scene(0, 150)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture)
     found = Cutter(Cut(several=several), ScriptedDetector([boxes]))(tmp_path / "a.png")
@@ -293,13 +301,15 @@ def test_one_face_and_no_more_makes_a_chip(tmp_path: Path, boxes, several: str, 
         assert found == outcome
         return
     points = ScriptedDetector([[outcome]]).detect(picture).landmarks
+    assert points is not None and isinstance(found, bytes)
     expected = align(picture, points, ScriptedDetector.landmark_template, 112)[0]
-    chip = cv2.imdecode(np.frombuffer(found, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    chip = decoded(found)[..., ::-1]
     assert np.abs(chip.astype(int) - expected).mean() < 5
 
 
 def test_the_margin_is_that_of_dlibs_get_face_chip() -> None:
-    picture = cv2.cvtColor(cv2.imread(str(PORTRAITS / "joe_biden.jpg")), cv2.COLOR_BGR2RGB)
+    portrait = decoded((PORTRAITS / "joe_biden.jpg").read_bytes())
+    picture = cv2.cvtColor(portrait, cv2.COLOR_BGR2RGB)
     find = dlib.get_frontal_face_detector()
     predict = dlib.shape_predictor(str(_predictor_file()))
     shape = predict(picture, find(picture)[0])
@@ -364,24 +374,27 @@ def test_aligned_originals_become_the_chips_that_others_made_of_them(
     assert len(both) > 60 and np.median([d.mean() for d in differences]) < 4
 
 
-def picture(tar, name):
-    return cv2.imdecode(np.frombuffer(tar.extractfile(name).read(), np.uint8), cv2.IMREAD_COLOR)
+def picture(tar: tarfile.TarFile, name: str) -> np.ndarray:
+    member = tar.extractfile(name)
+    assert member is not None
+    return decoded(member.read())
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
-    tmp_path: Path, signal_, code: int
+    tmp_path: Path, signal_: int, code: int
 ) -> None:
     root = utkface(tmp_path / "raw", 300)
     for path in root.glob("*.jpg"):  # larger, so that there is time to stop
-        picture = cv2.imread(str(path))
-        assert cv2.imwrite(str(path), cv2.resize(picture, (1500, 1500)))
-    command = [sys.executable, "-m", "training.prepare", "utkface", "--root", root, "--aligned"]
+        large = cv2.resize(decoded(path.read_bytes()), (1500, 1500))
+        assert cv2.imwrite(str(path), large)
+    command = [sys.executable, "-m", "training.prepare", "utkface", "--root", str(root)]
+    command += ["--aligned"]
     progress = tmp_path / "out" / "utkface.progress.jsonl"
     with subprocess.Popen(
-        [*command, "--out", tmp_path / "out", "--workers", "2"],
+        [*command, "--out", str(tmp_path / "out"), "--workers", "2"],
         cwd=ROOT, text=True, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         while not progress.exists() or progress.read_bytes().count(b"\n") < 20:
@@ -394,6 +407,6 @@ def test_a_real_run_that_is_stopped_goes_on_to_the_same_end(
     done = progress.read_bytes().count(b"\n")
     assert 20 <= done < 300
     for out in ("out", "whole"):
-        subprocess.run([*command, "--out", tmp_path / out], cwd=ROOT, check=True)
+        subprocess.run([*command, "--out", str(tmp_path / out)], cwd=ROOT, check=True)
     assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
     shutil.rmtree(tmp_path / "out")

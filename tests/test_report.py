@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -6,37 +7,44 @@ import pytest
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
 from tests.fakes import ConstantEstimator
+from training.chips import Chips
 from training.judging import report
 from training.judging.contenders import Contender
-from training.judging.photographs import Examples
-from training.judging.report import style
-from training.judging.report.ages import _slope_error
-from training.judging.report.card import model_card
-from training.judging.report.faces import grids, showcase
-from training.judging.report.models import figures
-from training.judging.report.tables import short_table
-from training.judging.results import judge
+from training.judging.labelled_photos import Examples
+from training.judging.report import charts
+from training.judging.report.age_charts import _slope_error
+from training.judging.report.charts import comparisons
+from training.judging.report.pages import grids, showcase
+from training.judging.report.tables import model_card, short_table
+from training.judging.results import Result, judge
 from training.judging.scores import groups_of
 from training.labels import Face
 
 
-def result_of(some, model="net", name="set test", told=None, schemes=(7,), missed=None):
+def result_of(
+    some: Sequence[Face],
+    model: str = "net",
+    name: str = "set test",
+    told: Estimates | None = None,
+    schemes: Sequence[int] = (7,),
+    missed: Chips | None = None,
+) -> Result:
     chips = chips_of(some)
     examples = Examples(name, chips, missed)
     told = told or answers(chips)
     return judge(model, examples, told, groups_of(chips), schemes, 20, 0)
 
 
-def page_of(*results, faces=True):
+def page_of(*results: Result, faces: bool = True) -> str:
     names = dict.fromkeys(result.model for result in results)
     networks = [Contender(name, ConstantEstimator(), {1: 2.0, 8: 1.0}) for name in names]
-    return report.page(results, networks, report.about(0, 20), 0, faces)
+    return report.page(results, networks, report.about(0, 20), faces)
 
 
 @pytest.fixture(autouse=True)
 def coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn in a fifth of the time."""
-    monkeypatch.setattr(style, "DPI", 40)
+    monkeypatch.setattr(charts, "DPI", 40)
 
 
 ODD_SETS = {
@@ -50,7 +58,7 @@ ODD_SETS = {
 
 
 @pytest.mark.parametrize("name", ODD_SETS)
-def test_a_page_can_be_made_of_odd_sets(name) -> None:
+def test_a_page_can_be_made_of_odd_sets(name: str) -> None:
     page = page_of(result_of(ODD_SETS[name], name=name))
     assert page.endswith("</html>\n") and f"<h2>{name}</h2>" in page
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
@@ -76,10 +84,10 @@ def test_the_worst_mistakes_come_first() -> None:
     years = np.array([30, 41, 33, 62, 29], np.float32)
     female = np.array([0.1, 0.6, 0.2, 0.7, 0.99], np.float32)
     told = Estimates(years, np.full(5, 4, np.float32), female)
-    html = grids(result_of(some, told=told), 0)
-    _, age, gender = re.split("<h4>", html)[1:]
-    assert re.findall(r"told</b> (\d+)", age) == ["62", "41", "33", "29"]
-    assert re.findall(r"female (\d+)\s%", gender) == ["99", "70", "60"]
+    _, (_, age), (_, gender) = grids(result_of(some, told=told), 0)
+    assert [tile.estimated.split()[0] for tile in age] == ["62", "41", "33", "29"]
+    sure = [re.findall(r"female (\d+)\s%", tile.estimated) for tile in gender]
+    assert sure == [["99"], ["70"], ["60"]]
 
 
 @pytest.mark.parametrize("spread", ["even", "growing"])
@@ -131,20 +139,20 @@ def test_the_short_table_says_why_a_figure_is_missing() -> None:
     networks = [Contender(name, ConstantEstimator(), {1: 2.0}) for name in ("whole", "half")]
     rows = short_table(results, networks).splitlines()
     column = rows[2].split(" | ").index("ethnicity, %")
-    assert rows[5].split(" | ")[column] == "not told"
+    assert rows[5].split(" | ")[column] == "not estimated"
     assert re.match(r"\d+\.\d \(", rows[4].split(" | ")[column])
 
 
 def test_networks_are_compared_by_what_is_labelled() -> None:
     networks = [Contender(name, ConstantEstimator(), {1: 2.0}) for name in ("a", "b")]
     genders = [Face(f"{i}", None, bool(i % 2)) for i in range(30)]
-    drawn = figures([result_of(genders, name) for name in ("a", "b")], networks)
-    assert [re.sub("<.*?>", "", html) for html in drawn] == [
+    drawn = comparisons([result_of(genders, name) for name in ("a", "b")], networks)
+    assert [drawing.caption for drawing in drawn] == [
         "set test: gender of each network; the lines are 95 % intervals.",
         "set test: gender against time, measured in this run.",
     ]
     bare = [Face(f"{i}") for i in range(30)]
-    assert figures([result_of(bare, name) for name in ("a", "b")], networks) == []
+    assert comparisons([result_of(bare, name) for name in ("a", "b")], networks) == []
 
 
 def test_the_error_card_counts_faces_that_are_missed_in_their_group() -> None:

@@ -1,16 +1,17 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
-from training.judging.metrics import Ratio
-from training.judging.scores import FEW, groups_of, measure, ratio_scores
+from training.judging.accuracy import Ratio
+from training.judging.scores import FEW, Score, groups_of, measure, ratio_scores
 from training.labels import Face
 
 
-def share_scores(right, people, resamples=2000):
+def share_scores(right: Any, people: Any, resamples: int = 2000) -> Score:
     parts = {"share": Ratio(np.asarray(right, float), np.ones(len(right)))}
     rows = np.ones(len(right), bool)
     return ratio_scores(parts, np.asarray(people).astype(str), rows, resamples)["share"]

@@ -3,15 +3,21 @@ from pathlib import Path
 import pytest
 
 from errors import DatasetError
-from training.fitting.settings import CONFIGS, Settings, read_settings, settings_table, to_toml
+from training.fitting.settings import (
+    CONFIGS,
+    TrainingSettings,
+    read_settings,
+    settings_table,
+    to_toml,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_published_settings_file_is_read_by_its_name(path) -> None:
+def test_every_published_settings_file_is_read_by_its_name(path: Path) -> None:
     settings = read_settings(Path(path.stem))
-    assert settings != Settings()
+    assert settings != TrainingSettings()
     again = read_settings(path, ["seed=7", "sets=a,b", "teacher=x.keras", "rate=1e-3", "wide=true"])
     assert (again.seed, again.sets, again.teacher) == (7, ["a", "b"], "x.keras")
     assert (again.rate, again.wide) == (1e-3, True)

@@ -6,7 +6,7 @@ import pytest
 
 from errors import DatasetError
 from training.chips import join, load_chips, shrink
-from training.fitting.augmentation import augment
+from training.fitting.batches import augment
 from training.labels import age_interval
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.

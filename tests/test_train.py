@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from errors import DatasetError
 from tests import chip_sets
-from training.fitting import held_out, teacher
+from training.fitting import held_out, training_data
 from training.fitting.checkpoint import Progress
-from training.fitting.schedule import factor, rate
-from training.fitting.settings import Settings, read_settings
+from training.fitting.fit import factor, rate
+from training.fitting.run_log import write_log
+from training.fitting.settings import TrainingSettings, read_settings
 from training.train import main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -43,12 +46,12 @@ strength = 0.2
 
 
 @pytest.fixture(scope="module")
-def keras():
+def keras() -> Any:
     return pytest.importorskip("keras")
 
 
 @pytest.fixture(scope="module")
-def folder(keras, tmp_path_factory: pytest.TempPathFactory):
+def folder(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set of 64 chips, a backbone of one convolution, and a settings file."""
     folder = tmp_path_factory.mktemp("small")
     chip_sets.write_set(folder, "small", 64)
@@ -61,31 +64,31 @@ def folder(keras, tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
-def arguments(folder, out, *changes, more=()):
+def arguments(folder: Path, out: Path, *changes: str, more: Sequence[str] = ()) -> list[str]:
     settings = ["--set", *changes] if changes else []
     return [str(folder / "small.toml"), "--data", str(folder), "--out", str(out), *settings, *more]
 
 
-def numbers(out):
+def numbers(out: Path) -> dict[str, np.ndarray]:
     """All that decides how a run goes on, and the weights that it has given."""
     with np.load(out / "checkpoint.npz") as file:
         return {name: file[name] for name in file.files if name != "progress"}
 
 
-def log(out):
+def log(out: Path) -> list[dict[str, str]]:
     with (out / "log.csv").open() as file:
         return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory: pytest.TempPathFactory):
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without interruption, the backbone frozen in its first epoch."""
     out = tmp_path_factory.mktemp("whole")
     assert main(arguments(folder, out, "frozen_epochs=1")) == 0
     return out
 
 
-def test_the_loss_falls_and_all_files_are_there(whole, folder) -> None:
+def test_the_loss_falls_and_all_files_are_there(whole: Path, folder: Path) -> None:
     lines = log(whole)
     assert [line["epoch"] for line in lines] == ["1", "2", "3"]
     assert float(lines[-1]["loss"]) < 0.95 * float(lines[0]["loss"])
@@ -104,7 +107,9 @@ def test_the_loss_falls_and_all_files_are_there(whole, folder) -> None:
     assert record["best_epoch"] == 1 + scores.index(min(scores))
 
 
-def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(whole, keras) -> None:
+def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(
+    whole: Path, keras: Any
+) -> None:
     model = keras.saving.load_model(whole / "small.keras", compile=False)
     chips = chip_sets.chips(64)
     record = json.loads((whole / "small.json").read_text())
@@ -118,18 +123,18 @@ def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(whol
 
 
 def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
-    whole, folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras
+    whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
 ) -> None:
-    class Interrupting(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None) -> None:
+    class Interrupting(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             seen.append(batch)
             if len(seen) in stops:  # in the middle of the frozen epoch, and of a later one
                 signal.raise_signal(signal.SIGINT)
 
-    seen = []
+    seen: list[int] = []
     whole_fit = keras.Model.fit
 
-    def interrupted_fit(self, *args, callbacks, **kwargs):
+    def interrupted_fit(self: Any, *args: Any, callbacks: list[Any], **kwargs: Any) -> Any:
         return whole_fit(self, *args, callbacks=[*callbacks, Interrupting()], **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
@@ -148,7 +153,7 @@ def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
 
 
 def test_a_run_is_not_written_over_and_not_mixed_with_another(
-    whole, folder, capsys: pytest.CaptureFixture[str]
+    whole: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments(folder, whole, "frozen_epochs=1")) == 2
     assert "add --resume" in capsys.readouterr().err
@@ -159,14 +164,14 @@ def test_a_run_is_not_written_over_and_not_mixed_with_another(
 
 
 @pytest.mark.slow
-def test_a_finished_run_can_be_given_more_epochs(whole, folder, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_given_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "more")
     more = arguments(folder, tmp_path / "more", "frozen_epochs=1", "epochs=4", more=["--resume"])
     assert main(more) == 0
     assert len(log(tmp_path / "more")) == 4
 
 
-def test_a_frozen_backbone_stays_as_it_was(folder, tmp_path: Path, keras) -> None:
+def test_a_frozen_backbone_stays_as_it_was(folder: Path, tmp_path: Path, keras: Any) -> None:
     changes = ("frozen_epochs=1", "epochs=1", "ema=0")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     before = keras.saving.load_model(folder / "backbone.keras", compile=False)
@@ -182,7 +187,7 @@ def test_a_frozen_backbone_stays_as_it_was(folder, tmp_path: Path, keras) -> Non
     "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
 def test_a_run_in_mixed_precision_gives_a_file_in_float32(
-    folder, tmp_path: Path, keras, precision
+    folder: Path, tmp_path: Path, keras: Any, precision: str
 ) -> None:
     assert main(arguments(folder, tmp_path, f"precision={precision}", "epochs=1")) == 0
     model = keras.saving.load_model(tmp_path / "small.keras", compile=False)
@@ -191,7 +196,7 @@ def test_a_run_in_mixed_precision_gives_a_file_in_float32(
 
 
 @pytest.mark.slow
-def test_folds_are_trained_one_by_one_and_summed_up(folder, tmp_path: Path) -> None:
+def test_folds_are_trained_one_by_one_and_summed_up(folder: Path, tmp_path: Path) -> None:
     changes = ("folds=3", "epochs=1", "batch=16")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     summary = json.loads((tmp_path / "small.json").read_text())
@@ -215,7 +220,7 @@ def test_the_last_epoch_is_kept_where_that_is_asked_for() -> None:
 
 
 def test_a_run_ends_after_so_many_epochs_without_a_better_one() -> None:
-    settings, progress = Settings(epochs=9, patience=2), Progress()
+    settings, progress = TrainingSettings(epochs=9, patience=2), Progress()
     better = []
     for score in (3.0, 2.0, 2.5, 1.9, 2.6, 1.91, 1.0):
         if progress.is_over(settings):
@@ -224,11 +229,11 @@ def test_a_run_ends_after_so_many_epochs_without_a_better_one() -> None:
     assert better == [True, True, False, True, False, False]
     assert progress.best["epoch"] == 4
     assert Progress(epoch=9).is_over(settings)
-    assert Progress(minutes=3.0).is_over(Settings(minutes=2.0))
-    assert not Progress(epoch=8, minutes=3.0).is_over(Settings(epochs=9))
+    assert Progress(minutes=3.0).is_over(TrainingSettings(minutes=2.0))
+    assert not Progress(epoch=8, minutes=3.0).is_over(TrainingSettings(epochs=9))
 
 
-def test_a_teacher_is_asked_once(folder, tmp_path: Path, whole) -> None:
+def test_a_teacher_is_asked_once(folder: Path, tmp_path: Path, whole: Path) -> None:
     changes = (f"teacher={whole / 'small.keras'}", "epochs=1", "batch=32")
     assert main(arguments(folder, tmp_path, *changes)) == 0
     kept = list(tmp_path.glob("teacher-*.npz"))
@@ -240,7 +245,7 @@ def test_a_teacher_is_asked_once(folder, tmp_path: Path, whole) -> None:
         "gender": (64, 2),
         "race": (64, 5),
     }
-    again = teacher.teacher_answers(str(whole / "small.keras"), chip_sets.chips(64), tmp_path)
+    again = training_data.teacher_answers(str(whole / "small.keras"), chip_sets.chips(64), tmp_path)
     np.testing.assert_array_equal(again["age"], answers["age"])
 
 
@@ -256,7 +261,7 @@ def test_a_teacher_is_asked_once(folder, tmp_path: Path, whole) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_code_two(
-    folder, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, named: str
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, named: str
 ) -> None:
     assert main(arguments(folder, tmp_path, change)) == 2
     error = capsys.readouterr().err
@@ -265,7 +270,7 @@ def test_bad_input_is_one_line_and_code_two(
 
 
 def test_weights_of_another_architecture_are_refused_as_a_start(
-    folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     init = ROOT / "weights" / "ssrnet_fairface.keras"
     assert main(arguments(folder, tmp_path, f"init={init}")) == 2
@@ -273,7 +278,7 @@ def test_weights_of_another_architecture_are_refused_as_a_start(
 
 
 def test_a_checkpoint_of_another_network_is_refused(
-    folder, whole, tmp_path: Path, capsys: pytest.CaptureFixture[str], keras
+    folder: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keras: Any
 ) -> None:
     shutil.copytree(whole, tmp_path / "out")
     wider = tmp_path / "backbone.keras"
@@ -296,7 +301,7 @@ def test_the_schedule_warms_up_and_ends_low() -> None:
 
 
 def test_minutes_hasten_the_schedule_and_the_frozen_epochs_have_their_own_rate() -> None:
-    settings = Settings(
+    settings = TrainingSettings(
         epochs=10, minutes=10.0, rate=1.0, frozen_epochs=2, frozen_rate=5.0, warmup=0.0
     )
     assert rate(settings, 1.0, 0.0) == 5.0
@@ -342,11 +347,9 @@ def test_the_events_are_read_by_tensorflow(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     from tensorflow.core.util import event_pb2
 
-    from training.fitting.events import write_events
-
-    path = tmp_path / "events.out.tfevents.1.run"
     history = [{"epoch": e, "minutes": e / 2, "loss": 3.5 / e, "rate": 1e-3} for e in (1, 300)]
-    write_events(path, history)
+    write_log(tmp_path, history)
+    (path,) = (tmp_path / "tensorboard").iterdir()
     events = [
         event_pb2.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))
     ]
@@ -357,7 +360,7 @@ def test_the_events_are_read_by_tensorflow(tmp_path: Path) -> None:
         assert found == pytest.approx({"loss": line["loss"], "rate": line["rate"]})
 
 
-def start(folder, out, *changes, **options):
+def start(folder: Path, out: Path, *changes: str, **options: Any) -> subprocess.Popen[str]:
     code = "import sys; from training.train import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments(folder, out, *changes)],
@@ -370,7 +373,7 @@ def start(folder, out, *changes, **options):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder: Path, tmp_path: Path) -> None:
     changes = ("epochs=100000", "workers=2")
     process = start(folder, tmp_path, *changes, start_new_session=True)
     while not (tmp_path / "checkpoint.npz").exists():
@@ -389,7 +392,9 @@ def test_ctrl_c_ends_with_one_line_and_a_checkpoint(folder, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs limits")
-def test_a_full_disk_is_one_line_and_what_was_there_stays(folder, tmp_path: Path, whole) -> None:
+def test_a_full_disk_is_one_line_and_what_was_there_stays(
+    folder: Path, tmp_path: Path, whole: Path
+) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole, out)
     before = (out / "checkpoint.npz").read_bytes()
@@ -414,4 +419,4 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(folder, tmp_path: Path
     assert len(said) == 1 and "cannot write" in said[0]
     assert "Traceback" not in done.stderr
     assert (out / "checkpoint.npz").read_bytes() == before
-    assert not list(out.rglob("*.part*"))
+    assert not list(out.rglob(".*"))

@@ -18,7 +18,7 @@ import numpy as np
 
 from errors import WeightsError
 from program.options import OneLineParser
-from training.files import writing
+from training.result_files import writing
 from training.tools import run_tool
 
 

@@ -1,8 +1,8 @@
 """Labelled face chips: reading the sets from their archives.
 
-A set is `NAME.tar` with 112 x 112 pictures and `NAME.csv` (see `labels`) with a row for each;
-`training.prepare` makes both. All chips are aligned in the same geometry. Ages are kept as
-ranges: an exact age is a range of no width, so that one loss serves all sets.
+A set is `NAME.tar` with images of 112 x 112 pixels and `NAME.csv` (see `labels`) with a row
+for each; `training.prepare` makes both. All chips are aligned in the same geometry. Ages are
+kept as ranges: an exact age is a range of no width, so that one loss serves all sets.
 """
 
 from __future__ import annotations
@@ -52,6 +52,18 @@ class Chips:
         """Returns the chips of `rows` `(M,)` int64, in that order, as copies."""
         return Chips(*(values[rows] for values in self._columns()))
 
+    def face(self, row: int) -> Face:
+        """The labels of one chip."""
+        low, high = float(self.age_low[row]), float(self.age_high[row])
+        female, race = self.female[row], int(self.race[row])
+        return Face(
+            str(self.files[row]),
+            None if np.isnan(low) else (low, high),
+            None if np.isnan(female) else bool(female),
+            None if race < 0 else race,
+            group=str(self.groups[row]),
+        )
+
     def _columns(self) -> tuple[Any, ...]:
         return (
             self.images,
@@ -71,7 +83,7 @@ def load_chips(folder: Path, name: str, split: str, limit: int | None = None) ->
         folder: Holds `NAME.tar` and `NAME.csv`.
         name: Of the set.
         split: As in the column of the csv.
-        limit: Take only the first so many rows, for trials.
+        limit: Take at most this many rows, the first ones.
 
     Raises:
         DatasetError: A file is missing, no row is of this split, or a row or chip is damaged.
@@ -95,7 +107,7 @@ def load_chips(folder: Path, name: str, split: str, limit: int | None = None) ->
 
 
 def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:
-    """Puts `(N, S, S, 3)` uint8 RGB chips and their N labels together."""
+    """Combines `(N, S, S, 3)` uint8 RGB chips with their N labels."""
     nan = float("nan")
     ages = np.array([face.age or (nan, nan) for face in faces], np.float32).reshape(-1, 2)
     return Chips(
@@ -126,8 +138,20 @@ def years_outside(
     return np.maximum(0, np.maximum(low - years, years - high))
 
 
+def nearest_class(
+    years: NDArray[np.floating] | NDArray[np.integer], ranges: Sequence[tuple[int, int]]
+) -> NDArray[np.int64]:
+    """The class, `(N,)`, that each age, rounded to whole years, lies in or nearest to.
+
+    Between two that are equally near (schemes may have gaps) it is the younger one.
+    """
+    lows, highs = np.array(ranges, np.float64).T
+    whole = np.rint(years)[:, None].astype(np.float64)  # (N, 1), against (K,)
+    return np.asarray(years_outside(whole, lows, highs).argmin(axis=1), np.int64)
+
+
 def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resizes chips `(N, S, S, 3)` to `(N, size, size, 3)`, averaging pixels where smaller."""
+    """Resizes chips `(N, S, S, 3)` to `(N, size, size, 3)`, averaging pixels when shrinking."""
     out = np.empty((len(images), size, size, 3), np.uint8)
     how = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_LINEAR
     for i, image in enumerate(images):
@@ -145,7 +169,7 @@ def _read_images(archive: Path, names: Sequence[str]) -> NDArray[np.uint8]:
         start, size = places[name]
         image = cv2.imdecode(np.frombuffer(data, np.uint8, size, start), cv2.IMREAD_COLOR)
         if image is None or image.shape[0] != image.shape[1]:
-            raise ValueError(f"{name} is no square picture")
+            raise ValueError(f"{name} is no square image")
         return np.asarray(image, np.uint8)
 
     shape = decode(names[0]).shape

@@ -4,17 +4,15 @@
     python -m training.embeddings fairface --data DIR --out DIR --embedder dlib --views 1
 
 DIR of --data holds NAME.tar and NAME.csv, as `python -m training.prepare` makes them. The
-files go to OUT/NAME.embeddings/; `training.fitting.vectors` says what stands in them. An
-interrupted run goes on where it was when the same command is given again. Embeddings tell
-people apart: treat the files as the pictures themselves.
+files go to OUT/NAME.embeddings/; `training.fitting.vectors` describes them. Rerun the command
+to resume an interrupted run. Embeddings identify people: treat the files like the pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +25,10 @@ from estimators.embedders import SCALINGS, Embedder, make_embedder
 from estimators.weights import file_sha256
 from program.options import OneLineParser, number
 from training.chips import Chips, load_chips, shrink
-from training.fitting.augmentation import augment
-from training.fitting.record import write_record
+from training.fitting.batches import augment
 from training.fitting.vectors import Half, folder_of, part_paths, read_record, write_part
 from training.labels import read_table
+from training.result_files import write_json
 
 PART_FACES = 1024
 _BATCH = 16
@@ -45,53 +43,61 @@ def write_embeddings(
     embedder: Embedder,
     views: int = 2,
     splits: Sequence[str] = (),
+    part_faces: int = PART_FACES,
 ) -> int:
-    """Write the embeddings of a set, or what an earlier run left of them.
+    """Write the embeddings of a set, or those that an earlier run did not.
 
     Args:
         data: folder with NAME.tar and NAME.csv.
         name: of the set.
         out: OUT/NAME.embeddings/ is made there.
         embedder: makes the embeddings.
-        views: 1 = of the chips, 2 = of their mirror images too, more = of random variants too.
-        splits: which; empty = all that the table has.
+        views: 1 = of the chips, 2 = also of their mirror images, more = also of variants.
+        splits: which; empty = all in the table.
+        part_faces: faces in a file.
 
     Returns:
-        How many faces were embedded by this run.
+        The number of faces embedded by this run.
 
     Raises:
         DatasetError: the set is missing or damaged, or OUT holds other embeddings of it.
         SinkError: a file cannot be written.
     """
     table = data / f"{name}.csv"
-    there = sorted({face.split for face in read_table(table)})
-    if unknown := sorted(set(splits) - set(there)):
-        raise DatasetError(f"{name} in {data} has no split {unknown[0]}; has {', '.join(there)}")
+    published = sorted({face.split for face in read_table(table)})
+    if unknown := sorted(set(splits) - set(published)):
+        raise DatasetError(
+            f"{name} in {data} has no split {unknown[0]}; has {', '.join(published)}"
+        )
     grey = np.full((1, embedder.input_size, embedder.input_size, 3), 128, np.uint8)
     settings = {
         "embedder": embedder.name,
         "widths": {key: value.shape[1] for key, value in embedder.embed(grey).items()},
         "views": views,
-        "part_faces": PART_FACES,
+        "part_faces": part_faces,
         "table_sha256": file_sha256(table),
     }
     folder = folder_of(out, name)
     record = _begun(out, name, settings)
     done = 0
-    for split in splits or there:
+    for split in splits or published:
         chips = load_chips(data, name, split)
-        done += _write_split(folder, f"{name} {split}", split, chips, embedder, views)
-        record["parts"][split] = math.ceil(len(chips) / PART_FACES)
-        write_record(folder / "record.json", record)
+        starts = range(0, len(chips), part_faces)
+        parts = [np.arange(start, min(start + part_faces, len(chips))) for start in starts]
+        paths = part_paths(folder, split, len(parts))
+        todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
+        done += _write_parts(todo, f"{name} {split}", chips, embedder, views)
+        record["parts"][split] = len(parts)
+        write_json(folder / "record.json", record)
     return done
 
 
 def _begun(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The record of an earlier run with these settings, or a new one, which is on disk then."""
+    """The record of an earlier run with these settings, or a new one, already on disk."""
     path = folder_of(out, name) / "record.json"
     if not path.is_file():
         record = {**settings, "parts": {}}
-        write_record(path, record)
+        write_json(path, record)
         return record
     before = read_record(out, name)
     for key, value in settings.items():
@@ -103,14 +109,14 @@ def _begun(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
-def _write_split(
-    folder: Path, title: str, split: str, chips: Chips, embedder: Embedder, views: int
+def _write_parts(
+    todo: Sequence[tuple[Path, NDArray[np.int64]]],
+    title: str,
+    chips: Chips,
+    embedder: Embedder,
+    views: int,
 ) -> int:
-    """Write the files of a split that are not there yet; returns the number of their faces."""
-    starts = range(0, len(chips), PART_FACES)
-    parts = [np.arange(start, min(start + PART_FACES, len(chips))) for start in starts]
-    paths = part_paths(folder, split, len(parts))
-    todo = [(path, rows) for path, rows in zip(paths, parts, strict=True) if not path.is_file()]
+    """Write the missing files of a split, each with its rows; returns the number of faces."""
     faces = sum(len(rows) for _, rows in todo)
     with tqdm(
         total=len(chips), initial=len(chips) - faces, desc=title, unit="face", disable=None
@@ -150,7 +156,7 @@ def _variant(
     return augment(images, size, rng, _STRENGTH)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder) -> int:
     """Command line; returns the exit code: 0, 2 after one line on what is wrong, 130."""
     parser = OneLineParser(
         prog="python -m training.embeddings",
@@ -161,29 +167,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("name", metavar="NAME", help="of the set")
     add("--data", type=Path, required=True, help="folder with NAME.tar and NAME.csv")
     add("--out", type=Path, required=True, help="folder to make NAME.embeddings/ in")
-    add(
-        "--embedder",
-        default="facenet",
-        metavar="NAME|FILE",
-        help="facenet, dlib, or your own network: .onnx, .pb or .tflite (default: %(default)s)",
-    )
-    add(
-        "--scaling",
-        choices=SCALINGS,
-        default="fixed",
+    add("--embedder", default="facenet", metavar="NAME|FILE",
+        help="facenet, dlib, or your own network: .onnx, .pb or .tflite (default: %(default)s)"
+    )  # fmt: skip
+    add("--scaling", choices=SCALINGS, default="fixed",
         help="of pixels, for a network of your own: fixed is (x - 127.5) / 128, prewhiten by "
-        "each chip's own mean and deviation, unit 0..1 (default: %(default)s)",
-    )
-    add(
-        "--views",
-        type=number(int, 1, 16),
-        default=2,
-        help="1 = the chips, 2 = mirrored too, more = random variants too (default: 2)",
-    )
+        "each chip's own mean and deviation, unit 0..1 (default: %(default)s)")  # fmt: skip
+    add("--views", type=number(int, 1, 16), default=2,
+        help="1 = the chips, 2 = also mirrored, more = also random variants (default: 2)"
+    )  # fmt: skip
     add("--splits", nargs="+", default=(), help="default: all")
     options = parser.parse_args(argv)
     try:
-        embedder = make_embedder(options.embedder, scaling=options.scaling)
+        embedder = make(options.embedder, scaling=options.scaling)
         done = write_embeddings(
             options.data, options.name, options.out, embedder, options.views, options.splits
         )
@@ -191,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"embeddings: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("embeddings: stopped; give the same command again to go on", file=sys.stderr)
+        print("embeddings: stopped; rerun the command to resume", file=sys.stderr)
         return _INTERRUPTED
     print(f"{folder_of(options.out, options.name)}: {done} faces embedded")
     return 0

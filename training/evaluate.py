@@ -5,17 +5,17 @@
 
 WEIGHTS are names of weights/manifest.json, .keras or .onnx files; without any, all that come
 with the program. `--sets` are sets of aligned chips as `training.prepare` makes them,
-`--folder` photographs of your own, which go through the whole path: find, align, describe.
+`--folder` your own photographs, in which faces are found and aligned first.
 
-Into `--out` go report.html (everything, in one file that needs no network), metrics.json, a
-CSV table of predictions for each network and set, and, of a folder, error_card.html: what
-to expect of faces like these. docs/evaluation.md says what the figures mean.
+`--out` then holds report.html (everything, in one file that needs no network), metrics.json,
+a CSV table of predictions for each network and set, and, for a folder, error_card.html: what
+to expect of faces like these. docs/evaluation.md explains the figures.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,18 @@ from tqdm import tqdm
 from detectors import DETECTORS, MIN_FACE, make_detector
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import StreamError
-from estimators import ARCHITECTURES
+from estimators import ARCHITECTURES, Estimator, make_estimator
 from estimators.age import AGE_CLASSES
 from files import check_writable
 from program.options import OneLineParser, number
 from training.chips import load_chips
 from training.judging import report
 from training.judging.contenders import BATCHES, Contender, ask, load, time_ms
-from training.judging.photographs import NAMES, Examples, cut_faces, read_labels
-from training.judging.results import Result, judge, make_folder, metrics_json, predictions, save
+from training.judging.labelled_photos import NAMES, Examples, cut_faces, read_labels
+from training.judging.results import Result, judge, make_folder, metrics_json, predictions
 from training.judging.scores import Group, groups_of
 from training.labels import read_table
+from training.result_files import write_bytes
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,7 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resamples", type=number(int, 0), default=1000, help="for the intervals (default: 1000)")
     add("--seed", type=int, default=0, help="of the resampling, and of the faces shown")
     add("--limit", type=number(int, 1), metavar="N", help="only N faces of each set, for trials")
-    add("--no-faces", action="store_true", help="leave pictures of faces out of the report")
+    add("--no-faces", action="store_true", help="leave images of faces out of the report")
     add("--card", type=Path, metavar="FILE.md", help="write the accuracy into a model card")
     _add_photographs(parser.add_argument_group("photographs"))
     _add_networks(parser.add_argument_group("networks"))
@@ -72,7 +73,7 @@ def _add_photographs(group: Any) -> None:
     add = group.add_argument
     add("--folder", metavar="[NAME=]DIR", help="labelled photographs; NAME is what to call them")
     add("--names", choices=("auto", "labels", *NAMES), default="auto",
-        help="where labels are: labels.csv, or names of files (default: the table if there is one, "
+        help="where labels are: labels.csv, or names of files (default: the table if it exists, "
         "else names like AGE_GENDER_RACE_x.jpg)")  # fmt: skip
     add("--detector", nargs="+", choices=DETECTORS, default=["mtcnn"], help="default: mtcnn")
     smallest = {"type": number(int, 20), "default": MIN_FACE, "metavar": "PX"}
@@ -81,20 +82,22 @@ def _add_photographs(group: Any) -> None:
 
 def _add_networks(group: Any) -> None:
     add = group.add_argument
-    add("--estimator", choices=ARCHITECTURES, help="of the files (default: told by their size)")
+    add("--estimator", choices=ARCHITECTURES, help="of the files (default: by their size)")
     add("--engine", choices=("auto", *ENGINES), default="auto")
     add("--device", choices=DEVICES, default="auto")
     add("--precision", choices=PRECISIONS, default="auto")
     add("--threads", type=number(int, 1, 1024), metavar="N", help="default: all")
 
 
-def run(options: argparse.Namespace) -> str:
+def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estimator) -> str:
     """Evaluate and write everything; returns the short table as Markdown."""
     report.check()
     make_folder(options.out)
     if options.card:
         check_writable(options.card, (".md",))
-    contenders = load_networks(options)
+    engine = {"engine": options.engine, "device": options.device, "precision": options.precision}
+    threads = options.threads or 0
+    contenders = load(options.weights, options.estimator, make, threads=threads, **engine)
     sets = list(gather(options, contenders))
     results = []
     for examples in sets:
@@ -102,28 +105,12 @@ def run(options: argparse.Namespace) -> str:
         for contender in contenders:
             results.append(evaluate(contender, examples, groups, options))
             table = options.out / f"{_plain(examples.name)}.{_plain(contender.name)}.csv"
-            save(table, predictions(results[-1]))
+            write_bytes(table, predictions(results[-1]))
     for contender in contenders:
         images = sets[0].images(contender.estimator.input_size)
         contender.ms = {batch: time_ms(contender.estimator, images, batch) for batch in BATCHES}
     write_reports(options, contenders, results)
     return report.short_table(results, contenders)
-
-
-def load_networks(options: argparse.Namespace) -> list[Contender]:
-    """The networks that `program.options` name.
-
-    Raises:
-        WeightsError: one is unknown, missing or damaged, or there are several for one card.
-    """
-    return load(
-        options.weights,
-        options.estimator,
-        engine=options.engine,
-        threads=options.threads or 0,
-        device=options.device,
-        precision=options.precision,
-    )
 
 
 def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iterator[Examples]:
@@ -153,7 +140,7 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
 def evaluate(
     contender: Contender, examples: Examples, groups: list[Group], options: argparse.Namespace
 ) -> Result:
-    """Ask one network about one set, and measure what it said."""
+    """Ask one network about one set, and measure its estimates."""
     images = examples.images(contender.estimator.input_size)
     title = f"{contender.name} on {examples.name}"
     with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
@@ -176,27 +163,27 @@ def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
 def write_reports(
     options: argparse.Namespace, contenders: Sequence[Contender], results: Sequence[Result]
 ) -> None:
-    """Write metrics.json, report.html and what else was asked for.
+    """Write metrics.json, report.html and the cards that were asked for.
 
     Raises:
         SinkError: one cannot be written.
     """
     about = report.about(options.seed, options.resamples)
     times = {contender.name: contender.ms for contender in contenders}
-    save(options.out / "metrics.json", metrics_json(results, times, about))
-    page = report.page(results, contenders, about, options.seed, faces=not options.no_faces)
-    save(options.out / "report.html", page.encode())
+    write_bytes(options.out / "metrics.json", metrics_json(results, times, about))
+    page = report.page(results, contenders, about, faces=not options.no_faces)
+    write_bytes(options.out / "report.html", page.encode())
     photographs = [result for result in results if result.examples.missed is not None]
     if photographs:
-        save(options.out / "error_card.html", report.error_card(photographs).encode())
+        write_bytes(options.out / "error_card.html", report.error_card(photographs).encode())
     if options.card:
         old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
         text = report.model_card(results, options.card.stem, _command(options), old)
-        save(options.card, text.encode())
+        write_bytes(options.card, text.encode())
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What to type to make the figures of a model card again."""
+    """The command that makes the figures of a model card again."""
     parts = ["python -m training.evaluate", *(Path(text).name for text in options.weights)]
     if options.sets:
         parts += ["--data DIR --sets", *options.sets]
@@ -212,9 +199,9 @@ def _some(count: int, limit: int | None) -> NDArray[np.int64]:
 
 
 def _usual_split(table: Path) -> str:
-    """The split of a set that is meant if none is named: test, or "" where there are none."""
+    """The split to use where none is named: test, or "" for a set without splits."""
     if not table.exists():
-        return "test"  # whoever reads it says what is missing
+        return "test"  # reading it will report what is missing
     return "test" if any(face.split for face in read_table(table)) else ""
 
 
@@ -231,11 +218,18 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong."""
+def main(
+    arguments: Sequence[str] | None = None, make: Callable[..., Estimator] = make_estimator
+) -> int:
+    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong.
+
+    Args:
+        arguments: the command line; None = that of the process.
+        make: builds an estimator.
+    """
     options = parse_arguments(arguments)
     try:
-        print(run(options))
+        print(run(options, make))
     except StreamError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2

@@ -1,31 +1,30 @@
-"""What is known of the faces of a set, as one table that every tool here reads and writes.
+"""The labels of a set's faces, as one table that all tools here read and write.
 
-A row is a face. Columns of `NAME.csv`, all text, empty where nothing is known:
+A row is a face. Columns of `NAME.csv`, all text, empty where unknown:
 
     file        of the picture or chip, relative to the table or archive
     age_min     youngest age in years that the label allows
     age_max     oldest such age; equal to age_min where the age is exact, empty for "and over"
     gender      male, female
     ethnicity   one of `structures.ETHNICITIES`
-    person      who it is, where the set tells; the same text means the same person
+    person      who it is, where the set says so; the same text means the same person
     group       faces that must stay on one side of a split: a person, or near duplicates
     split       train, val, test or whatever the set publishes
 
-Reading is more tolerant than writing, so that the tables of the published sets and those that
-people make by hand can be read as they are: `age` in place of the two columns, `race` in place
-of ethnicity, genders as 0 and 1 (UTKFace's polarity: 0 is male) or m and f, ethnicities by
-number, FairFace's seven names.
+Reading also accepts what published sets and tables made by hand have: `age` in place of the
+two columns, `race` in place of ethnicity, genders as 0 and 1 (UTKFace's polarity: 0 is male)
+or m and f, ethnicities by number, FairFace's seven names.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from errors import DatasetError
 from structures import ETHNICITIES
-from training.files import writing
+from training.result_files import writing
 
 COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
 # "70 and over" needs an upper end; hardly anybody in the sets is older than this.
@@ -90,7 +89,7 @@ def parse(row: Mapping[str, str | None]) -> Face:
         row: text by column; other columns are ignored.
 
     Raises:
-        ValueError: a label that is none.
+        ValueError: a bad label.
     """
     text = {name: (value or "").strip() for name, value in row.items() if name}
     if not text.get("file"):
@@ -106,27 +105,49 @@ def parse(row: Mapping[str, str | None]) -> Face:
     )
 
 
+def read_rows(
+    path: Path,
+    columns: Iterable[str],
+    parse_row: Callable[[dict[str, str | None]], _T],
+    remedy: str,
+    delimiter: str = ",",
+) -> Iterator[_T]:
+    """Yield what `parse_row` makes of each row of a table; its first line names the columns.
+
+    Args:
+        path: of the table.
+        columns: those that are needed; there may be others.
+        parse_row: gets a row, None in columns that it lacks; raises ValueError where it is wrong.
+        remedy: what to do about a bad table, for messages.
+        delimiter: between columns.
+
+    Raises:
+        DatasetError: missing, unreadable, or with a wrong row, whose line is named.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, delimiter=delimiter)
+            if missing := [name for name in columns if name not in (rows.fieldnames or ())]:
+                raise DatasetError(f"{path} has no column {missing[0]}; {remedy}")
+            for row in rows:
+                try:
+                    yield parse_row(row)
+                except ValueError as error:
+                    raise DatasetError(
+                        f"{path}, line {rows.line_num}: {error}; correct it, or {remedy}"
+                    ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(f"cannot read the table {path}: {reason}; {remedy}") from error
+
+
 def read_table(path: Path) -> list[Face]:
     """Read a table of labels.
 
     Raises:
-        DatasetError: missing, unreadable, or with a wrong label, whose line is named.
+        DatasetError: see `read_rows`.
     """
-    faces = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            if "file" not in (reader.fieldnames or ()):
-                raise DatasetError(f"{path} has no column file; want {', '.join(COLUMNS)}")
-            for row in reader:
-                try:
-                    faces.append(parse(row))
-                except ValueError as error:
-                    raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetError(f"cannot read the table {path}: {reason}") from error
-    return faces
+    return list(read_rows(path, ("file",), parse, f"make a table of {', '.join(COLUMNS)}"))
 
 
 def write_table(path: Path, faces: Iterable[Face]) -> None:
@@ -135,13 +156,14 @@ def write_table(path: Path, faces: Iterable[Face]) -> None:
     Raises:
         SinkError: it cannot be written.
     """
-    with writing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_texts(face) for face in faces)
+        writer.writerows(as_texts(face) for face in faces)
 
 
-def _texts(face: Face) -> tuple[str, ...]:
+def as_texts(face: Face) -> tuple[str, ...]:
+    """The texts of a face's row, column by column; "" where unknown."""
     low, high = ("", "") if face.age is None else (f"{years:g}" for years in face.age)
     gender = "" if face.female is None else GENDERS[face.female]
     ethnicity = "" if face.ethnicity is None else ETHNICITIES[face.ethnicity]

@@ -1,28 +1,28 @@
 """Turn a published set of faces into aligned chips with one table.
 
 Writes OUT/NAME.tar (chips), NAME.csv (labels, see training/labels.py), NAME.json (counts,
-reasons, settings, versions) and NAME.png (who is in it). docs/datasets.md tells where the sets
+reasons, settings, versions) and NAME.png (who is in it). docs/datasets.md says where the sets
 are published and what is left out of them.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectors import DETECTORS
 from errors import StreamError
-from estimators.embedders import make_embedder
+from estimators.embedders import Embedder, make_embedder
 from program.options import OneLineParser, attribute_list, number
 from training.datasets import DATASETS
 from training.embeddings import write_embeddings
 from training.preparing.cutting import CANONICAL_MARGIN, Cut
-from training.preparing.steps import Settings, prepare
+from training.preparing.steps import PrepareSettings, prepare_set
 
 EPILOG = """\
-Ctrl-C stops; the same command goes on where it was.
+Ctrl-C stops; rerun the command to resume.
 
 examples:
   python -m training.prepare utkface --root UTKFace/ --out data/
@@ -39,15 +39,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help=f"the set: {', '.join(DATASETS)}")
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="where it is")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="is made")
-    parser.add_argument(
-        "--replace", action="store_true", help="begin anew where OUT holds the set made otherwise"
-    )
-    _add_face_options(parser.add_argument_group("faces"))
-    _add_chip_options(parser.add_argument_group("chips"))
-    _add_split_options(parser.add_argument_group("splits"))
+    add = parser.add_argument
+    add("name", metavar="NAME", help=f"the set: {', '.join(DATASETS)}")
+    add("--root", type=Path, required=True, metavar="DIR", help="folder of the published set")
+    add("--out", type=Path, required=True, metavar="OUT", help="folder to write to")
+    add("--replace", action="store_true", help="begin anew where OUT holds the set made otherwise")
+    _add_face_options(parser.add_argument_group("faces").add_argument)
+    _add_chip_options(parser.add_argument_group("chips").add_argument)
+    _add_split_options(parser.add_argument_group("splits").add_argument)
     options = parser.parse_args(arguments)
     if options.aligned and options.margin != CANONICAL_MARGIN:
         parser.error("--aligned takes the pictures as they are; leave --margin out")
@@ -56,98 +55,50 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _add_face_options(group: Any) -> None:
-    group.add_argument(
-        "--need",
-        type=attribute_list,
-        default=(),
-        metavar="LIST",
-        help="leave out faces that lack one of these labels, out of age,gender,ethnicity",
-    )
-    group.add_argument("--limit", type=number(int, 1), metavar="N", help="only the first N faces")
-    group.add_argument(
-        "--several",
-        choices=("refuse", "largest"),
-        default="refuse",
-        help="what to do with pictures of several faces (default: %(default)s them)",
-    )
-    group.add_argument(
-        "--detector", choices=DETECTORS, default="mtcnn", help="default: %(default)s"
-    )
-    group.add_argument(
-        "--min-face",
-        type=number(int, 20),
-        default=40,
-        metavar="PX",
-        help="mtcnn: smallest face to look for (default: %(default)s)",
-    )
+def _add_face_options(add: Callable[..., Any]) -> None:
+    add("--need", type=attribute_list, default=(), metavar="LIST",
+        help="leave out faces without one of these labels, out of age,gender,ethnicity"
+    )  # fmt: skip
+    add("--limit", type=number(int, 1), metavar="N", help="at most N faces, the first ones")
+    add("--several", choices=("refuse", "largest"), default="refuse",
+        help="what to do with pictures of several faces (default: %(default)s them)"
+    )  # fmt: skip
+    add("--detector", choices=DETECTORS, default="mtcnn", help="default: %(default)s")
+    add("--min-face", type=number(int, 20), default=40, metavar="PX",
+        help="mtcnn: smallest face to look for (default: %(default)s)")  # fmt: skip
 
 
-def _add_chip_options(group: Any) -> None:
-    group.add_argument(
+def _add_chip_options(add: Callable[..., Any]) -> None:
+    add(
         "--size", type=number(int, 16, 1024), default=112, metavar="PX", help="default: %(default)s"
     )
-    group.add_argument(
-        "--margin",
-        type=number(float, 0, 4),
-        default=CANONICAL_MARGIN,
-        metavar="SHARE",
+    add("--margin", type=number(float, 0, 4), default=CANONICAL_MARGIN, metavar="SHARE",
         help="around the tight face, as in dlib's get_face_chip (padding); all weights here were "
-        "trained with the default, %(default)s",
-    )
-    group.add_argument(
-        "--aligned",
-        action="store_true",
-        help="the pictures are aligned chips already: take them as they are, but for the size",
-    )
-    group.add_argument(
-        "--embeddings",
-        nargs="?",
-        const="facenet",
-        metavar="NAME|FILE",
-        help="write the chips' embeddings beside them, too; see training.embeddings",
-    )
-    group.add_argument(
-        "--workers",
-        type=number(int, 1, 1024),
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes (default: one a core)",
-    )
+        "trained with the default, %(default)s")  # fmt: skip
+    add("--aligned", action="store_true",
+        help="the pictures are aligned chips already: only resize them")  # fmt: skip
+    add("--embeddings", nargs="?", const="facenet", metavar="NAME|FILE",
+        help="also write the chips' embeddings; see training.embeddings")  # fmt: skip
+    add("--workers", type=number(int, 1, 1024), default=os.cpu_count() or 1, metavar="N",
+        help="processes (default: one a core)")  # fmt: skip
 
 
-def _add_split_options(group: Any) -> None:
-    group.add_argument(
-        "--splits",
-        choices=("published", "fresh"),
-        default="published",
-        help="keep the published splits where there are some, or draw anew (default: %(default)s)",
-    )
-    share = number(float, 0, 1)
+def _add_split_options(add: Callable[..., Any]) -> None:
+    add("--splits", choices=("published", "fresh"), default="published",
+        help="keep published splits where they exist, or draw all (default: %(default)s)"
+    )  # fmt: skip
     for name, default in (("test", 0.2), ("val", 0.0)):
-        group.add_argument(
-            f"--{name}-share",
-            type=share,
-            default=default,
-            metavar="SHARE",
-            help=f"of the faces that go to {name} where splits are drawn (default: %(default)s)",
-        )
-    group.add_argument(
-        "--seed", type=number(int, 0), default=0, metavar="N", help="of the draw (default: 0)"
-    )
+        add(f"--{name}-share", type=number(float, 0, 1), default=default, metavar="SHARE",
+            help=f"of the faces that go to {name} where splits are drawn (default: %(default)s)"
+        )  # fmt: skip
+    add("--seed", type=number(int, 0), default=0, metavar="N", help="of the draw (default: 0)")
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace) -> PrepareSettings:
     """What the outputs depend on."""
-    cut = Cut(
-        size=options.size,
-        margin=options.margin,
-        detector=options.detector,
-        min_face=options.min_face,
-        several=options.several,
-        aligned=options.aligned,
-    )
-    return Settings(
+    kinds = ("size", "margin", "detector", "min_face", "several", "aligned")
+    cut = Cut(**{kind: getattr(options, kind) for kind in kinds})
+    return PrepareSettings(
         name=options.name.lower().replace("-", "_"),
         cut=cut,
         need=options.need,
@@ -159,8 +110,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder
+) -> int:
     """Run the program.
+
+    Args:
+        arguments: the command line; None = that of the process.
+        make: builds the network of --embeddings.
 
     Returns:
         The exit code: 0, 2 after one line on what is wrong, 130 after Ctrl-C.
@@ -168,15 +125,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     settings = settings_of(options)
     try:
-        embedder = make_embedder(options.embeddings) if options.embeddings else None
-        summary = prepare(settings, options.root, options.out, options.workers, options.replace)
+        embedder = make(options.embeddings) if options.embeddings else None
+        summary = prepare_set(settings, options.root, options.out, options.workers, options.replace)
         if embedder:
             write_embeddings(options.out, settings.name, options.out, embedder)
     except StreamError as error:
         print(f"training.prepare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("training.prepare: stopped; give the same command again to go on", file=sys.stderr)
+        print("training.prepare: stopped; rerun the command to resume", file=sys.stderr)
         return _INTERRUPTED
     print(summary)
     return 0

@@ -5,10 +5,10 @@
     python -m training.train mobilenetv2 --data DIR --out runs/first --resume
 
 CONFIG is a settings file, or the name of one in training/configs/. DIR holds NAME.tar and
-NAME.csv of each set, as `python -m training.prepare` makes them. In the folder of --out lie
-afterwards: NAME.keras (the best epoch, averaged weights), NAME.json (settings, counts,
-versions, results), log.csv, history.png, tensorboard/ and checkpoint.npz to go on from.
-Ctrl-C leaves the checkpoint; --resume goes on exactly there.
+NAME.csv of each set, as `python -m training.prepare` makes them. The folder of --out then
+holds NAME.keras (the best epoch, averaged weights), NAME.json (settings, counts, versions,
+results), log.csv, history.png, tensorboard/ and checkpoint.npz.
+Ctrl-C leaves the checkpoint; --resume continues exactly there.
 """
 
 from __future__ import annotations
@@ -16,30 +16,33 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engines.tensorflow_engine import start_tensorflow
-from errors import DatasetError, EngineError, SinkError, StreamError
+from errors import DatasetError, EngineError, StreamError
 from program.options import OneLineParser
-from training.files import writing
-from training.fitting.batches import Plan
-from training.fitting.checkpoint import Progress, read_progress
-from training.fitting.data import Data, load_data
-from training.fitting.fit import Fit, Job
-from training.fitting.held_out import Rows, fold_rows, hold_out
-from training.fitting.record import finish, settings_of, summarize
-from training.fitting.settings import Settings, read_settings, settings_table, to_toml
-from training.fitting.targets import make_targets
+from training.chips import load_chips
+from training.fitting.batches import BatchPlan, Loader
+from training.fitting.checkpoint import Progress, begin
+from training.fitting.fit import Fit, FitTask
+from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
+from training.fitting.objectives import Targets, make_targets
+from training.fitting.run_log import label_counts, made_with
+from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
+from training.fitting.training_data import TrainingData, load_data
+from training.labels import read_table
+from training.result_files import write_bytes, write_json
 
 INTERRUPTED = 130
-# What may change when a run goes on: neither weights nor order depend on it.
-_MAY_CHANGE = ("epochs", "minutes", "patience", "workers")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = OneLineParser(
         prog="python -m training.train",
         description=__doc__,
@@ -49,7 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path, help="folder with NAME.tar and NAME.csv of the sets")
     parser.add_argument("--out", type=Path, help="folder to write to (default: runs/CONFIG)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--cache", type=Path, help="keeps a teacher's answers (default: --out)")
     parser.add_argument("--settings", action="store_true", help="print all settings and end")
     args = parser.parse_args(argv)
@@ -71,13 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("train: interrupted; --resume goes on with the last checkpoint", file=sys.stderr)
+        print("train: interrupted; --resume continues from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
     return 0 if finished else INTERRUPTED
 
 
 def run(args: argparse.Namespace) -> bool:
-    """Trains what the command line says; whether it came to its end.
+    """Train what the command line asks for; returns whether all of it is finished.
 
     Raises:
         StreamError: bad settings, data or weights, or a full disk.
@@ -87,37 +90,36 @@ def run(args: argparse.Namespace) -> bool:
     out = args.out or Path("runs") / name
     _start_keras()
     data = load_data(args.data, settings, args.cache or out)
+    groups = data.chips.groups
     if not settings.folds:
-        rows = hold_out(data.chips.groups, settings.held_out, settings.seed)
-        return train(settings, data, rows, out, name, args) is not None
+        rows = hold_out(groups, settings.held_out, settings.seed)
+        return train(settings, data, rows, out, args) is not None
     results = []
-    for k, rows in enumerate(fold_rows(data.chips.groups, settings.folds, settings.seed)):
+    for k, rows in enumerate(fold_rows(groups, settings.folds, settings.seed)):
         print(f"fold {k + 1} of {settings.folds}")
-        result = train(settings, data, rows, out / f"fold{k + 1:02d}", name, args)
+        result = train(settings, data, rows, out / f"fold{k + 1:02d}", args)
         if result is None:
             return False
-        results.append(result)
+        results.append(result["held_out"])
     summarize(out / f"{name}.json", results)
     return True
 
 
 def train(
-    settings: Settings,
-    data: Data,
+    settings: TrainingSettings,
+    data: TrainingData,
     rows: tuple[Rows, Rows],
     out: Path,
-    name: str,
     args: argparse.Namespace,
 ) -> dict[str, Any] | None:
-    """Fits, measures and records one network.
+    """Fit, measure and record one network.
 
     Args:
         settings: of the run.
         data: all rows.
         rows: those to learn and those held out.
         out: folder to write to.
-        name: of the files.
-        args: `data` and `resume` of the command line.
+        args: the command line.
 
     Returns:
         Its record; None where it was interrupted.
@@ -127,77 +129,129 @@ def train(
     """
     import keras
 
-    from training.fitting.networks import build_network
-
     learnt, held_out = rows
-    if len(learnt) < settings.batch:
-        raise DatasetError(
-            f"{len(learnt)} chips to learn do not fill a batch of {settings.batch}; "
-            "set a smaller batch or add rows"
-        )
-    progress = _progress(out / "checkpoint.npz", settings, data.digest, args.resume)
-    with writing(out / "settings.toml") as part:
-        part.write_text(to_toml(settings), "utf-8")
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(settings.seed)
-    model = build_network(settings)
-    job = _job(settings, data, rows, int(model.inputs[0].shape[1]), out, name)
+    require_batch(learnt, settings, "chips")
+    progress = begin(out, settings, data.digest, args.resume)
+    write_bytes(out / "settings.toml", to_toml(settings).encode())
+    model = _fresh_network(settings)
+    targets = make_targets(data.chips, settings, data.answers)
+    plan = _plan(settings, targets, learnt, int(model.inputs[0].shape[1]))
+    held, name = data.chips.take(held_out), args.config.stem
     print(
-        f"{len(learnt)} chips to learn, {len(held_out)} held out, {model.count_params()} weights, "
-        f"{job.plan.steps} steps an epoch on {keras.backend.backend()}"
+        f"{len(learnt)} chips to learn, {len(held)} held out, {model.count_params()} weights, "
+        f"{plan.steps} steps an epoch on {keras.backend.backend()}"
     )
-    fit = Fit(job, model, progress)
-    if not fit.run():
+    ask = partial(predict, images=held.images)
+    with Loader(data.chips.images, plan, settings.workers) as loader:
+        task = FitTask(settings, targets, plan.steps, loader.batches, ask, held, out, name)
+        finished = Fit(task, model, progress).run()
+    if not finished:
         print(
             f"train: interrupted in epoch {progress.epoch + 1}; the same command with --resume "
-            "goes on there",
+            "continues there",
             file=sys.stderr,
         )
         return None
-    return finish(job, data, progress, args.data)
+    record = _measured(task, progress, args.data) | {
+        "data": {"learnt": label_counts(data.chips.take(learnt)), "digest": data.digest}
+    }
+    write_json(out / f"{name}.json", record)
+    show({"held out": record["held_out"], **record["test"]})
+    return record
 
 
-def _job(
-    settings: Settings, data: Data, rows: tuple[Rows, Rows], size: int, out: Path, name: str
-) -> Job:
-    learnt, held_out = rows
-    targets = make_targets(data.chips, settings, data.answers)
+def _fresh_network(settings: TrainingSettings) -> Any:
+    """The network of `settings`; its random weights depend on the seed alone."""
+    import keras
+
+    from training.fitting.networks import build_network
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(settings.seed)
+    return build_network(settings)
+
+
+def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int) -> BatchPlan:
+    """How batches of chips of `size` pixels are drawn from the rows to learn."""
     chances = targets.chances
     if chances is not None:
         chances = chances[learnt] / chances[learnt].sum()
-    plan = Plan(learnt, chances, settings.batch, size, settings.strength, settings.seed)
-    taught, held = data.answers is not None, data.chips.take(held_out)
-    return Job(settings, data.chips.images, targets, plan, held, taught, out, name)
+    return BatchPlan(learnt, chances, settings.batch, size, settings.strength, settings.seed)
 
 
-def _progress(checkpoint: Path, settings: Settings, digest: str, resume: bool) -> Progress:
-    """Where to begin: at the start, or where the checkpoint is.
+def _measured(task: FitTask, progress: Progress, folder: Path) -> dict[str, Any]:
+    """The record of a finished run: results of the kept epoch on rows never learnt."""
+    model = load_kept(task)
+    found = {"rows": len(task.held_out)} | metrics(task.ask(model), task.held_out)
+    return facts(task, model) | {
+        "epochs": progress.epoch,
+        "minutes": round(progress.minutes, 2),
+        "best_epoch": progress.best["epoch"],
+        "held_out": found,
+        "test": test_results(model, folder, task.settings),
+    }
 
-    Raises:
-        SinkError: there is a run that must not be written over, or another one.
-        WeightsError: the checkpoint cannot be read.
-    """
-    of = {k: v for k, v in settings_of(settings).items() if k not in _MAY_CHANGE}
-    of["data"] = digest
-    if not checkpoint.exists():
-        return Progress(of=of)
-    if not resume:
-        raise SinkError(
-            f"{checkpoint.parent} holds a run already; add --resume to go on with it, or choose "
-            "another --out"
+
+def load_kept(task: FitTask) -> Any:
+    """The network of the epoch that is kept."""
+    import keras
+
+    return keras.saving.load_model(task.weights, compile=False)
+
+
+def facts(task: FitTask, model: Any) -> dict[str, Any]:
+    """What every record holds."""
+    return {
+        "architecture": task.settings.architecture,
+        "settings": task.settings.public(),
+        "parameters": model.count_params(),
+        "spread_scale": spread_scale(task.ask(model), task.held_out),
+        "versions": made_with(),
+    }
+
+
+def require_batch(learnt: Rows, settings: TrainingSettings, what: str) -> None:
+    """Raise DatasetError where there are too few rows to learn for one batch."""
+    if len(learnt) < settings.batch:
+        raise DatasetError(
+            f"{len(learnt)} {what} to learn do not fill a batch of {settings.batch}; "
+            "set a smaller batch or add rows"
         )
-    progress = read_progress(checkpoint)
-    differing = [key for key in of if progress.of.get(key) != of[key]]
-    if differing:
-        raise SinkError(
-            f"the run in {checkpoint.parent} has other {', '.join(differing)}; "
-            "choose another --out or the same settings"
-        )
-    return progress
+
+
+def test_results(
+    model: Any, folder: Path, settings: TrainingSettings
+) -> dict[str, dict[str, float]]:
+    """Results on the test rows of those sets in `folder` that have any."""
+    found = {}
+    for name in settings.sets:
+        if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
+            chips = load_chips(folder, name, "test", settings.limit or None)
+            found[name] = {"rows": len(chips)} | metrics(predict(model, chips.images), chips)
+    return found
+
+
+def summarize(path: Path, results: Sequence[Mapping[str, float]]) -> None:
+    """Write and print mean and standard deviation over the folds."""
+    summary = {}
+    for name in results[0]:
+        if name != "rows":
+            each = [result[name] for result in results]
+            mean, deviation = float(np.mean(each)), float(np.std(each, ddof=1))
+            summary[name] = {"mean": mean, "sd": deviation, "folds": each}
+            print(f"{name}: {mean:.4g}, sd {deviation:.2g} over {len(results)} folds")
+    write_json(path, {"folds": len(results), "held_out": summary})
+
+
+def show(results: Mapping[str, Mapping[str, float]], only: Sequence[str] = ()) -> None:
+    """Print results, one line a set; all of their figures, or some."""
+    for name, found in results.items():
+        figures = {key: found[key] for key in only if key in found} if only else found
+        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()))
 
 
 def _start_keras() -> None:
-    """Imports Keras quietly; EngineError where its backend is not installed."""
+    """Import Keras quietly; EngineError where its backend is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import cv2

@@ -5,9 +5,10 @@
     python -m training.train_heads facenet_published --embeddings EMB --set sets=utkface min_age=10
 
 CONFIG is a settings file, or the name of one in training/configs/. EMB holds what
-`python -m training.embeddings` wrote about each set. In the folder of --out lie afterwards
+`python -m training.embeddings` wrote about each set. The folder of --out then holds
 NAME.keras (the best epoch on held-out rows, averaged weights), NAME.json (settings, counts,
-versions, results, also on the test rows where EMB has them), log.csv and history.png.
+versions, results, also on the test rows where EMB has them), log.csv, history.png,
+tensorboard/ and checkpoint.npz, from which --resume continues.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +29,54 @@ from errors import DatasetError, StreamError
 from estimators.networks.facenet_heads import build_modern, build_published
 from program.options import OneLineParser
 from training.chips import Chips, join
-from training.fitting.heads_fit import Data, Fit, predict
-from training.fitting.held_out import Rows, hold_out, metrics, spread_scale
-from training.fitting.record import counts, settings_of, versions, write_record
-from training.fitting.settings import Settings, read_settings
-from training.fitting.vectors import read_record, read_vectors
+from training.fitting.checkpoint import begin
+from training.fitting.fit import Batches, Fit, FitTask
+from training.fitting.held_out import Rows, hold_out, metrics, predict_vectors
+from training.fitting.objectives import Targets, make_targets
+from training.fitting.run_log import label_counts
+from training.fitting.settings import TrainingSettings, read_settings
+from training.fitting.training_data import digest_of
+from training.fitting.vectors import Half, read_record, read_vectors
+from training.result_files import write_json
+from training.train import INTERRUPTED, facts, load_kept, require_batch, show
 
-_INTERRUPTED = 130
+_SHOWN = ("age_mae_years", "gender_accuracy", "ethnicity_accuracy")
 
 
-def load_data(folder: Path, settings: Settings) -> Data:
-    """Reads the train rows of all sets.
+@dataclass(frozen=True, slots=True)
+class HeadsData:
+    """What heads learn from.
+
+    Attributes:
+        chips: the labels, all sets one behind the other.
+        views: (V, N, W) float16, see `training.fitting.vectors`.
+        learnt: rows to learn.
+        held_out: rows to choose the epoch by; no group is in both.
+    """
+
+    chips: Chips
+    views: Half
+    learnt: Rows
+    held_out: Rows
+
+    def batches(
+        self, settings: TrainingSettings, targets: Targets, epoch: int, start: int
+    ) -> Batches:
+        """Every row to learn once, or as often as it is drawn, in one of its views."""
+        rng = np.random.default_rng([settings.seed, epoch])
+        order = rng.permutation(self.learnt)
+        if targets.chances is not None:
+            chances = targets.chances[order]
+            order = rng.choice(order, len(order), p=chances / chances.sum())
+        for step in range(len(order) // settings.batch):
+            rows = order[step * settings.batch : (step + 1) * settings.batch]
+            view = rng.integers(0, len(self.views), len(rows))
+            if step >= start:
+                yield self.views[view, rows].astype(np.float32), rows  # (B, W)
+
+
+def load_data(folder: Path, settings: TrainingSettings) -> HeadsData:
+    """Read the train rows of all sets.
 
     Raises:
         DatasetError: embeddings are missing or damaged, of different networks, or too few.
@@ -54,12 +94,8 @@ def load_data(folder: Path, settings: Settings) -> Data:
     old = old_enough(chips, settings.min_age)
     chips, views = chips.take(old), views[:, old]
     learnt, held_out = hold_out(chips.groups, settings.held_out, settings.seed)
-    if len(learnt) < settings.batch:
-        raise DatasetError(
-            f"{len(learnt)} faces to learn do not fill a batch of {settings.batch}; "
-            "set a smaller batch or add rows"
-        )
-    return Data(chips, views, learnt, held_out)
+    require_batch(learnt, settings, "faces")
+    return HeadsData(chips, views, learnt, held_out)
 
 
 def old_enough(chips: Chips, min_age: int) -> Rows:
@@ -69,11 +105,11 @@ def old_enough(chips: Chips, min_age: int) -> Rows:
     return np.flatnonzero(chips.age_low >= min_age)
 
 
-def build(settings: Settings, data: Data) -> Any:
+def build(settings: TrainingSettings, data: HeadsData) -> Any:
     """The network of `settings`, its input standardised by the rows to learn.
 
     Raises:
-        DatasetError: the settings fit no heads.
+        DatasetError: no heads can be built from the settings.
     """
     width, heads = data.views.shape[2], settings.heads()
     if settings.age == "ssr" or settings.architecture != "facenet":
@@ -90,11 +126,11 @@ def build(settings: Settings, data: Data) -> Any:
 
 
 def results_on_test(
-    model: Any, folder: Path, settings: Settings, embedder: str
+    model: Any, folder: Path, settings: TrainingSettings, embedder: str
 ) -> dict[str, dict[str, float]]:
     """Results on the test rows of every set in the folder that has some.
 
-    Keys: NAME of all people, NAME_10 of those of at least 10 years; with `_mirrored` the
+    Keys: NAME for all people, NAME_10 for those of at least 10 years; with `_mirrored` the
     answers are the mean of those about the chip and its mirror image.
     """
     found = {}
@@ -106,23 +142,26 @@ def results_on_test(
         for age, title in ((0, name), (10, f"{name}_10")):
             rows = old_enough(vectors.chips, age)
             for views in range(1, min(2, record["views"]) + 1):
-                answers = predict(model, vectors.views[settings.vector][:views, rows])
+                answers = predict_vectors(model, vectors.views[settings.vector][:views, rows])
                 key = title + "_mirrored" * (views > 1)
                 found[key] = metrics(answers, vectors.chips.take(rows))
     return found
 
 
-def train(settings: Settings, folder: Path, out: Path, name: str) -> dict[str, Any]:
-    """Fits, measures and records heads.
+def train(
+    settings: TrainingSettings, folder: Path, out: Path, name: str, resume: bool = False
+) -> dict[str, Any] | None:
+    """Fit, measure and record heads.
 
     Args:
         settings: of the run.
         folder: of the embeddings.
         out: folder to write to.
         name: of the files.
+        resume: continue the run in `out` rather than beginning anew.
 
     Returns:
-        The record.
+        The record; None where the run was interrupted.
 
     Raises:
         StreamError: bad settings or embeddings, or a file cannot be written.
@@ -131,31 +170,31 @@ def train(settings: Settings, folder: Path, out: Path, name: str) -> dict[str, A
 
     keras.utils.set_random_seed(settings.seed)
     data = load_data(folder, settings)
+    digest = digest_of(data.chips, data.views)
+    progress = begin(out, settings, digest, resume, overwrite=True)
     model = build(settings, data)
     print(
         f"{len(data.learnt)} faces to learn, {len(data.held_out)} held out, "
         f"{model.count_params()} weights"
     )
-    target = out / f"{name}.keras"
-    fit = Fit(settings, data, model, target)
-    fit.run()
-    best = keras.models.load_model(target, compile=False)
-    held_out = data.chips.take(data.held_out)
-    answers = predict(best, data.views[:1, data.held_out])
+    targets, held_out = make_targets(data.chips, settings), data.chips.take(data.held_out)
+    batches = partial(data.batches, settings, targets)
+    ask = partial(predict_vectors, views=data.views[:1, data.held_out])
+    steps = len(data.learnt) // settings.batch
+    task = FitTask(settings, targets, steps, batches, ask, held_out, out, name)
+    if not Fit(task, model, progress).run():
+        return None
+    best = load_kept(task)
     embedder = str(read_record(folder, settings.sets[0])["embedder"])
-    record = {
-        "architecture": settings.architecture,
-        "settings": settings_of(settings),
+    learnt = label_counts(data.chips.take(data.learnt))
+    record = facts(task, best) | {
         "embedder": embedder,
         "views": len(data.views),
-        "parameters": model.count_params(),
-        "data": {"learnt": counts(data.chips.take(data.learnt)), "held_out": counts(held_out)},
-        "best": fit.best,
-        "spread_scale": spread_scale(answers, held_out),
+        "data": {"learnt": learnt, "held_out": label_counts(held_out)},
+        "best": progress.best,
         "test": results_on_test(best, folder, settings, embedder),
-        "versions": versions(),
     }
-    write_record(target.with_suffix(".json"), record)
+    write_json(out / f"{name}.json", record)
     return record
 
 
@@ -170,22 +209,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     parser.add_argument("--embeddings", type=Path, required=True, metavar="EMB")
     parser.add_argument("--out", type=Path, help="folder to write to (default: runs/CONFIG)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     args = parser.parse_args(argv)
     name = args.config.stem
+    out = args.out or Path("runs") / name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         settings = read_settings(args.config, args.set)
         start_tensorflow()
-        record = train(settings, args.embeddings, args.out or Path("runs") / name, name)
+        record = train(settings, args.embeddings, out, name, args.resume)
     except StreamError as error:
         print(f"train_heads: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("train_heads: interrupted; the best epoch so far is kept", file=sys.stderr)
-        return _INTERRUPTED
-    for key, values in {"held out": record["best"], **record["test"]}.items():
-        shown = ("age_mae_years", "gender_accuracy", "ethnicity_accuracy")
-        print(f"{key}: " + ", ".join(f"{n} {values[n]:.4g}" for n in shown if n in values))
+        record = None
+    if record is None:
+        print(
+            "train_heads: interrupted; the best epoch so far is kept, --resume continues",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    show({"held out": record["best"], **record["test"]}, _SHOWN)
     return 0
 
 

@@ -92,7 +92,7 @@ def is_head(layer_name: str) -> bool:
 
 def is_constant(layer_name: str) -> bool:
     """Whether a layer of that name has weights that never learn."""
-    return layer_name == _BLUR
+    return layer_name in (_BLUR, "standardise")
 
 
 def make_dropout(share: float, name: str) -> Any:

@@ -1,9 +1,9 @@
 """Published sets of labelled faces: the contract of their readers, and the menu.
 
-A reader is a module that turns the layout in which a set is published into faces as
-`training.labels` describes them. It looks at names and tables only and opens no picture.
-What the published cleaning rules leave out it counts, reason by reason; what it cannot
-make sense of in a table is an error that names the line.
+A reader is a module that turns the published layout of a set into faces as `training.labels`
+describes them. It reads names and tables only and opens no picture. It counts, reason by
+reason, what the published cleaning rules leave out; a table that it cannot understand is an
+error that names the line.
 """
 
 from collections import Counter
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from errors import DatasetError
 from training.labels import Face
 
 
 class Reading(NamedTuple):
-    """What a reader found.
+    """The result of a reader.
 
     Attributes:
         faces: in an order that depends on the set alone; `file` is relative to the root.
@@ -29,38 +29,29 @@ class Reading(NamedTuple):
     dropped: Counter[str]
 
 
-class Reader(Protocol):
-    """A module for one set.
+class Reader(NamedTuple):
+    """What a module for one set has.
 
     Attributes:
-        LAYOUT: what the root must hold, in a few words, for messages.
+        layout: what the root must hold, in a few words, for messages.
+        read: reads the tables and names under the root, a folder; raises DatasetError where a
+            table is missing or damaged, or has a bad label.
     """
 
-    LAYOUT: str
-
-    def read(self, root: Path) -> Reading:
-        """Read the tables and names under `root`, a folder.
-
-        Raises:
-            DatasetError: a table is missing or damaged, or has a label that is none.
-        """
-        ...
+    layout: str
+    read: Callable[[Path], Reading]
 
 
-def _module(name: str) -> Callable[[], Any]:
-    return partial(import_module, f"training.datasets.{name}")
+def _reader(name: str, function: str = "read") -> Reader:
+    module = import_module(f"training.datasets.{name}")
+    return Reader(module.LAYOUT, getattr(module, function))
 
 
 DATASETS: dict[str, Callable[[], Reader]] = {
-    "utkface": _module("utkface"),
-    "fairface": _module("fairface"),
-    "imdb_wiki": _module("imdb_wiki"),
-    "adience": _module("adience"),
-    "fgnet": _module("fgnet"),
-    "lfw": _module("lfw"),
-    "appa_real": _module("appa_real"),
-    "appa_real_apparent": _module("appa_real_apparent"),
+    name: partial(_reader, name)
+    for name in ("utkface", "fairface", "imdb_wiki", "adience", "fgnet", "lfw", "appa_real")
 }
+DATASETS["appa_real_apparent"] = partial(_reader, "appa_real", "read_apparent")
 
 
 def read_dataset(name: str, root: Path) -> Reading:
@@ -74,9 +65,9 @@ def read_dataset(name: str, root: Path) -> Reading:
         DatasetError: the set is unknown, missing, empty or damaged.
     """
     if name not in DATASETS:
-        raise DatasetError(f"no reader for a set {name!r}; there are {', '.join(DATASETS)}")
+        raise DatasetError(f"no reader for a set {name!r}; known: {', '.join(DATASETS)}")
     if not root.is_dir():
-        raise DatasetError(f"there is no folder {root}; check --root")
+        raise DatasetError(f"no folder {root}; check --root")
     reader = DATASETS[name]()
     try:
         reading = reader.read(root)
@@ -86,7 +77,7 @@ def read_dataset(name: str, root: Path) -> Reading:
         ) from error
     if not reading.faces:
         why = "".join(f", {n} left out: {reason}" for reason, n in reading.dropped.items())
-        raise DatasetError(f"{root} holds no faces of {name}{why}; want {reader.LAYOUT}")
+        raise DatasetError(f"{root} holds no faces of {name}{why}; want {reader.layout}")
     return reading
 
 

@@ -38,11 +38,7 @@ _RANGE = re.compile(r"\((\d+), *(\d+)\)")
 
 
 def read(root: Path) -> Reading:
-    """Read the folds; the pictures are taken from the first place that has any.
-
-    Raises:
-        DatasetError: see `datasets.Reader`.
-    """
+    """Read the folds, with pictures from the first place that has any; see `datasets.Reader`."""
     reading = join(
         table(root / f"fold_{fold}_data.txt", _COLUMNS, partial(_label, fold), "\t")
         for fold in range(_FOLDS)

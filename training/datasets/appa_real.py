@@ -5,8 +5,8 @@
     train/000000.jpg            the photograph
     train/000000.jpg_face.jpg   the face turned upright, with a margin of 40 %
 
-The cut-out face is taken where it is there: photographs may show others, too. Gender is not in
-these tables. The real age is the label here; `appa_real_apparent` takes the guesses.
+The cut-out face is used where it exists: photographs may show others, too. These tables have no
+gender. `appa_real` has the real age as its label, `appa_real_apparent` the mean guess.
 
 Reference:
     Agustsson, Timofte, Escalera, Baro, Guyon, Rothe, "Apparent and real age estimation in
@@ -26,20 +26,16 @@ _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def read(root: Path) -> Reading:
-    """Read the tables with the real age.
-
-    Raises:
-        DatasetError: see `datasets.Reader`.
-    """
-    return read_column(root, "real_age")
+    """Read the tables with the real age; errors as in `datasets.Reader`."""
+    return _read_column(root, "real_age")
 
 
-def read_column(root: Path, column: str) -> Reading:
-    """Read the tables with the age in `column`.
+def read_apparent(root: Path) -> Reading:
+    """Read the tables with the apparent age; errors as in `datasets.Reader`."""
+    return _read_column(root, "apparent_age_avg")
 
-    Raises:
-        DatasetError: see `datasets.Reader`.
-    """
+
+def _read_column(root: Path, column: str) -> Reading:
     columns = "file_name", column
     return join(
         table(root / f"gt_avg_{part}.csv", columns, partial(_label, root, part, column))

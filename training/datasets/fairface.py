@@ -27,11 +27,7 @@ _OVER = "more than "
 
 
 def read(root: Path) -> Reading:
-    """Read both tables.
-
-    Raises:
-        DatasetError: see `datasets.Reader`.
-    """
+    """Read both tables; errors as in `datasets.Reader`."""
     columns = "file", "age", "gender", "race"
     return join(
         table(root / f"fairface_label_{part}.csv", columns, partial(_label, split))

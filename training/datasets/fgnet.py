@@ -1,9 +1,8 @@
 """FG-NET: 1,002 photographs of 82 people over their lives; labels are in the names.
 
-    images/SSSAYY[x].JPG    person SSS at YY years; x tells pictures of one year apart
+    images/SSSAYY[x].JPG    person SSS at YY years; x separates pictures of one year
 
-Gender and ethnicity are not published. It is too small to learn from and is used for tests:
-leaving one person out, or whole. All of it is the split test.
+Gender and ethnicity are not published. It is too small to learn from; all of it is the split test.
 
 Reference:
     Lanitis, Taylor, Cootes, "Toward automatic simulation of aging effects on face images",

@@ -36,11 +36,7 @@ _OLDEST = 100
 
 
 def read(root: Path) -> Reading:
-    """Read the tables that are there.
-
-    Raises:
-        DatasetError: see `datasets.Reader`.
-    """
+    """Read the existing tables; errors as in `datasets.Reader`."""
     paths = sorted(
         path
         for kind in ("imdb", "wiki")

@@ -1,14 +1,12 @@
-"""What the readers share: finding pictures, and reading tables line by line."""
+"""Shared by the readers: finding pictures, and reading tables line by line."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from errors import DatasetError
 from training.datasets import Reading
-from training.labels import Face
+from training.labels import Face, read_rows
 
 COPY_AGAIN = "copy or unpack the set again"
 
@@ -18,7 +16,7 @@ def pictures(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
 
     Args:
         folder: hidden files in it are left out.
-        suffix: how their names end, in small or large letters.
+        suffix: how their names end, in lower or upper case.
     """
     found = (
         path.relative_to(folder) for path in folder.rglob("*") if not path.name.startswith(".")
@@ -33,8 +31,8 @@ def named(
 
     Args:
         files: relative paths.
-        pattern: of the whole name, without folders; names of another form are dropped.
-        label: makes a face of the relative path and what the pattern matched.
+        pattern: of the whole name, without folders; other names are dropped.
+        label: makes a face of the relative path and the match.
     """
     faces, dropped, form = [], Counter[str](), re.compile(pattern)
     for file in files:
@@ -51,44 +49,30 @@ def table(
     label: Callable[[Mapping[str, str]], Face | str],
     delimiter: str = ",",
 ) -> Reading:
-    """Faces that a published table names.
+    """Faces in a published table.
 
     Args:
         path: of the table; its first line names the columns.
         columns: those that are needed; there may be others.
         label: makes a face of a row, or returns the reason for leaving it out; raises
-            ValueError where a label is none.
+            ValueError for a bad label.
         delimiter: between columns.
 
     Raises:
-        DatasetError: the table is missing, unreadable, broken off, or has a wrong label.
+        DatasetError: the table is missing, unreadable, truncated, or has a bad label.
     """
     faces: list[Face] = []
     dropped = Counter[str]()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, delimiter=delimiter)
-            if missing := [name for name in columns if name not in (rows.fieldnames or ())]:
-                raise DatasetError(f"{path} has no column {missing[0]}; {COPY_AGAIN}")
-            for row in rows:
-                try:
-                    found = label(_whole(row))
-                except ValueError as error:
-                    raise DatasetError(
-                        f"{path}, line {rows.line_num}: {error}; correct it, or {COPY_AGAIN}"
-                    ) from error
-                if isinstance(found, Face):
-                    faces.append(found)
-                else:
-                    dropped[found] += 1
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetError(f"cannot read the table {path}: {reason}; {COPY_AGAIN}") from error
+    for found in read_rows(path, columns, lambda row: label(_whole(row)), COPY_AGAIN, delimiter):
+        if isinstance(found, Face):
+            faces.append(found)
+        else:
+            dropped[found] += 1
     return Reading(faces, dropped)
 
 
 def _whole(row: Mapping[str, str | None]) -> dict[str, str]:
-    """The row with blanks around its texts taken off.
+    """The row, its texts stripped.
 
     Raises:
         ValueError: the line has fewer columns than the first one.

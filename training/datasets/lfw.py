@@ -49,10 +49,10 @@ def read(root: Path) -> Reading:
 
 
 def _people(root: Path, gender: str) -> set[str]:
-    """Names on the list of one gender, as they are in the names of the files.
+    """Names on the list of one gender, as in the names of the files.
 
     Raises:
-        DatasetError: there is no such list, or it cannot be read.
+        DatasetError: the list is missing or cannot be read.
     """
     lists = sorted(
         path
@@ -60,7 +60,7 @@ def _people(root: Path, gender: str) -> set[str]:
         if re.search(rf"(?<![a-z]){gender}(?![a-z])", path.name.lower())
     )
     if not lists:
-        raise DatasetError(f"{root} has no list of {gender} names; put {gender}_names.txt there")
+        raise DatasetError(f"{root} has no list of {gender} names; put {gender}_names.txt into it")
     people = set()
     for path in lists:
         try:

@@ -25,7 +25,7 @@ _CHIP = ".jpg.chip.jpg"
 
 
 def read(root: Path) -> Reading:
-    """Read the names; where both layouts are there, the aligned pictures only."""
+    """Read the names; where both layouts exist, the aligned pictures only."""
     files = list(pictures(root))
     chips = [file for file in files if file.lower().endswith(_CHIP)]
     if chips:

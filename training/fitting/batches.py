@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import multiprocessing
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from threads import blocked_sigint
-from training.fitting.augmentation import augment
 
+_T = TypeVar("_T")
 Chips = NDArray[np.uint8]
 _AHEAD = 3  # batches that wait for each process
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """How batches are drawn and varied.
 
     Attributes:
@@ -49,7 +51,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last rows that fill none are left out of it."""
+        """Batches in an epoch; its last rows, too few for a batch, are left out."""
         return len(self.rows) // self.batch
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -64,10 +66,10 @@ class Plan:
 
 
 class Loader:
-    """Makes batches in processes of its own, or with none in a thread; close it at the end."""
+    """Makes batches in its own processes, or in a thread if `workers` is 0; close it at the end."""
 
-    def __init__(self, images: Chips, plan: Plan, workers: int) -> None:
-        """Starts the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
+    def __init__(self, images: Chips, plan: BatchPlan, workers: int) -> None:
+        """Start the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
         self._plan, self._workers = plan, workers
         self._closing = contextlib.ExitStack()
         self._pool: Executor
@@ -94,27 +96,19 @@ class Loader:
                 self._pool.submit(_nothing)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Chips, NDArray[np.int64]]]:
-        """Yields the batches of an epoch from number `start` on, in their order.
+        """Yield the batches of an epoch from number `start` on, in their order.
 
         Yields:
             Chips `(B, size, size, 3)` uint8 RGB and the `(B,)` int64 rows that they show.
         """
         order = self._plan.order(epoch)
-        waiting: collections.deque[Future[Chips]] = collections.deque()
-        ahead = iter(range(start, len(order)))
-        try:
-            for index in range(start, len(order)):
-                for following in ahead:
-                    waiting.append(self._submit(order[following], epoch, following))
-                    if len(waiting) > _AHEAD * max(1, self._workers):
-                        break
-                yield waiting.popleft().result(), order[index]
-        finally:
-            for future in waiting:
-                future.cancel()
+        futures = (self._submit(order[i], epoch, i) for i in range(start, len(order)))
+        ahead = 1 + _AHEAD * max(1, self._workers)
+        for index, chips in enumerate(in_order(futures, ahead), start):
+            yield chips, order[index]
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         self._closing.close()
 
     def __enter__(self) -> Loader:
@@ -127,6 +121,19 @@ class Loader:
         plan = self._plan
         work = (rows, plan.size, plan.strength, (plan.seed, epoch, index))
         return self._pool.submit(_make, self._images, *work)
+
+
+def in_order(futures: Iterator[Future[_T]], ahead: int) -> Iterator[_T]:
+    """Yield the results of futures in their order; at most `ahead` of them are submitted."""
+    waiting = collections.deque(itertools.islice(futures, ahead))
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(itertools.islice(futures, 1))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _nothing() -> None:
@@ -156,3 +163,76 @@ def _make(
 ) -> Chips:
     source = _shared["images"] if images is None else images
     return augment(source[rows], size, np.random.default_rng(key), strength)
+
+
+def augment(
+    images: NDArray[np.uint8], size: int, rng: np.random.Generator, strength: float = 1.0
+) -> NDArray[np.uint8]:
+    """Make one random variant of every chip: pose, light, colour, resolution, noise.
+
+    The whole similarity, flip and resize is one warp; light and colour are one matrix.
+
+    Args:
+        images: `(N, S, S, 3)` uint8, RGB; not changed.
+        size: Side of the result in pixels.
+        rng: Source of all chance.
+        strength: Multiplies spreads and probabilities (not the flip); 0 leaves the chip.
+
+    Returns:
+        `(N, size, size, 3)` uint8, RGB.
+    """
+    out = np.empty((len(images), size, size, 3), np.uint8)
+    for i, image in enumerate(images):
+        warp = _random_warp(image.shape[0], size, rng, strength)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        chip = cv2.warpAffine(image, warp, (size, size), None, flags, cv2.BORDER_REFLECT_101)
+        chip = cv2.transform(chip, _random_colour(rng, strength))
+        if rng.random() < 0.3 * strength:
+            small = int(np.exp(rng.uniform(np.log(size * 0.3), np.log(size))))
+            chip = cv2.resize(chip, (small, small), interpolation=cv2.INTER_AREA)
+            chip = cv2.resize(chip, (size, size), interpolation=cv2.INTER_LINEAR)
+        if rng.random() < 0.4 * strength:
+            noise = rng.standard_normal(chip.shape, np.float32) * rng.uniform(1.0, 10.0)
+            chip = np.clip(chip + noise, 0, 255).astype(np.uint8)
+        if rng.random() < 0.3 * strength:
+            _erase(chip, rng)
+        out[i] = chip
+    return out
+
+
+def _random_warp(
+    side: int, size: int, rng: np.random.Generator, strength: float
+) -> NDArray[np.float64]:
+    """Draws a map `(2, 3)` float64 from pixels of the result to pixels of the chip."""
+    turn, zoom, aspect, *shift = rng.standard_normal(5) * strength
+    angle = np.deg2rad(6.0 * turn)
+    scale = side / size * np.exp(0.09 * zoom)
+    stretch = np.exp(0.02 * aspect * np.array([1.0, -1.0]))
+    if rng.random() < 0.5:
+        stretch[0] = -stretch[0]
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]]) * stretch * scale
+    centre = side / 2 - 0.5 + 0.035 * side * np.array(shift)
+    return np.column_stack([linear, centre - linear @ np.full(2, size / 2 - 0.5)])
+
+
+def _random_colour(rng: np.random.Generator, strength: float) -> NDArray[np.float32]:
+    """Draws a colour matrix `(3, 4)` float32 on (R, G, B, 1): light, contrast, tint, grey."""
+    bright, contrast, *tint = rng.standard_normal(5) * strength
+    slope = np.exp(0.15 * contrast)
+    gain = np.exp(0.2 * bright) * np.exp(0.05 * np.array(tint))
+    mix = np.eye(3)
+    if rng.random() < 0.08 * strength:
+        mix = np.tile([0.299, 0.587, 0.114], (3, 1))
+    middle = 127.5 * (1 - slope)
+    return np.column_stack([gain[:, None] * slope * mix, gain * middle]).astype(np.float32)
+
+
+def _erase(chip: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Fills a random rectangle of 4 to 20 % of the area with one colour, in place."""
+    side = chip.shape[0]
+    area = rng.uniform(0.04, 0.2) * side * side
+    height = int(np.clip(np.sqrt(area * np.exp(rng.uniform(-0.7, 0.7))), 1, side))
+    width = int(np.clip(area / height, 1, side))
+    y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
+    chip[y : y + height, x : x + width] = rng.integers(0, 256, 3)

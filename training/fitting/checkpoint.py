@@ -1,4 +1,4 @@
-"""The state of a run on disk, from which it goes on exactly as if nothing had happened."""
+"""The state of a run on disk, from which it resumes exactly as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from errors import WeightsError
-from training.files import writing
-from training.fitting.settings import Settings
+from errors import SinkError, WeightsError
+from training.fitting.settings import TrainingSettings
+from training.result_files import writing
 
 _KINDS = ("network", "optimizer")
+# What may change when a run is resumed: neither weights nor order depend on it.
+_MAY_CHANGE = ("epochs", "minutes", "patience", "workers")
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Progress:
         history: the log, a line for each pass.
         best: the line of the pass that is kept: that with the lowest score, or the last.
         frozen: whether the optimizer is that of the frozen backbone.
-        of: settings and data; a run goes on only with the same.
+        of: settings and data; a run is resumed only with the same.
     """
 
     epoch: int = 0
@@ -42,7 +44,7 @@ class Progress:
     of: dict[str, Any] = field(default_factory=dict)
 
     def add(self, line: dict[str, float], last: bool = False) -> bool:
-        """Log a pass that is complete, and stand before the next; whether it is to be kept.
+        """Log a complete pass and go to the next; returns whether its weights are kept.
 
         Args:
             line: of the log.
@@ -55,13 +57,51 @@ class Progress:
             self.best = line
         return better
 
-    def is_over(self, settings: Settings) -> bool:
-        """Whether the last epoch is done, the time is up, or none has been better for long."""
+    def is_over(self, settings: TrainingSettings) -> bool:
+        """Whether the last epoch is done, the time is up, or patience is at its end."""
         if self.epoch >= settings.epochs or (settings.minutes and self.minutes >= settings.minutes):
             return True
         if not settings.patience or not self.best or self.step:
             return False
         return self.epoch - self.best["epoch"] >= settings.patience
+
+
+def begin(
+    folder: Path, settings: TrainingSettings, digest: str, resume: bool, overwrite: bool = False
+) -> Progress:
+    """Where a run begins: at the start, or where its checkpoint is.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        digest: of its data.
+        resume: from the checkpoint in the folder.
+        overwrite: without `resume`, begin anew where there is a checkpoint.
+
+    Raises:
+        SinkError: the folder holds a run, or another run than that to be resumed.
+        WeightsError: the checkpoint cannot be read.
+    """
+    path = folder / "checkpoint.npz"
+    of = {key: value for key, value in settings.public().items() if key not in _MAY_CHANGE}
+    of["data"] = digest
+    if not path.exists() or (overwrite and not resume):
+        return Progress(of=of)
+    if not resume:
+        raise SinkError(
+            f"{folder} holds a run already; add --resume to resume it, or choose another --out"
+        )
+    try:
+        progress = Progress(**json.loads(_arrays(path)["progress"].tobytes()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_checkpoint(path) from error
+    differing = [key for key in of if progress.of.get(key) != of[key]]
+    if differing:
+        raise SinkError(
+            f"the run in {folder} has other {', '.join(differing)}; "
+            "choose another --out or the same settings"
+        )
+    return progress
 
 
 def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
@@ -76,20 +116,8 @@ def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
     for kind, variables in zip(_KINDS, _variables(model), strict=True):
         for i, variable in enumerate(variables):
             arrays[f"{kind}{i}"] = np.asarray(ops.convert_to_numpy(variable))
-    with writing(path) as part, part.open("wb") as file:
+    with writing(path) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-
-
-def read_progress(path: Path) -> Progress:
-    """How far the run of a checkpoint is.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
-    try:
-        return Progress(**json.loads(_arrays(path)["progress"].tobytes()))
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_checkpoint(path) from error
 
 
 def restore(path: Path, model: Any, optimizer_too: bool) -> None:

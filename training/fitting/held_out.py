@@ -1,8 +1,9 @@
-"""Rows held out of the training: which, and how well they are told."""
+"""Rows held out of the training: which, and how well a network answers about them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from scipy.special import ndtr
 from errors import DatasetError
 from estimators.age import AGE_CLASSES, decode_age
 from training.chips import Chips, shrink, years_outside
-from training.fitting.targets import nearest_classes
+from training.fitting.objectives import nearest_classes
 
 Rows = NDArray[np.int64]
-_BATCH = 256
+Answers = dict[str, NDArray[np.float32]]  # output -> (N, K)
+_BATCH, _BATCH_OF_VECTORS = 256, 1024
 
 
 def hold_out(groups: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
@@ -70,18 +72,35 @@ def _shuffled(groups: NDArray[np.str_], seed: int) -> tuple[Rows, Rows]:
     return np.random.default_rng([seed, 0]).permutation(len(names)), members
 
 
-def predict(model: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def predict(model: Any, images: NDArray[np.uint8]) -> Answers:
     """A network's answers about `(N, S, S, 3)` uint8 RGB chips of any size."""
     size = model.inputs[0].shape[1]
-    parts = [
+    return joined(
         model.predict_on_batch(shrink(images[i : i + _BATCH], size).astype(np.float32))
         for i in range(0, len(images), _BATCH)
+    )
+
+
+def predict_vectors(model: Any, views: NDArray[np.float16]) -> Answers:
+    """Answers of heads, averaged over the views of `(V, N, W)` vectors."""
+    each = [
+        joined(
+            model.predict_on_batch(view[i : i + _BATCH_OF_VECTORS].astype(np.float32))
+            for i in range(0, len(view), _BATCH_OF_VECTORS)
+        )
+        for view in views
     ]
-    return {k: np.concatenate([np.asarray(part[k]) for part in parts]) for k in parts[0]}
+    return {name: np.mean([answers[name] for answers in each], axis=0) for name in each[0]}
 
 
-def metrics(answers: dict[str, NDArray[np.float32]], chips: Chips) -> dict[str, float]:
-    """How well known labels are told; those of which none is known are left out.
+def joined(parts: Iterable[Mapping[str, Any]]) -> Answers:
+    """The answers about several batches, at least one, as one."""
+    found = list(parts)
+    return {name: np.concatenate([np.asarray(p[name]) for p in found]) for name in found[0]}
+
+
+def metrics(answers: Answers, chips: Chips) -> dict[str, float]:
+    """How well the network answers where labels are known; unknown ones are left out.
 
     Returns:
         `age_mae_years`, the mean distance from the labelled age or range; `cs5`, the share
@@ -117,7 +136,7 @@ def metrics(answers: dict[str, NDArray[np.float32]], chips: Chips) -> dict[str, 
     return found
 
 
-def spread_scale(answers: dict[str, NDArray[np.float32]], chips: Chips) -> float:
+def spread_scale(answers: Answers, chips: Chips) -> float:
     """Calibration of the age spread on held-out rows; a factor, or years where age is a value.
 
     Where exact ages are known, 68 % of them lie within one spread; where only ranges are,

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from errors import DatasetError
 from estimators.networks.backbones import start_from
 from estimators.networks.heads import Heads, is_constant, is_head
-from training.fitting.settings import Settings
+from training.fitting.settings import TrainingSettings
 
 
-def build_network(settings: Settings) -> Any:
+def build_network(settings: TrainingSettings) -> Any:
     """Build the network of `settings`, with the weights of `backbone` and `init`.
 
     Raises:
-        WeightsError: these cannot be had, or are of another architecture.
-        DatasetError: the settings fit no network.
+        WeightsError: the weights are missing, or of another architecture.
+        DatasetError: no network can be built from the settings.
     """
     try:
         model = _build(settings, settings.heads())
@@ -30,32 +31,20 @@ def build_network(settings: Settings) -> Any:
     return model
 
 
-def _build(settings: Settings, heads: Heads) -> Any:
-    backbone = settings.backbone or None
-    size = {"size": settings.size} if settings.size else {}
-    match settings.architecture:
-        case "mobilenetv2":
-            from estimators.networks import mobilenetv2
-
-            return mobilenetv2.build(heads, backbone, settings.width, **size)
-        case "inceptionv3":
-            from estimators.networks import inceptionv3
-
-            return inceptionv3.build(heads, backbone, **size)
-        case "vggface":
-            from estimators.networks import vggface
-
-            return vggface.build(heads, backbone, settings.width, **size)
-        case "transfer":
-            from estimators.networks import transfer
-
-            return transfer.build(heads, backbone)
-        case "facenet":
-            raise ValueError("heads of facenet are trained by python -m training.train_heads")
-    from estimators.networks import ssrnet
-
-    filters = [2 * max(1, round(16 * settings.width))] * 4
-    return ssrnet.build(heads, backbone, **(ssrnet.WIDE if settings.wide else {"filters": filters}))
+def _build(settings: TrainingSettings, heads: Heads) -> Any:
+    name = settings.architecture
+    if name == "facenet":
+        raise ValueError("heads of facenet are trained by python -m training.train_heads")
+    network = import_module(f"estimators.networks.{name}")
+    options: dict[str, Any] = {"size": settings.size} if settings.size else {}
+    if name in ("mobilenetv2", "vggface"):
+        options["width"] = settings.width
+    elif name == "ssrnet":
+        filters = [2 * max(1, round(16 * settings.width))] * 4
+        options = network.WIDE if settings.wide else {"filters": filters}
+    elif name == "transfer":
+        options = {}
+    return network.build(heads, settings.backbone or None, **options)
 
 
 def layers_of(model: Any) -> Iterator[Any]:
@@ -68,13 +57,12 @@ def layers_of(model: Any) -> Iterator[Any]:
 
 
 def freeze(model: Any, backbone: bool, norms: bool) -> None:
-    """Say which layers learn; a model that was compiled must be compiled again.
+    """Set which layers learn; a compiled model must be compiled again.
 
     Args:
         model: the network.
         backbone: whether what lies below the heads stays as it is.
-        norms: whether the batch normalisations there do: they then use, and keep, the
-            statistics that they came with.
+        norms: whether its batch normalisations keep the statistics they came with.
     """
     import keras
 
@@ -86,10 +74,10 @@ def freeze(model: Any, backbone: bool, norms: bool) -> None:
 
 @contextlib.contextmanager
 def computing_in(model: Any, precision: str) -> Iterator[None]:
-    """Let the backbone's maps be computed in `precision`; on leaving, in float32 again.
+    """Compute the backbone's maps in `precision`; afterwards in float32 again.
 
-    Weights stay float32, as do the scaling of pixels and all behind the maps: heads,
-    softmax, outputs. A file saved outside of this says float32 everywhere.
+    Weights stay float32, as do the scaling of pixels and the heads. A file saved outside of
+    this says float32 everywhere.
     """
     import keras
 
@@ -114,8 +102,8 @@ def _gives_maps(layer: Any) -> bool:
     return len(getattr(layer.output, "shape", ())) == 4
 
 
-def make_optimizer(settings: Settings, frozen: bool) -> Any:
-    """The optimizer of the stage in which the backbone is frozen, or of the other one."""
+def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
+    """The optimizer for the stage with the backbone frozen, or for the other stage."""
     import keras
 
     rate = settings.frozen_rate or settings.rate if frozen else settings.rate
@@ -137,5 +125,5 @@ def make_optimizer(settings: Settings, frozen: bool) -> Any:
 
 
 def average(optimizer: Any, variables: list[Any]) -> None:
-    """Put the average of the last weights in their place, if the optimizer keeps one."""
+    """Replace weights by their moving average, if the optimizer keeps one."""
     type(optimizer).finalize_variable_values(optimizer, variables)

@@ -1,7 +1,7 @@
-"""What a training run is told: one readable file, and changes from the command line.
+"""The settings of a training run: one readable file, and changes from the command line.
 
-A settings file is TOML, `key = value` line by line. `Settings` is the whole list, with what
-each key means, its default and its limits; docs/training.md shows it as a table.
+A settings file is TOML, `key = value` line by line. `TrainingSettings` lists all keys with
+their meaning, default and limits; docs/training.md shows them as a table.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def _flag(default: bool, meaning: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All that decides what a run gives, but for the data themselves."""
+class TrainingSettings:
+    """All that decides the result of a run, besides its data."""
 
     # The network
     architecture: str = _text("mobilenetv2", "which network", ARCHITECTURES)
     backbone: str = _text("", "weights below the heads: imagenet or a file; empty = random")
-    init: str = _text("", "a trained .keras file of the same architecture to go on from")
-    age: str = _text("expectation", "how age is told", AGE_HEADS)
+    init: str = _text("", "a trained .keras file of the same architecture to start from")
+    age: str = _text("expectation", "how age is answered", AGE_HEADS)
     ethnicity: bool = _flag(True, "whether there is a head for ethnicity")
     hidden: int = _number(0, "units of a dense layer of each head, 0 = none")
     dropout: float = _number(0.0, "share of features dropped before the heads", 0, 0.95)
@@ -114,8 +114,15 @@ class Settings:
         """The heads, for the `build` of an architecture."""
         return Heads(self.age, self.ethnicity, self.hidden, self.dropout, self.age_blur)
 
+    def public(self) -> dict[str, Any]:
+        """All settings by name; of files the name alone, as folders are private."""
+        values = dataclasses.asdict(self)
+        for key in ("backbone", "init", "teacher"):
+            values[key] = Path(values[key]).name if values[key] else ""
+        return values
 
-def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
+
+def read_settings(path: Path, changes: Iterable[str] = ()) -> TrainingSettings:
     """Read a settings file and change some of it.
 
     Args:
@@ -123,7 +130,7 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
         changes: "key=value" each; a list is separated by commas.
 
     Raises:
-        DatasetError: no such file, unknown keys, or values that do not fit; one line.
+        DatasetError: no such file, unknown keys, or bad values; one line.
     """
     known = CONFIGS / f"{path}.toml"
     if not path.is_file() and known.is_file():
@@ -143,14 +150,14 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
         if not equals:
             raise DatasetError(f"--set {change}: want key=value")
         checked[key.strip()] = _checked(key.strip(), _value(key.strip(), text.strip()), "--set")
-    return _consistent(Settings(**checked))
+    return _consistent(TrainingSettings(**checked))
 
 
 def settings_table() -> list[tuple[str, str, str]]:
     """Key, default and meaning of all settings, as text."""
     rows = []
-    for item in dataclasses.fields(Settings):
-        default = getattr(Settings(), item.name)
+    for item in dataclasses.fields(TrainingSettings):
+        default = getattr(TrainingSettings(), item.name)
         meaning = item.metadata["meaning"]
         if choices := item.metadata.get("choices"):
             meaning += f": {', '.join(choices)}"
@@ -158,18 +165,18 @@ def settings_table() -> list[tuple[str, str, str]]:
     return rows
 
 
-def to_toml(settings: Settings) -> str:
+def to_toml(settings: TrainingSettings) -> str:
     """All settings as the text of a settings file."""
     values = dataclasses.asdict(settings)
     return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
 
 
 def _fields() -> dict[str, dataclasses.Field[Any]]:
-    return {item.name: item for item in dataclasses.fields(Settings)}
+    return {item.name: item for item in dataclasses.fields(TrainingSettings)}
 
 
 def _value(key: str, text: str) -> Any:
-    """The text behind --set as a value: quotes may be left out, as may the brackets."""
+    """The text after --set as a value; quotes and brackets may be left out."""
     item = _fields().get(key)
     if item is None or item.type == "str":
         return text.strip("\"'")
@@ -182,7 +189,7 @@ def _value(key: str, text: str) -> Any:
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
-    """The value of a setting; DatasetError where there is no such one or it does not fit."""
+    """The value of a setting; DatasetError where the key is unknown or the value bad."""
     item = _fields().get(key)
     if item is None:
         raise DatasetError(f"{where}: unknown setting {key!r}; known: {', '.join(_fields())}")
@@ -206,7 +213,7 @@ def _checked(key: str, value: Any, where: str) -> Any:
     return value
 
 
-def _consistent(settings: Settings) -> Settings:
+def _consistent(settings: TrainingSettings) -> TrainingSettings:
     """The settings; DatasetError where two of them contradict each other."""
     ssrnet = settings.architecture == "ssrnet"
     if ssrnet and (settings.age != "ssr" or settings.ethnicity or settings.hidden):

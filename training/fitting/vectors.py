@@ -16,7 +16,7 @@ Needs TensorFlow.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,17 @@ from numpy.typing import NDArray
 from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError
 from training.chips import Chips, join
-from training.files import writing
+from training.result_files import write_tfrecord
 
 Half = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """What embedding networks say of a set's faces.
+    """The vectors that embedding networks make of a set's faces.
 
     Attributes:
-        chips: the labels; their pictures are empty, (N, 0, 0, 3).
+        chips: the labels; their images are empty, (N, 0, 0, 3).
         views: name of a vector -> (V, N, W) float16; view 0 is the chip as it is, 1 its
             mirror image, the others random variants.
     """
@@ -47,8 +47,13 @@ class Vectors:
 
 
 def folder_of(out: Path, name: str) -> Path:
-    """Where the embeddings of a set lie."""
+    """The folder of a set's embeddings."""
     return out / f"{name}.embeddings"
+
+
+def part_paths(folder: Path, split: str, count: int) -> list[Path]:
+    """The files of a split."""
+    return [folder / f"{split}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
 
 
 def write_part(path: Path, chips: Chips, views: Mapping[str, Half]) -> None:
@@ -57,33 +62,26 @@ def write_part(path: Path, chips: Chips, views: Mapping[str, Half]) -> None:
     Raises:
         SinkError: it cannot be written.
     """
-    tf = start_tensorflow()
-    try:
-        with writing(path) as part, tf.io.TFRecordWriter(str(part)) as file:
-            for i in range(len(chips)):
-                example = tf.train.Example(
-                    features=tf.train.Features(feature=_of_face(chips, views, i))
-                )
-                file.write(example.SerializeToString())
-    except tf.errors.OpError as error:
-        raise DatasetError(f"cannot write {path}: {error.message}") from error
+    write_tfrecord(path, (_example(chips, views, i) for i in range(len(chips))))
 
 
-def _of_face(chips: Chips, views: Mapping[str, Half], i: int) -> dict[str, Any]:
-    """The features of face `i`, labels only where they are known."""
-    tf = start_tensorflow()
+def _example(chips: Chips, views: Mapping[str, Half], i: int) -> bytes:
+    """Face `i` as a serialized `tf.train.Example`, labels only where they are known."""
+    train = start_tensorflow().train
 
-    def text(value: str | bytes) -> Any:
-        data = value if isinstance(value, bytes) else value.encode()
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+    def text(value: bytes) -> Any:
+        return train.Feature(bytes_list=train.BytesList(value=[value]))
 
     def number(value: int) -> Any:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        return train.Feature(int64_list=train.Int64List(value=[value]))
 
     def numbers(values: Any) -> Any:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        return train.Feature(float_list=train.FloatList(value=values))
 
-    found = {"file": text(str(chips.files[i])), "group": text(str(chips.groups[i]))}
+    found = {
+        "file": text(str(chips.files[i]).encode()),
+        "group": text(str(chips.groups[i]).encode()),
+    }
     if np.isfinite(chips.age_low[i]):
         found |= {"age_min": numbers([chips.age_low[i]]), "age_max": numbers([chips.age_high[i]])}
     if np.isfinite(chips.female[i]):
@@ -93,11 +91,11 @@ def _of_face(chips: Chips, views: Mapping[str, Half], i: int) -> dict[str, Any]:
     found["embedding"] = numbers(views["embedding"][:, i].astype(np.float32).ravel())
     if "features" in views:
         found["features"] = text(views["features"][:, i].astype("<f2").tobytes())
-    return found
+    return train.Example(features=train.Features(feature=found)).SerializeToString()
 
 
 def read_record(out: Path, name: str) -> dict[str, Any]:
-    """What `training.embeddings` wrote about a set's embeddings.
+    """The record that `training.embeddings` wrote about a set's embeddings.
 
     Raises:
         DatasetError: there are none, or the record is damaged.
@@ -146,53 +144,54 @@ def read_vectors(out: Path, name: str, split: str, wanted: str = "embedding") ->
     return Vectors(join([chips for chips, _ in parts]), {wanted: views})
 
 
-def part_paths(folder: Path, split: str, count: int) -> list[Path]:
-    """The files of a split."""
-    return [folder / f"{split}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
-
-
 def _read_part(path: Path, wanted: str, views: int, width: int) -> tuple[Chips, Half]:
     """Labels, and vectors (V, N, W), of one file."""
     try:
-        examples = list(_examples(path))
-        rows = [_vector(example, wanted).reshape(views, width) for example in examples]
-        if not rows:
-            raise ValueError("no faces")
-        return _labels(examples), np.stack(rows, axis=1)
-    except (ValueError, LookupError) as error:
+        columns = _columns(path, wanted, views * width)
+        vectors = columns[wanted]
+        if wanted == "features":
+            vectors = np.frombuffer(b"".join(vectors), "<f2")
+        by_face = vectors.reshape(-1, views, width).astype(np.float16)
+    except (ValueError, TypeError) as error:
         raise DatasetError(
             f"{path} is missing or damaged ({error}); delete it and run training.embeddings again"
         ) from error
+    female = columns["gender"].astype(np.float32)
+    chips = Chips(
+        np.zeros((len(by_face), 0, 0, 3), np.uint8),
+        columns["age_min"],
+        columns["age_max"],
+        np.where(female < 0, np.float32(np.nan), female),
+        columns["ethnicity"],
+        np.array([name.decode() for name in columns["file"]], np.str_),
+        np.array([name.decode() for name in columns["group"]], np.str_),
+    )
+    return chips, by_face.transpose(1, 0, 2)
 
 
-def _examples(path: Path) -> Iterator[Any]:
+def _columns(path: Path, wanted: str, length: int) -> dict[str, NDArray[Any]]:
+    """The features of a file's examples, each (N, ...).
+
+    Raises:
+        ValueError: the file cannot be read, or an example lacks something.
+    """
     tf = start_tensorflow()
+    io, nan = tf.io, float("nan")
+    kinds = {
+        "file": io.FixedLenFeature((), tf.string, ""),
+        "group": io.FixedLenFeature((), tf.string, ""),
+        "age_min": io.FixedLenFeature((), tf.float32, nan),
+        "age_max": io.FixedLenFeature((), tf.float32, nan),
+        "gender": io.FixedLenFeature((), tf.int64, -1),
+        "ethnicity": io.FixedLenFeature((), tf.int64, -1),
+        "features": io.FixedLenFeature((), tf.string),
+        "embedding": io.FixedLenFeature((length,), tf.float32),
+    }
+    del kinds["embedding" if wanted == "features" else "features"]
     try:
-        for data in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            yield tf.train.Example.FromString(data).features.feature
+        rows = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        if not rows:
+            raise ValueError("no faces")
+        return {key: value.numpy() for key, value in io.parse_example(rows, kinds).items()}
     except tf.errors.OpError as error:
         raise ValueError(str(error.message).partition("\n")[0]) from error
-
-
-def _vector(example: Any, wanted: str) -> Half:
-    if wanted == "features":
-        return np.frombuffer(example[wanted].bytes_list.value[0], "<f2")
-    return np.asarray(example[wanted].float_list.value, np.float16)
-
-
-def _labels(examples: list[Any]) -> Chips:
-    def first(name: str, kind: str, missing: Any) -> list[Any]:
-        return [
-            getattr(each[name], kind).value[0] if name in each else missing for each in examples
-        ]
-
-    nan = float("nan")
-    return Chips(
-        np.zeros((len(examples), 0, 0, 3), np.uint8),
-        np.array(first("age_min", "float_list", nan), np.float32),
-        np.array(first("age_max", "float_list", nan), np.float32),
-        np.array(first("gender", "int64_list", nan), np.float32),
-        np.array(first("ethnicity", "int64_list", -1), np.int64),
-        np.array([each.decode() for each in first("file", "bytes_list", b"")], np.str_),
-        np.array([each.decode() for each in first("group", "bytes_list", b"")], np.str_),
-    )

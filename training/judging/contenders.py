@@ -1,4 +1,4 @@
-"""The networks that an evaluation compares: finding them, asking them, timing them."""
+"""The networks that an evaluation compares: loading, running and timing them."""
 
 import ast
 import importlib.util
@@ -38,14 +38,20 @@ class Contender:
     ms: dict[int, float] = field(default_factory=dict)
 
 
-def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> list[Contender]:
+def load(
+    choices: Sequence[str],
+    architecture: str | None,
+    make: Callable[..., Estimator] = make_estimator,
+    **engine: Any,
+) -> list[Contender]:
     """Load networks.
 
     Args:
         choices: names of weights/manifest.json, and .keras and .onnx files; none = all shipped
-            that can run, which those of facenet can only after their conversion.
-        architecture: of the files; None = told by `architecture_of`.
-        engine: further arguments of `make_estimator`.
+            ones that can run; those of facenet need its conversion first.
+        architecture: of the files; None = found by `architecture_of`.
+        make: builds an estimator.
+        engine: further arguments of `make`.
 
     Raises:
         WeightsError: unknown, missing, damaged, or of an unknown architecture.
@@ -61,16 +67,16 @@ def load(choices: Sequence[str], architecture: str | None, **engine: Any) -> lis
             name, kind = Path(choice).stem, architecture or architecture_of(Path(choice), models)
         if name in (one.name for one in found):
             name = choice  # two files of the same name
-        found.append(Contender(name, make_estimator(kind, choice, **engine)))
+        found.append(Contender(name, make(kind, choice, **engine)))
     return found
 
 
 def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
-    """A file's architecture: of the record that training left beside it, or by its chips' size.
+    """A file's architecture: from the record of its training, or by the size of its chips.
 
     Args:
         path: a .keras or .onnx file.
-        known: names that would have been fine, for the message.
+        known: valid names, for the message.
 
     Raises:
         WeightsError: no such file, or no architecture takes such chips.
@@ -94,7 +100,7 @@ def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
     fitting = ", ".join(f"{name} {wanted}" for name, wanted in sides.items() if wanted)
     raise WeightsError(
         f"{path} takes chips of {side or 'unknown'} pixels, but {fitting}; "
-        "say what it is with --estimator"
+        "name its architecture with --estimator"
     )
 
 
@@ -106,10 +112,10 @@ def ask(
     Args:
         estimator: the network; S is its `input_size`.
         images: the chips.
-        tick: hears how many more are done.
+        tick: called with the number of chips that were done.
 
     Raises:
-        WeightsError: the network gives something else than numbers.
+        WeightsError: the network returns NaN.
     """
     parts = [estimator.estimate(images[:0])]
     for start in range(0, len(images), _BATCH):
@@ -123,7 +129,7 @@ def ask(
         np.concatenate(races) if estimator.has_ethnicity else None,
     )
     if not (np.isfinite(told.age_years).all() and np.isfinite(told.female_prob).all()):
-        raise WeightsError("the network tells NaN for some faces; its training has gone wrong")
+        raise WeightsError("the network returns NaN for some faces; its training has failed")
     return told
 
 
@@ -145,7 +151,7 @@ def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
 
 
 def _recorded(path: Path) -> str:
-    """The architecture that a record of training names, "" where it names none."""
+    """The architecture in a record of training, "" where there is none."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["architecture"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What one network said of one set, measured; and the files that keep it."""
+"""One network on one set, measured; and the files that keep the results."""
 
 import csv
 import io
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from estimators.age import AGE_CLASSES
-from files import sink_error, write_whole
+from files import check_writable, sink_error
 from structures import ETHNICITIES, Estimates
 from training.chips import Chips
-from training.judging.metrics import (
+from training.judging.accuracy import (
     Bin,
     Ints,
     age_classes,
@@ -24,23 +24,23 @@ from training.judging.metrics import (
     confusion,
     reliability,
 )
-from training.judging.photographs import Examples
+from training.judging.labelled_photos import Examples
 from training.judging.scores import Group, Score, measure, ratio_scores
-from training.labels import GENDERS
+from training.labels import COLUMNS, GENDERS, as_texts
 
-# Key, title, names of classes, true and told class of each row.
+# Key, title, names of classes, true and estimated class of each row.
 _Question = tuple[str, str, tuple[str, ...], Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassTable:
-    """How the classes of one question are told apart.
+    """How well the classes of one question are told apart.
 
     Attributes:
         key: "gender", "ethnicity", "age7", "age8" or "age12".
         title: as shown.
         names: of the classes.
-        counts: `(K, K)` faces by true class (rows) and told class (columns).
+        counts: `(K, K)` faces by true class (rows) and estimated class (columns).
         scores: "precision 0", "recall 0", "f1 0", "precision 1" ...
     """
 
@@ -58,10 +58,10 @@ class Result:
     Attributes:
         model: the network's name.
         examples: the set.
-        told: what it said of `examples.chips`, row by row.
+        told: its estimates of `examples.chips`, row by row.
         groups: for which there are scores.
         scores: group -> metric -> score.
-        tables: of gender, ethnicity and age classes, where labelled and told.
+        tables: of gender, ethnicity and age classes, where labelled and estimated.
         curve: how often a probability of "female" is right; empty where not labelled.
     """
 
@@ -83,7 +83,7 @@ def judge(
     resamples: int,
     seed: int,
 ) -> Result:
-    """Measure what a network said; see `Result` and `scores.measure`."""
+    """Measure a network's estimates; see `Result` and `scores.measure`."""
     chips = examples.chips
     return Result(
         model,
@@ -99,7 +99,7 @@ def judge(
 def class_tables(
     chips: Chips, told: Estimates, schemes: Sequence[int], resamples: int, seed: int
 ) -> list[ClassTable]:
-    """Tables of the questions that are both labelled and told."""
+    """Tables of the questions that are both labelled and estimated."""
     gender = np.where(np.isnan(chips.female), -1, chips.female == 1).astype(np.int64)
     asked: list[_Question] = [
         ("gender", "Gender", GENDERS, gender, (told.female_prob > 0.5).astype(np.int64))
@@ -123,74 +123,45 @@ def class_tables(
     return found
 
 
-def save(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise sink_error(path, error) from error
-
-
 def make_folder(path: Path) -> None:
-    """Make a folder for results, unless it is there.
+    """Make a folder for results, unless it exists.
 
     Raises:
-        SinkError: it cannot be made, or not be written to.
+        SinkError: it cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".probe"
-        probe.touch()
-        probe.unlink()
     except OSError as error:
         raise sink_error(path, error) from error
+    check_writable(path / "metrics.json")
 
 
 def predictions(result: Result) -> bytes:
-    """A CSV table: a row for each face with its labels and what was said of it.
+    """A CSV table: a row for each face with its labels and estimates.
 
     Photographs in which no face was found have labels only.
     """
     text = io.StringIO()
     names = [f"{name.lower()}_prob" for name in ETHNICITIES]
-    columns = ["file", "age_min", "age_max", "gender", "ethnicity"]
-    columns += ["age_years", "age_spread_years", "female_prob", *names]
+    labels, told = COLUMNS[:5], result.told
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    told = result.told
-    for i, labels in enumerate(_labels(result.examples.chips)):
+    writer.writerow([*labels, "age_years", "age_spread_years", "female_prob", *names])
+    for i in range(len(told)):
         values = [told.age_years[i], told.age_spread_years[i], told.female_prob[i]]
-        races = [""] * len(names) if told.ethnicity_probs is None else told.ethnicity_probs[i]
-        writer.writerow([*labels, *(f"{v:.4g}" for v in values), *(_short(v) for v in races)])
-    if result.examples.missed is not None:
+        values += [] if told.ethnicity_probs is None else told.ethnicity_probs[i].tolist()
+        texts = [f"{value:.4g}" for value in values]
+        nothing = [""] * (3 + len(names) - len(texts))
+        writer.writerow([*as_texts(result.examples.chips.face(i))[:5], *texts, *nothing])
+    if (missed := result.examples.missed) is not None:
         nothing = [""] * (3 + len(names))
-        writer.writerows([*labels, *nothing] for labels in _labels(result.examples.missed))
+        writer.writerows([*as_texts(missed.face(i))[:5], *nothing] for i in range(len(missed)))
     return text.getvalue().encode(errors="backslashreplace")
-
-
-def _labels(chips: Chips) -> Iterable[list[str]]:
-    for i in range(len(chips)):
-        female = chips.female[i]
-        yield [
-            str(chips.files[i]),
-            *("" if np.isnan(age) else f"{age:g}" for age in (chips.age_low[i], chips.age_high[i])),
-            "" if np.isnan(female) else GENDERS[int(female)],
-            "" if chips.race[i] < 0 else ETHNICITIES[chips.race[i]],
-        ]
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def metrics_json(
     results: Iterable[Result], models: Mapping[str, Mapping[int, float]], about: Mapping[str, Any]
 ) -> bytes:
-    """Everything measured, for machines; a number that cannot be told is null.
+    """Everything measured, for machines; an unknown number is null.
 
     Args:
         results: what was measured.

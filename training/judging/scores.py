@@ -1,9 +1,9 @@
-"""Figures of one model on one set with their intervals: of all faces, and group by group.
+"""Figures of one model on one set with their intervals: for all faces, and group by group.
 
-Intervals are the middle 95 % of what resampled sets give (the percentile bootstrap). Whole
-groups of faces that belong together, such as a person's, are drawn, because a second
-photograph of somebody tells hardly more than the first. Where every face is told alike, as
-in "all right", resampling sees no spread, and the exact bound of such a run is given.
+Intervals are the middle 95 % of the figures of resampled sets (percentile bootstrap). Whole
+groups of faces, such as a person's, are drawn, because a second photograph of somebody adds
+little to the first. Where all answers are right, or all wrong, resampling has no spread, and
+the exact bound of such a run is used.
 
 Reference:
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3; Davison and
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from structures import ETHNICITIES, Estimates
 from training.chips import Chips
-from training.judging.metrics import (
+from training.judging.accuracy import (
     Float64,
     Ratio,
     ratios,
@@ -30,13 +30,13 @@ from training.judging.metrics import (
 from training.labels import GENDERS
 
 AGE_BANDS = ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
-FEW = 20  # faces, or people, below which a figure is hardly more than an anecdote
+FEW = 20  # people below which a figure says little
 LEVEL = 0.95
 _CHUNK = 2_000_000  # counts of rows held at once
 
 
 class Metric(NamedTuple):
-    """How a figure is called and shown.
+    """The name and format of a figure.
 
     Attributes:
         name: its key.
@@ -96,7 +96,7 @@ class Score(NamedTuple):
 
     @property
     def unsure(self) -> bool:
-        """Whether it rests on too few faces, or people, to say much."""
+        """Whether it rests on too few people to say much."""
         return self.people < FEW
 
 
@@ -105,7 +105,7 @@ class Group:
     """Faces with something in common.
 
     Attributes:
-        kind: "all", "gender", "ethnicity", "age", or what a caller adds.
+        kind: "all", "gender", "ethnicity", "age", or a caller's own.
         name: as shown.
         rows: `(N,)` which faces.
     """
@@ -116,9 +116,9 @@ class Group:
 
 
 def groups_of(chips: Chips) -> list[Group]:
-    """All faces, and those of each gender, ethnicity and age band that has any.
+    """All faces, and those of each gender, ethnicity and age band, without empty groups.
 
-    A range of ages counts to the band of its middle.
+    A range of ages belongs to the band of its middle.
     """
     middle = (chips.age_low + chips.age_high) / 2
     found = [Group("all", "all", np.ones(len(chips), np.bool_))]
@@ -149,7 +149,7 @@ def measure(
         seed: of the drawing.
 
     Returns:
-        group -> metric -> score; only metrics that can be told: labelled, and by the model.
+        group -> metric -> score; only metrics that are labelled, and that the model estimates.
     """
     parts = ratios(chips, told, schemes)
     errors = np.abs(signed_years(chips, told))
@@ -163,7 +163,7 @@ def measure(
         found["median_years"] = _score(medians, chips.groups[rows])
         rows = np.flatnonzero(group.rows & known)
         female = chips.female[rows] == 1
-        # Within one gender there is nothing to tell apart.
+        # Within one gender there is no order to get right.
         drawn = _draw(chips.groups[rows], resamples if len(np.unique(female)) == 2 else 0, seed)
         areas = [weighted_auc(told.female_prob[rows], female, counts) for counts in drawn]
         found["gender_auc"] = _score(areas, chips.groups[rows])

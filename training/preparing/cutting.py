@@ -1,12 +1,11 @@
-"""From a photograph to a chip: find the one face, bring it upright, encode it.
+"""From a photograph to a chip: find the face, align it, encode it.
 
-The work is shared out among processes; the chips come back in the order of the pictures,
-whatever the number of processes, and are the same bytes.
+Several processes share the work; the chips are the same bytes in the order of the pictures,
+whatever the number of processes.
 """
 
 import multiprocessing
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,8 +18,10 @@ from detectors import MIN_FACE, Detector, make_detector
 from errors import DatasetError, SourceError
 from estimators.crops import align
 from sources.photographs import load_picture
-from structures import Detections, Float32, Image
+from structures import Float32, Image
 from threads import blocked_sigint, end_with_parent
+from training.chips import shrink
+from training.fitting.batches import in_order
 
 CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; what all weights here are trained on
 NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
@@ -29,7 +30,7 @@ SUFFIX = ".webp"
 
 _QUALITY = 95  # of WebP: 5 kB a chip of 112 pixels
 _LONG_SIDE = 800  # pixels to which larger pictures are reduced for the search
-_IN_A_JOB = 16  # pictures; less than a second's work, so that little is lost at Ctrl-C
+_IN_A_JOB = 16  # pictures; less than a second's work, so Ctrl-C loses little
 _AHEAD = 3  # jobs for each process that may wait
 
 Outcome = bytes | str  # the chip's file, or the reason why there is none
@@ -46,7 +47,7 @@ class Cut:
         min_face: smallest face to look for, pixels (mtcnn), in a picture whose long side is
             up to 800 pixels; larger in larger ones, in proportion.
         several: "refuse" pictures with several faces, or take the "largest".
-        aligned: the pictures are chips already: no search, only the size is changed.
+        aligned: the pictures are chips already: they are only resized.
     """
 
     size: int = 112
@@ -58,10 +59,10 @@ class Cut:
 
 
 def with_margin(template: Float32, margin: float) -> Float32:
-    """Where a detector's points lie in a chip with another margin.
+    """A detector's points in a chip with another margin.
 
-    The margin is dlib's `padding`: the tight chip is extended by so much of its side on each
-    of its sides. The canonical chip has 0.25.
+    The margin is dlib's `padding`: each side of the tight chip is extended by this share of
+    its length. The canonical chip has 0.25.
 
     Args:
         template: (5, 2) float32, in the canonical unit chip; not changed.
@@ -76,13 +77,13 @@ class Cutter:
 
     Args:
         cut: how.
-        detector: None = the one that `cut` names, built when it is first needed.
+        detector: None = the one that `cut` names.
     """
 
     def __init__(self, cut: Cut, detector: Detector | None = None) -> None:
         self._cut = cut
         if detector is None and not cut.aligned:
-            # For each process one thread: they are as many as there are cores.
+            # One thread for each process: there is a process for each core.
             detector = make_detector(cut.detector, cut.min_face, threads=1)
         self._detector = detector
 
@@ -101,27 +102,36 @@ class Cutter:
     def _found(self, image: Image, detector: Detector) -> Image | str:
         """The face's chip, (size, size, 3) uint8 RGB, or why there is none."""
         coarse = max(1.0, max(image.shape) / _LONG_SIDE)
-        faces = detector.detect(image, coarse).above(detector.starting_score)
-        if not len(faces):
+        points, count = largest_face(image, detector, coarse)
+        if points is None:
             return NO_FACE
-        if len(faces) > 1 and self._cut.several == "refuse":
+        if count > 1 and self._cut.several == "refuse":
             return SEVERAL
-        points = faces.landmarks[_largest(faces)][None]
         template = with_margin(detector.landmark_template, self._cut.margin)
         return align(image, points, template, self._cut.size)[0]
 
     def _resized(self, image: Image) -> Image | str:
         if image.shape[0] != image.shape[1]:
             return NOT_SQUARE
-        size = self._cut.size
-        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
-        chip = cv2.resize(image, (size, size), interpolation=how)
-        return np.asarray(cv2.cvtColor(chip, cv2.COLOR_BGR2RGB), np.uint8)
+        return shrink(image[None, ..., ::-1], self._cut.size)[0]
 
 
-def _largest(faces: Detections) -> int:
-    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    return int(np.argmax(sides.prod(1)))
+def largest_face(
+    image: Image, detector: Detector, coarse: float = 1.0
+) -> tuple[Float32 | None, int]:
+    """Landmarks `(1, 5, 2)` of the largest face, None where there is none; and their number.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        detector: finds the faces.
+        coarse: see `Detector.detect`.
+    """
+    faces = detector.detect(image, coarse).above(detector.starting_score)
+    if not len(faces):
+        return None, 0
+    areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(axis=1)  # (N,)
+    largest = int(areas.argmax())
+    return faces.landmarks[largest : largest + 1], len(faces)
 
 
 def encode(chip: Image) -> bytes:
@@ -131,11 +141,10 @@ def encode(chip: Image) -> bytes:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a picture is there and, if it is a JPEG, has its end.
+    """Whether a picture exists and, if it is a JPEG, is complete.
 
-    Of one that breaks off OpenCV makes a picture whose lower part is grey. The mark of the end
-    must come after that of the last scan; both occur in embedded previews, too, but those lie
-    before it.
+    OpenCV reads a truncated one as an image with a grey lower part. The end marker must come
+    after the last scan's; both also occur in embedded previews, which lie before it.
     """
     try:
         data = path.read_bytes()
@@ -146,7 +155,7 @@ def is_whole(path: Path) -> bool:
 
 
 def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome, None, None]:
-    """Yield what comes of each picture, in order.
+    """Yield the outcome of each picture, in order.
 
     Args:
         paths: of the pictures.
@@ -154,8 +163,7 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
         workers: processes; 1 = this one.
 
     Raises:
-        EngineError: the detector cannot be had.
-        WeightsError: the detector cannot be had.
+        EngineError, WeightsError: the detector is not available.
         DatasetError: a process was killed.
     """
     if workers == 1:
@@ -166,29 +174,20 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, _start, (cut,))
     try:
-        for done in _in_order(pool, jobs, workers * _AHEAD):
+        for done in in_order((_submit(pool, job) for job in jobs), workers * _AHEAD):
             yield from done
     except BrokenProcessPool as error:
         raise DatasetError(
-            "a worker was killed, perhaps for want of memory; give the same command again to go "
-            "on, with fewer --workers"
+            "a worker was killed, perhaps because memory ran out; rerun the command with fewer "
+            "--workers to resume"
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_order(
-    pool: ProcessPoolExecutor, jobs: Iterator[Sequence[Path]], ahead: int
-) -> Iterator[list[Outcome]]:
-    """Yield the outcomes of the jobs, with at most `ahead` of them begun or waiting."""
-    waiting: deque[Future[list[Outcome]]] = deque()
-    for job in jobs:
-        with blocked_sigint():  # which is for the program, not for its workers
-            waiting.append(pool.submit(_run, job))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _submit(pool: ProcessPoolExecutor, job: Sequence[Path]) -> Future[list[Outcome]]:
+    with blocked_sigint():  # it is for the program, not for its workers
+        return pool.submit(_run, job)
 
 
 _cut: Cut  # of this process, if it is a worker
@@ -196,7 +195,7 @@ _cutter: Cutter | None = None
 
 
 def _start(cut: Cut) -> None:
-    """Prepare a worker process; what could fail waits for the first job, which can tell."""
+    """Set up a worker process; what could fail waits for the first job, which can report it."""
     global _cut
     _cut = cut
     cv2.setNumThreads(1)

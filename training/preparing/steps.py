@@ -1,12 +1,12 @@
 """The steps from a published set to chips with a table; `training.prepare` is the program.
 
-    read     the set's reader gives faces (`training.datasets`)
-    plan     those whose labels are wanted and whose pictures are there
-    cut      one chip of each picture (`cutting`), into an archive that can be gone on with
+    read     the set's reader returns faces (`training.datasets`)
+    plan     those with the wanted labels and an existing picture
+    cut      one chip of each picture (`cutting`), into an archive that can be resumed
     finish   twins and people make groups, groups make splits; table, record, plot
 
-Only cutting takes long. The rest is done anew each time the command is given, so that labels
-can be corrected and splits drawn otherwise without cutting again.
+Only cutting takes long. The rest is done each time the command runs, so labels can be
+corrected and splits drawn differently without cutting again.
 """
 
 import hashlib
@@ -21,26 +21,26 @@ from tqdm import tqdm
 from errors import DatasetError
 from training.datasets import read_dataset
 from training.labels import Face, write_table
-from training.preparing import distribution, splits
-from training.preparing.counts import Record, write_record
+from training.preparing import groups
+from training.preparing.chip_archive import ChipArchive
 from training.preparing.cutting import SUFFIX, Cut, cut_all
-from training.preparing.growing import GrowingArchive
-from training.preparing.twins import find_twins, frequencies_of
+from training.preparing.summary import SetRecord, draw
+from training.result_files import write_json
 
-_PICTURES_A_WORKER = 64  # with fewer, starting a process takes longer than the work
+_PICTURES_A_WORKER = 64  # with fewer, starting a process takes longer than its work
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".chip"})
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What the outputs depend on, beside the set itself.
+class PrepareSettings:
+    """What the outputs depend on, besides the set itself.
 
     Attributes:
         name: of the set, a key of `datasets.DATASETS`.
         cut: how chips are made.
         need: labels that a face must have, out of `structures.ATTRIBUTES`.
-        limit: only the first so many faces; None = all.
-        fresh: draw splits where some are published, too.
+        limit: at most this many faces, the first ones; None = all.
+        fresh: draw splits even where some are published.
         test_share, val_share: of the faces, where splits are drawn.
         seed: of the draw.
     """
@@ -56,7 +56,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CutPlan:
     """What is to be cut.
 
     Attributes:
@@ -75,29 +75,31 @@ class Plan:
         return asdict(cut) | {"pictures": hashlib.sha256(names.encode()).hexdigest()}
 
 
-def prepare(settings: Settings, root: Path, out: Path, workers: int, replace: bool) -> str:
+def prepare_set(
+    settings: PrepareSettings, root: Path, out: Path, workers: int, replace: bool
+) -> str:
     """Do all the steps.
 
     Args:
-        settings: what is wanted.
+        settings: what to make.
         root: folder of the published set.
         out: folder for the outputs; is made.
         workers: processes that cut.
         replace: begin anew where `out` holds the set made from something else.
 
     Returns:
-        One line for people on what came of it.
+        One line for people on the result.
 
     Raises:
-        StreamError: what is wrong, in one line.
+        StreamError: the set, the detector or the disk fails, in one line.
     """
     todo = plan(settings, root)
-    with GrowingArchive(out, settings.name, todo.made_from(settings.cut), replace) as archive:
+    with ChipArchive(out, settings.name, todo.made_from(settings.cut), replace) as archive:
         cut(todo, settings.cut, root, archive, workers)
         return finish(settings, todo, archive)
 
 
-def plan(settings: Settings, root: Path) -> Plan:
+def plan(settings: PrepareSettings, root: Path) -> CutPlan:
     """Read the set and choose among its faces.
 
     Raises:
@@ -110,16 +112,16 @@ def plan(settings: Settings, root: Path) -> Plan:
     if not wanted:
         raise DatasetError(f"no face of {settings.name} has all of {', '.join(settings.need)}")
     wanted = wanted[: settings.limit]
-    there = [face for face in wanted if _is_text(face.file) and (root / face.file).is_file()]
-    dropped["missing picture"] = missing = len(wanted) - len(there)
+    found = [face for face in wanted if _is_text(face.file) and (root / face.file).is_file()]
+    dropped["missing picture"] = missing = len(wanted) - len(found)
     if 2 * missing > len(wanted):
-        kept = set(there)
+        kept = set(found)
         first = next(face.file for face in wanted if face not in kept)
         raise DatasetError(
             f"{missing} of {len(wanted)} pictures are missing under {root}, the first is "
             f"{first!a}; copy or unpack the set again"
         )
-    return Plan(there, chip_names([face.file for face in there]), dropped)
+    return CutPlan(found, chip_names([face.file for face in found]), dropped)
 
 
 def _lacks(face: Face, need: Sequence[str]) -> bool:
@@ -128,12 +130,12 @@ def _lacks(face: Face, need: Sequence[str]) -> bool:
 
 
 def _is_text(file: str) -> bool:
-    """Whether a file's name, which may be any bytes, can be written into a table."""
+    """Whether a file's name, which may be any bytes, can be written to a table."""
     return not any("\ud800" <= letter <= "\udfff" for letter in file)
 
 
 def chip_names(files: Sequence[str]) -> list[str]:
-    """Names of the chips of pictures: with another suffix, or one more where that clashes."""
+    """Names of the chips of pictures: with a new suffix, or an added one where that clashes."""
     short = [_without_suffix(file) for file in files]
     times = Counter(short)
     pairs = zip(files, short, strict=True)
@@ -147,11 +149,11 @@ def _without_suffix(file: str) -> str:
     return str(path)
 
 
-def cut(todo: Plan, how: Cut, root: Path, archive: GrowingArchive, workers: int) -> None:
-    """Cut the chips that the archive does not have yet, with a progress bar.
+def cut(todo: CutPlan, how: Cut, root: Path, archive: ChipArchive, workers: int) -> None:
+    """Cut the chips that the archive lacks, with a progress bar.
 
     Raises:
-        StreamError: the archive cannot be written, or the detector cannot be had.
+        StreamError: the archive cannot be written, or the detector is not available.
     """
     begun = len(archive.entries)
     paths = [root / face.file for face in todo.faces[begun:]]
@@ -165,7 +167,7 @@ def cut(todo: Plan, how: Cut, root: Path, archive: GrowingArchive, workers: int)
     archive.finish(outdated=archive.path.with_suffix(".csv"))
 
 
-def finish(settings: Settings, todo: Plan, archive: GrowingArchive) -> str:
+def finish(settings: PrepareSettings, todo: CutPlan, archive: ChipArchive) -> str:
     """Group, split and write the table, the record and the plot; returns a line for people.
 
     Raises:
@@ -184,16 +186,16 @@ def finish(settings: Settings, todo: Plan, archive: GrowingArchive) -> str:
             f"none of {len(todo.faces)} pictures gave a chip: {reasons}; if they are aligned "
             "already, --aligned takes them as they are"
         )
-    twins = find_twins(frequencies_of(archive.path, [face.file for face in faces]))
-    told = splits.report(faces, twins)
-    faces = splits.grouped(faces, twins, settings.name)
+    twins = groups.find_twins(groups.frequencies_of(archive.path, [face.file for face in faces]))
+    found = groups.twin_report(faces, twins)
+    faces = groups.grouped(faces, twins, settings.name)
     if settings.fresh or not any(face.split for face in faces):
-        faces = splits.assign(faces, settings.test_share, settings.val_share, settings.seed)
-    kept = splits.settle(faces)
+        faces = groups.assign(faces, settings.test_share, settings.val_share, settings.seed)
+    kept = groups.settle(faces)
     dropped = todo.dropped + Counter({why: len(files) for why, files in left_out.items()})
-    dropped[splits.STRADDLES] = len(faces) - len(kept)
-    record = Record(settings.name, asdict(settings), kept, +dropped, left_out, told)
-    write_record(archive.path.with_suffix(".json"), record)
-    distribution.draw(settings.name, kept, archive.path.with_suffix(".png"))
+    dropped[groups.STRADDLES] = len(faces) - len(kept)
+    record = SetRecord(settings.name, asdict(settings), kept, +dropped, left_out, found)
+    write_json(archive.path.with_suffix(".json"), record.as_json())
+    draw(settings.name, kept, archive.path.with_suffix(".png"))
     write_table(archive.path.with_suffix(".csv"), kept)
     return record.summary()

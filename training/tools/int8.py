@@ -24,8 +24,8 @@ from engines.pieces import chip_side
 from errors import WeightsError
 from program.options import OneLineParser
 from training.chips import Chips, load_chips, shrink
-from training.files import writing
 from training.fitting.held_out import metrics
+from training.result_files import writing
 from training.tools import run_tool
 from training.tools.manifest import update_manifest
 

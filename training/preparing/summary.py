@@ -1,6 +1,8 @@
-"""A picture of who is in a set: age, gender and ethnicity, split by split."""
+"""The record of a prepared set: counts, reasons, settings, versions, and a plot."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,100 @@ from numpy.typing import NDArray
 
 from errors import DatasetError
 from structures import ETHNICITIES
-from training.files import writing
 from training.labels import GENDERS, Face
+from training.preparing.groups import Twins
+from training.result_files import commit, versions, writing
 
 BIN_YEARS = 5
 _EDGES = np.arange(0, 106, BIN_YEARS)
-# Told apart by all kinds of colour vision, and in grey (Okabe and Ito, 2008).
+# Distinct for all kinds of colour vision, and in grey (Okabe and Ito, 2008).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
 _INK, _SOFT = "#212529", "#5c636a"
+_PACKAGES = ("numpy", "opencv-python", "openvino", "dlib-bin", "mtcnn", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecord:
+    """All that is known of how a set was prepared.
+
+    Attributes:
+        name: of the set.
+        settings: ready for JSON.
+        faces: those kept.
+        dropped: reason -> number of faces left out.
+        left_out: reason -> pictures without a chip.
+        twins: see `groups.Twins`.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    faces: Sequence[Face]
+    dropped: Counter[str]
+    left_out: dict[str, list[str]]
+    twins: Twins
+
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [f"{self.name}: {len(self.faces)} faces kept ({_listed(self._splits())})"]
+        if self.dropped:
+            parts.append(f"{self.dropped.total()} left out ({_listed(self.dropped)})")
+        if self.twins.groups:
+            wrong = {label: len(groups) for label, groups in self.twins.disagreeing.items()}
+            named = ", ".join(f"{n} on {label}" for label, n in wrong.items() if n)
+            disagree = f", whose labels disagree in {named}" if named else ""
+            parts.append(
+                f"{self.twins.faces} are near twins in {self.twins.groups} groups{disagree}"
+            )
+        return "; ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, ready for `json.dumps`."""
+        return {
+            "set": self.name,
+            "faces": len(self.faces),
+            "splits": self._splits(),
+            "people": _people(self.faces),
+            "labels": _labels(self.faces),
+            "dropped": dict(self.dropped),
+            "pictures_left_out": self.left_out,
+            "twins": asdict(self.twins),
+            "settings": self.settings,
+            "versions": versions(_PACKAGES) | commit(),
+        }
+
+    def _splits(self) -> Counter[str]:
+        return Counter(face.split for face in self.faces)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{what} {n}" for what, n in counts.items())
+
+
+def _people(faces: Sequence[Face]) -> int:
+    return len({face.person for face in faces if face.person})
+
+
+def _labels(faces: Sequence[Face]) -> dict[str, dict[str, int]]:
+    """The number of faces with each label; ages by decade, ranges by their middle."""
+    values = {
+        "age": [_decade(face.age) for face in faces],
+        "gender": ["unknown" if f.female is None else GENDERS[f.female] for f in faces],
+        "ethnicity": [
+            "unknown" if f.ethnicity is None else ETHNICITIES[f.ethnicity] for f in faces
+        ],
+    }
+    return {label: dict(sorted(Counter(texts).items())) for label, texts in values.items()}
+
+
+def _decade(age: tuple[float, float] | None) -> str:
+    if age is None:
+        return "unknown"
+    first = int(sum(age) / 2) // 10 * 10
+    return f"{first:03d}-{first + 9:03d}"
 
 
 def age_shares(faces: Sequence[Face]) -> NDArray[np.float64]:
-    """How much of the faces' ages lies in each bin of five years, (21,), summing to 1.
+    """The share of the faces' ages in each bin of five years, (21,), summing to 1.
 
     A range is spread evenly over its years, first and last included; 100 and more lie in the
     last bin. All 0 where no age is known.
@@ -60,38 +144,35 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
         )
         figure.suptitle(_title(name, faces), x=0.008, ha="left", color=_INK, size=13)
         _ages(axes[0], splits)
-        female = {
-            s: [f.female if f.female is None else int(f.female) for f in x]
-            for s, x in splits.items()
-        }
-        _bars(axes[1], "gender", female, GENDERS)
-        ethnicity = {s: [f.ethnicity for f in x] for s, x in splits.items()}
-        _bars(axes[2], "ethnicity", ethnicity, ETHNICITIES)
+        _bars(axes[1], "gender", [[f.female for f in x] for x in splits.values()], GENDERS)
+        races = [[f.ethnicity for f in x] for x in splits.values()]
+        _bars(axes[2], "ethnicity", races, ETHNICITIES)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False)
         try:
             # Without the version of the program that drew it, so that equal sets give equal files.
-            with writing(path) as part:
-                figure.savefig(part, dpi=130, metadata={"Software": None})
+            with writing(path) as beside:
+                figure.savefig(beside, dpi=130, metadata={"Software": None})
         finally:
             pyplot.close(figure)
 
 
 def _order(faces: Sequence[Face]) -> list[str]:
     usual = ["train", "val", "test"]
-    there = {face.split for face in faces}
-    return [split for split in usual if split in there] + sorted(there - set(usual))
+    found = {face.split for face in faces}
+    return [split for split in usual if split in found] + sorted(found - set(usual))
 
 
 def _title(name: str, faces: Sequence[Face]) -> str:
-    people = len({face.person for face in faces if face.person})
+    people = _people(faces)
     return f"{name}: {len(faces):,} faces" + (f" of {people:,} people" if people else "")
 
 
 def _ages(axis: Any, splits: dict[str, list[Face]]) -> None:
     known = sum(face.age is not None for faces in splits.values() for face in faces)
     most = max(map(len, splits.values()))
-    for (split, faces), colour in zip(splits.items(), _colours(splits), strict=True):
+    for i, (split, faces) in enumerate(splits.items()):
+        colour = _COLOURS[i % len(_COLOURS)]
         label = f"{split or 'no split'} ({len(faces):,})"
         values = 100 * age_shares(faces)
         axis.stairs(values, _EDGES, color=colour, lw=2, label=label)
@@ -106,14 +187,14 @@ def _ages(axis: Any, splits: dict[str, list[Face]]) -> None:
 
 
 def _bars(
-    axis: Any, title: str, splits: dict[str, list[int | None]], classes: Sequence[str]
+    axis: Any, title: str, splits: Sequence[Sequence[int | None]], classes: Sequence[str]
 ) -> None:
-    known = sum(value is not None for values in splits.values() for value in values)
+    known = sum(value is not None for values in splits for value in values)
     width = 0.8 / len(splits)
-    for i, (values, colour) in enumerate(zip(splits.values(), _colours(splits), strict=True)):
+    for i, values in enumerate(splits):
         heights = 100 * shares(values, len(classes))
         places = np.arange(len(classes)) - 0.4 + width * (i + 0.5)
-        axis.bar(places, heights, width * 0.92, color=colour)
+        axis.bar(places, heights, width * 0.92, color=_COLOURS[i % len(_COLOURS)])
         if known and len(splits) <= 3:
             axis.margins(y=0.1)
             for place, height in zip(places, heights, strict=True):
@@ -121,10 +202,6 @@ def _bars(
     axis.set_xticks(range(len(classes)), classes)
     axis.set_ylabel("% of the split", color=_SOFT)
     _tidy(axis, title, known)
-
-
-def _colours(splits: dict[str, Any]) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(len(splits))]
 
 
 def _tidy(axis: Any, title: str, known: int) -> None:

@@ -1,12 +1,15 @@
-"""What a network is to answer about each row: arrays for the losses, made from labels.
+"""What a network learns: targets made from labels, and the losses that compare with them.
 
-Unknown labels have the weight 0 and harmless numbers; rare people may weigh more.
+A row's targets are one array for each output; the first column is the row's weight, 0 where
+the label is unknown. Losses are written in `keras.ops`: the same on TensorFlow, JAX and
+PyTorch. A loss gives one number a row; Keras averages them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +17,8 @@ from numpy.typing import NDArray
 from estimators.age import AGE_CLASSES, class_years, decode_age
 from estimators.networks.heads import AGE_HEADS
 from structures import AGE_BINS, ETHNICITIES
-from training.chips import Chips
-from training.fitting.settings import Settings
+from training.chips import Chips, nearest_class
+from training.fitting.settings import TrainingSettings
 
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]  # a teacher's outputs -> (N, K)
@@ -26,22 +29,23 @@ _YEARS = np.arange(AGE_BINS)
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the losses want; row i belongs to chip i.
+    """The targets of all rows; row i belongs to chip i.
 
     Attributes:
         arrays: output -> `(N, C)` float32; the first column is the row's weight.
         chances: `(N,)` float64, how likely each row is to be drawn, adding up to 1; None =
             every row once an epoch.
+        taught: whether the arrays hold a teacher's answers.
     """
 
     arrays: dict[str, Floats]
     chances: NDArray[np.float64] | None
+    taught: bool
 
     def of(self, rows: NDArray[np.int64]) -> dict[str, Floats]:
         """The targets of a batch: in each output its weights add up to the number of rows.
 
-        So a batch in which few labels are known, or rare people are missing, counts as much
-        as any other.
+        A batch with few known labels, or without rare people, counts as much as any other.
         """
         batch = {}
         for name, array in self.arrays.items():
@@ -53,7 +57,9 @@ class Targets:
         return batch
 
 
-def make_targets(chips: Chips, settings: Settings, answers: Answers | None = None) -> Targets:
+def make_targets(
+    chips: Chips, settings: TrainingSettings, answers: Answers | None = None
+) -> Targets:
     """Build the targets of all chips.
 
     Args:
@@ -76,11 +82,11 @@ def make_targets(chips: Chips, settings: Settings, answers: Answers | None = Non
     if settings.draw_by_age:
         chances = balanced(np.maximum(_decades(chips), 0), settings.draw_by_age).astype(np.float64)
         chances /= chances.sum()
-    return Targets(arrays, chances)
+    return Targets(arrays, chances, answers is not None)
 
 
-def _age_array(chips: Chips, settings: Settings, answers: Answers | None) -> Floats:
-    """Targets of age (N, C) as `losses.age_loss` or `losses.age_value_loss` wants them."""
+def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None) -> Floats:
+    """Targets of age (N, C), as `age_loss` or `age_value_loss` reads them."""
     width = AGE_HEADS[settings.age]
     known = np.isfinite(chips.age_low)
     low, high = (
@@ -127,7 +133,7 @@ def balanced(classes: NDArray[np.int64], strength: float) -> Floats:
     return weights.astype(np.float32)
 
 
-def age_targets(low: Floats, high: Floats, width: int, settings: Settings) -> Floats:
+def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSettings) -> Floats:
     """The target distribution of exact ages; what ranges cover of each class.
 
     Args:
@@ -158,10 +164,7 @@ def age_targets(low: Floats, high: Floats, width: int, settings: Settings) -> Fl
 
 def nearest_classes(count: int) -> NDArray[np.float64]:
     """(101, K): 1 where the year belongs to the class, or is nearest to it."""
-    ranges = np.array(AGE_CLASSES[count])
-    years = _YEARS[:, None]
-    outside = np.maximum(0, np.maximum(ranges[:, 0] - years, years - ranges[:, 1]))
-    return np.eye(count)[outside.argmin(1)]
+    return np.eye(count)[nearest_class(_YEARS, AGE_CLASSES[count])]
 
 
 def convert_age(answer: Floats, width: int) -> Floats:
@@ -194,7 +197,129 @@ def _classes(
 
 
 def _teachers_race(answers: Answers | None, count: int) -> Floats | None:
-    """The teacher's ethnicity; of one that tells none, nothing to be learnt."""
+    """The teacher's ethnicity; zeros, which teach nothing, where it reports none."""
     if answers is None:
         return None
     return answers.get("race", np.zeros((count, len(ETHNICITIES)), np.float32))
+
+
+_TINY = 1e-7
+AGE_COLUMNS = 4  # before the distributions: weight, whether it is a range, youngest, oldest
+
+
+def losses(settings: TrainingSettings, taught: bool) -> tuple[dict[str, Any], dict[str, float]]:
+    """The losses of a network's outputs, and how much each counts.
+
+    Args:
+        settings: of the run.
+        taught: whether the targets hold a teacher's answers.
+    """
+    share = settings.teacher_weight if taught else 0.0
+    functions: dict[str, Any] = {
+        "age": age_value_loss(share) if settings.age == "ssr" else age_loss(settings, share),
+        "gender": class_loss(share),
+    }
+    weights = {"age": 1.0, "gender": settings.gender_weight}
+    if settings.ethnicity:
+        functions["race"] = class_loss(share)
+        weights["race"] = settings.ethnicity_weight
+    return functions, weights
+
+
+def class_loss(share: float) -> Any:
+    """Cross-entropy with the label, and with the teacher for a `share` of the loss.
+
+    Returns:
+        A loss of targets `(B, 1 + 2 K)`: weight, label, teacher's probabilities; and of
+        `(B, K)` probabilities. Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge
+        in a Neural Network", 2015, section 2, at temperature 1.
+    """
+    from keras import ops
+
+    def loss(wanted: Any, probs: Any) -> Any:
+        count = probs.shape[-1]
+        logs = ops.log(probs + _TINY)
+        label = -wanted[:, 0] * ops.sum(wanted[:, 1 : 1 + count] * logs, -1)
+        if not share:
+            return label
+        teacher = -ops.sum(wanted[:, 1 + count :] * logs, -1)
+        return (1 - share) * label + share * teacher
+
+    return loss
+
+
+def age_loss(settings: TrainingSettings, share: float) -> Any:
+    """The loss of an age that is answered as a distribution over years or classes.
+
+    An exact age: cross-entropy with the target, which is a Gaussian around the age or one
+    class. A range: minus the logarithm of the probability of its years; a class that it
+    covers in part counts in part. Both: the distance of the expected age from the age or
+    range, and for mean_variance half its square and the variance.
+
+    Returns:
+        A loss of targets `(B, 4 + 2 K)`: weight, 1 for a range, youngest, oldest age, then
+        the target or what the range covers of each class, then the teacher's
+        probabilities; and of `(B, K)` probabilities.
+
+    Reference:
+        Gao, Xing, Xie, Wu, Geng, "Deep Label Distribution Learning with Label Ambiguity",
+        TIP 2017; Pan, Han, Shan, Chen, "Mean-Variance Loss for Deep Age Estimation from a
+        Face", CVPR 2018, eq. 2-6.
+    """
+    from keras import ops
+
+    mean_variance = settings.age_loss == "mean_variance"
+
+    def loss(wanted: Any, probs: Any) -> Any:
+        count = probs.shape[-1]
+        weight, is_range = wanted[:, 0], wanted[:, 1]
+        target = wanted[:, AGE_COLUMNS : AGE_COLUMNS + count]
+        logs = ops.log(probs + _TINY)
+        exact = -ops.sum(target * logs, -1)
+        within = -ops.log(ops.sum(target * probs, -1) + _TINY)
+        label = (1 - is_range) * exact + is_range * settings.range_weight * within
+        middles = ops.convert_to_tensor(class_middles(count))
+        mean = ops.sum(probs * middles, -1)
+        outside = ops.relu(wanted[:, 2] - mean) + ops.relu(mean - wanted[:, 3])
+        if mean_variance:
+            variance = ops.sum(probs * ops.square(middles), -1) - ops.square(mean)
+            label = label + settings.mean_weight * 0.5 * ops.square(outside)
+            label = label + settings.variance_weight * variance
+        else:
+            label = label + settings.distance_weight * outside
+        label = weight * label
+        if not share:
+            return label
+        teacher = -ops.sum(wanted[:, AGE_COLUMNS + count :] * logs, -1)
+        return (1 - share) * label + share * teacher
+
+    return loss
+
+
+def age_value_loss(share: float) -> Any:
+    """The loss of an age answered in years: decades outside the range, and a teacher's pull.
+
+    Returns:
+        A loss of targets `(B, 5)`: weight, 1 for a range, youngest and oldest age, the
+        teacher's age in years; and of ages `(B, 1)` in years.
+    """
+    from keras import ops
+
+    def loss(wanted: Any, years: Any) -> Any:
+        age = years[:, 0]
+        outside = ops.relu(wanted[:, 2] - age) + ops.relu(age - wanted[:, 3])
+        label = wanted[:, 0] * outside / 10.0
+        if not share:
+            return label
+        error = ops.abs(age - wanted[:, 4])
+        # Quadratic within two years: closer than that the teacher is no better than we are.
+        huber = ops.where(error < 2.0, 0.25 * error * error, error - 1.0)
+        return 2 * ((1 - share) * label + share * huber / 10.0)
+
+    return loss
+
+
+def class_middles(count: int) -> np.ndarray:
+    """Mean years of each class, (K,) float32; of 101 classes the years themselves."""
+    years = np.arange(AGE_BINS, dtype=np.float32)
+    return years if count == AGE_BINS else class_years(count) @ years

@@ -8,7 +8,7 @@ import pytest
 
 from errors import SinkError
 from training.labels import Face
-from training.preparing.distribution import age_shares, draw, shares
+from training.preparing.summary import age_shares, draw, shares
 
 
 def test_a_range_is_spread_over_its_years() -> None:
@@ -36,12 +36,14 @@ def test_shares_are_of_those_known() -> None:
         [Face("a")],
     ],
 )
-def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(tmp_path: Path, faces) -> None:
+def test_any_set_can_be_drawn_and_equal_sets_give_equal_files(
+    tmp_path: Path, faces: list[Face]
+) -> None:
     for name in ("1", "2"):
         draw("set", faces, tmp_path / f"{name}.png")
     first, second = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
     assert first == second
-    picture = cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR)
+    picture = np.asarray(cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR))
     assert picture.shape[1] > 1000 and picture.std() > 5
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,20 +7,24 @@ import pytest
 from estimators.age import AGE_CLASSES
 from structures import AGE_BINS
 from tests import chip_sets
-from training.fitting.settings import Settings
-from training.fitting.targets import balanced, convert_age, make_targets, nearest_classes
+from training.chips import Chips
+from training.fitting.objectives import balanced, convert_age, make_targets, nearest_classes
+from training.fitting.settings import TrainingSettings
 
 YEARS = np.arange(AGE_BINS)
+Probs = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def ops():
+def ops() -> Any:
     return pytest.importorskip("keras").ops
 
 
-def losses_of(settings, chips, probs, ops, answers=None):
+def losses_of(
+    settings: TrainingSettings, chips: Chips, probs: Probs, ops: Any, answers: Probs | None = None
+) -> Probs:
     """The loss of each output for each row, the targets as they are, not as in a batch."""
-    from training.fitting.losses import losses
+    from training.fitting.objectives import losses
 
     functions, _ = losses(settings, answers is not None)
     arrays = make_targets(chips, settings, answers).arrays
@@ -31,14 +36,16 @@ def losses_of(settings, chips, probs, ops, answers=None):
     }
 
 
-def random_probs(count, widths, seed=0):
+def random_probs(count: int, widths: dict[str, int], seed: int = 0) -> Probs:
     rng = np.random.default_rng(seed)
     return {k: rng.dirichlet(np.ones(w), count).astype(np.float32) for k, w in widths.items()}
 
 
 @pytest.mark.parametrize("age", ["expectation", "classes12", "classes7", "classes8"])
-def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(ops, age: str) -> None:
-    settings = Settings(age=age, distance_weight=0.0, range_weight=1.0)
+def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(
+    ops: Any, age: str
+) -> None:
+    settings = TrainingSettings(age=age, distance_weight=0.0, range_weight=1.0)
     chips = chip_sets.chips(12)
     width = AGE_BINS if age == "expectation" else int(age.removeprefix("classes"))
     probs = random_probs(12, {"age": width})
@@ -55,17 +62,17 @@ def test_a_range_costs_minus_the_logarithm_of_the_probability_of_its_years(ops, 
         assert loss[i] == pytest.approx(-np.log(total), rel=1e-4)
 
 
-def test_unknown_labels_cost_nothing(ops) -> None:
+def test_unknown_labels_cost_nothing(ops: Any) -> None:
     chips = chip_sets.chips(8)
     probs = random_probs(8, {"age": AGE_BINS, "gender": 2, "race": 5})
-    loss = losses_of(Settings(), chips, probs, ops)
+    loss = losses_of(TrainingSettings(), chips, probs, ops)
     assert np.isnan(chips.age_low[7])
     assert loss["age"][7] == loss["race"][7] == 0
     assert (loss["age"][:7] > 0).all()
     assert loss["gender"][7] > 0
 
 
-def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops) -> None:
+def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops: Any) -> None:
     chips = chip_sets.chips(1)
     age = chips.age_low[0]
     probs = random_probs(1, {"age": AGE_BINS})
@@ -80,27 +87,28 @@ def test_an_exact_age_is_learnt_as_a_gaussian_or_as_one_class(ops) -> None:
         "mean_variance": cross + 0.2 * 0.5 * (mean - age) ** 2 + 0.05 * variance,
     }
     for kind, value in want.items():
-        loss = losses_of(Settings(age_loss=kind), chips, probs, ops)["age"]
+        loss = losses_of(TrainingSettings(age_loss=kind), chips, probs, ops)["age"]
         assert loss[0] == pytest.approx(value, rel=1e-4)
 
 
-def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(ops) -> None:
+def test_a_value_of_years_costs_decades_outside_the_range_and_the_teachers_pull(ops: Any) -> None:
     chips = chip_sets.chips(3)  # 15 exactly; 60..69; 10..19
-    settings = Settings(architecture="ssrnet", age="ssr", ethnicity=False)
+    settings = TrainingSettings(architecture="ssrnet", age="ssr", ethnicity=False)
     years = {"age": np.array([[25], [65], [22]], np.float32)}
     plain = losses_of(settings, chips, years, ops)["age"]
     np.testing.assert_allclose(plain, [1.0, 0.0, 0.3], rtol=1e-5)
-    taught = {"age": np.array([[90], [64], [15]], np.float32), "gender": np.ones((3, 2)) / 2}
+    ages = np.array([[90], [64], [15]], np.float32)
+    taught = {"age": ages, "gender": np.full((3, 2), 0.5, np.float32)}
     loss = losses_of(settings, chips, years, ops, taught)["age"]
     # The teacher's 90 years become 18: three beyond the label.
     np.testing.assert_allclose(loss, [1.0 + 0.6, 0.025, 0.3 + 0.6], rtol=1e-5)
 
 
-def test_a_teachers_share_of_the_loss_is_cross_entropy_with_its_answer(ops) -> None:
+def test_a_teachers_share_of_the_loss_is_cross_entropy_with_its_answer(ops: Any) -> None:
     chips = chip_sets.chips(4)
     probs = random_probs(4, {"age": AGE_BINS, "gender": 2, "race": 5})
     answers = random_probs(4, {"age": AGE_BINS, "gender": 2, "race": 5}, seed=1)
-    settings = Settings(teacher_weight=0.25)
+    settings = TrainingSettings(teacher_weight=0.25)
     label = losses_of(settings, chips, probs, ops)
     both = losses_of(settings, chips, probs, ops, answers)
     for name in probs:
@@ -119,7 +127,7 @@ def test_weights_make_classes_alike_and_leave_the_mean_at_one() -> None:
 
 
 def test_in_a_batch_the_weights_of_each_output_add_up_to_its_rows() -> None:
-    targets = make_targets(chip_sets.chips(16), Settings(weigh_gender=1.0, weigh_age=1.0))
+    targets = make_targets(chip_sets.chips(16), TrainingSettings(weigh_gender=1.0, weigh_age=1.0))
     batch = targets.of(np.array([0, 2, 4, 7, 15]))
     for array in batch.values():
         assert array[:, 0].sum() == pytest.approx(5)
@@ -131,13 +139,14 @@ def test_in_a_batch_the_weights_of_each_output_add_up_to_its_rows() -> None:
 def test_rare_decades_are_drawn_as_often_as_common_ones() -> None:
     chips = chip_sets.chips(20).take(np.array([0] * 18 + [1] * 2))
     for strength, share in ((0.5, 0.25), (1.0, 0.5)):
-        chances = make_targets(chips, Settings(draw_by_age=strength)).chances
+        chances = make_targets(chips, TrainingSettings(draw_by_age=strength)).chances
+        assert chances is not None
         assert chances.sum() == pytest.approx(1)
         assert chances[18:].sum() == pytest.approx(share)
 
 
 @pytest.mark.parametrize("count", AGE_CLASSES)
-def test_every_year_belongs_to_its_class_or_the_nearest(count) -> None:
+def test_every_year_belongs_to_its_class_or_the_nearest(count: int) -> None:
     member = nearest_classes(count)
     assert (member.sum(1) == 1).all()
     for k, (first, last) in enumerate(AGE_CLASSES[count]):
@@ -163,7 +172,7 @@ def test_ages_in_the_gap_between_two_classes_are_learnt_as_the_nearest() -> None
         odd = replace(
             chips, age_low=np.array([low], np.float32), age_high=np.array([high], np.float32)
         )
-        settings = Settings(age="classes8", age_loss="cross_entropy")
+        settings = TrainingSettings(age="classes8", age_loss="cross_entropy")
         target = make_targets(odd, settings).arrays["age"][0, 4:]
         assert target.argmax() == (1 if low == 7 else 2)
         assert target.sum() == 1

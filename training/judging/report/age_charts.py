@@ -1,12 +1,12 @@
-"""Figures of ages: how far off they are, for whom, and in which direction."""
+"""Figures of ages: the size and direction of errors, and for whom."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from training.judging.metrics import Float64, signed_years
-from training.judging.report import style
+from training.judging.accuracy import Float64, signed_years
+from training.judging.report import charts
 from training.judging.results import Result
 from training.judging.scores import Group
 
@@ -15,68 +15,66 @@ _MOST_POINTS = 1500  # drawn; more hide one another
 _FEWEST = 10  # faces for a violin
 
 
-def figures(result: Result) -> list[str]:
-    """All figures of ages as HTML; none where no age is labelled."""
+def drawings(result: Result) -> list[charts.Drawing]:
+    """All figures of ages; none where no age is labelled."""
     chips = result.examples.chips
     labelled = ~np.isnan(chips.age_low)
     if not labelled.any():
         return []
     exact = bool((chips.age_low == chips.age_high)[labelled].mean() > 0.5)
-    what = "told minus labelled age, years" if exact else "years outside the labelled range"
+    what = "estimated minus labelled age, years" if exact else "years outside the labelled range"
     found = [errors(result, what), told_by_label(result, "all", exact)]
     found += [told_by_label(result, kind, exact) for kind in ("gender", "ethnicity", "age")
               if sum(group.kind == kind for group in result.groups) > 1]  # fmt: skip
     found.append(trend(result, what))
     found += [violins(result, kind, what) for kind in ("age", "gender", "ethnicity")]
-    return [html for html in found if html]
+    return [drawing for drawing in found if drawing]
 
 
-def errors(result: Result, what: str) -> str:
+@charts.drawn
+def errors(result: Result, what: str) -> tuple[Any, str] | None:
     """How the errors are distributed."""
     error = signed_years(result.examples.chips, result.told)
     error = error[~np.isnan(error)]
     limit = max(10.0, float(np.ceil(np.quantile(np.abs(error), 0.99) / 5) * 5))
-    with style.look():
-        figure, ((axis,),) = style.sheet()
-        steps = np.arange(-limit - 0.5, limit + 1)
-        axis.hist(error.clip(-limit, limit), steps, color=style.MAIN)
-        axis.axvline(0, color=style.INK, lw=1)
-        axis.axvline(error.mean(), color=style.ACCENT, lw=1.8, ls="--")
-        axis.set(xlabel=what, ylabel="faces", xlim=(-limit - 0.5, limit + 0.5))
-        axis.set_title(f"mean {error.mean():+.1f} years (dashed)")
-        caption = (
-            f"Distribution of the error; half lie within {np.median(np.abs(error)):.1f} years, "
-            f"nine of ten within {np.quantile(np.abs(error), 0.9):.1f}. "
-            "The outermost bars hold all that is further off."
-        )
-        return style.embed(figure, caption)
+    figure, ((axis,),) = charts.sheet()
+    steps = np.arange(-limit - 0.5, limit + 1)
+    axis.hist(error.clip(-limit, limit), steps, color=charts.MAIN)
+    axis.axvline(0, color=charts.INK, lw=1)
+    axis.axvline(error.mean(), color=charts.ACCENT, lw=1.8, ls="--")
+    axis.set(xlabel=what, ylabel="faces", xlim=(-limit - 0.5, limit + 0.5))
+    axis.set_title(f"mean {error.mean():+.1f} years (dashed)")
+    caption = (
+        f"Distribution of the error; half lie within {np.median(np.abs(error)):.1f} years, "
+        f"nine of ten within {np.quantile(np.abs(error), 0.9):.1f}. "
+        "The outermost bars hold all larger errors."
+    )
+    return figure, caption
 
 
-def told_by_label(result: Result, kind: str, exact: bool) -> str:
-    """Told against labelled ages: of all faces, or a panel for each group of a kind."""
+@charts.drawn
+def told_by_label(result: Result, kind: str, exact: bool) -> tuple[Any, str] | None:
+    """Estimated against labelled ages: of all faces, or a panel for each group of a kind."""
     chips = result.examples.chips
     groups = [group for group in result.groups if group.kind == kind]
     groups = [g for g in groups if (g.rows & ~np.isnan(chips.age_low)).sum() >= 2]
     if not groups:
-        return ""
+        return None
     columns = 1 if len(groups) == 1 else 2
     rows = -(-len(groups) // columns)
     height = 4.6 if len(groups) == 1 else 0.5 + 2.3 * rows
-    with style.look():
-        figure, axes = style.sheet(
-            rows, columns, height, sharex=kind != "age", sharey=kind != "age"
-        )
-        for axis in axes.flat[len(groups) :]:
-            axis.set_visible(False)
-        for axis, group in zip(axes.flat, groups, strict=False):
-            _cloud(axis, result, group, exact, kind)
-        figure.supxlabel("labelled age, years", fontsize=10)
-        figure.supylabel("told age, years", fontsize=10)
-        by = "" if kind == "all" else f" by {'age group' if kind == 'age' else kind}"
-        shown = "points are faces" if exact else "violins are faces, bars the labelled ranges"
-        caption = f"Told against labelled age{by}; {shown}, the grey line is a perfect answer"
-        medians = ", the thick one the median told" if exact and kind != "age" else ""
-        return style.embed(figure, f"{caption}{medians}.")
+    figure, axes = charts.sheet(rows, columns, height, sharex=kind != "age", sharey=kind != "age")
+    for axis in axes.flat[len(groups) :]:
+        axis.set_visible(False)
+    for axis, group in zip(axes.flat, groups, strict=False):
+        _cloud(axis, result, group, exact, kind)
+    figure.supxlabel("labelled age, years", fontsize=10)
+    figure.supylabel("estimated age, years", fontsize=10)
+    by = "" if kind == "all" else f" by {'age group' if kind == 'age' else kind}"
+    shown = "points are faces" if exact else "violins are faces, bars the labelled ranges"
+    caption = f"Estimated against labelled age{by}; {shown}, the grey line is a perfect answer"
+    medians = ", the thick one the median estimate" if exact and kind != "age" else ""
+    return figure, f"{caption}{medians}."
 
 
 def _cloud(axis: Any, result: Result, group: Group, exact: bool, kind: str) -> None:
@@ -84,13 +82,13 @@ def _cloud(axis: Any, result: Result, group: Group, exact: bool, kind: str) -> N
     rows = np.flatnonzero(group.rows & ~np.isnan(chips.age_low))
     low, high = chips.age_low[rows], np.minimum(chips.age_high[rows], _OLDEST)
     years = told.age_years[rows]
-    axis.plot((0, _OLDEST), (0, _OLDEST), color=style.SOFT, lw=1)
+    axis.plot((0, _OLDEST), (0, _OLDEST), color=charts.SOFT, lw=1)
     if exact:
         some = np.random.default_rng(0).permutation(len(rows))[:_MOST_POINTS]
         shift = np.random.default_rng(1).uniform(-0.4, 0.4, len(some))
-        axis.scatter(low[some] + shift, years[some], s=7, alpha=0.4, lw=0, color=style.MAIN)
+        axis.scatter(low[some] + shift, years[some], s=7, alpha=0.4, lw=0, color=charts.MAIN)
         if len(rows) >= _FEWEST and kind != "age":
-            axis.plot(*_running_median(low, years), color=style.ACCENT, lw=2)
+            axis.plot(*_running_median(low, years), color=charts.ACCENT, lw=2)
     else:
         _range_violins(axis, low, high, years)
     if kind != "all":
@@ -108,7 +106,7 @@ def _limits(low: Any, high: Any) -> tuple[float, float]:
 
 
 def _running_median(ages: Any, years: Any) -> tuple[Float64, Float64]:
-    """Medians of what was told, by fives of labelled years with enough faces."""
+    """Medians of the estimates, by fives of labelled years with enough faces."""
     middles, medians = [], []
     for start in range(0, _OLDEST + 20, 5):
         rows = (ages >= start) & (ages < start + 5)
@@ -119,51 +117,51 @@ def _running_median(ages: Any, years: Any) -> tuple[Float64, Float64]:
 
 
 def _range_violins(axis: Any, low: Any, high: Any, years: Any) -> None:
-    """A violin of told ages in the middle of each labelled range, and the range as a bar."""
+    """A violin of estimated ages in the middle of each labelled range, and the range as a bar."""
     for start, end in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
         rows = (low == start) & (high == end)
         middle, width = (start + end) / 2, max(1.0, end - start)
-        axis.fill_between((start, end), start, end, color=style.BAND, alpha=0.35, lw=0)
+        axis.fill_between((start, end), start, end, color=charts.BAND, alpha=0.35, lw=0)
         if rows.sum() >= _FEWEST and np.ptp(years[rows]) > 0:
             _violin(axis, [years[rows]], [middle], 0.8 * min(width, 12))
         else:
-            axis.scatter(np.full(rows.sum(), middle), years[rows], s=5, color=style.MAIN)
+            axis.scatter(np.full(rows.sum(), middle), years[rows], s=5, color=charts.MAIN)
 
 
 def _violin(axis: Any, values: Sequence[Any], places: Sequence[float], width: float) -> None:
     parts = axis.violinplot(values, places, widths=width, showextrema=False, showmedians=True)
     for body in parts["bodies"]:
-        body.set(facecolor=style.MAIN, alpha=0.55, edgecolor=style.MAIN)
-    parts["cmedians"].set(color=style.ACCENT, linewidth=2)
+        body.set(facecolor=charts.MAIN, alpha=0.55, edgecolor=charts.MAIN)
+    parts["cmedians"].set(color=charts.ACCENT, linewidth=2)
 
 
-def trend(result: Result, what: str) -> str:
+@charts.drawn
+def trend(result: Result, what: str) -> tuple[Any, str] | None:
     """The error against the labelled age, with the straight line that fits it best."""
     chips = result.examples.chips
     error = signed_years(chips, result.told)
     rows = np.flatnonzero(~np.isnan(error))
     age = ((chips.age_low + np.minimum(chips.age_high, _OLDEST)) / 2)[rows].astype(np.float64)
     if len(np.unique(age)) < 2:
-        return ""
+        return None
     slope, start = np.polyfit(age, error[rows], 1)
     half = _slope_error(age, error[rows], slope, start)
     correlation = np.corrcoef(age, error[rows])[0, 1] if np.ptp(error[rows]) > 0 else 0.0
-    with style.look():
-        figure, ((axis,),) = style.sheet()
-        some = np.random.default_rng(0).permutation(len(rows))[:_MOST_POINTS]
-        shift = np.random.default_rng(1).uniform(-0.4, 0.4, len(some))
-        axis.scatter(age[some] + shift, error[rows][some], s=7, alpha=0.4, lw=0, color=style.MAIN)
-        ends = np.array([age.min(), age.max()])
-        axis.axhline(0, color=style.INK, lw=1)
-        axis.plot(ends, start + slope * ends, color=style.ACCENT, lw=2, ls="--")
-        axis.set(xlabel="labelled age, years", ylabel=what)
-        axis.set_title(f"slope {slope:+.2f} ± {half:.2f} years a year, r = {correlation:+.2f}")
-        axis.grid(True)
-        zero = -start / slope if slope else float("nan")
-        caption = "Regression of the error on age (dashed)"
-        if slope < 0 and ends[0] < zero < ends[1]:
-            caption += f": below about {zero:.0f} years faces are told too old, above too young"
-        return style.embed(figure, caption + ".")
+    figure, ((axis,),) = charts.sheet()
+    some = np.random.default_rng(0).permutation(len(rows))[:_MOST_POINTS]
+    shift = np.random.default_rng(1).uniform(-0.4, 0.4, len(some))
+    axis.scatter(age[some] + shift, error[rows][some], s=7, alpha=0.4, lw=0, color=charts.MAIN)
+    ends = np.array([age.min(), age.max()])
+    axis.axhline(0, color=charts.INK, lw=1)
+    axis.plot(ends, start + slope * ends, color=charts.ACCENT, lw=2, ls="--")
+    axis.set(xlabel="labelled age, years", ylabel=what)
+    axis.set_title(f"slope {slope:+.2f} ± {half:.2f} years a year, r = {correlation:+.2f}")
+    axis.grid(True)
+    zero = -start / slope if slope else float("nan")
+    caption = "Regression of the error on age (dashed)"
+    if slope < 0 and ends[0] < zero < ends[1]:
+        caption += f": below about {zero:.0f} years faces are estimated too old, above too young"
+    return figure, caption + "."
 
 
 def _slope_error(age: Float64, error: Float64, slope: float, start: float) -> float:
@@ -177,7 +175,8 @@ def _slope_error(age: Float64, error: Float64, slope: float, start: float) -> fl
     return float(1.96 * np.sqrt((apart**2 * left**2).sum()) / (apart**2).sum())
 
 
-def violins(result: Result, kind: str, what: str) -> str:
+@charts.drawn
+def violins(result: Result, kind: str, what: str) -> tuple[Any, str] | None:
     """The errors of each group of a kind."""
     error = signed_years(result.examples.chips, result.told)
     groups = [group for group in result.groups if group.kind == kind]
@@ -185,17 +184,16 @@ def violins(result: Result, kind: str, what: str) -> str:
     kept = [(g.name, v) for g, v in zip(groups, values, strict=True)
             if len(v) >= _FEWEST and np.ptp(v) > 0]  # fmt: skip
     if len(kept) < 2:
-        return ""
-    with style.look():
-        figure, ((axis,),) = style.sheet()
-        _violin(axis, [v for _, v in kept], list(range(len(kept))), 0.8)
-        axis.axhline(0, color=style.INK, lw=1)
-        names = [f"{name}\n{len(v)}" for name, v in kept]
-        axis.set_xticks(range(len(kept)), names, fontsize=9)
-        limit = max(10.0, max(float(np.quantile(np.abs(v), 0.99)) for _, v in kept))
-        axis.set(ylabel=what, ylim=(-limit, limit))
-        if kind == "age":
-            axis.set_xlabel("labelled age, years; number of faces")
-        axis.grid(True, axis="y")
-        by = {"age": "age group", "found": "detector"}.get(kind, kind)
-        return style.embed(figure, f"The error by {by}; the lines are medians.")
+        return None
+    figure, ((axis,),) = charts.sheet()
+    _violin(axis, [v for _, v in kept], list(range(len(kept))), 0.8)
+    axis.axhline(0, color=charts.INK, lw=1)
+    names = [f"{name}\n{len(v)}" for name, v in kept]
+    axis.set_xticks(range(len(kept)), names, fontsize=9)
+    limit = max(10.0, max(float(np.quantile(np.abs(v), 0.99)) for _, v in kept))
+    axis.set(ylabel=what, ylim=(-limit, limit))
+    if kind == "age":
+        axis.set_xlabel("labelled age, years; number of faces")
+    axis.grid(True, axis="y")
+    by = {"age": "age group", "found": "detector"}.get(kind, kind)
+    return figure, f"The error by {by}; the lines are medians."

@@ -1,15 +1,15 @@
-"""An archive of chips that grows, and survives being broken off at any moment.
+"""An archive of chips that grows, and can be interrupted at any moment.
 
-While it grows there are in the folder
+While it grows the folder holds
 
     NAME.tar.part          the chips so far
     NAME.progress.jsonl    a first line on what they are made from; then for each picture a
-                           line with its chip's name, where it ends in the archive, and why
-                           there is none
+                           line with its chip's name, where it ends in the archive, and the
+                           reason if there is none
 
-A chip is written before its line. What the archive holds beyond the last whole line is cut
-off when the work goes on, so that in the end it is the same, byte by byte, as if nothing had
-happened. `finish` gives it its name; the progress stays, and tells later runs what is there.
+A chip is written before its line. On resuming, whatever the archive holds beyond the last
+whole line is cut off, so the result is the same, byte by byte, as without an interruption.
+`finish` renames the archive; the progress stays for later runs.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from errors import DatasetError
 _END = bytes(2 * tarfile.BLOCKSIZE)  # of a tar
 
 
-class Entry(NamedTuple):
-    """What came of one picture.
+class ChipEntry(NamedTuple):
+    """The outcome of one picture.
 
     Attributes:
         file: name of the chip.
         end: bytes of the archive up to this chip's end.
-        why: there is no chip; "" = there is one.
+        why: the reason if there is no chip, else "".
     """
 
     file: str
@@ -39,36 +39,36 @@ class Entry(NamedTuple):
     why: str
 
 
-class GrowingArchive:
+class ChipArchive:
     """The chips of a set; one program at a time. `close` it, or use it in a `with` statement.
 
     Attributes:
         path: of the archive when it is finished.
-        entries: what came of the pictures so far, in their order.
-        finished: the archive has its name.
+        entries: outcomes of the pictures so far, in their order.
+        finished: whether the archive is complete.
 
     Args:
-        folder: where it lies; is made.
+        folder: that holds it; created if necessary.
         name: of the set.
         made_from: what the chips depend on, ready for JSON.
-        replace: begin anew where what is there was made from something else.
+        replace: begin anew where the existing one was made from something else.
 
     Raises:
-        DatasetError: it cannot be written, another run is writing it, or what is there was
-            made from something else.
+        DatasetError: it cannot be written, another run is writing it, or the existing one
+            was made from something else.
     """
 
     def __init__(self, folder: Path, name: str, made_from: dict[str, Any], replace: bool) -> None:
         self.path = folder / f"{name}.tar"
-        self.entries: list[Entry] = []
+        self.entries: list[ChipEntry] = []
         self.finished = False
         self._part = folder / f"{name}.tar.part"
         self._archive: IO[bytes] | None = None
-        with self._telling():
+        with self._one_line_errors():
             folder.mkdir(parents=True, exist_ok=True)
             self._log = (folder / f"{name}.progress.jsonl").open("a+b")
         try:
-            with self._telling():
+            with self._one_line_errors():
                 self._open(made_from, replace)
         except BaseException:
             self.close()
@@ -85,23 +85,23 @@ class GrowingArchive:
             if not first:
                 Path(self._log.name).unlink()  # made a moment ago
             raise DatasetError(
-                f"{self.path} is there already, but {how}; choose another --out, or --replace it"
+                f"{self.path} exists already, but {how}; choose another --out, or --replace it"
             )
-        entries = [Entry(*values) for line in lines if (values := _parsed(line))]
+        entries = [ChipEntry(*values) for line in lines if (values := _parsed(line))]
         if ours and self._part.exists():
             self._resume(len(first), lines, entries)
         elif ours and self._has(self.path, entries[-1].end + len(_END) if entries else 0):
             self.entries, self.finished = entries, True
         else:
-            # In this order: where the first line fits and there is no part, all is done.
+            # In this order: a fitting first line without a part means that all is done.
             self._archive = self._part.open("wb")
             self._log.truncate(0)
             self._write_line(made_from)
 
-    def _resume(self, first: int, lines: list[bytes], entries: list[Entry]) -> None:
-        """Take over the entries whose chips are there; cut off what is beyond them."""
-        there = self._part.stat().st_size
-        self.entries = [entry for entry in entries if entry.end <= there]
+    def _resume(self, first: int, lines: list[bytes], entries: list[ChipEntry]) -> None:
+        """Keep the entries whose chips are whole; cut off what is beyond them."""
+        written = self._part.stat().st_size
+        self.entries = [entry for entry in entries if entry.end <= written]
         kept = [first, *map(len, lines[: len(self.entries)])]
         self._log.truncate(sum(kept) + len(kept))
         self._archive = self._part.open("r+b")
@@ -117,7 +117,7 @@ class GrowingArchive:
         return self.entries[-1].end if self.entries else 0
 
     def add(self, file: str, outcome: bytes | str) -> None:
-        """Append a chip, or note why there is none.
+        """Append a chip, or the reason why there is none.
 
         Args:
             file: the chip's name in the archive.
@@ -127,29 +127,29 @@ class GrowingArchive:
             DatasetError: it cannot be written.
         """
         end = self._size
-        with self._telling():
+        with self._one_line_errors():
             if isinstance(outcome, bytes) and self._archive is not None:
                 member = _member(file, outcome)
                 self._archive.write(member)
                 self._archive.flush()
                 end += len(member)
-            entry = Entry(file, end, outcome if isinstance(outcome, str) else "")
+            entry = ChipEntry(file, end, outcome if isinstance(outcome, str) else "")
             self._write_line(entry)
         self.entries.append(entry)
 
     def finish(self, outdated: Path) -> None:
-        """Give the archive its end and its name.
+        """Complete the archive and rename it.
 
         Args:
-            outdated: a table that fits what had the name before; it is removed first, so that
-                archive and table never contradict each other.
+            outdated: a table of an earlier archive; it is removed first, so that archive and
+                table never contradict each other.
 
         Raises:
             DatasetError: it cannot be written.
         """
         if self._archive is None:
             return
-        with self._telling():
+        with self._one_line_errors():
             outdated.unlink(missing_ok=True)
             self._archive.write(_END)
             self._archive.flush()
@@ -159,9 +159,9 @@ class GrowingArchive:
         self._archive, self.finished = None, True
 
     def close(self) -> None:
-        """Let go of the files; what was added stays."""
+        """Close the files; what was added stays."""
         for file in (self._archive, self._log):
-            with contextlib.suppress(OSError):  # what a full disk refused is told already
+            with contextlib.suppress(OSError):  # a full disk was reported already
                 if file is not None:
                     file.close()
 
@@ -176,19 +176,18 @@ class GrowingArchive:
         self._log.flush()
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Say in one line what the disk refuses."""
+    def _one_line_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise DatasetError(
-                f"{self.path} cannot be written: {error.strerror}; mend that and give the same "
-                "command again to go on"
+                f"{self.path} cannot be written: {error.strerror}; fix this, then rerun the "
+                "command to resume"
             ) from error
 
 
 def _member(name: str, data: bytes) -> bytes:
-    """One file of a tar, without the time and owner that would differ from run to run."""
+    """One file of a tar, without time and owner, which would differ between runs."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     head = info.tobuf(tarfile.GNU_FORMAT)
@@ -196,7 +195,7 @@ def _member(name: str, data: bytes) -> bytes:
 
 
 def _parsed(line: bytes) -> Any:
-    """What a line says; None where it is not whole."""
+    """The value of a line; None where it is incomplete."""
     try:
         return json.loads(line)
     except ValueError:
@@ -204,7 +203,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """In words, the first of the settings that differ."""
+    """The first of the settings that differ, in words."""
     key = next(key for key in ours if theirs.get(key) != ours[key])
     if key == "pictures":
         return "from other pictures or labels"
@@ -212,7 +211,7 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Keep a second run out, where the system has locks on files.
+    """Exclude a second run, where the system can lock files.
 
     Raises:
         DatasetError: another run is writing.
@@ -222,6 +221,6 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DatasetError(f"another run is making {path}; wait for its end") from None
+        raise DatasetError(f"another run is making {path}; wait until it ends") from None
     except (ImportError, OSError):
         pass  # a system or a share without such locks

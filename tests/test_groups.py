@@ -1,28 +1,34 @@
 """Near twins, groups and splits."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from errors import DatasetError
 from tests.scenes import changed, scene
 from training.labels import Face, read_table
+from training.preparing.chip_archive import ChipArchive
 from training.preparing.cutting import encode
-from training.preparing.growing import GrowingArchive
-from training.preparing.splits import assign, components, grouped, report, settle
-from training.preparing.twins import (
+from training.preparing.groups import (
     NEAR,
+    assign,
+    components,
     find_twins,
     frequencies,
     frequencies_of,
+    grouped,
     hashes,
     near,
+    settle,
+    twin_report,
 )
 
 
-def values(pictures):
+def values(pictures: Iterable[np.ndarray]) -> NDArray[np.float32]:
     return np.stack([frequencies(picture) for picture in pictures])
 
 
@@ -69,7 +75,7 @@ def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir: Path) 
     faces = read_table(data_dir / "faces" / "utkface.csv")
     archive = data_dir / "faces" / "utkface.tar"
     twins = find_twins(frequencies_of(archive, [face.file for face in faces]))
-    told = report(faces, twins)
+    told = twin_report(faces, twins)
     assert told.faces == pytest.approx(1802, rel=0.02)
     assert len(told.disagreeing["age"]) == pytest.approx(599, rel=0.02)
     # Its splits were made with other means and without mirror pictures.
@@ -79,7 +85,7 @@ def test_the_twins_of_utkface_are_found_as_its_description_says(data_dir: Path) 
 
 
 def test_an_archive_without_a_chip_is_refused(tmp_path: Path) -> None:
-    with GrowingArchive(tmp_path, "set", {}, replace=False) as archive:
+    with ChipArchive(tmp_path, "set", {}, replace=False) as archive:
         archive.add("a.webp", encode(scene(0)))
         archive.finish(tmp_path / "set.csv")
     assert frequencies_of(tmp_path / "set.tar", ["a.webp"]).shape == (1, 256)
@@ -100,17 +106,18 @@ def test_components_are_those_of_walking_the_graph() -> None:
         assert components(count, pairs) == [int(np.argmax(row)) for row in reach]
 
 
-def some_faces(count=400, seed=0):
+def some_faces(count: int = 400, seed: int = 0) -> tuple[list[Face], list[tuple[int, int]]]:
     """Faces of people and of nobody known, and twins between them."""
     rng = np.random.default_rng(seed)
     faces = [
         Face(f"{i}.jpg", person=f"p{rng.integers(60)}" if rng.random() < 0.5 else "")
         for i in range(count)
     ]
-    return faces, [tuple(map(int, pair)) for pair in np.sort(rng.integers(0, count, (60, 2)))]
+    pairs = np.sort(rng.integers(0, count, (60, 2)))
+    return faces, [(int(i), int(j)) for i, j in pairs]
 
 
-def sides(faces):
+def sides(faces: Sequence[Face]) -> dict[str, set[str]]:
     splits = defaultdict(set)
     for face in faces:
         splits[face.group or face.file].add(face.split)
@@ -173,7 +180,7 @@ def test_twins_that_contradict_each_other_are_reported() -> None:
         Face("e", (40, 40), True, 2),
         Face("f"),
     ]
-    told = report(faces, [(0, 1), (3, 4)])
+    told = twin_report(faces, [(0, 1), (3, 4)])
     assert (told.pairs, told.faces, told.groups) == (2, 4, 2)
     assert told.disagreeing == {"age": [], "gender": [["d", "e"]], "ethnicity": [["a", "b"]]}
-    assert report(faces, [(0, 1), (1, 2)]).disagreeing["age"] == [["a", "b", "c"]]
+    assert twin_report(faces, [(0, 1), (1, 2)]).disagreeing["age"] == [["a", "b", "c"]]

@@ -1,10 +1,9 @@
-"""How right estimates are: what each row adds to a figure, and the figures that are no means.
+"""How accurate estimates are: each row's share in a figure, and figures that are no means.
 
-Most figures are a sum over rows divided by another: an error by the number of faces whose
-age is known, faces told right by faces. `ratios` gives both parts of each row, 0 where the
-label is missing, so that unlabelled faces drop out, and so that one product with the counts
-of a resample gives the figure of that resample (see `scores`). A median and an area under a
-curve are no such ratios; they take the counts as weights.
+Most figures are a ratio of two sums over rows: errors by faces of known age, right answers by
+faces. `ratios` returns both parts of each row, 0 where the label is missing: unlabelled faces
+drop out, and one product with the counts of a resample gives the figure of that resample (see
+`scores`). A median and an area under a curve take the counts as weights.
 """
 
 from collections.abc import Sequence
@@ -15,25 +14,24 @@ from numpy.typing import NDArray
 
 from estimators.age import AGE_CLASSES
 from structures import Estimates
-from training.chips import Chips, years_outside
+from training.chips import Chips, nearest_class, years_outside
 
 Float64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ranges = Sequence[tuple[int, int]]
 
 CLOSE_YEARS = 5.0  # the 5 of CS@5
 RELIABILITY_BINS = 10
 
 
 class Ratio(NamedTuple):
-    """What each row adds to a figure: `(N,)` above the line and `(N,)` below it, finite."""
+    """What each row adds to a figure: `(N,)` to the numerator and `(N,)` to the denominator."""
 
     top: Float64
     bottom: Float64
 
 
 class Bin(NamedTuple):
-    """One step of a reliability curve: mean of what was told, share that was so, rows."""
+    """One step of a reliability curve: mean estimated probability, share that is so, rows."""
 
     told: float
     true: float
@@ -105,7 +103,7 @@ def class_ratios(truth: Ints, guess: Ints, count: int) -> dict[str, Ratio]:
 
 
 def signed_years(chips: Chips, told: Estimates) -> Float64:
-    """`(N,)` years by which ages are told too old (+) or too young (-); NaN = unlabelled.
+    """`(N,)` years by which ages are estimated too old (+) or too young (-); NaN = unlabelled.
 
     Of a range, it is the distance outside: 0 within.
     """
@@ -115,7 +113,7 @@ def signed_years(chips: Chips, told: Estimates) -> Float64:
 
 
 def age_classes(chips: Chips, told: Estimates, count: int) -> tuple[Ints, Ints]:
-    """True and told age classes, `(N,)` each, by the scheme of `AGE_CLASSES[count]`.
+    """True and estimated age classes, `(N,)` each, by the scheme of `AGE_CLASSES[count]`.
 
     A label belongs to a class if all of its range does; -1 where it does not, or where
     nothing is known. The last class has no upper end.
@@ -129,21 +127,11 @@ def age_classes(chips: Chips, told: Estimates, count: int) -> tuple[Ints, Ints]:
     return truth.astype(np.int64), nearest_class(told.age_years, ranges)
 
 
-def nearest_class(years: NDArray[np.floating], ranges: Ranges) -> Ints:
-    """The class, `(N,)`, that each age, rounded to whole years, lies in or nearest to.
-
-    Between two that are equally near (schemes may have gaps) it is the younger one.
-    """
-    lows, highs = np.array(ranges, np.float64).T
-    whole = np.rint(years)[:, None].astype(np.float64)
-    return np.asarray(years_outside(whole, lows, highs).argmin(axis=1), np.int64)
-
-
 def confusion(truth: Ints, guess: Ints, count: int) -> Ints:
-    """`(count, count)` faces by true class (rows) and told class (columns); truth -1 is left out.
+    """Faces, `(count, count)`, by true class (rows) and estimated class (columns).
 
     Args:
-        truth: `(N,)`.
+        truth: `(N,)`; -1 is left out.
         guess: `(N,)`.
         count: number of classes.
     """
@@ -153,7 +141,7 @@ def confusion(truth: Ints, guess: Ints, count: int) -> Ints:
 
 
 def reliability(told: NDArray[np.floating], truth: NDArray[np.floating]) -> list[Bin]:
-    """How often what is told with a probability is so, in equal steps of it; no empty steps.
+    """How often an estimated probability is right, in equal steps of it; no empty steps.
 
     Args:
         told: `(N,)` probabilities.
@@ -170,7 +158,7 @@ def reliability(told: NDArray[np.floating], truth: NDArray[np.floating]) -> list
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: mean distance of told from true, by rows; NaN of nothing.
+    """Expected calibration error: mean distance of estimate from truth, by rows; NaN of nothing.
 
     Reference:
         Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
@@ -195,7 +183,7 @@ def weighted_median(values: Float64, weights: NDArray[np.floating]) -> Float64:
 def weighted_auc(
     told: NDArray[np.floating], truth: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> Float64:
-    """Areas, `(B,)`, under the ROC curve: how often a true row is told higher than a false one.
+    """Areas, `(B,)`, under the ROC curve: how often a true row gets more than a false one.
 
     Ties count half. NaN where there are no true or no false rows.
 

@@ -4,12 +4,13 @@ import pytest
 from estimators.age import AGE_CLASSES
 from structures import Estimates
 from tests.evaluations import answers, chips_of, faces
-from training.judging.metrics import (
+from training.chips import nearest_class
+from training.judging.accuracy import (
+    Ratio,
     age_classes,
     calibration_error,
     class_ratios,
     confusion,
-    nearest_class,
     ratios,
     reliability,
     signed_years,
@@ -19,8 +20,8 @@ from training.judging.metrics import (
 from training.labels import Face
 
 
-def value(ratio):
-    return ratio.top.sum() / ratio.bottom.sum()
+def value(ratio: Ratio) -> float:
+    return float(ratio.top.sum() / ratio.bottom.sum())
 
 
 def test_figures_agree_with_counting_face_by_face() -> None:
@@ -38,7 +39,7 @@ def test_figures_agree_with_counting_face_by_face() -> None:
         if face.female is not None:
             gender.append((told.female_prob[i] > 0.5) == face.female)
             sure.append(float(max(told.female_prob[i], 1 - told.female_prob[i])))
-        if face.ethnicity is not None:
+        if face.ethnicity is not None and told.ethnicity_probs is not None:
             race.append(int(told.ethnicity_probs[i].argmax()) == face.ethnicity)
     errors = np.array([error for error, _ in exact])
     spreads = np.array([spread for _, spread in exact])
@@ -78,13 +79,13 @@ def test_faces_without_labels_change_nothing() -> None:
 def test_an_age_is_too_old_by_what_lies_above_its_range() -> None:
     chips = chips_of([Face("a", (20, 29)), Face("b", (20, 29)), Face("c", (40, 40)), Face("d")])
     years = np.array([18, 35, 38.5, 50], np.float32)
-    told = Estimates(years, years, years / 100)
+    told = Estimates(years, years, years / np.float32(100))
     assert signed_years(chips, told)[:3].tolist() == [-2, 6, -1.5]
     assert np.isnan(signed_years(chips, told)[3])
 
 
 @pytest.mark.parametrize("count", AGE_CLASSES)
-def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count) -> None:
+def test_an_age_belongs_to_the_class_that_holds_it_or_lies_nearest(count: int) -> None:
     ranges = AGE_CLASSES[count]
     years = np.arange(0, 117)
     for age, found in zip(years, nearest_class(years.astype(np.float32), ranges), strict=True):
@@ -123,13 +124,14 @@ def test_precision_recall_and_f1_agree_with_their_definitions() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed) -> None:
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     told, truth = rng.integers(0, 6, 40) / 5, rng.random(40) < 0.4  # many ties
-    weights = rng.integers(0, 4, (3, 40))
+    weights = rng.integers(0, 4, (3, 40)).astype(float)
     areas = weighted_auc(told, truth, weights)
     for area, times in zip(areas, weights, strict=True):
-        scores, so = np.repeat(told, times), np.repeat(truth, times)
+        often = times.astype(int)
+        scores, so = np.repeat(told, often), np.repeat(truth, often)
         pairs = [(a > b) + (a == b) / 2 for a in scores[so] for b in scores[~so]]
         assert area == pytest.approx(np.mean(pairs))
     assert np.isnan(weighted_auc(told, np.ones(40, bool), weights)).all()
@@ -137,10 +139,11 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(seed) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_weighted_median_is_that_of_repeated_values(seed) -> None:
+def test_a_weighted_median_is_that_of_repeated_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    values, weights = rng.integers(0, 9, 21).astype(float), rng.integers(0, 3, (4, 21))
-    wanted = [np.median(np.repeat(values, times)) for times in weights]
+    values = rng.integers(0, 9, 21).astype(float)
+    weights = rng.integers(0, 3, (4, 21)).astype(float)
+    wanted = [np.median(np.repeat(values, times)) for times in weights.astype(int)]
     assert weighted_median(values, weights) == pytest.approx(wanted)
     assert np.isnan(weighted_median(values, np.zeros((1, 21)))).all()
 
@@ -152,5 +155,5 @@ def test_a_probability_that_means_what_it_says_is_calibrated() -> None:
     assert bins == [(0.25, 0.25, 40), (0.75, 0.75, 40)]
     assert calibration_error(bins) == 0
     wrong = reliability(np.array([0.9, 0.9, 1.0, 0.5]), np.array([0.0, 1, 1, np.nan]))
-    assert wrong == [(pytest.approx(14 / 15), pytest.approx(2 / 3), 3)]
+    assert wrong == [pytest.approx((14 / 15, 2 / 3, 3))]
     assert np.isnan(calibration_error([]))

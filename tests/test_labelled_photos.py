@@ -6,11 +6,11 @@ import pytest
 
 from errors import DatasetError
 from tests.fakes import ScriptedDetector, grey
-from training.judging.photographs import cut_faces, read_labels
+from training.judging.labelled_photos import cut_faces, read_labels
 from training.labels import Face
 
 
-def put(folder, *names) -> None:
+def put(folder: Path, *names: str) -> None:
     for name in names:
         cv2.imwrite(str(folder / name), grey(90, (64, 48)))
 
@@ -58,7 +58,7 @@ def test_folders_without_labels_say_what_is_needed(tmp_path: Path) -> None:
 def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path: Path) -> None:
     for name, level in (("one.png", 10), ("two.png", 20), ("none.png", 30)):
         cv2.imwrite(str(tmp_path / name), grey(level, (200, 100)))
-    image = cv2.imread(str(tmp_path / "two.png"))
+    image = grey(20, (200, 100))
     image[:, 100:] = 250  # where the larger face is
     cv2.imwrite(str(tmp_path / "two.png"), image)
     (tmp_path / "torn.png").write_bytes(b"no picture")
@@ -67,6 +67,7 @@ def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path: Path) 
     detector = ScriptedDetector([[(10, 10, 60, 60)], [(5, 5, 35, 35), (120, 10, 190, 80)], []])
     examples = cut_faces(tmp_path, labels, detector, [32, 64], "mine", ["first"])
     assert examples.chips.files.tolist() == ["one.png", "two.png"]
+    assert examples.missed is not None
     assert examples.missed.files.tolist() == ["none.png"]
     assert [examples.images(side).shape for side in (32, 64)] == [(2, 32, 32, 3), (2, 64, 64, 3)]
     assert [int(np.median(chip)) for chip in examples.images(32)] == [10, 250]

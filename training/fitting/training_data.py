@@ -1,11 +1,13 @@
-"""The answers of a larger network, from which a smaller one learns."""
+"""What a run learns from: the train rows of its sets, and a teacher's answers about them."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +17,39 @@ from tqdm import tqdm
 
 from engines.openvino_engine import OpenVinoEngine
 from engines.pieces import chip_side
-from errors import WeightsError
+from errors import DatasetError, WeightsError
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
-from training.chips import Chips, shrink
-from training.files import writing
+from training.chips import Chips, join, load_chips, shrink
+from training.fitting.held_out import Answers, joined
+from training.fitting.settings import TrainingSettings
+from training.result_files import writing
 
 log = logging.getLogger(__name__)
-Answers = dict[str, NDArray[np.float32]]
 Network = Callable[[NDArray[np.uint8]], Answers]
 
 _BATCH = 64
 
 
 def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
-    """Ask the teacher about every plain chip and its mirror image, once and for all.
+    """The teacher's answers about every chip and its mirror image; it is asked only once.
 
     Args:
         choice: a name of the manifest, or the path of a .keras or .onnx file.
         chips: what to ask about.
-        cache: folder to keep the answers in; a file there belongs to one teacher and these
-            chips, by their contents.
+        cache: folder that keeps the answers; a file there belongs to one teacher and one set
+            of chips, by their contents.
 
     Returns:
         Output of the teacher -> `(N, K)` float32, the mean over both mirror images.
 
     Raises:
-        WeightsError: no such teacher, or one that is no network for chips.
+        WeightsError: no such teacher, or it is no network for chips.
     """
     weights = _teacher_weights(choice)
     path = weights.path("onnx" if "onnx" in weights.files else "keras")
-    kept = cache / f"teacher-{file_sha256(path)[:12]}-{_digest(chips)[:12]}.npz"
+    kept = cache / f"teacher-{file_sha256(path)[:12]}-{digest_of(chips, chips.images)[:12]}.npz"
     try:
         with kept.open("rb") as opened, np.load(opened) as file:
             return {name: file[name] for name in file.files}
@@ -55,8 +58,7 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         log.warning("%s cannot be read (%s); asking the teacher again", kept, error)
     answers = _ask(weights, path, chips.images)
-    cache.mkdir(parents=True, exist_ok=True)
-    with writing(kept) as part, part.open("wb") as file:
+    with writing(kept) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **answers)
     return answers
 
@@ -67,12 +69,8 @@ def _ask(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
     for start in tqdm(range(0, len(images), _BATCH), "asking the teacher", disable=None):
         chips = shrink(images[start : start + _BATCH], size)
         plain, mirrored = network(chips), network(np.ascontiguousarray(chips[:, :, ::-1]))
-        parts.append({name: _mean(plain[name], mirrored[name]) for name in plain})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray((one + other) / 2, np.float32)
+        parts.append({name: (plain[name] + mirrored[name]) / np.float32(2) for name in plain})
+    return joined(parts)
 
 
 def _teacher_weights(choice: str) -> Weights:
@@ -106,8 +104,56 @@ def _network(weights: Weights, path: Path) -> tuple[Network, int]:
     return ask, size
 
 
-def _digest(chips: Chips) -> str:
-    """A hash of what the answers depend on."""
+def digest_of(chips: Chips, *arrays: NDArray[Any]) -> str:
+    """A hash of the names of chips and of some arrays about them."""
     digest = hashlib.sha256("\n".join(chips.files).encode())
-    digest.update(np.ascontiguousarray(chips.images).data)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a network learns from.
+
+    Attributes:
+        chips: all train rows, one set behind the other.
+        answers: a teacher's outputs, each `(N, K)` float32, or none.
+        digest: a hash of labels and answers, by which a resumed run recognises its data.
+    """
+
+    chips: Chips
+    answers: Answers | None
+    digest: str
+
+
+def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> TrainingData:
+    """Reads the train rows of all sets, and asks the teacher about them.
+
+    Args:
+        folder: holds NAME.tar and NAME.csv of each set.
+        settings: of the run.
+        cache: folder that keeps the teacher's answers.
+
+    Raises:
+        StreamError: a set is missing or damaged, or the teacher is.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"no folder {folder}; --data wants one with NAME.tar and NAME.csv")
+    parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
+    chips = join(_of_one_size(parts))
+    answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
+    labels = (chips.age_low, chips.age_high, chips.female, chips.race)
+    taught = [answer for _, answer in sorted((answers or {}).items())]
+    return TrainingData(chips, answers, digest_of(chips, *labels, *taught))
+
+
+def _of_one_size(parts: list[Chips]) -> list[Chips]:
+    """The sets with chips as large as the smallest of them."""
+    side = min(part.images.shape[1] for part in parts)
+    return [
+        part
+        if part.images.shape[1] == side
+        else dataclasses.replace(part, images=shrink(part.images, side))
+        for part in parts
+    ]

@@ -1,10 +1,10 @@
-"""Labelled photographs, through the whole path: find the face, align it, have it described.
+"""Labelled photographs: find the face, align it, so that a network can describe it.
 
 The labels come from `labels.csv` in the folder (columns as in `labels`), or from the names:
 
     utkface  AGE_GENDER_RACE_anything.jpg; gender 0 male, 1 female; the race may be missing:
              34_1_holiday.jpg
-    fgnet    SSSAYY[letter].JPG: who it is and how old, as in 001A08.JPG
+    fgnet    SSSAYY[letter].JPG: the person and the age, as in 001A08.JPG
 
 A photograph is described by its largest face. One in which no face is found counts as
 missed, not as an error.
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from detectors import Detector
@@ -26,6 +25,7 @@ from sources.photographs import list_pictures, load_picture
 from structures import ETHNICITIES, Image
 from training.chips import Chips, labelled, shrink
 from training.labels import Face, read_table
+from training.preparing.cutting import largest_face
 
 LABELS = "labels.csv"
 SHOWN_SIZE = 112  # side of the chips that reports show, pixels
@@ -43,7 +43,7 @@ class Examples:
         chips: those that are described, in any size.
         missed: labels of photographs without a found face; their images are black.
         aligned: side in pixels -> (N, side, side, 3) chips cut straight from photographs.
-        notes: what else is to be known of the set, one line each.
+        notes: on the set, one line each.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Examples:
 
 
 def read_labels(folder: Path, names: str = "auto") -> tuple[list[Face], list[str]]:
-    """What is known of the photographs of a folder.
+    """The labels of the photographs of a folder.
 
     Args:
         folder: the photographs; `labels.csv` may name some in folders within it.
-        names: "labels", "utkface" or "fgnet"; "auto" = the table if there is one, else utkface.
+        names: "labels", "utkface" or "fgnet"; "auto" = the table if it exists, else utkface.
 
     Returns:
-        The labelled ones, and notes on those that are left out.
+        Labelled faces, and notes on photographs that are left out.
 
     Raises:
         DatasetError: no such folder, no labels, or a wrong one.
@@ -110,7 +110,7 @@ def cut_faces(
         detector: finds them.
         sides: of the chips to cut, pixels, besides those for reports.
         name: of the set.
-        notes: to go on with.
+        notes: that come first.
 
     Raises:
         DatasetError: none can be read, or none shows a face.
@@ -127,7 +127,7 @@ def cut_faces(
         except SourceError:
             unreadable.append(face.file)
             continue
-        points, count = _largest(image, detector)
+        points, count = largest_face(image, detector)
         several += count > 1
         if points is None:
             missed.append(face)
@@ -135,28 +135,17 @@ def cut_faces(
         found.append(face)
         for side in sizes:
             cut[side].append(align(image, points, detector.landmark_template, side)[0])
-    if len(unreadable) == len(faces):
-        raise DatasetError(f"none of the {len(faces)} photographs in {folder} can be read")
     if not found:
+        if len(unreadable) == len(faces):
+            raise DatasetError(f"none of the {len(faces)} photographs in {folder} can be read")
         raise DatasetError(f"no face was found in the photographs of {folder}; see --min-face")
-    aligned = {side: np.stack(images) for side, images in cut.items()}
-    black = np.zeros((len(missed), 1, 1, 3), np.uint8)
     lines = [*notes, *_note("cannot be read", unreadable)]
     if several:
         lines.append(f"{several} photographs show several faces: the largest one is taken")
-    return Examples(
-        name, labelled(aligned[SHOWN_SIZE], found), labelled(black, missed), aligned, tuple(lines)
-    )
-
-
-def _largest(image: Image, detector: Detector) -> tuple[NDArray[np.float32] | None, int]:
-    """The landmarks, (1, 5, 2), of the largest face, None where there is none; and how many."""
-    detections = detector.detect(image).above(detector.starting_score)
-    if not len(detections):
-        return None, 0
-    areas = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
-    largest = int(areas.argmax())
-    return detections.landmarks[largest : largest + 1], len(detections)
+    aligned = {side: np.stack(images) for side, images in cut.items()}
+    black = np.zeros((len(missed), 1, 1, 3), np.uint8)
+    chips, lost = labelled(aligned[SHOWN_SIZE], found), labelled(black, missed)
+    return Examples(name, chips, lost, aligned, tuple(lines))
 
 
 def _utkface(path: Path) -> Face | None:
@@ -178,7 +167,7 @@ def _fgnet(path: Path) -> Face | None:
 
 
 def _note(what: str, files: Sequence[str]) -> list[str]:
-    """One line on photographs that are left out, or none."""
+    """One line on photographs that are left out, if any."""
     if not files:
         return []
     more = ", ..." if len(files) > 3 else ""
