@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.measure import BenchmarkError
+from benchmarks.common import BenchmarkError
 from drawing.overlay import Overlay
 from errors import StreamError
 from program.assemble import Assembly

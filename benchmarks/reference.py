@@ -1,37 +1,37 @@
-"""Which faces there are in a clip, as far as several detectors agree; and who found them.
+"""Which faces there are in a clip, as far as several detectors agree.
 
     python -m benchmarks.reference CLIP --out FILE.json [--frames N] [--sheet FILE.png]
 
-No truth is known for the clips, so it is agreed upon, once a clip, at settings too slow for
-live work, by three families of detectors that share neither method nor training data:
+No truth is known for the clips, so three families of detectors that share neither method nor
+training data agree on it, once a clip, at settings too slow for live work:
 
 - MTCNN (cascaded convolutional networks; ours, smallest face 20 pixels),
-- dlib's HOG (linear filters on gradients; the picture doubled once, small ones twice),
+- dlib's HOG (linear filters on gradients; the image doubled once, small ones twice),
 - dlib's MMOD (one convolutional network trained by max-margin).
 
-The first two name candidates in every frame; boxes that overlap by `SAME_FACE` are one.
-Candidates are linked to tracks. When a track is born and in every `LOOK_EVERY`th frame of
-it, HOG and MMOD look at its surroundings, brought to the size that they were made for.
-A look confirms when a second family has a box on the candidate. A track is a face when at
+The first two propose candidates in every frame; boxes that overlap by `SAME_FACE` are one.
+Candidates are linked to tracks. In the first frame of a track and in every `LOOK_EVERY`th
+one, HOG and MMOD look at its surroundings, scaled to the size that they were made for. A
+look confirms when a second family has a box on the candidate. A track is a face when at
 least `CONFIRMED_LOOKS` of its looks, and `CONFIRMED_SHARE` of them, confirm; it then counts
 in each of its frames.
 
-Two things follow. A face that neither MTCNN nor HOG names is nobody's miss. And MTCNN's
-candidates count only where another family bears them out, but hardly any others are
-there to count: the reference leans towards faces that MTCNN sees, whoever runs it.
+Two things follow. A face that neither MTCNN nor HOG proposes counts as nobody's miss. And
+MTCNN's candidates count only where another family confirms them, but hardly any others
+exist: the reference favours faces that MTCNN sees, whichever program is measured.
 
-`--sheet` draws every track once, so that both errors can be looked for: faces that were
-turned down (red) and what is no face but passed (green). In a street full of people what
-passes are faces; what is turned down are mostly faces, too, in profile or half hidden,
-which only MTCNN sees. So nobody is to be blamed for every box on no agreed face.
+`--sheet` draws every track once, to check for both errors: rejected faces (red) and accepted
+tracks that are no face (green). In a street full of people the accepted ones are faces; the
+rejected ones are mostly faces, too, in profile or half hidden, which only MTCNN sees. So not
+every box on no agreed face is a mistake.
 
 Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -40,10 +40,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from benchmarks.faces import SAME_FACE, Face, Reference, write
+from benchmarks import common
+from benchmarks.agreed_faces import SAME_FACE, Face, Reference, write
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from program.options import number
 from sources.open import open_source
 from structures import Detections, Float32, Image, Track
@@ -225,35 +226,24 @@ def sheet(histories: Sequence[History]) -> Image:
     return drawn
 
 
-def make(clip: str, frames: int | None, picture: Path | None = None) -> Reference:
-    """The reference of the first `frames` frames of a clip; `picture` gets the sheet."""
-    source = open_source(clip)
-    try:
+@common.command(
+    "reference",
+    __doc__,
+    common.flag("clip"),
+    common.flag("--frames", type=number(int, 1)),
+    common.flag("--out", type=Path, required=True, metavar="FILE.json"),
+    common.flag("--sheet", type=Path, metavar="FILE.png"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Agree on the faces of the first frames of a clip."""
+    with closing(open_source(options.clip)) as source:
         jury = Jury(source.size_wh)
-        for frame in islice(source, frames):
+        for frame in islice(source, options.frames):
             jury.see(frame.image)
-        if picture is not None:
-            cv2.imwrite(str(picture), sheet(list(jury.tracks.values())))
-        return Reference(source.size_wh, jury.faces())
-    finally:
-        source.close()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reference")
-    parser.add_argument("clip")
-    parser.add_argument("--frames", type=number(int, 1))
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png")
-    options = parser.parse_args(arguments)
-    try:
-        write(make(options.clip, options.frames, options.sheet), options.out)
-    except StreamError as error:
-        print(f"reference: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.sheet is not None:
+        cv2.imwrite(str(options.sheet), sheet(list(jury.tracks.values())))
+    write(Reference(source.size_wh, jury.faces()), options.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

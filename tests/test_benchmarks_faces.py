@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.faces import SAME_FACE, Reference, count_pairs, judge, read, write
+from benchmarks.agreed_faces import SAME_FACE, Reference, count_pairs, judge, read, write
 from benchmarks.reference import History, look, merge, sheet
 from tests.fakes import ScriptedDetector, grey
 from tracking.boxes import iou_matrix
