@@ -1,13 +1,13 @@
-"""How old a picture of a network camera is when it is shown, start to end.
+"""How old a frame of a network camera is when it is shown, end to end.
 
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --clock /clock        elsewhere
     python -m benchmarks.latency rtsp://127.0.0.1:8554/clock [--seconds S] [flags of stream.py]
 
-The camera must run on this machine and write the time into its pictures, as that server
+The camera must run on this machine and write the time into its frames, as that server
 does; so the age counts from before it encodes. The whole loop of stream.py runs, overlay
-drawn, in place of an output is a stopwatch. "Decoded" is where the picture left the
-decoder, "shown" where an output got it. The clock shows no faces: finding them is paid
-for, describing them is not. The first second is left out.
+drawn, with a stopwatch in place of an output. "Decoded" is when the frame left the
+decoder, "shown" when an output received it. The clock shows no faces: searching for them
+is included, describing them is not. The first second is left out.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -30,53 +30,55 @@ from program.options import ModelOptions, TrackingOptions, collect, number
 from stream import parse_arguments
 from structures import FrameResult, Image
 
-BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
+BITS, ROWS = 32, slice(8, 24)  # blocks across the image; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
-_BELIEVABLE_S = 60.0  # what is older is no clock
+_BELIEVABLE_S = 60.0  # what is older is not a clock
 
 
 def shown_ms(image: Image) -> int:
-    """The time that a picture of the clock shows: `time.monotonic()` in ms, 32 bits.
+    """The time that an image of the clock shows: `time.monotonic()` in ms, 32 bits.
 
     Args:
         image: (H, W, 3) uint8; 32 black and white blocks on top, the highest bit first.
     """
     width = image.shape[1] // BITS * BITS
+    # (rows, BITS, width of a block, 3) -> (BITS,)
     blocks = image[ROWS, :width].reshape(-1, BITS, width // BITS, 3).mean(axis=(0, 2, 3)) > 128
     return int("".join("01"[int(bit)] for bit in blocks), 2)
 
 
 def frame_age_s(image: Image, now_s: float) -> float:
-    """How old a picture of the clock is at `now_s` (`time.monotonic()`)."""
+    """How old an image of the clock is at `now_s` (`time.monotonic()`)."""
     return ((int(1000 * now_s) - shown_ms(image)) & 0xFFFFFFFF) / 1000
 
 
 class Stopwatch:
-    """`outputs.Sink` that notes how old each picture is.
+    """`outputs.Sink` that notes how old each frame is.
 
     Args:
-        seconds: it closes so long after its first picture, or where none comes any more.
+        seconds: it closes this long after its first frame, or when no more frames come.
+        clock: returns seconds, as `time.monotonic` does.
     """
 
     wants_picture = True
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
         self._first_s: float | None = None
-        self._newest_s = time.monotonic()
+        self._newest_s = clock()
         self.decoded_ms: list[float] = []
         self.shown_ms: list[float] = []
 
     @property
     def closed(self) -> bool:
         """Whether the time is up."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         over = self._first_s is not None and now_s - self._first_s > self._seconds
         return over or now_s - self._newest_s > _SILENCE_S
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """See `outputs.Sink`."""
-        now_s, frame = time.monotonic(), result.frame
+        now_s, frame = self._clock(), result.frame
         self._newest_s = now_s
         self._first_s = self._first_s or now_s
         if now_s - self._first_s > _WARM_S and frame.arrived_s is not None:
@@ -84,7 +86,7 @@ class Stopwatch:
             self.shown_ms.append(1e3 * frame_age_s(frame.image, now_s))
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """See `outputs.Sink`; the picture is no new one."""
+        """See `outputs.Sink`; no new frame has come."""
 
     def close(self) -> None:
         """Nothing to release."""

@@ -1,13 +1,15 @@
 """Small labelled sets and made-up answers, for tests of evaluation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from structures import Estimates
-from training.chips import labelled
+from training.chips import Chips, labelled
 from training.labels import Face
 
 
-def faces(count=60, seed=0):
+def faces(count: int = 60, seed: int = 0) -> list[Face]:
     """Faces of many ages, some of them without this or that label, each a person of its own."""
     rng = np.random.default_rng(seed)
     found = []
@@ -24,12 +26,12 @@ def faces(count=60, seed=0):
     return found
 
 
-def chips_of(some):
+def chips_of(some: Sequence[Face]) -> Chips:
     """Grey chips with the labels of `some`."""
     return labelled(np.full((len(some), 8, 8, 3), 128, np.uint8), some)
 
 
-def answers(chips, seed=0, ethnicity=True):
+def answers(chips: Chips, seed: int = 0, ethnicity: bool = True) -> Estimates:
     """Answers that are right more often than not."""
     rng = np.random.default_rng(seed)
     count = len(chips)

@@ -3,8 +3,8 @@
 
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --film /cam=FILE.h264@25 --clock /clock
 
-A film is raw H.264 with access unit delimiters; it is looped without being encoded anew,
-its time stamps go on for ever. The clock is encoded live and shows the time in its
+A film is raw H.264 with access unit delimiters; it loops without being encoded again, and
+its time stamps keep growing. The clock is encoded live and shows the time in its
 pictures, see `clock_pictures`. With `--user` and `--password` it asks for them. One line
 on standard output says when it is ready.
 """
@@ -14,6 +14,8 @@ import itertools
 import signal
 import sys
 import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import gi
 
@@ -29,14 +31,14 @@ PAY = "rtph264pay name=pay0 pt=96 config-interval=-1"
 FILM = "video/x-h264,stream-format=byte-stream,alignment=au"
 
 
-def film_pictures(path):
+def film_pictures(path: str) -> Iterator[bytes]:
     """The access units of a raw H.264 file, over and over."""
     with open(path, "rb") as file:  # noqa: PTH123
         _, *units = file.read().split(DELIMITER)
     return itertools.cycle([DELIMITER + unit for unit in units])
 
 
-def clock_pictures(width, height):
+def clock_pictures(width: int, height: int) -> Iterator[bytes]:
     """Grey I420 pictures whose 32 upper rows hold `time.monotonic()` in ms.
 
     It stands there as 32 black and white blocks, the highest bit first.
@@ -49,10 +51,12 @@ def clock_pictures(width, height):
         yield b"".join(bit * block for bit in bits).ljust(width, b"\x10") * 32 + rest
 
 
-class Camera(GstRtspServer.RTSPMediaFactory):
-    """Serves pictures at their rate, whoever looks at them."""
+class Camera(GstRtspServer.RTSPMediaFactory):  # type: ignore[misc]
+    """Serves frames at their rate, to any number of clients."""
 
-    def __init__(self, caps, encode, pictures, fps) -> None:
+    def __init__(
+        self, caps: str, encode: str, pictures: Callable[[], Iterator[bytes]], fps: int
+    ) -> None:
         super().__init__()
         self.pictures, self.fps = pictures, fps
         self.set_launch(
@@ -62,7 +66,7 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.set_latency(0)
         self.connect("media-configure", self.configure)
 
-    def configure(self, _factory, media) -> None:
+    def configure(self, _factory: Any, media: Any) -> None:
         source = media.get_element().get_by_name("src")
         pictures, began_s = self.pictures(), time.monotonic()
         pushed, is_over = 0, False
@@ -77,7 +81,7 @@ class Camera(GstRtspServer.RTSPMediaFactory):
                 is_over = source.push_buffer(buffer) != Gst.FlowReturn.OK
             return not is_over
 
-        def end(_media) -> None:
+        def end(_media: Any) -> None:
             nonlocal is_over
             is_over = True
 
@@ -86,20 +90,20 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             GLib.timeout_add(5, push)
 
 
-def film(spec):
+def film(spec: str) -> tuple[str, Camera]:
     """`/path=FILE@FPS` -> path, factory."""
     path, _, rest = spec.partition("=")
     file, _, fps = rest.rpartition("@")
     return path, Camera(FILM, "! h264parse", lambda: film_pictures(file), int(fps))
 
 
-def clock(path, width, height, fps):
+def clock(path: str, width: int, height: int, fps: int) -> tuple[str, Camera]:
     caps = f"video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"
     encode = f"! x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max={fps}"
     return path, Camera(caps, encode, lambda: clock_pictures(width, height), fps)
 
 
-def ask_for_password(server, cameras, user, password) -> None:
+def ask_for_password(server: Any, cameras: Collection[Camera], user: str, password: str) -> None:
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)
     auth = GstRtspServer.RTSPAuth()

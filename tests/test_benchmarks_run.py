@@ -3,8 +3,10 @@
 import json
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from benchmarks import comparison, run
 from benchmarks.agreed_faces import Found, Reference
 from benchmarks.alternatives import setup
 from benchmarks.common import SAMPLE, BenchmarkError
+from benchmarks.comparison import ClipResult
 from benchmarks.measure import Run, boxes_of, measure
 from benchmarks.systems import System, events_command, watch
 
@@ -28,15 +31,17 @@ sys.exit(%d)
 """
 
 
-def fake(code=0):
+def fake(code: int = 0) -> list[str]:
     return [sys.executable, "-c", FAKE % code]
 
 
-def a_run(frames=3, seconds=1.0, box=(0, 0, 10, 10)):
+def a_run(frames: int = 3, seconds: float = 1.0, box: Sequence[float] = (0, 0, 10, 10)) -> Run:
     return Run(0.5, seconds, 0.1, 200.0, [np.array([box], np.float32)] * frames)
 
 
-def a_system(name, runs, ours=False, lines=None):
+def a_system(
+    name: str, runs: Sequence[Run], ours: bool = False, lines: int | None = None
+) -> System:
     script = iter(runs)
     return System(name, name.title(), ours, lambda clip: next(script), lines)
 
@@ -74,10 +79,14 @@ def test_a_line_that_is_not_about_a_frame_is_shown(line: bytes) -> None:
 
 
 def test_systems_take_turns_round_by_round() -> None:
-    order = []
+    order: list[tuple[str, str]] = []
 
-    def playing(name):
-        return lambda clip: order.append((clip.stem, name)) or a_run()
+    def playing(name: str) -> Callable[[Path], Run]:
+        def play(clip: Path) -> Run:
+            order.append((clip.stem, name))
+            return a_run()
+
+        return play
 
     systems = [System(name, name, False, playing(name)) for name in "ab"]
     runs = run.compare([Path("x"), Path("y")], systems, 2)
@@ -85,7 +94,7 @@ def test_systems_take_turns_round_by_round() -> None:
     assert len(runs[Path("y")]["b"]) == 2
 
 
-def results():
+def results() -> list[ClipResult]:
     reference = Reference((1000, 360), [[np.array([[0, 0, 10, 10]], np.float32)]] * 3)
     systems = [
         a_system("ours", [a_run(3, 1.0), a_run(3, 0.5)], ours=True),
@@ -141,7 +150,8 @@ def test_the_first_system_is_on_top_however_many_clips_there_are(
 ) -> None:
     path = tmp_path / "plot.png"
     comparison.plot(results() * panels, path, ["ours", "blind"])
-    blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(int), 2, 0)
+    drawn = np.asarray(cv2.imread(str(path)), int)  # (H, W, 3)
+    blue, green, red = np.moveaxis(drawn, 2, 0)
     ours = (abs(red - 0x0B) < 4) & (abs(green - 0x72) < 4) & (abs(blue - 0x85) < 4)
     others = (abs(red - 0xAD) < 4) & (abs(green - 0xB5) < 4) & (abs(blue - 0xBD) < 4)
     rows_of = [np.flatnonzero(each.sum(axis=1) > 10) for each in (ours, others)]
@@ -190,7 +200,7 @@ class Page(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"picture" if self.path == "/stream" else b"")
 
-    def log_message(self, *_) -> None:
+    def log_message(self, *_: Any) -> None:
         """Quiet."""
 
 
