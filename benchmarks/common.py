@@ -168,6 +168,13 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]] = ()) -> st
     return "\n".join([row(*header), "|---" * len(header) + "|", *(row(*cells) for cells in rows)])
 
 
+def stage_table(stages_ms: Mapping[str, Mapping[str, float]]) -> str:
+    """Clips and what each stage takes, ms a frame, in Markdown."""
+    names = list(next(iter(stages_ms.values())))
+    rows = [[clip, *(f"{ms[name]:.1f}" for name in names)] for clip, ms in stages_ms.items()]
+    return table(["stage, ms a frame", *names], rows)
+
+
 @contextmanager
 def chart(path: Path, columns: int, size_inches: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
     """A figure with `columns` panels, written to `path` (.png or .svg) at the end."""

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.agreed_faces import Found
 from benchmarks.alternatives.setup import NAMES, requirements
-from benchmarks.common import OTHERS, OURS, chart, table
+from benchmarks.common import OTHERS, OURS, chart, stage_table, table
 from training.versions import git, packages
 
 _PACKAGES = ("numpy", "opencv-python", "av", "openvino", "dlib-bin", "scipy", "filterpy")
@@ -64,11 +64,8 @@ class ClipResult:
 def markdown(results: Sequence[ClipResult]) -> str:
     """One table for each clip, and one of the stages."""
     parts = [_clip_table(result) for result in results]
-    staged = [result for result in results if result.stages_ms]
-    if staged:
-        names = list(staged[0].stages_ms)
-        rows = [[r.clip, *(f"{r.stages_ms[name]:.1f}" for name in names)] for r in staged]
-        parts.append(table(["stage, ms a frame", *names], rows))
+    if staged := {result.clip: result.stages_ms for result in results if result.stages_ms}:
+        parts.append(stage_table(staged))
     return "\n\n".join(parts) + "\n"
 
 

@@ -12,16 +12,14 @@ is included, describing them is not. The first second is left out.
 
 import argparse
 import contextlib
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.common import BenchmarkError
+from benchmarks.common import BenchmarkError, command, flag, table
 from drawing.overlay import Overlay
-from errors import StreamError
 from program.assemble import Assembly
 from program.endpoints import SourceOptions, open_sources
 from program.load import LoadControl
@@ -97,59 +95,53 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
 
     Args:
         options: of stream.py.
-        seconds: how long, from the first picture on.
+        seconds: how long, from the first frame on.
 
     Raises:
         StreamError: the camera cannot be opened, or shows no clock.
     """
     watch, arrived = Stopwatch(seconds), threading.Event()
+    assembly = Assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
     with contextlib.ExitStack() as stack:
-        assembly = Assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
-        pool = assembly.pool()
-        stack.callback(pool.close)
+        pool = stack.enter_context(contextlib.closing(assembly.pool()))
         estimator = assembly.estimator()
         sources = open_sources(collect(SourceOptions, options), stack, arrived)
         channels = assembly.channels(sources, estimator)
         control = LoadControl(options.max_latency)
         for _ in Loop(channels, pool, estimator, [watch], Overlay(), control, arrived).run():
             pass
-        dropped = sources[0].dropped
     if not watch.shown_ms or np.median(watch.decoded_ms) > 1e3 * _BELIEVABLE_S:
         raise BenchmarkError(
             f"{sources[0].name} shows no clock of this machine; see python -m benchmarks.latency -h"
         )
-    return watch, dropped
+    return watch, sources[0].dropped
 
 
-def table(watch: Stopwatch) -> str:
+def ages_table(watch: Stopwatch) -> str:
     """Median, 95 of 100 and worst, in Markdown."""
-    lines = ["| age, ms | median | 95 of 100 | worst |", "|---|---|---|---|"]
-    for name, ages in (("decoded", watch.decoded_ms), ("shown", watch.shown_ms)):
-        figures = " | ".join(f"{np.percentile(ages, share):.0f}" for share in (50, 95, 100))
-        lines.append(f"| {name} | {figures} |")
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return table(
+        ["age, ms", "median", "95 of 100", "worst"],
+        [
+            (name, *(f"{age:.0f}" for age in np.percentile(ages, [50, 95, 100])))
+            for name, ages in (("decoded", watch.decoded_ms), ("shown", watch.shown_ms))
+        ],
     )
-    parser.add_argument("address")
-    parser.add_argument("--seconds", type=number(float, 2), default=20.0)
-    options, flags = parser.parse_known_args(arguments)
-    asked = parse_arguments(["--src", options.address, "--no-window", *flags])
-    try:
-        watch, dropped = measure(asked, options.seconds)
-    except StreamError as error:
-        print(f"latency: {error}", file=sys.stderr)
-        return 2
-    print(table(watch))
+
+
+@command(
+    "latency",
+    __doc__,
+    flag("address"),
+    flag("--seconds", type=number(float, 2), default=20.0),
+    passes_on=True,
+)
+def main(options: argparse.Namespace) -> None:
+    """Print a table, and how many frames were shown and dropped."""
+    asked = parse_arguments(["--src", options.address, "--no-window", *options.flags])
+    watch, dropped = measure(asked, options.seconds)
+    print(ages_table(watch))
     print(f"\n{len(watch.shown_ms)} frames shown, {dropped} dropped")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

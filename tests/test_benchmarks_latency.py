@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import latency
-from benchmarks.latency import Stopwatch, frame_age_s, shown_ms, table
+from benchmarks.latency import Stopwatch, ages_table, frame_age_s, shown_ms
 from structures import Frame, FrameResult, Image
 
 
@@ -42,7 +42,7 @@ def test_the_first_second_is_left_out_and_then_the_time_is_up() -> None:
     assert not watch.closed
     now_s = 1002.5
     assert watch.closed
-    assert table(watch).count("|") == 20
+    assert ages_table(watch).count("|") == 20
 
 
 def test_a_source_without_a_clock_is_one_line_with_the_remedy(
