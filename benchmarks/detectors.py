@@ -32,31 +32,30 @@ from structures import Detections, Float32, Image
 
 DATA = Path(os.environ.get("FACES_DATA", common.ROOT.parent / "shared" / "data"))
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
+Detect = Callable[[Image], Detections]
 PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid goes wrong and it finds nothing
 
 
-class PackageDetector:
-    """The package `mtcnn` with its own settings, behind our contract."""
+def package_detector() -> Detect:
+    """The package `mtcnn` with its own settings, as our `detect`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from mtcnn import MTCNN
 
-    def __init__(self) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from mtcnn import MTCNN
+    model = MTCNN()
 
-        self._model = MTCNN()
-
-    def detect(self, image: Image) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`."""
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        rows = self._model.detect_faces(
-            rgb,
+    def detect(image: Image) -> Detections:
+        rows = model.detect_faces(
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
             min_face_size=PACKAGE_MIN_FACE,
             output_type="numpy",
             box_format="xyxy",
             fit_to_image=False,
         )
         faces = np.asarray(rows, np.float32).reshape(-1, 16)
-        points = faces[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
+        points = faces[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)  # x x .. y y .. -> (N, 5, 2)
         return Detections(faces[:, 1:5], faces[:, 5], points)
+
+    return detect
 
 
 class Photograph(NamedTuple):
@@ -64,9 +63,6 @@ class Photograph(NamedTuple):
 
     image: Image
     boxes: Float32
-
-
-Detect = Callable[[Image], Detections]
 
 
 def _read(path: Path) -> Image:
@@ -141,7 +137,7 @@ def mirrored(detect: Detect, image: Image) -> Detections:
     return Detections(boxes, found.scores, points)
 
 
-def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> None:
+def print_speed(repeat: int, threads: int, package: Detect | None) -> None:
     """Print a table of times by image size."""
     calls: dict[str, Detect] = {
         "mtcnn, min face 40": MtcnnDetector(40, threads=threads).detect,
@@ -153,7 +149,7 @@ def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> N
         calls[f"mtcnn, min face {PACKAGE_MIN_FACE}"] = MtcnnDetector(
             PACKAGE_MIN_FACE, threads=threads
         ).detect
-        calls["package mtcnn"] = package.detect
+        calls["package mtcnn"] = package
     tables = []
     for size in SIZES:
         image = image_of_faces(size, 5)
@@ -169,7 +165,7 @@ def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> N
                 print(f"{'package / ' + name:24}{ratios}")
 
 
-def print_recall(folder: Path, threads: int, package: PackageDetector | None) -> None:
+def print_recall(folder: Path, threads: int, package: Detect | None) -> None:
     """Print the recall on labelled photographs, and the agreement with the package."""
     photographs = read_labelled(folder)
     detectors: dict[str, Detect] = {
@@ -177,7 +173,7 @@ def print_recall(folder: Path, threads: int, package: PackageDetector | None) ->
     }
     detectors |= {f"dlib HOG, upsample {n}": DlibHogDetector(n).detect for n in (0, 1)}
     if package is not None:
-        detectors["package mtcnn"] = package.detect
+        detectors["package mtcnn"] = package
     found = {name: [detect(p.image) for p in photographs] for name, detect in detectors.items()}
     print(f"\n{'recall':24}{'IoU 0.4':>12}{'IoU 0.5':>12}{'found':>12}")
     for name, results in found.items():
@@ -205,7 +201,7 @@ def main(options: argparse.Namespace) -> None:
     """Print the tables."""
     package = None
     if find_spec("mtcnn") and find_spec("tensorflow"):
-        package = PackageDetector()
+        package = package_detector()
     else:
         print("the package mtcnn with TensorFlow is not installed: no comparison with it\n")
     print_speed(options.repeat, options.threads, package)

