@@ -6,9 +6,7 @@ import contextlib
 import itertools
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -42,7 +40,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
 
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    async def call(self, method: str, **parameters):
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -51,12 +49,9 @@ class Page:
                 self.complaints.append(str(said["params"]))
             if said.get("id") == number:
                 assert "error" not in said, said
-                result: dict[str, Any] = said["result"]
-                return result
+                return said["result"]
 
-    async def open(
-        self, url: str, size_wh: tuple[int, int] = (1280, 800), dark: bool = False
-    ) -> None:
+    async def open(self, url: str, size_wh=(1280, 800), dark: bool = False) -> None:
         """Show a page; a narrow one is that of a phone."""
         await self.call("Runtime.enable")
         await self.call("Log.enable")
@@ -69,33 +64,33 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
         await self.call("Page.navigate", url=url)
 
-    async def value(self, script: str) -> Any:
-        """The value of a piece of JavaScript; promises are awaited."""
-        answer = await self.call(
+    async def value(self, script: str):
+        """What a piece of JavaScript gives; promises are awaited."""
+        told = await self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        assert "exceptionDetails" not in told, told
+        return told["result"].get("value")
 
-    async def until(self, script: str) -> Any:
-        """Wait until a piece of JavaScript returns something true, and return it."""
+    async def until(self, script: str):
+        """Wait until a piece of JavaScript gives something true, and return it."""
         async with asyncio.timeout(_START_S):
             while not (value := await self.value(script)):
                 await asyncio.sleep(0.05)
         return value
 
     async def screenshot(self, path: Path, whole: bool = False) -> None:
-        options: dict[str, Any] = {}
+        options = {}
         if whole:
             size = (await self.call("Page.getLayoutMetrics"))["cssContentSize"]
             options = {"clip": {**size, "scale": 1}, "captureBeyondViewport": True}
-        answer = await self.call("Page.captureScreenshot", **options)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        told = await self.call("Page.captureScreenshot", **options)
+        path.write_bytes(base64.b64decode(told["data"]))
 
 
 @contextlib.asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Page]:
-    """Start a browser with its profile in `folder` and yield its page."""
+async def browser(folder: Path):
+    """Start a browser with its profile in `folder` and give its page."""
     command = [chromium_or_skip(), f"--user-data-dir={folder}", *_OPTIONS]
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)

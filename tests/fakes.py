@@ -2,14 +2,12 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from detectors.nms import overlaps
-from sources import Source
 from sources.reconnecting import Connection, Patience, Picture
 from structures import (
     Detections,
@@ -27,7 +25,7 @@ FIVE_POINTS = np.array(
 
 
 def grey(level: int, size_wh: tuple[int, int] = (64, 48)) -> Image:
-    """An image of one grey level."""
+    """A picture of one grey level."""
     return np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
 
 
@@ -37,7 +35,7 @@ def film(count: int, size_wh: tuple[int, int] = (64, 48), fps: float = 25.0) -> 
 
 
 class ListSource:
-    """Gives the given frames, then ends, or raises `error` instead."""
+    """Hands out the given frames, then ends; or raises `error` instead of ending."""
 
     def __init__(
         self,
@@ -45,7 +43,7 @@ class ListSource:
         *,
         fps: float = 25.0,
         is_live: bool = False,
-        error: BaseException | None = None,
+        error: Exception | None = None,
     ) -> None:
         self.is_live = is_live
         self.fps = fps
@@ -84,7 +82,7 @@ def failing_source(good: int, error: Exception) -> ListSource:
 
 
 class ScriptedDetector:
-    """Returns the n-th list of boxes for the n-th image, nothing after the last one.
+    """Returns the n-th list of boxes for the n-th picture, nothing after the last one.
 
     Scores fall from 0.99 in steps of 0.01; five landmarks lie in each box. A search near
     known faces takes the next list, too, and finds those of its boxes that overlap them.
@@ -116,7 +114,7 @@ class ScriptedDetector:
 
 
 class ConstantEstimator:
-    """Gives the same estimate for every chip; records how many chips each call had."""
+    """Says the same of every chip; notes how many chips each call brought."""
 
     input_size = 96
     has_ethnicity = False
@@ -133,9 +131,10 @@ class ConstantEstimator:
 
 
 class ScriptedCamera:
-    """Stands in for `cv2.VideoCapture`: gives the script's images, then always fails.
+    """What `cv2.VideoCapture` would be: gives the script's pictures, then fails for ever.
 
-    None in the script is one read that fails. A requested size is ignored, as cameras may do.
+    None in the script is one read that fails. A size asked for is ignored: it grants
+    that of its pictures, as cameras may.
     """
 
     def __init__(
@@ -179,14 +178,14 @@ HASTY = Patience(
 class ScriptedConnections:
     """Connects as the script says: an exception fails, a list is what a camera gives.
 
-    A list holds images, `pause(seconds)`, `TAKEN` and exceptions; at its end the camera
-    disconnects. After the last list nothing more comes, but the connection stays open.
+    A list holds pictures, `pause(seconds)`, `TAKEN` and exceptions; at its end the camera
+    breaks off. After the last one nothing comes any more, but the connection stands.
 
     Attributes:
-        taken: released by a test for every image that it took; `TAKEN` waits for that.
+        taken: released by a test for every picture that it took; `TAKEN` waits for that.
     """
 
-    def __init__(self, *script: Exception | list[Any], fps: float = 100.0) -> None:
+    def __init__(self, *script: Exception | list, fps: float = 100.0) -> None:
         self.attempts = 0
         self.closed = 0
         self.taken = threading.Semaphore(0)
@@ -200,7 +199,7 @@ class ScriptedConnections:
             raise step
         return Connection(self._fps, self._pictures(step, stop))
 
-    def _pictures(self, items: list[Any], stop: threading.Event) -> Generator[Picture, None, None]:
+    def _pictures(self, items: list, stop: threading.Event) -> Iterator[Picture]:
         try:
             for item in items:
                 if isinstance(item, Exception):
@@ -219,15 +218,15 @@ class ScriptedConnections:
             self.closed += 1
 
 
-TAKEN = object()  # in a script: nothing comes until the image before has been taken
+TAKEN = object()  # in a script: nothing comes until the picture before has been taken
 
 
 def pause(seconds: float) -> float:
-    """In a script: nothing comes for that long."""
+    """In a script: nothing comes for so long."""
     return float(seconds)
 
 
-def wait_for(source: Source, state: SourceState) -> SourceStatus:
+def wait_for(source, state: SourceState) -> SourceStatus:
     """Take frames until the source is in `state`; its status then."""
     end_s = time.monotonic() + 10  # only ever reached by a test that fails
     while (status := source.status).state is not state:

@@ -1,46 +1,31 @@
-"""Recordings whose grey level is the number of the frame, and helpers to open them."""
+"""Recordings whose grey level tells the number of the picture, and helpers to open them."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from outputs.recording.sink import Recording
-from structures import Frame, FrameResult, Image
+from structures import Frame, FrameResult
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def grey(index: int) -> int:
-    """The level of a frame by its index, further from its neighbours' than coding errs."""
+def grey(index):
+    """The level that tells a frame's index, further from its neighbours' than coding errs."""
     return 20 + 7 * (index % 30)
 
 
-def shot(
-    index: int,
-    time_s: float,
-    size_wh: tuple[int, int] = (160, 90),
-    epoch: int = 0,
-    arrived_s: float | None = None,
-) -> tuple[Image, FrameResult]:
+def shot(index, time_s, size_wh=(160, 90), epoch=0, arrived_s=None):
     image = np.full((size_wh[1], size_wh[0], 3), grey(index), np.uint8)
     return image, FrameResult(Frame(image, index, time_s, epoch, arrived_s))
 
 
-def record(
-    path: Path,
-    times: Iterable[float],
-    fps: float = 25.0,
-    size_wh: tuple[int, int] = (160, 90),
-    **options: Any,
-) -> Recording:
+def record(path, times, fps=25.0, size_wh=(160, 90), **options):
     recording = Recording(path, fps, **options)
     for index, time_s in enumerate(times):
         recording.write(*shot(index, time_s, size_wh))
@@ -48,9 +33,9 @@ def record(
     return recording
 
 
-def read(path: Path) -> list[Any]:
-    """PyAV's frames of a file up to where it breaks off."""
-    frames: list[Any] = []
+def read(path):
+    """The frames of a file up to where it breaks off."""
+    frames = []
     with av.open(str(path)) as file:
         try:
             frames.extend(file.decode(video=0))
@@ -59,45 +44,43 @@ def read(path: Path) -> list[Any]:
     return frames
 
 
-def times_of(path: Path) -> NDArray[np.float64]:
+def times_of(path):
     return np.array([frame.time for frame in read(path)])
 
 
-def level(frame: Any) -> int:
+def level(frame):
     return round(float(frame.to_ndarray(format="bgr24").mean()))
 
 
-def levels(path: Path) -> list[int]:
+def levels(path):
     return [level(frame) for frame in read(path)]
 
 
-def uneven_times(count: int, seed: int = 0) -> NDArray[np.float64]:
+def uneven_times(count, seed=0):
     """Times of frames of which some were dropped, beginning at 0."""
     times = np.cumsum(np.random.default_rng(seed).uniform(0.001, 0.12, count))
-    return np.asarray(times - times[0])
+    return times - times[0]
 
 
-def names(folder: Path) -> list[str]:
+def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def run_child(
-    script: str, *arguments: object, timeout: float = 60
-) -> subprocess.CompletedProcess[str]:
-    """The result of a Python process that ran `script` in the root of the project."""
+def run_child(script, *arguments, timeout=60):
+    """What a Python process gave that ran `script` in the root of the project."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.run(
         command, cwd=ROOT, text=True, capture_output=True, timeout=timeout, env=os.environ
     )
 
 
-def write_clicks(path: Path, codec: str = "aac", seconds: int = 3, rate: int = 48000) -> Path:
+def write_clicks(path, codec="aac", seconds=3, rate=48000):
     """A film at 25 frames/s, black and silent but for a flash and a click at 1 s, 2 s ..."""
     with av.open(str(path), "w") as file:
         video = file.add_stream("libx264", 25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         sound = file.add_stream(codec, rate=rate, layout="mono")
-        samples: NDArray[Any] = np.zeros(seconds * rate, np.float32)
+        samples = np.zeros(seconds * rate, np.float32)
         for second in range(1, seconds):
             samples[second * rate :][:480] = 0.9 * np.sin(np.arange(480) * 0.13)
         kind = sound.codec_context.format.name
@@ -123,11 +106,10 @@ def write_clicks(path: Path, codec: str = "aac", seconds: int = 3, rate: int = 4
     return path
 
 
-def flashes_and_clicks(path: Path) -> tuple[list[float], list[float]]:
+def flashes_and_clicks(path):
     """The times, seconds, at which the picture flashes and the sound clicks."""
     flashes = [f.time for f in read(path) if level(f) > 120]
-    clicks: list[float] = []
-    last = -1.0
+    clicks, last = [], -1.0
     with av.open(str(path)) as file:
         for frame in file.decode(audio=0):
             wave = np.abs(frame.to_ndarray().astype(float).ravel())
@@ -140,9 +122,9 @@ def flashes_and_clicks(path: Path) -> tuple[list[float], list[float]]:
     return flashes, clicks
 
 
-def lengths(path: Path) -> dict[str, float]:
+def lengths(path):
     """Seconds from zero to the end of the last packet, by kind of stream."""
-    ends: dict[str, float] = {}
+    ends = {}
     with av.open(str(path)) as file:
         for packet in file.demux():
             if packet.pts is not None:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from typing import Any, Protocol
 
 import aiohttp
 import numpy as np
@@ -13,7 +11,6 @@ from structures import (
     Frame,
     FrameResult,
     Gender,
-    Image,
     Smoothed,
     SourceState,
     SourceStatus,
@@ -26,21 +23,21 @@ from web.view import WebView
 SAFETY_S = 20.0  # only ever reached by a test that fails
 
 
-def person(age: float = 34.2, gender: Gender = Gender.FEMALE, samples: int = 12) -> Smoothed:
+def person(age=34.2, gender=Gender.FEMALE, samples=12):
     return Smoothed(age, 3.9, 0.9 if gender is Gender.FEMALE else 0.1, gender, samples, True)
 
 
 def result(
-    index: int = 0,
-    people: dict[int, Smoothed | None] | None = None,
-    camera: str = "",
-    state: SourceState = SourceState.LIVE,
-    detail: str = "",
-    epoch: int = 0,
-    arrived_s: float | None = None,
-    missed: Collection[int] = (),
-    **more: Any,
-) -> FrameResult:
+    index=0,
+    people=None,
+    camera="",
+    state=SourceState.LIVE,
+    detail="",
+    epoch=0,
+    arrived_s=None,
+    missed=(),
+    **more,
+):
     """A frame with one track for each of `people` (id -> Smoothed or None)."""
     people = people or {}
     tracks = tuple(
@@ -54,14 +51,14 @@ def result(
     )
 
 
-def write(view: WebView, one: FrameResult, picture: Image | None = None) -> None:
-    """What the frame loop does with a result; the image's grey level is the index."""
+def write(view, one, picture=None) -> None:
+    """What the frame loop does with a result; the picture's grey level is the index."""
     wanted = view.wants_picture
     view.write(one.frame.image.copy() if wanted and picture is None else picture, one)
 
 
 @contextlib.contextmanager
-def served(address: str = "0", *arguments: Any, **options: Any) -> Iterator[WebView]:
+def served(address="0", *arguments, **options):
     """A page that is served on a free port, and closed at the end."""
     view = WebView(address, *arguments, **options)
     try:
@@ -70,10 +67,10 @@ def served(address: str = "0", *arguments: Any, **options: Any) -> Iterator[WebV
         view.close()
 
 
-def ask(view: WebView, path: str, method: str = "GET", **options: Any) -> tuple[int, Any, str]:
+def ask(view, path, method="GET", **options):
     """The status, headers and body of one answer; redirects are not followed."""
 
-    async def go() -> tuple[int, Any, str]:
+    async def go():
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, view.url + path, allow_redirects=False, **options) as answer,
@@ -86,12 +83,12 @@ def ask(view: WebView, path: str, method: str = "GET", **options: Any) -> tuple[
 class Watcher:
     """Reads an MJPEG stream part by part."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer) -> None:
         self._answer = answer
 
-    async def part(self) -> tuple[int, bytes]:
-        """The next image: the frame's index and the JPEG."""
-        headers: dict[str, str] = {}
+    async def part(self):
+        """The next picture: the frame's index and the JPEG."""
+        headers = {}
         while (line := (await self._answer.content.readline()).strip()) or not headers:
             if b": " in line:
                 key, _, value = line.decode().partition(": ")
@@ -101,7 +98,7 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
-async def watching(view: WebView, query: str = "") -> AsyncIterator[Watcher]:
+async def watching(view, query=""):
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{view.url}stream.mjpeg{query}") as answer,
@@ -110,22 +107,14 @@ async def watching(view: WebView, query: str = "") -> AsyncIterator[Watcher]:
         yield Watcher(answer)
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition) -> None:
     """Wait for something that another thread brings about."""
     async with asyncio.timeout(SAFETY_S):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-class Stop(Protocol):
-    """An event of threading or asyncio."""
-
-    def is_set(self) -> bool: ...
-
-
-async def frames(
-    view: WebView, stop: Stop, start: int = 0, make: Callable[..., FrameResult] = result
-) -> None:
+async def frames(view, stop, start=0, make=result) -> None:
     """Write frames at a camera's pace until `stop` is set; what a frame loop does."""
     index = start
     while not stop.is_set():
