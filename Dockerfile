@@ -15,7 +15,7 @@ RUN apt-get update \
 
 WORKDIR /app
 COPY requirements*.txt ./
-RUN pip install --no-cache-dir -r "$REQUIREMENTS"
+RUN pip install --no-cache-dir --require-hashes -r "$REQUIREMENTS"
 COPY . .
 
 USER faces

@@ -1,15 +1,22 @@
 # make demo   the main job on the bundled sample, into out/
 # make test   the default tests
 # make check  lint, format, types and the default tests
+# make lock   requirements*.txt from pyproject.toml; with UPGRADE=--upgrade the newest of what
+#             the packages themselves need
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
+	--no-emit-index-url --annotation-style line --custom-compile-command "make lock" $(UPGRADE)
+# All locks have what the tests run with.
+AS_TESTED = $(LOCK) --constraints requirements-dev.txt
 # OpenCV's wheel takes a few libraries from the system, which bare machines lack.
 HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	echo "OpenCV lacks system libraries; on Debian: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all check lock clean
 
 demo: $(VENV)/live
 	mkdir -p out
@@ -29,6 +36,15 @@ check: $(VENV)/dev
 	$(BIN)/mypy .
 	$(MAKE) test
 
+lock: $(VENV)/dev
+	$(LOCK) --extra dev --output-file requirements-dev.txt
+	$(AS_TESTED) --output-file requirements-live.txt
+	$(AS_TESTED) --extra train --output-file requirements.txt
+	$(AS_TESTED) --extra gpu --output-file requirements-gpu.txt
+	$(AS_TESTED) --extra gpu-onnxruntime --output-file requirements-gpu-onnxruntime.txt
+	$(AS_TESTED) --extra ray --output-file requirements-batch.txt
+	$(AS_TESTED) --extra facenet --output-file requirements-facenet.txt
+
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
 
@@ -37,11 +53,11 @@ $(BIN)/python:
 
 # The markers record that an environment matches its requirement files.
 $(VENV)/live: requirements-live.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-live.txt
+	$(INSTALL) -r requirements-live.txt
 	@$(HAS_LIBRARIES)
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements.txt requirements-live.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/dev: requirements-dev.txt | $(BIN)/python
+	$(INSTALL) -r requirements-dev.txt
 	@$(HAS_LIBRARIES)
 	@touch $@ $(VENV)/live

@@ -32,7 +32,7 @@ from tracking.smoothing import TrackSmoother
 
 STAGES = ("decode", "detect", "track", "align, rest", "estimate", "smooth", "draw", "encode")
 _ENCODED = 30  # images kept in memory, 6 MB each at 1920x1080
-_OF_TRACKER = ("update", "predict", "foresee")
+_OF_TRACKER = ("update", "predict", "predicted_boxes")
 _OF_SMOOTHER = ("update", "is_due", "forget_except", "current")
 
 

@@ -13,13 +13,14 @@ import shutil
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 
 from doctor.report import Finding, bad, ok, problem, warning
 
-REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements-live.txt"
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 INSTALL = "pip install -r requirements-live.txt"
 
 _OLDEST, _NEWEST = (3, 11), (3, 13)
@@ -56,19 +57,22 @@ def _installed_version(package: str) -> str | None:
 
 def packages(
     unneeded: Collection[str] = (),
-    requirements: Path = REQUIREMENTS,
+    project: Path = PROJECT,
     version_of: Callable[[str], str | None] = _installed_version,
     load: Callable[[str], object] = importlib.import_module,
 ) -> Iterator[Finding]:
-    """Whether what the requirements file pins is installed, in that version, and loads.
+    """Whether what the project depends on is installed, in that version, and loads.
 
     Args:
         unneeded: packages that may be missing; they are not loaded.
-        requirements: lines of "name==version".
+        project: the pyproject.toml whose dependencies are read, each "name==version".
         version_of: gives a package's version, or None.
         load: imports a module.
     """
-    pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", requirements.read_text("utf-8"), re.MULTILINE)
+    pins = [
+        pin.split("==")
+        for pin in tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"]
+    ]
     good = 0
     for name, wanted in pins:
         needed, version = name not in unneeded, version_of(name)
@@ -82,7 +86,7 @@ def packages(
             yield warning("packages", f"{name} is {version}, tried with {wanted}", INSTALL)
         else:
             good += 1
-    yield ok("packages", f"{good} of {len(pins)} as in {requirements.name}")
+    yield ok("packages", f"{good} of {len(pins)} as in {project.name}")
 
 
 def _failure(module: str, load: Callable[[str], object]) -> str | None:
@@ -97,7 +101,7 @@ def _failure(module: str, load: Callable[[str], object]) -> str | None:
 def _remedy(failure: str) -> str:
     if re.search(r"lib(GL|gthread|glib)", failure):
         return "on Debian: apt-get install libgl1 libglib2.0-0"
-    return f"pip install --force-reinstall -r {REQUIREMENTS.name}"
+    return INSTALL.replace("install", "install --force-reinstall")
 
 
 def processors(threads: int | None = None, root: Path = Path("/")) -> Iterator[Finding]:

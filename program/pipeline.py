@@ -151,7 +151,7 @@ class Pipeline:
                 self._places.reset()
             self._epoch = frame.epoch
         if found is None:
-            found = self._detector.detect_near(frame.image, self._tracker.foresee())
+            found = self._detector.detect_near(frame.image, self._tracker.predicted_boxes())
         tracks = self._tracker.update(found)
         self.smoother.forget_except({track.track_id for track in tracks})
         seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]

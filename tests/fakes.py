@@ -43,7 +43,7 @@ class ListSource:
         *,
         fps: float = 25.0,
         is_live: bool = False,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> None:
         self.is_live = is_live
         self.fps = fps

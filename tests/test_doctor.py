@@ -174,9 +174,16 @@ def test_the_version_of_python_is_judged(version, level: str) -> None:
     assert only(machine.python(version)).level == level
 
 
+def pyproject(folder: Path, *dependencies: str) -> Path:
+    path = folder / "pyproject.toml"
+    path.write_text(f"[project]\ndependencies = {list(dependencies)}\n")
+    return path
+
+
 def test_missing_different_and_broken_packages_are_named_with_remedies(tmp_path: Path) -> None:
-    pins = tmp_path / "requirements.txt"
-    pins.write_text("# numbers\nnumpy==2.0\nopencv-python==4.1\nav==18\nmtcnn==1.0.0\nold==1\n")
+    pins = pyproject(
+        tmp_path, "numpy==2.0", "opencv-python==4.1", "av==18", "mtcnn==1.0.0", "old==1"
+    )
     versions = {"numpy": "2.0", "opencv-python": "4.1", "mtcnn": "1.0.0", "old": "2"}
     loaded = []
 
@@ -197,8 +204,7 @@ def test_missing_different_and_broken_packages_are_named_with_remedies(tmp_path:
 
 
 def test_a_package_that_is_not_needed_may_be_missing(tmp_path: Path) -> None:
-    pins = tmp_path / "requirements.txt"
-    pins.write_text("dlib-bin==20\n")
+    pins = pyproject(tmp_path, "dlib-bin==20")
     found = machine.packages(("dlib-bin",), pins, lambda name: None, pytest.fail)
     assert only(found, Level.WARNING).text == "dlib-bin is not installed"
 

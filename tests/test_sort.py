@@ -243,11 +243,11 @@ def test_where_tracks_will_be_is_told_without_moving_them() -> None:
     tracker = SortTracker()
     for x in range(0, 100, 10):
         tracker.update(found(face(x)))
-    before = tracker.foresee()
-    np.testing.assert_array_equal(before, tracker.foresee())
+    before = tracker.predicted_boxes()
+    np.testing.assert_array_equal(before, tracker.predicted_boxes())
     (track,) = tracker.predict()
     np.testing.assert_allclose(before, [track.box], atol=1e-4)
-    assert SortTracker().foresee().shape == (0, 4)
+    assert SortTracker().predicted_boxes().shape == (0, 4)
 
 
 def test_a_weak_detection_carries_a_track_on_but_begins_none() -> None:

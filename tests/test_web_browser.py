@@ -219,7 +219,7 @@ def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None
 
 
 def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None:
-    if not rtc.can_be_had():
+    if not rtc.is_available():
         pytest.skip("aiortc is not installed, or TensorFlow is in this process")
 
     def make(index, **more):

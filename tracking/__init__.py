@@ -28,7 +28,7 @@ class Tracker(Protocol):
         """Move the tracks on by one frame without detections; return the live tracks by id."""
         ...
 
-    def foresee(self) -> Float32:
+    def predicted_boxes(self) -> Float32:
         """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
         ...
 

@@ -101,7 +101,7 @@ class BoxFilter:
         return cxcysr_to_xyxy(self._filter.x[:4]).astype(np.float32)
 
     @property
-    def foreseen(self) -> Float32:
+    def next_box(self) -> Float32:
         """Where `predict` would move the box, (4,) float32 xyxy pixels."""
         ahead = _STEADY @ self._filter.x
         ahead[2] = max(ahead[2], MOST_SHRINKING * self._filter.x[2])

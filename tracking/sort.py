@@ -175,9 +175,9 @@ class SortTracker:
         self._advance()
         return self._survivors()
 
-    def foresee(self) -> Float32:
+    def predicted_boxes(self) -> Float32:
         """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
-        boxes = [live.motion.foreseen for live in self._live]
+        boxes = [live.motion.next_box for live in self._live]
         return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
     def reset(self) -> None:

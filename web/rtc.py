@@ -24,7 +24,7 @@ _PATIENCE_S = 10.0  # a call that has not come about by then is given up
 log = logging.getLogger(__name__)
 
 
-def can_be_had() -> bool:
+def is_available() -> bool:
     """Whether WebRTC can be had; imports nothing.
 
     Not in one process with TensorFlow: aiortc's SRTP library crashes on its symbols.

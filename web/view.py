@@ -64,7 +64,7 @@ class WebView:
         self._anonymous, self._closed = anonymous, False
         self._loop = LoopThread("web")
         self._board = Board(self._loop.soon)
-        facts = Facts(title, tuple(attributes), anonymous, rtc.can_be_had(), time.time())
+        facts = Facts(title, tuple(attributes), anonymous, rtc.is_available(), time.time())
         names = LOCAL_NAMES | {host.lower()} if local else None
         login_page = (STATIC / "login.html").read_bytes()
         access = Access(token, names, self._socket.getsockname()[1], login_page)
