@@ -120,9 +120,9 @@ def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> Non
     Args:
         results: one panel each.
         path: .png or .svg.
-        names: which rows; bars have the order of the rows.
+        names: which rows, all if none has such a name; bars have the order of the rows.
     """
-    rows = [[row for row in result.rows if row.name in names] for result in results]
+    rows = [[row for row in result.rows if row.name in names] or result.rows for result in results]
     size_inches = 2.6 + 4.4 * len(results), 1.5 + 0.42 * max(map(len, rows))
     with chart(path, len(results), size_inches) as (figure, axes):
         for axis, result, shown in zip(axes, results, rows, strict=True):

@@ -142,6 +142,7 @@ def test_the_plot_starts_at_nought_and_is_written(tmp_path: Path, suffix: str) -
     path = tmp_path / f"plot{suffix}"
     comparison.plot(results(), path, ["ours", "blind"])
     assert path.stat().st_size > 3000
+    comparison.plot(results(), path, ["a system that was not measured"])
 
 
 @pytest.mark.parametrize("panels", [1, 2, 3])
