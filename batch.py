@@ -29,10 +29,12 @@ from program.options import (
     TrackingOptions,
     add_flags,
     add_general_options,
+    add_shared_flags,
     collect,
     number,
     set_up_logging,
     settle_privacy,
+    signals_handled,
 )
 
 EPILOG = """\
@@ -46,7 +48,7 @@ examples:
                             token, set RAY_AUTH_MODE=token and have ~/.ray/auth_token here
 """
 _INTERRUPTED = 130
-_TICK_S = 0.25  # so soon Ctrl-C is answered
+_TICK_S = 0.25  # the longest delay of Ctrl-C
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -63,6 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     out = parser.add_argument_group("output")
     out.add_argument("--out", required=True, metavar="DIR", help="where everything goes; is made")
     out.add_argument("--no-video", action="store_true", help="events and people only")
+    add_flags(out, ReportOptions)
     work = parser.add_argument_group("work")
     work.add_argument(
         "--workers",
@@ -83,8 +86,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="have the work done by the Ray cluster at host:port, or by a Ray of this machine "
         "(local); all machines must see the films, DIR and this program under the same paths",
     )
-    for kind in (ModelOptions, TrackingOptions, ReportOptions):
-        add_flags(parser, kind)
+    add_shared_flags(parser)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     settle_privacy(options)
@@ -123,7 +125,7 @@ def open_cluster(address: str, count: int, threads: int) -> Workers:
 
 
 class CtrlC:
-    """Hears Ctrl-C and SIGTERM, and answers them where that is safe.
+    """Remembers Ctrl-C and SIGTERM until it is safe to act on them.
 
     A `KeyboardInterrupt` out of the middle of `concurrent.futures.wait` would leave locks
     behind that stop the workers for ever. Pressed again, it is raised at once.
@@ -132,7 +134,7 @@ class CtrlC:
     def __init__(self) -> None:
         self._pressed = False
 
-    def hear(self, _signal: int, _frame: FrameType | None) -> None:
+    def press(self, _signal: int, _frame: FrameType | None) -> None:
         """The signals' handler."""
         if self._pressed:
             raise KeyboardInterrupt
@@ -169,11 +171,15 @@ class Run:
             name = film.name.ljust(width)
             if report := self.reports.get(film.name):
                 fps = report.frames / max(report.seconds, 1e-9)
-                told = [f"{report.frames} frames", f"{fps:.1f} frames/s", f"{report.people} people"]
-                told += ["done before"] * (film.name in self.before) + list(report.notes)
+                parts = [
+                    f"{report.frames} frames",
+                    f"{fps:.1f} frames/s",
+                    f"{report.people} people",
+                ]
+                parts += ["done before"] * (film.name in self.before) + list(report.notes)
                 if film.name != film.path.stem:  # two films have one name
-                    told.append(f"from {film.path}")
-                yield f"{name}  {', '.join(told)}"
+                    parts.append(f"from {film.path}")
+                yield f"{name}  {', '.join(parts)}"
             elif problem := self.failures.get(film.name):
                 yield f"{name}  failed: {problem}"
 
@@ -203,7 +209,7 @@ def annotate_all(run: Run, workers: Workers, options: FilmOptions, slice_s: floa
     """Do all films that are not done yet.
 
     Args:
-        run: is told what comes of them.
+        run: gets their reports and failures.
         workers: do it.
         options: what is wanted.
         slice_s: length of slices, 0 = none, None = as it seems best.
@@ -253,20 +259,15 @@ def main(
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     ctrl_c = CtrlC()
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, ctrl_c.hear)
-    try:
-        return open_and_run(options, ctrl_c, make_workers)
-    except StreamError as error:
-        _tell(str(error))
-        return 2
-    except KeyboardInterrupt:  # while things were still being opened
-        _tell("stopped; nothing was begun")
-        return _INTERRUPTED
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+    with signals_handled(ctrl_c.press):
+        try:
+            return open_and_run(options, ctrl_c, make_workers)
+        except StreamError as error:
+            _say(str(error))
+            return 2
+        except KeyboardInterrupt:  # while things were still being opened
+            _say("stopped; nothing was begun")
+            return _INTERRUPTED
 
 
 def open_and_run(
@@ -290,7 +291,8 @@ def open_and_run(
             try:
                 annotate_all(run, workers, wanted, options.slice)
             except BaseException as error:
-                _break_off(workers)
+                with signals_handled(signal.SIG_IGN):  # so that nothing half-done is left
+                    workers.stop()
                 if isinstance(error, KeyboardInterrupt):
                     return _summary(run, stopped=True)
                 raise
@@ -307,30 +309,18 @@ def _made_by(options: FilmOptions) -> dict[str, object]:
     return json.loads(json.dumps(made_by))
 
 
-def _break_off(workers: Workers) -> None:
-    """Stop the workers; Ctrl-C is not heard meanwhile, so that nothing half-done is left."""
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, signal.SIG_IGN)
-    try:
-        workers.stop()
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-
-
 def _summary(run: Run, stopped: bool = False) -> int:
     """Print one line a film; returns the exit code."""
     for line in run.lines():
         print(line)
     if stopped:
         done = f"{len(run.reports)} of {len(run.films)} films are done"
-        _tell(f"stopped; {done}; rerun the command to resume")
+        _say(f"stopped; {done}; rerun the command to resume")
         return _INTERRUPTED
     return 1 if run.failures else 0
 
 
-def _tell(text: str) -> None:
+def _say(text: str) -> None:
     print(f"batch.py: {text}", file=sys.stderr)
 
 

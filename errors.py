@@ -8,7 +8,7 @@
       WeightsError              weights missing, corrupt or of another architecture
       EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
-      DatasetError              labelled pictures unknown, missing, damaged or mislabelled
+      DatasetError              labelled photographs unknown, missing, damaged or mislabelled
 
 Every message is one line that names the cause and the remedy, without user
 names, passwords or tokens. Wrong arguments of functions are `ValueError`s.
@@ -22,7 +22,7 @@ class StreamError(Exception):
 
 
 class SourceError(StreamError):
-    """A source cannot be opened or holds nothing that can be shown."""
+    """A source cannot be opened or holds no frame that can be decoded."""
 
 
 class RefusedError(SourceError):
@@ -50,7 +50,7 @@ class SinkError(StreamError):
 
 
 class DatasetError(StreamError):
-    """A set of labelled pictures is unknown, missing, damaged or mislabelled."""
+    """A set of labelled photographs is unknown, missing, damaged or mislabelled."""
 
 
 # Greedy up to the last @: passwords may hold @, :, / and blanks. What is lost of the rest

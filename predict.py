@@ -30,8 +30,8 @@ from program.face_tables import (
 from program.options import (
     ModelOptions,
     OneLineParser,
-    add_flags,
     add_general_options,
+    add_model_flags,
     collect,
     set_up_logging,
 )
@@ -69,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="one row a face, .csv or .json (default: CSV on standard output)",
     )
     out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
-    add_flags(parser, ModelOptions)
+    add_model_flags(parser)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
@@ -104,7 +104,7 @@ def find_pictures(paths: Iterable[str]) -> list[Path]:
 def describe(
     image: Image, detector: Detector, estimator: Estimator
 ) -> tuple[Detections, Estimates]:
-    """Find and describe the faces of one picture, (H, W, 3) uint8 BGR; row i is face i."""
+    """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i."""
     detections = detector.detect(image).above(detector.starting_score)
     template, size = detector.landmark_template, estimator.input_size
     chips = align(image, detections.landmarks, template, size)
@@ -114,8 +114,8 @@ def describe(
 def annotate(
     image: Image, detections: Detections, estimates: Estimates, attributes: Collection[str]
 ) -> Image:
-    """A copy of the picture with a labelled box on every face."""
-    picture = image.copy()
+    """A copy of the image with a labelled box on every face."""
+    drawn = image.copy()
     people = [
         Smoothed(
             age_years=float(estimates.age_years[i]),
@@ -132,8 +132,8 @@ def annotate(
     ]
     texts = [label_lines(person, attributes=attributes) for person in people]
     colours = [track_colour(i + 1) for i in range(len(people))]
-    draw_labels(picture, detections.boxes, texts, colours)
-    return picture
+    draw_labels(drawn, detections.boxes, texts, colours)
+    return drawn
 
 
 class PictureFolder:
@@ -154,17 +154,17 @@ class PictureFolder:
         if any(path.parent.resolve() == self._folder.resolve() for path in sources):
             raise SinkError(f"--pictures {folder} holds the originals; choose another folder")
 
-    def save(self, picture: Image, source: Path) -> None:
-        """Write `picture`, (H, W, 3) uint8 BGR, in the format of `source`.
+    def save(self, image: Image, source: Path) -> None:
+        """Write `image`, (H, W, 3) uint8 BGR, in the format of `source`.
 
         It becomes a .png where OpenCV cannot write that format.
 
         Raises:
             SinkError: it cannot be written; nothing is left of it.
         """
-        stem, suffix, data = source.stem, source.suffix, encode(picture, source.suffix)
+        stem, suffix, data = source.stem, source.suffix, encode(image, source.suffix)
         if data is None:
-            stem, suffix, data = source.name, ".png", encode(picture, ".png")
+            stem, suffix, data = source.name, ".png", encode(image, ".png")
         if data is None:
             raise SinkError(f"{self._folder / source.name}: cannot be written as a picture")
         name, n = stem + suffix, 1
@@ -179,15 +179,15 @@ class PictureFolder:
             raise sink_error(target, error) from error
 
 
-def encode(picture: Image, suffix: str) -> bytes | None:
-    """A picture file's content; None where OpenCV cannot write that format, or this picture in it.
+def encode(image: Image, suffix: str) -> bytes | None:
+    """A picture file's content; None where OpenCV cannot write that format, or this image in it.
 
     Args:
-        picture: (H, W, 3) uint8 BGR.
+        image: (H, W, 3) uint8 BGR.
         suffix: of the format, with its dot; may be empty.
     """
     with silent_opencv(), contextlib.suppress(cv2.error):
-        done, data = cv2.imencode(suffix, picture)
+        done, data = cv2.imencode(suffix, image)
         if done:
             return data.tobytes()
     return None

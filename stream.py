@@ -48,9 +48,11 @@ from program.options import (
     TrackingOptions,
     add_flags,
     add_general_options,
+    add_shared_flags,
     collect,
     set_up_logging,
     settle_privacy,
+    signals_handled,
 )
 from sources import Source
 from sources.open import open_source
@@ -92,8 +94,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for kind in (SourceOptions, ModelOptions, TrackingOptions, OutputOptions):
-        add_flags(parser, kind)
+    add_flags(parser.add_argument_group("source"), SourceOptions)
+    add_shared_flags(parser)
+    add_flags(parser.add_argument_group("output"), OutputOptions)
     parser.add_argument(
         "--doctor", action="store_true", help="try what works here, for --src too, and end"
     )
@@ -107,7 +110,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     if options.anonymous and options.people:
-        parser.error("--people tells of each person, which --anonymous forbids; leave one out")
+        parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)
     return options
 
@@ -121,24 +124,19 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in handlers:
-        signal.signal(each, _interrupt)
-    try:
-        if options.doctor:
-            from doctor import main_report
+    with signals_handled(_interrupt):
+        try:
+            if options.doctor:
+                from doctor import main_report
 
-            return main_report(options)
-        with contextlib.ExitStack() as stack:
-            summary, recordings = open_and_run(options, stack, factories)
-    except StreamError as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:  # while things were still being opened
-        return 0
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+                return main_report(options)
+            with contextlib.ExitStack() as stack:
+                summary, recordings = open_and_run(options, stack, factories)
+        except StreamError as error:
+            say(str(error))
+            return 2
+        except KeyboardInterrupt:  # while things were still being opened
+            return 0
     print(summary, file=sys.stderr)
     return 2 if any(recording.failed for recording in recordings) else 0
 
@@ -184,9 +182,9 @@ def open_and_run(
 
 
 def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
-    """Go on until the sources end, a window is closed or Ctrl-C; returns a summary.
+    """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    With `stay` the last pictures stay on the page until Ctrl-C or the window is closed.
+    With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
@@ -202,7 +200,7 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in good order: recordings are finished.
+    """Ctrl-C and SIGTERM end the program in an orderly way: recordings are finished.
 
     An import comes to its end first: one that is cut short may leave Python's import lock
     taken, on which a thread that imports something, too, would wait for ever.

@@ -5,7 +5,7 @@
 All are frozen, slotted dataclasses whose constructors check shapes. Arrays are
 stored as given (no copy), except `Frame.image`, which becomes a read-only view:
 OpenCV then refuses to draw on it by mistake. Boxes are `xyxy` pixels in the full
-frame: x right, y down, (x1, y1) the upper left corner, and may leave the picture.
+frame: x right, y down, (x1, y1) the upper left corner, and may leave the image.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
 NOWHERE: Float32 = np.zeros((0, 4), np.float32)
 AGE_BINS = 101  # whole years 0..100
-ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be told of a person
+ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be reported of a person
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -35,7 +35,7 @@ def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """A decoded picture of a source with its time.
 
     Attributes:
         image: (H, W, 3) uint8, BGR, read-only.
@@ -138,13 +138,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimates:
-    """What a model says of B chips; row i belongs to chip i.
+    """What a network says of B chips; row i belongs to chip i.
 
     Attributes:
         age_years: (B,) float32, the expected apparent age.
         age_spread_years: (B,) float32, one standard deviation of a single estimate.
         female_prob: (B,) float32 in 0..1, perceived gender.
-        ethnicity_probs: (B, 5) float32 over `ETHNICITIES`, or None where the model
+        ethnicity_probs: (B, 5) float32 over `ETHNICITIES`, or None where the network
             has no such head.
     """
 
@@ -239,9 +239,7 @@ class SourceState(StrEnum):
     LIVE = "live"
     STALLED = "stalled"  # connected, but the newest frame is getting old
     RECONNECTING = "reconnecting"  # broke off, being opened again
-    FAILED = (
-        "failed"  # refused for a reason that waiting hardly mends: wrong password, no such path
-    )
+    FAILED = "failed"  # refused for a reason that retrying will not fix: wrong password ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,7 @@ class SourceStatus:
 
     Attributes:
         state: the state.
-        detail: one line for people, without secrets; empty while all is well.
+        detail: one line for users, without secrets; empty while all is well.
         reconnects: how often it has been opened again.
     """
 
@@ -270,7 +268,7 @@ class FrameResult:
         fps: processed frames per second, running mean; 0 while unknown.
         dropped: frames of a live source never processed, so far.
         status: how the source is doing.
-        load: what is being done less often to keep up, for people; empty = nothing.
+        load: what is being done less often to keep up, for users; empty = nothing.
         camera: which source it is, without secrets, where there are several; else empty.
         places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
             hidden. Where they are, `frame` shows none of them.

@@ -25,7 +25,7 @@ _REMEDY = "start one with: ray start --head, or use --ray local"
 
 
 class _Board:
-    """Where jobs on all machines count their frames; one actor of the cluster."""
+    """Counts the frames of jobs on all machines; one actor of the cluster."""
 
     def __init__(self) -> None:
         self._frames = 0
@@ -148,7 +148,7 @@ def _import_ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Find out soon whether anything is there: Ray itself tries for half a minute.
+    """Fail at once where nothing answers: Ray itself tries for half a minute.
 
     Raises:
         EngineError: nothing answers.

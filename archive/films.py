@@ -1,7 +1,7 @@
 """Which films there are, what their outputs are called, and what was finished before.
 
-For every film that was begun a small JSON file in `DIR/.batch/` tells where it came
-from, how it was to be annotated, and, once it is finished, what was found. It is
+For every film that was begun a small JSON file in `DIR/.batch/` says where it came
+from, how it was to be annotated and, once it is finished, what was found. It is
 written last, when the outputs stand under their names.
 """
 
@@ -49,7 +49,7 @@ class Film:
         path: of the film, absolute.
         folder: of the outputs, absolute.
         name: of the outputs, without suffix; no other film of the folder has it.
-        made_from: what the outputs depend on; where it differs they are made anew.
+        made_from: what the outputs depend on; where it differs they are made again.
         slice_s: length of the slices when it was begun, None before that.
         report: what came of it, None while it is not finished.
     """

@@ -1,7 +1,7 @@
 """What one worker does at a time, and how it reports.
 
 A job is a function of this package and its arguments; `run_job` calls it in a worker
-and turns whatever happens into an `Outcome`, because exceptions lose their way between
+and turns whatever happens into an `Outcome`, because not every exception can be sent between
 processes. Engines are kept from one job of a worker to the next.
 """
 
@@ -25,10 +25,11 @@ from outputs import Sink
 from outputs.recording.sink import Recording
 from program.assemble import Assembly
 from program.endpoints import OutputOptions, open_files
-from program.loop import Channel, Loop, Tally
+from program.loop import Channel, Loop
 from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
 from sources import Source
 from sources.open import open_source
+from structures import FrameResult
 from threads import DetectorPool
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Stopped(Exception):
 
 
 class Progress(Protocol):
-    """Hears how far a job is; `count` raises `Stopped` once the run was broken off."""
+    """Counts the frames of a job; `count` raises `Stopped` once the run was broken off."""
 
     def count(self, frames: int = 1) -> None: ...  # noqa: D102
 
@@ -93,7 +94,7 @@ class JobContext:
     """What a job gets from the worker that it runs in.
 
     Attributes:
-        progress: hears how far it is.
+        progress: is told how far it is.
         make_assembly: tests hand in their own.
     """
 
@@ -105,8 +106,8 @@ class JobContext:
         return self.make_assembly(options.models, options.tracking)
 
     def run(
-        self, source: Source, options: FilmOptions, sinks: Sequence[Sink], hide: str = ""
-    ) -> Tally:
+        self, source: Source, options: FilmOptions, sinks: Sequence[Sink] = (), hide: str = ""
+    ) -> Iterator[FrameResult]:
         """Run a film through the same loop as stream.py.
 
         Args:
@@ -115,16 +116,16 @@ class JobContext:
             sinks: where results go.
             hide: a way of `drawing.hiding.HIDING`; empty = the sinks see faces.
 
-        Returns:
-            What has gone by.
+        Yields:
+            The result of each frame, once the sinks have it.
         """
         assembly = self.assembly(options)
         detector, estimator, pool = load_networks(assembly)
         pipeline = assembly.pipeline(detector, estimator)
         channel = Channel(source, pipeline, hide=hide, shows_rate=False)
-        for _ in Loop([channel], pool, estimator, sinks, options.overlay).run():
+        for result in Loop([channel], pool, estimator, sinks, options.overlay).run():
             self.progress.count()
-        return channel.tally
+            yield result
 
 
 @lru_cache(maxsize=1)
@@ -235,12 +236,15 @@ def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
             sinks = [*recordings, *exports]
             for sink in sinks:
                 stack.callback(sink.close)
-            tally = context.run(source, options, sinks, hide=options.tracking.blur)
+            frames, people = 0, set[int]()
+            for result in context.run(source, options, sinks, hide=options.tracking.blur):
+                frames += 1
+                people |= {track.track_id for track in result.tracks}
         check_recordings(recordings)
         publish(film)
     finally:
         shutil.rmtree(film.work, ignore_errors=True)
-    return Report(tally.frames, tally.tracks)
+    return Report(frames, len(people))
 
 
 def check_recordings(recordings: Sequence[Recording]) -> None:

@@ -54,7 +54,7 @@ def jobs_of(
         film: with `slice_s`, 0 = whole.
         options: what is wanted.
         facts: what it said of itself.
-        expect: is told how many frames will be counted beside those of `facts`.
+        expect: called with the number of frames to be counted beside those of `facts`.
     """
     parts: list[Slice] = []
     if film.slice_s and facts.seconds > film.slice_s:
@@ -69,7 +69,7 @@ def jobs_of(
     yield [FilmJob(analyse, (film, options, part)) for part in parts]
     ((report, one_size),) = yield [FilmJob(join, (film, options, parts))]
     stretches: list[list[Slice]] = []
-    if options.video:  # a picture whose size changes goes into parts, which one recording counts
+    if options.video:  # where the image size changes one recording numbers the parts
         stretches = [[part] for part in parts] if one_size else [parts]
         yield [FilmJob(draw, (film, options, stretch)) for stretch in stretches]
     (report,) = yield [FilmJob(finish, (film, options, report, stretches))]

@@ -2,7 +2,7 @@
 
 Two slices that follow one another share some frames. Up to the end of those the earlier
 slice counts; the tracks of the later one take the ids of those they lie on. What is
-smoothed is not joined but made anew, from all estimates of the joined tracks in order,
+smoothed is not joined but made again, from all estimates of the joined tracks in order,
 so that an answer does not begin again at a seam.
 """
 
@@ -58,8 +58,8 @@ def join_slices(slices: Iterable[Sequence[FrameResult]]) -> Iterator[list[FrameR
 def match_tracks(earlier: Sequence[FrameResult], later: Sequence[FrameResult]) -> dict[int, int]:
     """Pair the tracks of two slices in the frames that they share.
 
-    Later frames count more, in proportion to their number: what follows the seam goes on
-    with what stood at its end, also where a track broke off and another took its place.
+    Later frames count more, in proportion to their number: what follows the seam continues
+    what stood at its end, also where a track broke off and another took its place.
 
     Args:
         earlier: the shared frames as the earlier slice saw them, in order.

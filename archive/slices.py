@@ -32,7 +32,7 @@ from program.load import Effort
 from program.options import TrackingOptions
 from sources.decoding import Video, decode, open_video
 from sources.feed import NOMINAL_FPS, Feed
-from structures import Frame, FrameResult, Image
+from structures import Frame, FrameResult
 from threads import ReadAhead
 from tracking.boxes import Float64
 
@@ -78,7 +78,7 @@ class Slice:
 def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> list[Slice]:
     """Cut a film into slices of about equal length that overlap.
 
-    Slices begin where the whole picture would be searched if the film were read whole (where
+    Slices begin where the whole image would be searched if the film were read whole (where
     its frames come evenly).
 
     Args:
@@ -183,26 +183,6 @@ def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator
                 return
 
 
-class _Results:
-    """A sink that keeps the results of a slice."""
-
-    wants_picture = False
-    closed = False
-
-    def __init__(self) -> None:
-        self.kept: list[FrameResult] = []
-
-    def write(self, picture: Image | None, result: FrameResult) -> None:
-        """See `outputs.Sink`."""
-        self.kept.append(without_image(result))
-
-    def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """See `outputs.Sink`; films do not pause."""
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
 def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) -> None:
     """A job: find, follow and describe the faces of a slice, into the film's work folder.
 
@@ -213,10 +193,9 @@ def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) 
     if path.exists():
         context.progress.count(part.stop - part.first)
         return
-    results = _Results()
     with contextlib.closing(read_frames(film, part.first, part.stop)) as source:
-        context.run(source, options, [results])
-    save_results(path, results.kept)
+        results = [without_image(result) for result in context.run(source, options)]
+    save_results(path, results)
 
 
 def join(
@@ -309,7 +288,7 @@ def finish(
     """A job: make one recording of those of the slices and put all outputs in their place.
 
     Args:
-        context: hears nothing.
+        context: of the worker.
         film: whose jobs are all done.
         options: what is wanted.
         report: what `join` found.

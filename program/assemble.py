@@ -71,7 +71,7 @@ class Assembly:
         )
         if "ethnicity" in models.attributes and not estimator.has_ethnicity:
             raise WeightsError(
-                f"the weights of --estimator {models.estimator} do not tell ethnicity; "
+                f"the weights of --estimator {models.estimator} do not estimate ethnicity; "
                 "leave it out of --attributes or use --estimator mobilenetv2"
             )
         return estimator

@@ -33,16 +33,12 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 
-_SOURCE, _OUTPUT = "source", "output"
-
-
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """What is read; `src` has at least one address once stream.py has parsed them."""
 
     src: Sequence[str] | None = flag(
         None,
-        _SOURCE,
         "webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
         "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
         "film played as a bad camera); env:NAME is what that variable holds, for passwords "
@@ -50,22 +46,16 @@ class SourceOptions:
         action="append",
         metavar="SOURCE",
     )
-    width: int | None = flag(
-        None, _SOURCE, "ask a webcam for it", type=number(int, 16), metavar="PX"
-    )
-    height: int | None = flag(
-        None, _SOURCE, "ask a webcam for it", type=number(int, 16), metavar="PX"
-    )
+    width: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
+    height: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
     max_frames: int | None = flag(
         None,
-        _SOURCE,
         "stop after N frames of each source",
         type=number(int, 1, sys.maxsize),
         metavar="N",
     )
     max_latency: float = flag(
         DEFAULT_MAX_LATENCY_MS,
-        _SOURCE,
         "live sources: do less before frames get older than that, drop those that are "
         "(default: %(default)g)",
         type=number(float, 1),
@@ -73,7 +63,6 @@ class SourceOptions:
     )
     keep_trying: bool = flag(
         False,
-        _SOURCE,
         "wait for a camera that is not there at the start, too; one that breaks off later "
         "is opened again in any case",
         action="store_true",
@@ -84,13 +73,10 @@ class SourceOptions:
 class OutputOptions(ReportOptions):
     """Where results go, and what they may report."""
 
-    no_window: bool = flag(False, _OUTPUT, "show nothing on the screen", action="store_true")
-    output: str | None = flag(
-        None, _OUTPUT, "record the annotated picture (H.264)", metavar="FILE.mp4"
-    )
+    no_window: bool = flag(False, "show nothing on the screen", action="store_true")
+    output: str | None = flag(None, "record the annotated picture (H.264)", metavar="FILE.mp4")
     segment: float | None = flag(
         None,
-        _OUTPUT,
         "start a new file every TIME, e.g. 30s, 10m or 1h; the parts are numbered, or "
         "named after the time they begin (UTC) where the source is live",
         type=duration,
@@ -98,46 +84,41 @@ class OutputOptions(ReportOptions):
     )
     preset: str | None = flag(
         None,
-        _OUTPUT,
         "how hard the recording's encoder tries: quick and large to slow and small "
         "(default: superfast; live sources by the load: veryfast or superfast)",
         choices=PRESETS,
     )
     events: str | None = flag(
-        None, _OUTPUT, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
+        None, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
     )
-    people: str | None = flag(None, _OUTPUT, "one row a person", metavar="FILE.csv")
+    people: str | None = flag(None, "one row a person", metavar="FILE.csv")
     serve: str | None = flag(
         None,
-        _OUTPUT,
         "show everything on a page in the browser, to this machine only unless HOST says "
         "otherwise; films then play at their own speed",
         metavar="[HOST:]PORT",
     )
     token: str | None = flag(
         None,
-        _OUTPUT,
         "what the page asks for; needed where others reach it; can be FACES_TOKEN instead",
         metavar="SECRET",
     )
     mqtt: str | None = flag(
         None,
-        _OUTPUT,
         "publish states, people and numbers: mqtt[s]://[user[:password]@]host[:port]/prefix; "
         "the password may stand in MQTT_PASSWORD instead",
         metavar="ADDRESS",
     )
-    mqtt_qos: int = flag(1, _OUTPUT, "default: %(default)s", type=int, choices=(0, 1, 2))
+    mqtt_qos: int = flag(1, "default: %(default)s", type=int, choices=(0, 1, 2))
     webhook: str | None = flag(
-        None, _OUTPUT, "POST what happens to people and the source as JSON", metavar="URL"
+        None, "POST what happens to people and the source as JSON", metavar="URL"
     )
     webhook_secret: str | None = flag(
         None,
-        _OUTPUT,
         "sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
         metavar="TEXT",
     )
-    stills: str = flag(".", _OUTPUT, "where s saves stills (default: here)", metavar="DIR")
+    stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
 
 
 def from_environment(source: str) -> str:
@@ -204,11 +185,11 @@ def open_files(
     Args:
         options: which.
         sources: of the run.
-        paths: where they are, if they are files: no output may replace one.
+        paths: of the sources that are files: no output may replace one.
         record: makes the recording.
 
     Returns:
-        The recording, which takes pictures, and the exports, which take results.
+        The recording, which takes drawn frames, and the exports, which take results.
 
     Raises:
         SinkError: one cannot be made where it was asked for, or two are the same file.
@@ -221,7 +202,7 @@ def open_files(
     recordings = []
     if options.output:
         live = any(source.is_live for source in sources)
-        heard = len(sources) == 1 and not live and not options.anonymous
+        audible = len(sources) == 1 and not live and not options.anonymous
         recordings.append(
             record(
                 options.output,
@@ -229,7 +210,7 @@ def open_files(
                 live=live,
                 preset=options.preset,
                 segment_s=options.segment,
-                sound_from=paths[0] if heard else None,
+                sound_from=paths[0] if audible else None,
             )
         )
     return recordings, open_exports(options, several=len(sources) > 1)
@@ -321,7 +302,7 @@ def title_of(sources: Sequence[Source]) -> str:
 def on_screen(
     sinks: list[Sink], channels: Sequence[Channel], overlay: Overlay, window: Window | None
 ) -> list[Sink]:
-    """Put a grid in front of the sinks that take one picture, where there are several channels."""
+    """Put a grid in front of the sinks that show one image, where there are several channels."""
     if len(channels) == 1 or not sinks:
         return sinks
     grid = GridSink(sinks, [channel.name for channel in channels], overlay)

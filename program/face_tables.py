@@ -32,7 +32,7 @@ def columns(attributes: Collection[str], places: bool = True) -> list[str]:
 
     Args:
         attributes: the choice.
-        places: whether it is known where in a picture the faces are.
+        places: whether it is known where in an image the faces are.
     """
     names = ["file", "face", *_PLACE * places]
     names += ["age_years", "age_spread_years"] * ("age" in attributes)
@@ -226,7 +226,7 @@ def predict_features(
     names, features = read_features(Path(path), heads.width)
     estimates = estimate_features(features, heads, weights.spread_scale)
     if "ethnicity" in attributes and estimates.ethnicity_probs is None:
-        raise WeightsError(f"the weights {weights.name} do not tell ethnicity; leave it out")
+        raise WeightsError(f"the weights {weights.name} do not estimate ethnicity; leave it out")
     rows: list[Row] = [
         {"file": name, "face": i + 1, **estimates_row(estimates, i)} for i, name in enumerate(names)
     ]

@@ -1,9 +1,9 @@
-"""How much is done for a frame, and doing less of it where a live source would come late.
+"""How much is done for a frame, and doing less where a live source would fall behind.
 
-What is cut back, in this order, a step at a time, and given back in the reverse order:
+What is cut back, in this order, a step at a time, and restored in the reverse order:
 
 1. faces are estimated less often (what is known of them stays);
-2. the whole picture is searched less often (known faces are followed on every frame;
+2. the whole image is searched less often (known faces are followed on every frame;
    new ones are found later);
 3. the search passes over small faces (those known are still followed);
 4. frames are dropped: a live source always gives its newest one.
@@ -18,8 +18,8 @@ DEFAULT_MAX_LATENCY_MS = 150.0
 
 _LOOK_BACK = 15  # frames judged together
 _SETTLE_S = 0.7  # after a change, before the next one down: its effect must show first
-_PATIENCE_S = 4.0  # for which there must have been room before something is given back
-_MOST_PATIENCE_S = 120.0  # where giving back has just failed, it is tried ever less often
+_PATIENCE_S = 4.0  # of room before something is restored
+_MOST_PATIENCE_S = 120.0  # where restoring has just failed, it is retried ever less often
 _ROOM = 0.6  # of the limit: below it there is room
 
 
@@ -28,13 +28,13 @@ class Effort:
     """How much is done for each frame.
 
     Attributes:
-        search_s: seconds of the source's time from one search of the whole picture to the
+        search_s: seconds of the source's time from one search of the whole image to the
             next, where no fixed number of frames was asked for.
         estimate_gap: frames from one estimate of a face to the next, at least. Estimates
             of neighbouring frames are so much alike that three of them say hardly more
             than one (see `tracking.smoothing`).
         coarse: see `detectors.Detector.detect`.
-        label: what is being cut back, for people; empty = nothing.
+        label: what is being cut back, for users; empty = nothing.
     """
 
     search_s: float = 0.2
@@ -68,7 +68,7 @@ class LoadControl:
             raise ValueError(f"max_latency_ms must be positive, got {max_latency_ms}")
         self._limit_ms = max_latency_ms
         self._level = 0
-        self._gave_back = False
+        self._restored = False
         self._recent_ms: deque[float] = deque(maxlen=_LOOK_BACK)
         self._changed_s = -np.inf
         self._room_since_s: float | None = None
@@ -80,7 +80,7 @@ class LoadControl:
         return LADDER[self._level]
 
     def note(self, latency_ms: float, now_s: float) -> None:
-        """Take note of a finished frame.
+        """Record how old a finished frame is.
 
         Args:
             latency_ms: its age.
@@ -99,17 +99,17 @@ class LoadControl:
             self._move(-1, now_s)
 
     def _cut_back(self, now_s: float) -> None:
-        """One step down; where the last change gave something back, that was too early."""
+        """One step down; where the last change restored something, that was too early."""
         if self._level == len(LADDER) - 1:
             return
-        if self._gave_back:
+        if self._restored:
             early = now_s - self._changed_s < 2 * self._patience_s
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S) if early else _PATIENCE_S
         self._move(1, now_s)
 
     def _move(self, steps: int, now_s: float) -> None:
         self._level += steps
-        self._gave_back = steps < 0
+        self._restored = steps < 0
         self._changed_s = now_s
         self._room_since_s = None
         self._recent_ms.clear()

@@ -1,9 +1,9 @@
 """The loop over frames: read, search ahead, follow, describe, hand to the outputs.
 
-One round takes at most one frame of each camera. Searches of whole pictures, the
-dearest part by far, run in a pool of threads: those of the next frames begin before the
-faces of this one are described. Everything else happens here, in order. A camera
-without a new frame is passed over and never waited for while another has one.
+One round takes at most one frame of each channel. Searches of whole images, by far the most
+expensive part, run in a pool of threads: those of the next frames begin before the faces of
+this one are described. Everything else happens here, in order. A channel without a new frame
+is skipped, and never waited for while another has one.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from sources import Source
 from structures import Detections, Frame, FrameResult, Image, Track
 from threads import DetectorPool
 
-TICK_S = 0.1  # the longest wait for anything: so soon a status shows and Ctrl-C is heard
+TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
 _BLANK_HW = (360, 640)  # of what is shown before the first frame
 _RATE_S = 1.0  # over which the frame rate is taken
 _PAUSE_S = 5.0  # a longer wait between frames is a pause, and counts for nothing
@@ -96,9 +96,9 @@ class Channel:
         source: frames come from here.
         pipeline: what is known of the people in front of it.
         tally: what has gone by.
-        name: told with each result where there are several channels; else empty.
+        name: goes with each result where there are several channels; else empty.
         latest: the last result, or an empty one before the first.
-        ended: no frame will come any more.
+        ended: no frame will come.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class Channel:
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._error: StreamError | None = None
-        self._told_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
 
     def fetch(self, pool: DetectorPool[Detector]) -> None:
-        """Take the frames that there is room for, and begin the searches that are due.
+        """Take the frames that fit, and begin the searches that are due.
 
         A live source is asked for its newest frame and not waited for; of a film as many
         are read ahead as the pool can search.
@@ -164,7 +164,7 @@ class Channel:
 
     @property
     def waits(self) -> bool:
-        """Whether there is no frame to go on with.
+        """Whether there is no frame to continue with.
 
         Raises:
             StreamError: and there will be none, because the source broke off.
@@ -181,11 +181,11 @@ class Channel:
         return self.pipeline.follow(frame, search.result() if search else None)
 
     def finish(self, look: Look) -> FrameResult:
-        """Count a look that has been described and put together what is known."""
+        """Count a look that has been described and put its result together."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, tracks)
         frame = look.frame
-        if self._hide:  # before anything else sees the picture
+        if self._hide:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
         self.latest = FrameResult(
             frame,
@@ -199,7 +199,7 @@ class Channel:
             places=look.places,
             estimates=look.estimates,
         )
-        self._told_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
         return self.latest
 
     def summary(self) -> str:
@@ -210,9 +210,9 @@ class Channel:
     def overdue(self) -> FrameResult | None:
         """The last result with the source's status of now, where nothing new came for a tick."""
         now_s = time.monotonic()
-        if self.ended or now_s - self._told_s < TICK_S:
+        if self.ended or now_s - self._refreshed_s < TICK_S:
             return None
-        self._told_s = now_s
+        self._refreshed_s = now_s
         self.latest = replace(self.latest, status=self.source.status)
         return self.latest
 
@@ -222,7 +222,7 @@ class Loop:
 
     Args:
         channels: at least one.
-        pool: detectors for the searches of whole pictures.
+        pool: detectors for the searches of whole images.
         estimator: the one that the channels' pipelines were made with.
         sinks: where results go.
         overlay: draws them.
@@ -258,7 +258,7 @@ class Loop:
         return all(channel.ended for channel in self._channels)
 
     def linger(self) -> None:
-        """Keep the last results before the sinks' eyes, for ever or until one is closed."""
+        """Keep refreshing the sinks with the last results until one is closed."""
         while not any(sink.closed for sink in self._sinks):
             for channel in self._channels:
                 self._refresh(channel.latest)
@@ -287,7 +287,7 @@ class Loop:
                     self._refresh(result)
 
     def _round(self) -> Iterator[FrameResult]:
-        """Go on with every channel whose next frame is ready; wait a tick where none is."""
+        """Continue every channel whose next frame is ready; wait a tick where none is."""
         searches = [channel.pending for channel in self._channels if not channel.waits]
         if searches and searches[0] and None not in searches:
             # Not `concurrent.futures.wait`: Ctrl-C in the middle of it leaves locks behind.
@@ -300,23 +300,23 @@ class Loop:
         looks = describe(self._estimator, [(channel.pipeline, look) for channel, look in ready])
         for (channel, _), look in zip(ready, looks, strict=True):
             result = channel.finish(look)
-            picture = self._picture(result)
+            drawn = self._drawn(result)
             for sink in self._sinks:
-                sink.write(picture if sink.wants_picture else None, result)
+                sink.write(drawn if sink.wants_picture else None, result)
             self._note(result)
             yield result
 
     def _refresh(self, result: FrameResult) -> None:
-        picture = self._picture(result)
+        drawn = self._drawn(result)
         for sink in self._sinks:
-            sink.refresh(picture if sink.wants_picture else None, result)
+            sink.refresh(drawn if sink.wants_picture else None, result)
 
-    def _picture(self, result: FrameResult) -> Image | None:
+    def _drawn(self, result: FrameResult) -> Image | None:
         wanted = any(sink.wants_picture for sink in self._sinks)
         return self._overlay.draw(result) if wanted else None
 
     def _note(self, result: FrameResult) -> None:
-        """Let the control see how late a frame is now, and all channels follow it."""
+        """Report to the control how late a frame is, and set the effort of all channels."""
         now_s = time.monotonic()
         latency_ms = result.latency_ms(now_s)
         if self._control is None or latency_ms is None:

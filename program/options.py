@@ -1,8 +1,10 @@
 """Options that the programs share, with their flags and defaults; how bad ones are refused."""
 
 import argparse
+import contextlib
 import logging
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, TypeVar
 
@@ -71,30 +73,23 @@ def every(text: str) -> int | None:
     return frames
 
 
-def flag(default: Any, group: str, text: str, **settings: Any) -> Any:
+def flag(default: Any, text: str, **settings: Any) -> Any:
     """A dataclass field that is a command-line flag, too; see `add_flags`.
 
     Args:
         default: of both.
-        group: title of the help's section.
         text: for the help.
         settings: further arguments of `ArgumentParser.add_argument`.
     """
-    return field(default=default, metadata={"group": group, "help": text, **settings})
+    return field(default=default, metadata={"help": text, **settings})
 
 
-def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add a flag for each field of an options dataclass that was made by `flag`."""
-    groups = {group.title: group for group in parser._action_groups}
+def add_flags(group: argparse._ArgumentGroup, kind: type) -> None:
+    """Add a flag for each field of a dataclass that was made by `flag`."""
     for each in fields(kind):
-        settings = dict(each.metadata)
-        if not settings:
-            continue
-        title = settings.pop("group")
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        name = "--" + each.name.replace("_", "-")
-        groups[title].add_argument(name, default=each.default, **settings)
+        if each.metadata:
+            name = "--" + each.name.replace("_", "-")
+            group.add_argument(name, default=each.default, **each.metadata)
 
 
 def collect(kind: type[T], namespace: argparse.Namespace) -> T:
@@ -103,8 +98,6 @@ def collect(kind: type[T], namespace: argparse.Namespace) -> T:
     return kind(**{name: getattr(namespace, name) for name in names})
 
 
-_FINDING, _DESCRIBING, _FOLLOWING = "finding faces", "describing them", "following faces"
-_PRIVACY = "privacy"
 _USUALLY = "(default: %(default)s)"
 
 
@@ -115,45 +108,39 @@ class ModelOptions:
     `weights` None means the default ones, `threads` 0 as many as there are processors.
     """
 
-    detector: str = flag("mtcnn", _FINDING, "default: %(default)s", choices=DETECTORS)
+    detector: str = flag("mtcnn", "default: %(default)s", choices=DETECTORS)
     min_face: int = flag(
         MIN_FACE,
-        _FINDING,
         f"mtcnn: smallest face to look for, pixels; smaller is slower {_USUALLY}",
         type=number(int, 20),
         metavar="PX",
     )
     upsample: int = flag(
         0,
-        _FINDING,
         f"dlib: double the picture N times; finds faces below 80 px {_USUALLY}",
         type=number(int, 0, 3),
         metavar="N",
     )
-    estimator: str = flag("mobilenetv2", _DESCRIBING, "default: %(default)s", choices=ARCHITECTURES)
+    estimator: str = flag("mobilenetv2", "default: %(default)s", choices=ARCHITECTURES)
     weights: str | None = flag(
         None,
-        _DESCRIBING,
         "a model of weights/manifest.json, or your own .onnx or .keras file",
         metavar="NAME|FILE",
     )
     engine: str = flag(
         "auto",
-        _DESCRIBING,
         "what runs the networks; auto: TensorFlow or ONNX Runtime where they can use a GPU, "
         f"else OpenVINO {_USUALLY}",
         choices=("auto", *ENGINES),
     )
     device: str = flag(
         "auto",
-        _DESCRIBING,
         "where mtcnn and the estimator run; auto: an NVIDIA GPU where one can be used, "
         f"else the processor {_USUALLY}",
         choices=DEVICES,
     )
     precision: str = flag(
         "auto",
-        _DESCRIBING,
         "of the networks' numbers; auto: the quickest that changes no accuracy; float32: "
         "as exact as can be, in mtcnn too; int8: a fifth quicker on processors, for the default "
         f"weights {_USUALLY}",
@@ -161,14 +148,12 @@ class ModelOptions:
     )
     threads: int = flag(
         0,
-        _DESCRIBING,
         "processors to keep busy (default: all that there are)",
         type=number(int, 1, 1024),
         metavar="N",
     )
     attributes: tuple[str, ...] = flag(
         ("age", "gender"),
-        _DESCRIBING,
         "what to report, out of age,gender,ethnicity (default: age,gender)",
         type=attribute_list,
         metavar="LIST",
@@ -185,7 +170,6 @@ class TrackingOptions:
 
     detect_every: int | None = flag(
         None,
-        _FOLLOWING,
         "search the whole picture in every Nth frame, and between only near the faces that "
         "are known; auto: five times a second, less often under load (default: auto)",
         type=every,
@@ -193,21 +177,18 @@ class TrackingOptions:
     )
     max_age: int = flag(
         MAX_AGE,
-        _FOLLOWING,
         f"frames for which a face that is not found again is kept {_USUALLY}",
         type=number(int, 0),
         metavar="N",
     )
     min_hits: int = flag(
         MIN_HITS,
-        _FOLLOWING,
         f"frames for which a face must be found before it is shown {_USUALLY}",
         type=number(int, 1),
         metavar="N",
     )
     blur: str = flag(
         "",
-        _PRIVACY,
         "hide faces in every output (pixelate or blur; default: pixelate); the whole "
         "picture is then searched in every frame unless --detect-every says otherwise",
         nargs="?",
@@ -231,10 +212,20 @@ class ReportOptions:
     attributes: tuple[str, ...] = USUAL_MODELS.attributes
     anonymous: bool = flag(
         False,
-        _PRIVACY,
         "report only groups of five and more: no boxes, stills or sound, faces hidden",
         action="store_true",
     )
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what all programs have in common."""
+    add_flags(parser.add_argument_group("finding and describing faces"), ModelOptions)
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what stream.py and batch.py have in common; `settle_privacy` must follow."""
+    add_model_flags(parser)
+    add_flags(parser.add_argument_group("following and hiding faces"), TrackingOptions)
 
 
 def settle_privacy(options: argparse.Namespace) -> None:
@@ -248,6 +239,19 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
     """Add `--verbose` and `--version`."""
     parser.add_argument("--verbose", action="store_true", help="say what is going on")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+
+
+@contextlib.contextmanager
+def signals_handled(handler: Any) -> Iterator[None]:
+    """Have `handler` hear of Ctrl-C and SIGTERM; afterwards the old handlers are back."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
 
 
 def set_up_logging(verbose: bool) -> None:

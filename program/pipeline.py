@@ -4,7 +4,7 @@ The stages come in through the constructor, so that tests and benchmarks can put
 their own; the only state kept is the tracker's and the smoother's.
 
 `process` takes one frame through all of it. A program that has other things to do at the
-same time takes the steps apart: it asks `wants_search`, lets a thread search the picture,
+same time takes the steps apart: it asks `wants_search`, lets a thread search the image,
 calls `follow` with what was found, and `describe` with the looks of several channels at
 once, so that all their faces go through the network in one batch.
 """
@@ -43,7 +43,7 @@ class Look:
         frame: the frame.
         tracks: all live tracks, tentative ones too.
         places: (N, 4) float32 xyxy, wherever a face is or may be, those of no confirmed track
-            included: what to hide. Empty where nobody asked for it.
+            included: what to hide. Empty where faces are not hidden.
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs.
         weights: (B,) float32, how far each chip can be trusted.
@@ -84,10 +84,10 @@ class Pipeline:
             tracker: follows them.
             estimator: describes their chips.
             smoother: keeps the running answer of each track.
-            detect_every: the whole picture is searched on every Nth frame, and near the
+            detect_every: the whole image is searched on every Nth frame, and near the
                 known faces on those between; None = as `effort` says.
             ethnicity: whether ethnicity is kept; where not, it goes no further than here.
-            places: remembers where faces have to be hidden; None where they need not be.
+            places: remembers where faces must be hidden; None where they need not be.
 
         Raises:
             ValueError: `detect_every` below 1.
@@ -115,7 +115,7 @@ class Pipeline:
         return self.result(look)
 
     def wants_search(self, frame: Frame) -> bool:
-        """Whether the whole picture is to be searched; asked of each frame once, in order."""
+        """Whether the whole image is to be searched; asked of each frame once, in order."""
         self._since_search += 1
         last = self._searched
         if last is None or last.epoch != frame.epoch:
@@ -129,9 +129,9 @@ class Pipeline:
         return due
 
     def search(self, frame: Frame, detector: Detector) -> Detections:
-        """Search the whole picture; may be called from any thread with a detector of its own.
+        """Search the whole image; may be called from any thread with a detector of its own.
 
-        Where faces are to be hidden, small ones are not passed over under load either.
+        Where faces are to be hidden, small ones are not skipped under load either.
         """
         return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
 
@@ -140,7 +140,7 @@ class Pipeline:
 
         Args:
             frame: the next one.
-            found: what a search of the whole picture gave; None where there was none.
+            found: what a search of the whole image gave; None where there was none.
 
         Returns:
             The tracks, and the chips of those that are due for an estimate.
@@ -193,7 +193,7 @@ class Pipeline:
 
 
 def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:
-    """Estimate the faces that are due, in one batch for all channels, and take note.
+    """Estimate the faces that are due, in one batch for all channels, and smooth the results.
 
     Args:
         estimator: the one that the pipelines were made with.
