@@ -1,9 +1,9 @@
-"""Speed of the detectors, their recall, and MTCNN beside the package `mtcnn`.
+"""Speed of the detectors, their recall, and MTCNN compared with the package `mtcnn`.
 
     python -m benchmarks.detectors [--data DIR] [--repeat N] [--threads N]
 
-What is compared runs in turns on the same pictures, so that a busy machine slows all
-alike: trust the ratios more than the milliseconds. The package runs on TensorFlow;
+The detectors take turns on the same images, so that a busy machine slows all alike:
+trust the ratios more than the milliseconds. The package runs on TensorFlow;
 where either is missing, its rows are left out and a line says so.
 """
 
@@ -11,8 +11,8 @@ import argparse
 import csv
 import math
 import os
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -20,51 +20,49 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from benchmarks.faces import SAME_FACE
-from detectors import Detector
+from benchmarks import common
+from benchmarks.agreed_faces import SAME_FACE
+from benchmarks.common import flag
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
 from errors import SourceError
+from program.options import number
 from structures import Detections, Float32, Image
 from tracking.boxes import overlaps
 
-ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("FACES_DATA", common.ROOT.parent / "shared" / "data"))
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
+Detect = Callable[[Image], Detections]
 PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid goes wrong and it finds nothing
 
 
-class PackageDetector:
-    """The package `mtcnn` with its own settings, behind our contract."""
+def package_detector() -> Detect:
+    """The package `mtcnn` with its own settings, as our `detect`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from mtcnn import MTCNN
 
-    def __init__(self) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from mtcnn import MTCNN
+    model = MTCNN()
 
-        self._model = MTCNN()
-
-    def detect(self, image: Image) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`."""
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        rows = self._model.detect_faces(
-            rgb,
+    def detect(image: Image) -> Detections:
+        rows = model.detect_faces(
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
             min_face_size=PACKAGE_MIN_FACE,
             output_type="numpy",
             box_format="xyxy",
             fit_to_image=False,
         )
         faces = np.asarray(rows, np.float32).reshape(-1, 16)
-        points = faces[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
+        points = faces[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)  # x x .. y y .. -> (N, 5, 2)
         return Detections(faces[:, 1:5], faces[:, 5], points)
 
+    return detect
 
-class Labelled(NamedTuple):
-    """A picture and the (N, 4) float32 xyxy boxes of its faces."""
+
+class Photograph(NamedTuple):
+    """An image and the (N, 4) float32 xyxy boxes of its faces."""
 
     image: Image
     boxes: Float32
-
-
-Detect = Callable[[Image], Detections]
 
 
 def _read(path: Path) -> Image:
@@ -74,56 +72,44 @@ def _read(path: Path) -> Image:
     return image
 
 
-def picture_of_faces(size_wh: tuple[int, int], count: int) -> Image:
-    """Return a picture of that size made of the portraits, `count` faces in it."""
+def image_of_faces(size_wh: tuple[int, int], count: int) -> Image:
+    """An image of that size made of the portraits, with `count` faces."""
     width, height = size_wh
     columns = math.ceil(math.sqrt(count * width / height))
     wide, high = width // columns, height // math.ceil(count / columns)
-    picture = np.full((height, width, 3), 90, np.uint8)
-    names = sorted((ROOT / "samples" / "portraits").iterdir())
+    image = np.full((height, width, 3), 90, np.uint8)
+    names = sorted((common.ROOT / "samples" / "portraits").iterdir())
     for i in range(count):
         portrait = _read(names[i % len(names)])
         side = min(portrait.shape[:2])
         y, x = i // columns * high, i % columns * wide
-        picture[y : y + high, x : x + wide] = cv2.resize(portrait[:side, :side], (wide, high))
-    return picture
+        image[y : y + high, x : x + wide] = cv2.resize(portrait[:side, :side], (wide, high))
+    return image
 
 
-def read_labelled(folder: Path) -> list[Labelled]:
-    """Return the group photographs of `boxes.csv` (file, x, y, w, h, ...)."""
+def read_labelled(folder: Path) -> list[Photograph]:
+    """The group photographs of `boxes.csv` (file, x, y, w, h, ...)."""
     boxes: dict[str, list[tuple[float, ...]]] = {}
     with (folder / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             x, y, w, h = (float(row[key]) for key in "xywh")
             boxes.setdefault(row["file"], []).append((x, y, x + w, y + h))
     return [
-        Labelled(_read(folder / name), np.array(rows, np.float32)) for name, rows in boxes.items()
+        Photograph(_read(folder / name), np.array(rows, np.float32)) for name, rows in boxes.items()
     ]
 
 
-def medians_ms(calls: dict[str, Detect], image: Image, repeat: int) -> dict[str, float]:
-    """Return the median time of each call in milliseconds; they run in turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(repeat + 1):
-        for name, detect in calls.items():
-            start = time.perf_counter()
-            detect(image)
-            if turn:  # the first one warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: 1000 * float(np.median(values)) for name, values in times.items()}
-
-
-def recall(found: list[Float32], pictures: list[Labelled], overlap: float) -> tuple[int, int]:
-    """Return how many labelled faces have a box that overlaps by `overlap`, of how many."""
+def recall(found: list[Float32], photographs: list[Photograph], overlap: float) -> str:
+    """How many labelled faces have a box that overlaps by `overlap`, out of all."""
     hits = sum(
-        int((overlaps(picture.boxes, boxes) >= overlap).any(1).sum())
-        for boxes, picture in zip(found, pictures, strict=True)
+        int((overlaps(photograph.boxes, boxes) >= overlap).any(1).sum())
+        for boxes, photograph in zip(found, photographs, strict=True)
     )
-    return hits, sum(len(picture.boxes) for picture in pictures)
+    return f"{hits}/{sum(len(photograph.boxes) for photograph in photographs)}"
 
 
 def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
-    """Return in words how far two detectors' faces and landmarks lie apart."""
+    """How far the faces and landmarks of two detectors lie apart, in words."""
     shared, apart = [], []
     for a, b in zip(ours, theirs, strict=True):
         matrix = overlaps(b.boxes, a.boxes)
@@ -141,7 +127,7 @@ def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
 
 
 def mirrored(detect: Detect, image: Image) -> Detections:
-    """Return the faces of the mirrored picture, mirrored back."""
+    """The faces of the mirrored image, mirrored back."""
     found = detect(np.ascontiguousarray(image[:, ::-1]))
     width = image.shape[1]
     boxes = found.boxes.copy()
@@ -151,21 +137,24 @@ def mirrored(detect: Detect, image: Image) -> Detections:
     return Detections(boxes, found.scores, points)
 
 
-def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> None:
-    """Print a table of times by picture size."""
-    detectors: dict[str, Detector] = {
-        "mtcnn, min face 40": MtcnnDetector(40, threads=threads),
-        "mtcnn, min face 80": MtcnnDetector(80, threads=threads),
-        "dlib HOG": DlibHogDetector(),
-        "dlib HOG, upsample 1": DlibHogDetector(1),
+def print_speed(repeat: int, threads: int, package: Detect | None) -> None:
+    """Print a table of times by image size."""
+    calls: dict[str, Detect] = {
+        "mtcnn, min face 40": MtcnnDetector(40, threads=threads).detect,
+        "mtcnn, min face 80": MtcnnDetector(80, threads=threads).detect,
+        "dlib HOG": DlibHogDetector().detect,
+        "dlib HOG, upsample 1": DlibHogDetector(1).detect,
     }
-    calls: dict[str, Detect] = {name: each.detect for name, each in detectors.items()}
     if package is not None:
         calls[f"mtcnn, min face {PACKAGE_MIN_FACE}"] = MtcnnDetector(
             PACKAGE_MIN_FACE, threads=threads
         ).detect
-        calls["package mtcnn"] = package.detect
-    tables = [medians_ms(calls, picture_of_faces(size, 5), repeat) for size in SIZES]
+        calls["package mtcnn"] = package
+    tables = []
+    for size in SIZES:
+        image = image_of_faces(size, 5)
+        timed = {name: partial(call, image) for name, call in calls.items()}
+        tables.append(common.medians_ms(timed, repeat, warm=1))
     print(f"{'median ms, five faces':24}" + "".join(f"{w}x{h}".rjust(12) for w, h in SIZES))
     for name in calls:
         print(f"{name:24}" + "".join(f"{table[name]:12.1f}" for table in tables))
@@ -176,20 +165,20 @@ def print_speed(repeat: int, threads: int, package: PackageDetector | None) -> N
                 print(f"{'package / ' + name:24}{ratios}")
 
 
-def print_recall(folder: Path, threads: int, package: PackageDetector | None) -> None:
+def print_recall(folder: Path, threads: int, package: Detect | None) -> None:
     """Print the recall on labelled photographs, and the agreement with the package."""
-    pictures = read_labelled(folder)
+    photographs = read_labelled(folder)
     detectors: dict[str, Detect] = {
         f"mtcnn, min face {side}": MtcnnDetector(side, threads=threads).detect for side in (20, 40)
     }
     detectors |= {f"dlib HOG, upsample {n}": DlibHogDetector(n).detect for n in (0, 1)}
     if package is not None:
-        detectors["package mtcnn"] = package.detect
-    found = {name: [detect(p.image) for p in pictures] for name, detect in detectors.items()}
+        detectors["package mtcnn"] = package
+    found = {name: [detect(p.image) for p in photographs] for name, detect in detectors.items()}
     print(f"\n{'recall':24}{'IoU 0.4':>12}{'IoU 0.5':>12}{'found':>12}")
     for name, results in found.items():
         boxes = [result.boxes for result in results]
-        hits = ["{}/{}".format(*recall(boxes, pictures, overlap)) for overlap in (0.4, 0.5)]
+        hits = [recall(boxes, photographs, overlap) for overlap in (0.4, 0.5)]
         print(f"{name:24}{hits[0]:>12}{hits[1]:>12}{sum(map(len, boxes)):>12}")
     print()
     for name, results in found.items():
@@ -197,30 +186,31 @@ def print_recall(folder: Path, threads: int, package: PackageDetector | None) ->
             continue
         if package is not None and name != "package mtcnn":
             print(f"{name} and the package: {agreement(results, found['package mtcnn'])}")
-        turned = [mirrored(detectors[name], picture.image) for picture in pictures]
+        turned = [mirrored(detectors[name], each.image) for each in photographs]
         print(f"{name} and itself on mirrored pictures: {agreement(turned, results)}")
 
 
-def main() -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    default = Path(os.environ.get("FACES_DATA", ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=default, help="folder with boxes/dlib_faces")
-    parser.add_argument("--repeat", type=int, default=20, help="timed runs of each")
-    parser.add_argument("--threads", type=int, default=0, help="of OpenVINO, 0 = all cores")
-    args = parser.parse_args()
+@common.command(
+    "detectors",
+    __doc__,
+    flag("--data", type=Path, default=DATA, help="folder with boxes/dlib_faces"),
+    flag("--repeat", type=number(int, 1), default=20, help="timed runs of each"),
+    flag("--threads", type=int, default=0, help="of OpenVINO, 0 = all cores"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print the tables."""
     package = None
     if find_spec("mtcnn") and find_spec("tensorflow"):
-        package = PackageDetector()
+        package = package_detector()
     else:
         print("the package mtcnn with TensorFlow is not installed: no comparison with it\n")
-    print_speed(args.repeat, args.threads, package)
-    folder = args.data / "boxes" / "dlib_faces"
+    print_speed(options.repeat, options.threads, package)
+    folder = options.data / "boxes" / "dlib_faces"
     if folder.is_dir():
-        print_recall(folder, args.threads, package)
+        print_recall(folder, options.threads, package)
     else:
         print(f"\nno labelled photographs in {folder}: no recall")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

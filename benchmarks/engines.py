@@ -9,26 +9,21 @@ weights have no such file. For GPUs see benchmarks.gpu.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from engines import make_engine
+from benchmarks import common
+from benchmarks.common import flag
+from engines import Engine, make_engine
 from engines.choose import installed
-from errors import StreamError
 from estimators.weights import Weights, find_weights, read_manifest
 from program.options import number
 from structures import Image
 
 BATCHES = (1, 4, 8, 32)
-INPUT_SIZES = {"mobilenetv2": 96, "ssrnet": 64}
-Call = Callable[[Image], object]
-
-
+DEFAULT_WEIGHTS = ["mobilenetv2_fairface", "ssrnet_fairface"]
 ENGINES = {
     "OpenVINO": ("openvino", "float32"),
     "OpenVINO int8": ("openvino", "int8"),
@@ -39,7 +34,7 @@ ENGINES = {
 
 
 def available(weights: Weights) -> list[str]:
-    """The engines whose packages and files there are."""
+    """The engines whose packages and files exist."""
     kinds = {"float32": "onnx", "int8": "onnx_int8"}
     return [
         label
@@ -48,69 +43,64 @@ def available(weights: Weights) -> list[str]:
     ]
 
 
-def make_call(label: str, weights: Weights) -> Call:
-    """The engine of that label as a function of chips."""
+def engine_of(label: str, weights: Weights) -> Engine:
+    """The engine of a label, with those weights."""
     name, precision = ENGINES[label]
-    engine = make_engine(name, weights, device="cpu", precision=precision)
-    return lambda chips: engine.submit(chips)()
+    return make_engine(name, weights, device="cpu", precision=precision)
 
 
-def call_ms(calls: dict[str, Call], chips: Image, repeat: int) -> dict[str, float]:
-    """Median milliseconds of each call, taken in turns, after two calls to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for round_ in range(repeat + 2):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call(chips)
-            if round_ >= 2:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+def noise_chips(engine: Engine, count: int) -> Image:
+    """(count, S, S, 3) uint8 of noise, of the size that an engine's network wants."""
+    side = engine.input_size
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
-def start_s(engine: str, weights: str) -> float:
-    """Seconds that a fresh process takes to load the engine and answer once."""
-    command = [sys.executable, "-m", "benchmarks.engines", "--once", engine, "--weights", weights]
+def answer(engine: Engine, chips: Image) -> object:
+    """What the engine's network says of the chips."""
+    return engine.submit(chips)()
+
+
+def start_s(label: str, name: str) -> float:
+    """Seconds that a fresh process takes to load an engine and answer once."""
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    common.output_of(common.python("benchmarks.engines", "--once", label, "--weights", name))
     return time.perf_counter() - start
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines")
-    default = ["mobilenetv2_fairface", "ssrnet_fairface"]
-    parser.add_argument("--weights", nargs="+", default=default, metavar="NAME")
-    parser.add_argument("--repeat", type=number(int, 1), default=31)
-    parser.add_argument("--once", choices=ENGINES, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    try:
-        for name in options.weights:
-            architecture = read_manifest()["models"][name]["architecture"]
-            weights, size = find_weights(name, architecture), INPUT_SIZES[architecture]
-            engines = [options.once] if options.once else available(weights)
-            calls = {engine: make_call(engine, weights) for engine in engines}
-            if options.once:
-                calls[options.once](np.zeros((1, size, size, 3), np.uint8))
-                continue
-            _show(name, calls, size, options.repeat)
-    except StreamError as error:
-        print(f"engines: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _show(name: str, calls: dict[str, Call], size: int, repeat: int) -> None:
-    rng = np.random.default_rng(0)
+def show(name: str, weights: Weights, repeat: int) -> None:
+    """Print the times of one network on each engine."""
+    made = {label: engine_of(label, weights) for label in available(weights)}
     print(f"\n{name}, ms" + "".join(f"{f'batch {b}':>10}" for b in BATCHES) + f"{'start, s':>10}")
-    rows: dict[str, list[float]] = {engine: [] for engine in calls}
+    rows: dict[str, list[float]] = {label: [] for label in made}
     for batch in BATCHES:
-        chips = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
-        for engine, ms in call_ms(calls, chips, repeat).items():
-            rows[engine].append(ms)
-    for engine, values in rows.items():
-        figures = "".join(f"{value:10.1f}" for value in (*values, start_s(engine, name)))
-        print(f"{engine:{len(name) + 4}}" + figures)
+        calls = {
+            label: partial(answer, engine, noise_chips(engine, batch))
+            for label, engine in made.items()
+        }
+        for label, ms in common.medians_ms(calls, repeat, warm=2).items():
+            rows[label].append(ms)
+    for label, values in rows.items():
+        figures = "".join(f"{value:10.1f}" for value in (*values, start_s(label, name)))
+        print(f"{label:{len(name) + 4}}" + figures)
+
+
+@common.command(
+    "engines",
+    __doc__,
+    flag("--weights", nargs="+", default=DEFAULT_WEIGHTS, metavar="NAME"),
+    flag("--repeat", type=number(int, 1), default=31, metavar="N"),
+    flag("--once", choices=ENGINES, help=argparse.SUPPRESS),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print a table for each network."""
+    for name in options.weights:
+        weights = find_weights(name, read_manifest()["models"][name]["architecture"])
+        if options.once:
+            engine = engine_of(options.once, weights)
+            answer(engine, noise_chips(engine, 1))
+        else:
+            show(name, weights, options.repeat)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

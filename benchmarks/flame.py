@@ -5,7 +5,7 @@
 Runs stream.py without a window under the sampling profiler py-spy; what networks, codecs
 and OpenCV do counts for the Python function that called them. Writes DIR/flame.svg, to be
 opened in a browser, and DIR/flame.txt, the functions with the most samples of their own.
-May need to be allowed to trace processes (root can).
+May need permission to trace processes (root has it).
 """
 
 import argparse
@@ -15,40 +15,31 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.measure import ROOT
-from errors import StreamError
+from benchmarks import common
 
 TOP = 25
-# A thread that waits has nothing on the processor, but the profiler cannot always tell.
+# A thread that waits has nothing on the processor, but the profiler does not always notice.
 _WAITING = ("_worker (concurrent/futures/", "Condition.wait (threading.py")
 
 
-class ProfileError(StreamError):
-    """py-spy is missing or failed."""
-
-
-def record(clip: str, flags: Sequence[str], form: str, out: Path) -> None:
-    """Run the program on a clip under the profiler.
+def record(command: Sequence[str], form: str, out: Path) -> None:
+    """Run a command under the profiler.
 
     Raises:
-        ProfileError: it could not.
+        BenchmarkError: py-spy is missing or failed.
     """
-    command = ["record", "--rate", "200", "--format", form, "--output", str(out)]
-    program = [sys.executable, "stream.py", "--src", clip, "--no-window", *flags]
     py_spy = str(Path(sys.executable).with_name("py-spy"))
+    profiler = [py_spy, "record", "--rate", "200", "--format", form, "--output", str(out), "--"]
     try:
         done = subprocess.run(
-            [py_spy, *command, "--", *program],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
+            [*profiler, *command], cwd=common.ROOT, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise ProfileError("py-spy is missing; pip install -r requirements-dev.txt") from error
+        raise common.BenchmarkError(
+            "py-spy is missing; pip install -r requirements-dev.txt"
+        ) from error
     if not out.is_file():
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise ProfileError(f"py-spy failed: {said[-1]}; try as root")
+        raise common.BenchmarkError(f"py-spy failed: {common.last_line(done.stderr)}; try as root")
 
 
 def own_samples(stacks: Iterable[str]) -> Counter[str]:
@@ -62,34 +53,25 @@ def own_samples(stacks: Iterable[str]) -> Counter[str]:
     return own
 
 
-def table(own: Counter[str]) -> str:
+def shares(own: Counter[str]) -> str:
     """The functions with the most samples, with their share in per cent."""
     total = max(sum(own.values()), 1)
     return "".join(f"{100 * n / total:5.1f} %  {name}\n" for name, n in own.most_common(TOP))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.flame", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("clip")
-    parser.add_argument("--out", type=Path, default=ROOT / "out" / "benchmarks", metavar="DIR")
-    options, flags = parser.parse_known_args(arguments)
+@common.command("flame", __doc__, common.flag("clip"), common.OUT, passes_on=True)
+def main(options: argparse.Namespace) -> None:
+    """Profile the program twice, once for each form."""
     clip = str(Path(options.clip).absolute()) if Path(options.clip).exists() else options.clip
+    command = common.stream_command(clip, *options.flags)
     options.out.mkdir(parents=True, exist_ok=True)
     stacks = options.out / "flame.stacks"
-    try:
-        record(clip, flags, "flamegraph", options.out / "flame.svg")
-        record(clip, flags, "raw", stacks)
-    except StreamError as error:
-        print(f"flame: {error}", file=sys.stderr)
-        return 2
-    told = table(own_samples(stacks.read_text().splitlines()))
-    (options.out / "flame.txt").write_text(told)
-    print(told, end="")
-    return 0
+    record(command, "flamegraph", options.out / "flame.svg")
+    record(command, "raw", stacks)
+    listed = shares(own_samples(stacks.read_text().splitlines()))
+    (options.out / "flame.txt").write_text(listed)
+    print(listed, end="")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -5,18 +5,17 @@
 First the estimator alone, in every engine that is installed: faces a second at batches
 from 1 to 512, two batches under way at a time. Then whole frames, 1920x1080 with 1, 8 and
 64 faces in them: searched, followed, described, smoothed, nothing decoded or drawn.
-Engines take turns; compare lines of one run only. On hardware with a GPU it was not run yet.
+Engines take turns; compare lines of one run only. It has not been run on a GPU yet.
 """
 
 import argparse
 import statistics
-import sys
 import time
-from collections.abc import Sequence
+from itertools import product
 
-import numpy as np
-
-from benchmarks.detectors import picture_of_faces
+from benchmarks.common import command, flag
+from benchmarks.detectors import image_of_faces
+from benchmarks.engines import noise_chips
 from engines import Engine, make_engine
 from engines.choose import DEVICES, ENGINES, Way, installed, ways
 from errors import EngineError, StreamError
@@ -53,8 +52,9 @@ def _ways(engine: str, device: str, weights: Weights) -> list[Way]:
         return []
 
 
-def faces_a_second(engine: Engine, chips: Image, seconds: float) -> float:
+def faces_a_second(engine: Engine, batch: int, seconds: float) -> float:
     """The rate over `seconds`, with the next batch sent before the last is collected."""
+    chips = noise_chips(engine, batch)
     engine.submit(chips)()
     done, start = 0, time.perf_counter()
     pending = engine.submit(chips)
@@ -85,13 +85,9 @@ def show_faces(weights: Weights, device: str, seconds: float) -> None:
         )
     print(f"\n{weights.name}, faces/s at batch" + "".join(f"{n:>8}" for n in BATCHES))
     rates: dict[str, list[float]] = {label: [] for label in made}
-    rng = np.random.default_rng(0)
-    for batch in BATCHES:
-        for label, engine in made.items():
-            side = engine.input_size
-            chips = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
-            rounds = [faces_a_second(engine, chips, seconds) for _ in range(_ROUNDS)]
-            rates[label].append(statistics.median(rounds))
+    for batch, (label, engine) in product(BATCHES, made.items()):
+        rounds = [faces_a_second(engine, batch, seconds) for _ in range(_ROUNDS)]
+        rates[label].append(statistics.median(rounds))
     for label, values in rates.items():
         print(f"{label:{len(weights.name) + 18}}" + "".join(f"{value:8.0f}" for value in values))
 
@@ -103,7 +99,7 @@ def show_frames(options: argparse.Namespace) -> None:
     detector, estimator = assembly.detector(threads=0), assembly.estimator()
     print(f"\n{SIZE_WH[0]}x{SIZE_WH[1]}, frames/s, every one searched")
     for count in FACES:
-        image = picture_of_faces(SIZE_WH, count)
+        image = image_of_faces(SIZE_WH, count)
         pipeline = assembly.pipeline(detector, estimator)
         rate, followed = frames_a_second(pipeline, image, _ROUNDS * options.seconds)
         made = pipeline.smoother.estimates_made
@@ -114,21 +110,19 @@ def show_frames(options: argparse.Namespace) -> None:
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    parser.add_argument("--seconds", type=number(float, 0.01), default=1.0)
-    parser.add_argument("--weights", metavar="NAME", help="of mobilenetv2; default: the shipped")
-    options = parser.parse_args(arguments)
-    try:
-        show_faces(find_weights(options.weights, "mobilenetv2"), options.device, options.seconds)
-        show_frames(options)
-    except StreamError as error:
-        print(f"gpu: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command(
+    "gpu",
+    __doc__,
+    flag("--device", choices=DEVICES, default="auto"),
+    flag("--seconds", type=number(float, 0.01), default=1.0),
+    flag("--weights", metavar="NAME", help="of mobilenetv2; default: the shipped"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print both tables."""
+    weights = find_weights(options.weights, "mobilenetv2")
+    show_faces(weights, options.device, options.seconds)
+    show_frames(options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,27 +1,25 @@
-"""How old a picture of a network camera is when it is shown, start to end.
+"""How old a frame of a network camera is when it is shown, end to end.
 
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --clock /clock        elsewhere
     python -m benchmarks.latency rtsp://127.0.0.1:8554/clock [--seconds S] [flags of stream.py]
 
-The camera must run on this machine and write the time into its pictures, as that server
+The camera must run on this machine and write the time into its frames, as that server
 does; so the age counts from before it encodes. The whole loop of stream.py runs, overlay
-drawn, in place of an output is a stopwatch. "Decoded" is where the picture left the
-decoder, "shown" where an output got it. The clock shows no faces: finding them is paid
-for, describing them is not. The first second is left out.
+drawn, with a stopwatch in place of an output. "Decoded" is when the frame left the
+decoder, "shown" when an output received it. The clock shows no faces: searching for them
+is included, describing them is not. The first second is left out.
 """
 
 import argparse
 import contextlib
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.measure import BenchmarkError
+from benchmarks.common import BenchmarkError, command, flag, table
 from drawing.overlay import Overlay
-from errors import StreamError
 from program.assemble import Assembly
 from program.endpoints import SourceOptions, open_sources
 from program.load import LoadControl
@@ -30,53 +28,55 @@ from program.options import ModelOptions, TrackingOptions, collect, number
 from stream import parse_arguments
 from structures import FrameResult, Image
 
-BITS, ROWS = 32, slice(8, 24)  # blocks across the picture; rows well inside them
+BITS, ROWS = 32, slice(8, 24)  # blocks across the image; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
-_BELIEVABLE_S = 60.0  # what is older is no clock
+_BELIEVABLE_S = 60.0  # what is older is not a clock
 
 
 def shown_ms(image: Image) -> int:
-    """The time that a picture of the clock shows: `time.monotonic()` in ms, 32 bits.
+    """The time that an image of the clock shows: `time.monotonic()` in ms, 32 bits.
 
     Args:
         image: (H, W, 3) uint8; 32 black and white blocks on top, the highest bit first.
     """
     width = image.shape[1] // BITS * BITS
+    # (rows, BITS, width of a block, 3) -> (BITS,)
     blocks = image[ROWS, :width].reshape(-1, BITS, width // BITS, 3).mean(axis=(0, 2, 3)) > 128
     return int("".join("01"[int(bit)] for bit in blocks), 2)
 
 
 def frame_age_s(image: Image, now_s: float) -> float:
-    """How old a picture of the clock is at `now_s` (`time.monotonic()`)."""
+    """How old an image of the clock is at `now_s` (`time.monotonic()`)."""
     return ((int(1000 * now_s) - shown_ms(image)) & 0xFFFFFFFF) / 1000
 
 
 class Stopwatch:
-    """`outputs.Sink` that notes how old each picture is.
+    """`outputs.Sink` that notes how old each frame is.
 
     Args:
-        seconds: it closes so long after its first picture, or where none comes any more.
+        seconds: it closes this long after its first frame, or when no more frames come.
+        clock: returns seconds, as `time.monotonic` does.
     """
 
     wants_picture = True
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
         self._first_s: float | None = None
-        self._newest_s = time.monotonic()
+        self._newest_s = clock()
         self.decoded_ms: list[float] = []
         self.shown_ms: list[float] = []
 
     @property
     def closed(self) -> bool:
         """Whether the time is up."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         over = self._first_s is not None and now_s - self._first_s > self._seconds
         return over or now_s - self._newest_s > _SILENCE_S
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """See `outputs.Sink`."""
-        now_s, frame = time.monotonic(), result.frame
+        now_s, frame = self._clock(), result.frame
         self._newest_s = now_s
         self._first_s = self._first_s or now_s
         if now_s - self._first_s > _WARM_S and frame.arrived_s is not None:
@@ -84,7 +84,7 @@ class Stopwatch:
             self.shown_ms.append(1e3 * frame_age_s(frame.image, now_s))
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """See `outputs.Sink`; the picture is no new one."""
+        """See `outputs.Sink`; no new frame has come."""
 
     def close(self) -> None:
         """Nothing to release."""
@@ -95,59 +95,53 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
 
     Args:
         options: of stream.py.
-        seconds: how long, from the first picture on.
+        seconds: how long, from the first frame on.
 
     Raises:
         StreamError: the camera cannot be opened, or shows no clock.
     """
     watch, arrived = Stopwatch(seconds), threading.Event()
+    assembly = Assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
     with contextlib.ExitStack() as stack:
-        assembly = Assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
-        pool = assembly.pool()
-        stack.callback(pool.close)
+        pool = stack.enter_context(contextlib.closing(assembly.pool()))
         estimator = assembly.estimator()
         sources = open_sources(collect(SourceOptions, options), stack, arrived)
         channels = assembly.channels(sources, estimator)
         control = LoadControl(options.max_latency)
         for _ in Loop(channels, pool, estimator, [watch], Overlay(), control, arrived).run():
             pass
-        dropped = sources[0].dropped
     if not watch.shown_ms or np.median(watch.decoded_ms) > 1e3 * _BELIEVABLE_S:
         raise BenchmarkError(
             f"{sources[0].name} shows no clock of this machine; see python -m benchmarks.latency -h"
         )
-    return watch, dropped
+    return watch, sources[0].dropped
 
 
-def table(watch: Stopwatch) -> str:
+def ages_table(watch: Stopwatch) -> str:
     """Median, 95 of 100 and worst, in Markdown."""
-    lines = ["| age, ms | median | 95 of 100 | worst |", "|---|---|---|---|"]
-    for name, ages in (("decoded", watch.decoded_ms), ("shown", watch.shown_ms)):
-        figures = " | ".join(f"{np.percentile(ages, share):.0f}" for share in (50, 95, 100))
-        lines.append(f"| {name} | {figures} |")
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return table(
+        ["age, ms", "median", "95 of 100", "worst"],
+        [
+            (name, *(f"{age:.0f}" for age in np.percentile(ages, [50, 95, 100])))
+            for name, ages in (("decoded", watch.decoded_ms), ("shown", watch.shown_ms))
+        ],
     )
-    parser.add_argument("address")
-    parser.add_argument("--seconds", type=number(float, 2), default=20.0)
-    options, flags = parser.parse_known_args(arguments)
-    asked = parse_arguments(["--src", options.address, "--no-window", *flags])
-    try:
-        watch, dropped = measure(asked, options.seconds)
-    except StreamError as error:
-        print(f"latency: {error}", file=sys.stderr)
-        return 2
-    print(table(watch))
+
+
+@command(
+    "latency",
+    __doc__,
+    flag("address"),
+    flag("--seconds", type=number(float, 2), default=20.0),
+    passes_on=True,
+)
+def main(options: argparse.Namespace) -> None:
+    """Print a table, and how many frames were shown and dropped."""
+    asked = parse_arguments(["--src", options.address, "--no-window", *options.flags])
+    watch, dropped = measure(asked, options.seconds)
+    print(ages_table(watch))
     print(f"\n{len(watch.shown_ms)} frames shown, {dropped} dropped")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

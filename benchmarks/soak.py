@@ -1,34 +1,34 @@
-"""What becomes of a live source when its camera fails, with a real RTSP server.
+"""How a live source behaves when its camera fails, with a real RTSP server.
 
     python -m benchmarks.soak [--cycles N] [--minutes M] [--slow-seconds S]
 
 Needs the RTSP server of the tests (`apt-get install python3-gi gir1.2-gst-rtsp-server-1.0
 gstreamer1.0-plugins-{base,good,bad,ugly}`). Prints, as Markdown:
 
-- how soon a freeze, a kill and the return are noticed, and a wrong password or path named;
-- how soon `take` and `close` answer while the camera is frozen;
-- how old pictures are for a consumer of five frames a second, by the camera's own clock;
+- how soon a freeze, a kill and the return are noticed, and a wrong password or path reported;
+- how soon `take` and `close` return while the camera is frozen;
+- how old frames are for a consumer of five frames a second, by the camera's own clock;
 - threads, file descriptors and memory over `--cycles` kills and restarts;
 - over `--minutes`, with a fault each minute (the camera killed or frozen for five seconds, in
   turns): the frames a second of the whole program between faults, its memory's slope, and
-  whether anything was said that should not be.
+  the number of errors printed.
 """
 
 import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
 
+from benchmarks import common
+from benchmarks.common import BenchmarkError, flag, row, table
 from benchmarks.latency import frame_age_s
-from benchmarks.measure import ROOT
 from errors import SourceError
 from program.options import number
 from sources.live import LiveOptions
@@ -40,8 +40,15 @@ FPS = 25.0
 _FAULT_S, _SETTLE_S = 5.0, 10.0  # of each minute; what follows it until all is well again
 
 
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes."""
+    began_s = time.monotonic()
+    work()
+    return time.monotonic() - began_s
+
+
 def seconds_until(done: Callable[[], bool], limit_s: float = 60.0) -> float:
-    """How long it takes until `done()`; infinite where it never happens."""
+    """How long it takes until `done()`; infinite if it never happens."""
     began_s = time.monotonic()
     while not done():
         if time.monotonic() - began_s > limit_s:
@@ -50,58 +57,51 @@ def seconds_until(done: Callable[[], bool], limit_s: float = 60.0) -> float:
     return time.monotonic() - began_s
 
 
-def reactions(camera: RtspCamera) -> list[tuple[str, float]]:
-    """What happens -> seconds until it shows."""
+def reactions(camera: RtspCamera) -> Iterator[tuple[str, float]]:
+    """Yield pairs of an event and the seconds until it shows."""
     source = open_source(camera.address(), live=LiveOptions())
 
     def until(*states: SourceState) -> float:
-        def there() -> bool:
+        def reached() -> bool:
             source.take(0.0)
             return source.status.state in states
 
-        return seconds_until(there)
+        return seconds_until(reached)
+
+    def refused(path: str, password: str | None = None) -> None:
+        try:
+            open_source(camera.address(path, password)).close()
+        except SourceError:
+            return
+        raise BenchmarkError(f"{path} was opened, which should have been refused")
 
     off = SourceState.STALLED, SourceState.RECONNECTING
     until(SourceState.LIVE)
     time.sleep(2)
     camera.freeze()
-    rows = [("frozen: stalled", until(*off))]
-    waits = []
-    for _ in range(20):
-        began_s = time.monotonic()
-        source.take(0.1)
-        waits.append(time.monotonic() - began_s)
-    rows.append(("frozen: take(0.1), worst of 20", max(waits)))
+    yield "frozen: stalled", until(*off)
+    worst_s = max(seconds(lambda: source.take(0.1)) for _ in range(20))
+    yield "frozen: take(0.1), worst of 20", worst_s
     camera.thaw()
-    rows.append(("thawed: live", until(SourceState.LIVE)))
+    yield "thawed: live", until(SourceState.LIVE)
     time.sleep(2)
     camera.kill()
-    rows.append(("killed: stalled or reconnecting", until(*off)))
+    yield "killed: stalled or reconnecting", until(*off)
     time.sleep(5)
     camera.start()
-    rows.append(("back: live", until(SourceState.LIVE)))
+    yield "back: live", until(SourceState.LIVE)
     camera.freeze()
     until(*off)
-    began_s = time.monotonic()
-    source.close()
-    rows.append(("frozen: close", time.monotonic() - began_s))
+    yield "frozen: close", seconds(source.close)
     camera.thaw()
-    for what, path, password in (
-        ("wrong password named", "/clock", "wrong"),
-        ("unknown path named", "/nowhere", None),
-    ):
-        began_s = time.monotonic()
-        try:
-            open_source(camera.address(path, password)).close()
-        except SourceError:
-            rows.append((what, time.monotonic() - began_s))
-    return rows
+    yield "wrong password reported", seconds(lambda: refused("/clock", "wrong"))
+    yield "unknown path reported", seconds(lambda: refused("/nowhere"))
 
 
-def slow_consumer(camera: RtspCamera, seconds: float) -> list[float]:
-    """Ages in ms of what a consumer of five frames a second is given."""
+def slow_consumer(camera: RtspCamera, span_s: float) -> list[float]:
+    """Ages in ms of the frames that a consumer of five a second receives."""
     source = open_source(camera.address(), live=LiveOptions())
-    ages, end_s = [], time.monotonic() + seconds
+    ages, end_s = [], time.monotonic() + span_s
     while time.monotonic() < end_s:
         if (frame := source.take(1.0)) is not None:
             ages.append(1e3 * frame_age_s(frame.image, time.monotonic()))
@@ -117,7 +117,7 @@ def cycles(camera: RtspCamera, count: int) -> list[tuple[int, int, float]]:
     for cycle in range(count + 1):
         alive = seconds_until(lambda: source.take(0.0) is not None)
         if alive == float("inf"):
-            raise RuntimeError("the camera never came back")
+            raise BenchmarkError("the camera never came back; try again")
         if cycle % 10 == 0:
             memory = process.memory_info().rss / 1e6
             rows.append((threading.active_count(), process.num_fds(), memory))
@@ -129,11 +129,11 @@ def cycles(camera: RtspCamera, count: int) -> list[tuple[int, int, float]]:
 
 def soak(camera: RtspCamera, minutes: int) -> tuple[list[float], list[float], int]:
     """Frames a second and MB of the program for each minute, and lines with a traceback."""
-    command = [sys.executable, "stream.py", "--src", camera.address(), "--no-window"]
+    command = common.stream_command(camera.address(), "--events", "-")
     rates, memory = [], []
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [*command, "--events", "-"], cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True
+            command, cwd=common.ROOT, stdout=subprocess.PIPE, stderr=said, text=True
         )
         times: list[float] = []
 
@@ -164,43 +164,46 @@ def soak(camera: RtspCamera, minutes: int) -> tuple[list[float], list[float], in
     return rates, memory, bad
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.soak", description=__doc__.partition("\n")[0]
+def report_faults(camera: RtspCamera, minutes: int) -> None:
+    """Print what `soak` found."""
+    rates, memory, bad = soak(camera, minutes)
+    slope = 60 * np.polyfit(range(len(memory)), memory, 1)[0] if len(memory) > 1 else 0.0
+    print(
+        f"\n{minutes} minutes, a fault in each: frames/s {min(rates):.1f} to "
+        f"{max(rates):.1f}, median {statistics.median(rates):.1f}; memory {memory[0]:.0f} "
+        f"to {memory[-1]:.0f} MB, slope {slope:.1f} MB/h; {bad} errors printed"
     )
-    parser.add_argument("--cycles", type=number(int, 0), default=100)
-    parser.add_argument("--minutes", type=number(int, 0), default=30)
-    parser.add_argument("--slow-seconds", type=number(float, 0), default=60.0)
-    options = parser.parse_args(arguments)
+
+
+@common.command(
+    "soak",
+    __doc__,
+    flag("--cycles", type=number(int, 0), default=100),
+    flag("--minutes", type=number(int, 0), default=30),
+    flag("--slow-seconds", type=number(float, 0), default=60.0),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print what each trial shows."""
     if why := missing():
-        print(f"soak: {why}; see python -m benchmarks.soak --help", file=sys.stderr)
-        return 2
+        raise BenchmarkError(f"{why}; see python -m benchmarks.soak --help")
     camera = RtspCamera("joe", "p@ss:w/rd")
     try:
-        print("| what | s |\n|---|---|")
-        for what, seconds in reactions(camera):
-            print(f"| {what} | {seconds:.2f} |", flush=True)
+        print(table(["what", "s"]))
+        for what, took_s in reactions(camera):
+            print(row(what, f"{took_s:.2f}"), flush=True)
         if options.slow_seconds:
             ages = slow_consumer(camera, options.slow_seconds)
             median, late = np.percentile(ages, [50, 95])
             print(f"\n5 frames/s taken: age median {median:.0f} ms, 95 of 100 {late:.0f} ms")
         if options.cycles:
-            print("\n| cycles | threads | file descriptors | MB |\n|---|---|---|---|")
+            print("\n" + table(["cycles", "threads", "file descriptors", "MB"]))
             for i, (threads, files, mb) in enumerate(cycles(camera, options.cycles)):
-                print(f"| {10 * i} | {threads} | {files} | {mb:.0f} |", flush=True)
+                print(row(10 * i, threads, files, f"{mb:.0f}"), flush=True)
         if options.minutes:
-            rates, memory, bad = soak(camera, options.minutes)
-            slope = 60 * np.polyfit(range(len(memory)), memory, 1)[0] if len(memory) > 1 else 0.0
-            print(
-                f"\n{options.minutes} minutes, a fault in each: frames/s {min(rates):.1f} to "
-                f"{max(rates):.1f}, median {statistics.median(rates):.1f}; memory {memory[0]:.0f} "
-                f"to {memory[-1]:.0f} MB, slope {slope:.1f} MB/h; {bad} errors said"
-            )
+            report_faults(camera, options.minutes)
     finally:
         camera.kill()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

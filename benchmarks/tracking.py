@@ -4,8 +4,8 @@
 
 `TUD-Campus` brings real detections. The MOT17 sequences bring truth only: their
 detections are simulated from it with a fixed seed (`simulate`), so their figures
-compare settings with one another and say nothing of any detector. Walkers are not
-faces; they are what there is free truth for.
+compare settings with one another and say nothing about any detector. Pedestrians are
+not faces, but free ground truth exists for them.
 
 References: Bernardin, Stiefelhagen, "Evaluating Multiple Object Tracking Performance:
 The CLEAR MOT Metrics", 2008 (MOTA, switches); Ristani, Solera, Zou, Cucchiara, Tomasi,
@@ -16,6 +16,7 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks import common
+from benchmarks.common import flag
 from structures import Detections, Float32, TrackState
 from tracking.boxes import iou_matrix
 from tracking.sort import SortTracker, assign
@@ -207,16 +210,18 @@ def load(folder: Path) -> Clip:
     return Clip(truth, simulate(truth, visible, np.random.default_rng(SEED)))
 
 
-def main() -> None:
+@common.command(
+    "tracking",
+    __doc__,
+    flag("--data", type=Path, required=True, help="holds mot/"),
+    flag("--max-age", type=int, nargs="+", default=[1, 10]),
+    flag("--every", type=int, nargs="+", default=[1, 2, 3, 5]),
+)
+def main(options: argparse.Namespace) -> None:
     """Print one table for the real and one for the simulated detections."""
-    parser = argparse.ArgumentParser(description="Tracking quality on MOT ground truth.")
-    parser.add_argument("--data", type=Path, required=True, help="holds mot/")
-    parser.add_argument("--max-age", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--every", type=int, nargs="+", default=[1, 2, 3, 5])
-    args = parser.parse_args()
-    folder = args.data / "mot"
+    folder = options.data / "mot"
     if not folder.is_dir():
-        parser.error(f"no such folder: {folder}")
+        raise common.BenchmarkError(f"no such folder: {folder}; check --data")
     groups = {
         f"{REAL}: its real detections": [load(folder / REAL)],
         f"{', '.join(SIMULATED)}: detections SIMULATED from the truth, seed {SEED}": [
@@ -225,17 +230,16 @@ def main() -> None:
     }
     for title, clips in groups.items():
         print(f"\n{title}\nmax_age  every   MOTA   IDF1  switches  ghosts  ms/frame")
-        for max_age in args.max_age:
-            for every in args.every:
-                scores = Scores()
-                for clip in clips:
-                    run(clip, SortTracker(max_age=max_age), every, scores)
-                print(
-                    f"{max_age:7d} {every:6d} {scores.mota:6.1%} {scores.idf1:6.1%} "
-                    f"{scores.switches:9d} {scores.ghosts / scores.truth:7.1%} "
-                    f"{1000 * scores.seconds / scores.frames:9.2f}"
-                )
+        for max_age, every in product(options.max_age, options.every):
+            scores = Scores()
+            for clip in clips:
+                run(clip, SortTracker(max_age=max_age), every, scores)
+            print(
+                f"{max_age:7d} {every:6d} {scores.mota:6.1%} {scores.idf1:6.1%} "
+                f"{scores.switches:9d} {scores.ghosts / scores.truth:7.1%} "
+                f"{1000 * scores.seconds / scores.frames:9.2f}"
+            )
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,31 +1,28 @@
-"""How many images a second the input pipeline makes, and how many each backend learns.
+"""How many images a second the input pipeline makes, and how many each backend trains on.
 
     python -m benchmarks.training [--settings ssrnet mobilenetv2] [--workers 0 1 2]
     python -m benchmarks.training --backends tensorflow jax torch --set precision=mixed_bfloat16
 
 The chips are noise of 112 pixels. Training is that of `training.train`, the pipeline
 included, without the first pass over the data, in which the backend compiles; each backend
-runs in a process of its own. Those that are not installed are left out, saying so.
+runs in a process of its own. Those that are not installed are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from errors import StreamError
-from program.options import OneLineParser, number
+from benchmarks import common
+from benchmarks.common import flag, row, table
+from program.options import number
 from training.chips import Chips, labelled
 from training.fitting.batches import BatchPlan, Loader
 from training.fitting.checkpoint import Progress
@@ -50,7 +47,7 @@ def noise(count: int) -> Chips:
 
 
 def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float:
-    """Images a second that the pipeline makes when nobody learns from them."""
+    """Images a second that the pipeline makes when nothing is trained on them."""
     size = settings.size or _SIZES[settings.architecture]
     rows = np.arange(settings.batch * steps)
     plan = BatchPlan(rows % 1024, None, settings.batch, size, settings.strength, 0)
@@ -63,7 +60,7 @@ def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float
 
 
 def training_rate(settings: TrainingSettings, steps: int) -> float:
-    """Images a second that are learnt."""
+    """Images a second that a backend trains on."""
     from training.fitting.networks import build_network
 
     settings = replace(settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0)
@@ -84,62 +81,57 @@ def training_rate(settings: TrainingSettings, steps: int) -> float:
     return (_EPOCHS - 1) * len(rows) / (60 * (minutes[-1] - minutes[0]))
 
 
-def show_pipeline(names: Sequence[str], changes: Sequence[str], workers: Sequence[int]) -> None:
+def show_pipeline(options: argparse.Namespace) -> None:
     """Print a table of the pipeline's rates."""
-    print("| pipeline alone, images/s | " + " | ".join(f"{n} processes" for n in workers) + " |")
-    print("|---" * (len(workers) + 1) + "|")
-    for name in names:
-        settings = read_settings(Path(name), changes)
+    print(table(["pipeline alone, images/s", *(f"{n} processes" for n in options.workers)]))
+    for name in options.settings:
+        settings = read_settings(Path(name), options.set)
         steps = max(8, 4096 // settings.batch)
-        rates = [f"{pipeline_rate(settings, n, steps):,.0f}" for n in workers]
-        print(f"| {name} | " + " | ".join(rates) + " |", flush=True)
+        rates = [pipeline_rate(settings, n, steps) for n in options.workers]
+        print(row(name, *(f"{rate:,.0f}" for rate in rates)), flush=True)
 
 
 def show_training(options: argparse.Namespace) -> None:
-    """Print a table of what each backend learns, asking a process of its own about each."""
+    """Print a table of what each backend learns, each in a process of its own."""
     installed = [each for each in options.backends if importlib.util.find_spec(each)]
     for missing in sorted(set(options.backends) - set(installed)):
         print(f"{missing} is not installed")
-    print("\n| training, images/s | " + " | ".join(installed) + " |")
-    print("|---" * (len(installed) + 1) + "|")
+    print("\n" + table(["training, images/s", *installed]))
     for name in options.settings:
-        rates = []
-        for backend in installed:
-            command = [sys.executable, "-m", "benchmarks.training", "--settings", name]
-            command += ["--steps", str(options.steps), "--one", "--set", *options.set]
-            environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            if done.returncode:
-                print(done.stderr.strip().rpartition("\n")[2], file=sys.stderr)
-            rates.append(done.stdout.strip().rpartition("\n")[2] if not done.returncode else "-")
-        print(f"| {name} | " + " | ".join(rates) + " |", flush=True)
+        rates = [_rate_in_a_process(options, name, backend) for backend in installed]
+        print(row(name, *rates), flush=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = OneLineParser(
-        prog="python -m benchmarks.training", description=__doc__.partition("\n")[0]
-    )
-    add = parser.add_argument
-    add("--settings", nargs="+", default=["ssrnet", "mobilenetv2"], help="files or names of such")
-    add("--set", nargs="*", default=["precision=float32", "workers=2"], metavar="KEY=VALUE")
-    add("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
-    add("--workers", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of the pipeline")
-    add("--steps", type=number(int, 2), default=16, help="of each of two passes that are timed")
-    add("--one", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
+def _rate_in_a_process(options: argparse.Namespace, name: str, backend: str) -> str:
+    flags = "--settings", name, "--steps", options.steps, "--one", "--set", *options.set
+    environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        if options.one:
-            settings = read_settings(Path(options.settings[0]), options.set)
-            print(f"{training_rate(settings, options.steps):,.0f}")
-            return 0
-        show_pipeline(options.settings, options.set, options.workers)
-        show_training(options)
-    except StreamError as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 2
-    return 0
+        command = common.python("benchmarks.training", *flags)
+        return common.last_line(common.output_of(command, **environment))
+    except common.BenchmarkError as error:
+        common.say("training", str(error))
+        return "-"
+
+
+@common.command(
+    "training",
+    __doc__,
+    flag("--settings", nargs="+", default=["ssrnet", "mobilenetv2"], help="files or names of such"),
+    flag("--set", nargs="*", default=["precision=float32", "workers=2"], metavar="KEY=VALUE"),
+    flag("--backends", nargs="+", choices=BACKENDS, default=BACKENDS),
+    flag("--workers", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of the pipeline"),
+    flag("--steps", type=number(int, 2), default=16, help="of each of two passes that are timed"),
+    flag("--one", action="store_true", help=argparse.SUPPRESS),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print both tables."""
+    if options.one:
+        settings = read_settings(Path(options.settings[0]), options.set)
+        print(f"{training_rate(settings, options.steps):,.0f}")
+        return
+    show_pipeline(options)
+    show_training(options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,10 +1,10 @@
-"""How old a picture is when a browser's client has it, and what stuck clients do to that.
+"""How old an image is when a browser's client has it, and what stuck clients do to that.
 
     python -m benchmarks.web [--seconds S] [--stuck N] [--size 1280x720]
 
-A loop hands 25 pictures a second to the page's server, each with the time of its making in
+A loop hands 25 images a second to the page's server, each with the time of its making in
 black and white blocks. A client in a process of its own reads the MJPEG stream, decodes
-each picture and compares; first alone, then beside `--stuck` clients that connect and never
+each image and compares; first alone, then next to `--stuck` clients that connect and never
 read. What the program does with a frame before, finding faces and drawing, comes on top
 (`benchmarks.latency`).
 """
@@ -13,16 +13,16 @@ import argparse
 import json
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
-from benchmarks.latency import BITS, shown_ms
+from benchmarks.common import BenchmarkError, command, flag, python, row, table
+from benchmarks.latency import BITS, frame_age_s
 from people.crowd import Crowd
 from people.records import Recorder
 from program.options import number
@@ -33,19 +33,19 @@ FPS = 25
 _BLOCK_ROWS = 32
 
 
-def clock_picture(size_wh: tuple[int, int], now_s: float) -> Image:
-    """A noisy picture, (H, W, 3) uint8 BGR, that shows a time as `latency.shown_ms` reads it."""
+def clock_image(size_wh: tuple[int, int], now_s: float) -> Image:
+    """A noisy (H, W, 3) uint8 BGR image that shows a time as `latency.shown_ms` reads it."""
     width, height = size_wh
-    picture = np.full((height, width, 3), 96, np.uint8)
-    cv2.randn(picture[_BLOCK_ROWS:], (96, 96, 96), (24, 24, 24))
+    image = np.full((height, width, 3), 96, np.uint8)
+    cv2.randn(image[_BLOCK_ROWS:], (96, 96, 96), (24, 24, 24))
     now_ms = int(1000 * now_s) & (2**BITS - 1)
     bits = [255 * (now_ms >> (BITS - 1 - i) & 1) for i in range(BITS)]
-    picture[:_BLOCK_ROWS] = np.repeat(np.array(bits, np.uint8), width // BITS)[None, :width, None]
-    return picture
+    image[:_BLOCK_ROWS] = np.repeat(np.array(bits, np.uint8), width // BITS)[None, :width, None]
+    return image
 
 
 def watch(url: str, seconds: float) -> list[float]:
-    """Read the MJPEG stream for a while; returns the age of each picture in ms."""
+    """Read the MJPEG stream for a while; returns the age of each image in ms."""
     ages_ms, end_s = [], time.monotonic() + seconds
     with urllib.request.urlopen(f"{url}stream.mjpeg") as stream:
         while time.monotonic() < end_s:
@@ -56,31 +56,29 @@ def watch(url: str, seconds: float) -> list[float]:
             if not length:
                 continue
             data = np.frombuffer(stream.read(length), np.uint8)
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-            if picture is not None:
-                now_ms = int(1000 * time.monotonic())
-                ages_ms.append(float((now_ms - shown_ms(picture)) & (2**BITS - 1)))
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            if image is not None:
+                ages_ms.append(1e3 * frame_age_s(np.asarray(image, np.uint8), time.monotonic()))
     return ages_ms
 
 
-def measure(url: str, view: WebView, size_wh: tuple[int, int], seconds: float) -> list[float]:
-    """Hand pictures over while a client in another process watches; returns its ages in ms."""
-    command = [sys.executable, "-m", "benchmarks.web", "--watch", url, "--seconds", str(seconds)]
+def measure(view: WebView, size_wh: tuple[int, int], seconds: float) -> list[float]:
+    """Hand images over while a client in another process watches; returns its ages in ms."""
+    command = python("benchmarks.web", "--watch", view.url, "--seconds", seconds)
     client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     index, due_s = 0, time.monotonic()
     while client.poll() is None:
         now_s = time.monotonic()
-        picture = clock_picture(size_wh, now_s)
-        view.write(picture, FrameResult(Frame(picture, index, now_s, arrived_s=now_s), fps=FPS))
+        image = clock_image(size_wh, now_s)
+        view.write(image, FrameResult(Frame(image, index, now_s, arrived_s=now_s), fps=FPS))
         index, due_s = index + 1, due_s + 1 / FPS
         time.sleep(max(0.0, due_s - time.monotonic()))
-    told = client.communicate()[0]
-    ages_ms: list[float] = json.loads(told or "[]")
+    ages_ms: list[float] = json.loads(client.communicate()[0] or "[]")
     return ages_ms
 
 
 def stuck_client(url: str) -> socket.socket:
-    """A client that asks for the pictures and never reads one."""
+    """A client that asks for the images and never reads one."""
     parts = urlsplit(url)
     client = socket.create_connection((parts.hostname, parts.port or 80))
     request = f"GET /stream.mjpeg HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
@@ -88,42 +86,34 @@ def stuck_client(url: str) -> socket.socket:
     return client
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.web", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("--seconds", type=number(float, 1), default=10.0)
-    parser.add_argument("--stuck", type=number(int, 0), default=4)
-    parser.add_argument("--size", default="1280x720")
-    parser.add_argument("--watch", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+@command(
+    "web",
+    __doc__,
+    flag("--seconds", type=number(float, 1), default=10.0),
+    flag("--stuck", type=number(int, 0), default=4),
+    flag("--size", default="1280x720"),
+    flag("--watch", help=argparse.SUPPRESS),
+)
+def main(options: argparse.Namespace) -> None:
+    """Print a row for a client alone and one for a client among stuck ones."""
     if options.watch:
         print(json.dumps(watch(options.watch, options.seconds)))
-        return 0
+        return
     width, height = map(int, options.size.split("x"))
-    view = WebView("0", Recorder(Crowd()))
-    clients: list[socket.socket] = []
-    try:
-        print(
-            "| clients | pictures/s | age, ms: median | 95 of 100 | worst |\n|---|---|---|---|---|"
-        )
+    with ExitStack() as stack:
+        view = stack.enter_context(closing(WebView("0", Recorder(Crowd()))))
+        print(table(["clients", "images/s", "age, ms: median", "95 of 100", "worst"]))
         for count in (0, options.stuck):
-            clients += [stuck_client(view.url) for _ in range(count)]
-            ages = measure(view.url, view, (width, height), options.seconds)
+            for _ in range(count):
+                stack.enter_context(stuck_client(view.url))
+            ages = measure(view, (width, height), options.seconds)
             if not ages:
-                print("web: no picture came; is the machine that busy?", file=sys.stderr)
-                return 2
-            median, late = np.percentile(ages, [50, 95])
+                raise BenchmarkError("no image came; is the machine that busy?")
             who = f"1 and {count} stuck" if count else "1"
+            quantiles = np.percentile(ages, [50, 95, 100])
             rate = len(ages) / options.seconds
-            print(f"| {who} | {rate:.1f} | {median:.0f} | {late:.0f} | {max(ages):.0f} |")
-    finally:
-        for client in clients:
-            client.close()
-        view.close()
-    return 0
+            print(row(who, f"{rate:.1f}", *(f"{age:.0f}" for age in quantiles)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,9 +1,9 @@
 """Makes the sample clip and its truth: `python -m samples.make_sample [--check]`.
 
-Without a flag it writes `sample.mp4` and `sample.json` into `--out`, by default beside
-this file. The truth and the pictures come from a seed and are the same everywhere; the
-bytes of the video depend on the version of x264. `--check` writes nothing: it compares
-the files that are there with what would be made.
+Without a flag it writes `sample.mp4` and `sample.json` into `--out`, by default next to this
+file. The truth and the images come from a seed and are the same everywhere; the bytes of the
+video depend on the version of x264. `--check` writes nothing: it compares the existing files
+with what would be made.
 """
 
 import argparse
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 from tqdm import tqdm
 
 from errors import SourceError, StreamError
@@ -48,8 +47,8 @@ def write_video(path: Path) -> None:
         stream.gop_size = KEY_FRAME_EVERY_S * FPS
         stream.options = {"crf": str(CRF), "preset": "slow", "threads": "1"}
         for index in tqdm(range(FRAMES), unit="frame"):
-            picture = av.VideoFrame.from_ndarray(render(index), format="bgr24")
-            container.mux(stream.encode(picture))
+            frame = av.VideoFrame.from_ndarray(render(index), format="bgr24")
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
@@ -69,19 +68,12 @@ def truth_differences(shipped: dict[str, Any], made: dict[str, Any]) -> list[str
     wrong = [f"{where}: in one of the two only" for where in sorted(left.keys() ^ right.keys())]
     for where in left.keys() & right.keys():
         a, b = left[where], right[where]
-        if isinstance(a, float | int) and isinstance(b, float | int):
-            tolerance = VISIBLE_TOLERANCE if where.endswith(".visible") else BOX_TOLERANCE
-            same = abs(a - b) <= tolerance
-        else:
-            same = a == b
-        if not same:
+        tolerance = VISIBLE_TOLERANCE if where.endswith(".visible") else BOX_TOLERANCE
+        numbers = isinstance(a, float | int) and isinstance(b, float | int)
+        differs = abs(a - b) > tolerance if numbers else a != b
+        if differs:
             wrong.append(f"{where}: {a!r}, made now {b!r}")
     return wrong
-
-
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    mean_square = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return 10 * float(np.log10(255**2 / max(mean_square, 1e-9)))
 
 
 def video_differences(path: Path) -> list[str]:
@@ -91,7 +83,7 @@ def video_differences(path: Path) -> list[str]:
         for index, frame in enumerate(container.decode(video=0)):
             count = index + 1
             if index % CHECK_EVERY == 0 and index < FRAMES:
-                likeness = _psnr(frame.to_ndarray(format="bgr24"), render(index))
+                likeness = cv2.PSNR(frame.to_ndarray(format="bgr24"), render(index))
                 if likeness < PSNR_DB:
                     wrong.append(f"frame {index}: {likeness:.1f} dB from the drawn one")
     if count != FRAMES:
@@ -103,7 +95,7 @@ def check(folder: Path) -> list[str]:
     """Compare the files in `folder` with what would be made; empty when they agree.
 
     Raises:
-        SourceError: one of the files is not there.
+        SourceError: one of the files is missing.
     """
     for name in ("sample.mp4", "sample.json"):
         if not (folder / name).is_file():
@@ -112,17 +104,13 @@ def check(folder: Path) -> list[str]:
     return truth_differences(shipped, truth()) + video_differences(folder / "sample.mp4")
 
 
-def _run(options: argparse.Namespace) -> int:
-    if options.check:
-        wrong = check(options.out)
-        print("\n".join(wrong[:20]) or "sample.mp4 and sample.json are what the script makes")
-        return 1 if wrong else 0
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "sample.json").write_text(truth_json(), "utf-8")
-    write_video(options.out / "sample.mp4")
-    megabytes = (options.out / "sample.mp4").stat().st_size / 1e6
-    print(f"{options.out / 'sample.mp4'}: {FRAMES} frames, {megabytes:.2f} MB")
-    return 0
+def make(folder: Path) -> None:
+    """Write both files into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sample.json").write_text(truth_json(), "utf-8")
+    clip = folder / "sample.mp4"
+    write_video(clip)
+    print(f"{clip}: {FRAMES} frames, {clip.stat().st_size / 1e6:.2f} MB")
 
 
 def main() -> int:
@@ -130,8 +118,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="make the bundled sample clip and its truth")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the two files")
+    options = parser.parse_args()
     try:
-        return _run(parser.parse_args())
+        if not options.check:
+            make(options.out)
+            return 0
+        wrong = check(options.out)
+        print("\n".join(wrong[:20]) or "sample.mp4 and sample.json are what the script makes")
+        return 1 if wrong else 0
     except StreamError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
 """Where everybody in the sample is at every moment, and the truth that follows from it.
 
-The people move behind a counter, filmed by a fixed camera a little below their eyes:
-the nearer somebody stands, the larger and the higher the face. All of this is computed
-from the table `VISITS` and from `people.json`; no picture is opened.
+The people move behind a counter, filmed by a fixed camera a little below their eyes: the
+nearer somebody stands, the larger and the higher the face. All of this is computed from the
+table `VISITS` and from `people.json`; no image is opened.
 """
 
 import json
@@ -132,8 +132,7 @@ def people() -> dict[int, Person]:
     rows = json.loads((HERE / "people.json").read_text("utf-8"))
     for row in rows:
         row["born"] = date.fromisoformat(row["born"])
-        first, last = row["photographed"]
-        row["photographed"] = (date.fromisoformat(first), date.fromisoformat(last))
+        row["photographed"] = tuple(map(date.fromisoformat, row["photographed"]))
         for name in ("face_box", "landmarks", "outline"):
             row[name] = np.array(row[name], np.float64)
     return {row["id"]: Person(**row) for row in rows}
@@ -163,10 +162,9 @@ def poses(time_s: float) -> list[Pose]:
 
 
 def visibility(standing: list[Pose]) -> list[float]:
-    """Fraction of each face box inside the picture and not behind somebody nearer.
+    """Fraction of each face box inside the image and not behind somebody nearer.
 
-    Args:
-        standing: the poses of one frame, nearest first, as `poses` gives them.
+    `standing` are the poses of one frame, nearest first, as `poses` returns them.
     """
     width, height = SIZE_WH
     taken = np.zeros((height, width), np.uint8)
@@ -178,11 +176,6 @@ def visibility(standing: list[Pose]) -> list[float]:
         outline = pose.place(pose.person.outline)
         cv2.fillPoly(taken, [np.rint(outline).astype(np.int32)], 1)
     return fractions
-
-
-def _in_picture(pose: Pose) -> bool:
-    x1, _, x2, _ = pose.box
-    return bool(x2 > 0 and x1 < SIZE_WH[0])
 
 
 def _person_row(pose: Pose, visible: float) -> dict[str, Any]:
@@ -201,7 +194,8 @@ def _person_row(pose: Pose, visible: float) -> dict[str, Any]:
 def _frame_row(index: int) -> dict[str, Any]:
     standing = poses(index / FPS)
     seen = zip(standing, visibility(standing), strict=True)
-    rows = [_person_row(pose, visible) for pose, visible in seen if _in_picture(pose)]
+    inside = [pair for pair in seen if pair[0].box[2] > 0 and pair[0].box[0] < SIZE_WH[0]]
+    rows = [_person_row(pose, visible) for pose, visible in inside]
     rows.sort(key=lambda row: row["id"])
     return {"index": index, "time_s": round(index / FPS, 3), "people": rows}
 

@@ -85,7 +85,7 @@ def room() -> Layer:
 
 @cache
 def counter() -> Layer:
-    """Return the counter in front of the people, a layer of the picture's size."""
+    """Return the counter in front of the people, a layer of the image's size."""
     rng = np.random.default_rng(SEED + 1)
     width, height = SIZE_WH
     layer = np.zeros((height, width, 4), np.float32)
@@ -114,11 +114,11 @@ def _matte(person: Person, shape_hw: tuple[int, int], scale: float) -> NDArray[n
 def cut_out(person: Person) -> tuple[tuple[float, Layer], ...]:
     """Cut `person` out of the portrait: (scale, layer) from the largest size down.
 
-    Near the edge the colours are drawn from further inside, so that no fringe of the
-    old background is carried along.
+    Near the edge the colours are taken from further inside, so that no fringe of the old
+    background remains.
 
     Raises:
-        SourceError: the portrait is not there or not a picture.
+        SourceError: the portrait is missing or not an image.
     """
     portrait = cv2.imread(str(HERE / "portraits" / person.file), cv2.IMREAD_COLOR)
     if portrait is None:
@@ -143,11 +143,8 @@ def cut_out(person: Person) -> tuple[tuple[float, Layer], ...]:
 
 def _draw(pose: Pose) -> Layer:
     """Return the layer of one person at one instant."""
-    height = float(pose.person.face_box[3] - pose.person.face_box[1])
-    wanted = pose.face_height / height
-    scale, layer = min(
-        (size for size in cut_out(pose.person) if size[0] >= wanted), key=lambda size: size[0]
-    )
+    wanted = pose.face_height / float(pose.person.face_box[3] - pose.person.face_box[1])
+    scale, layer = [size for size in cut_out(pose.person) if size[0] >= wanted][-1]
     matrix = pose.matrix
     matrix[:, :2] /= scale
     return np.asarray(cv2.warpAffine(layer, matrix, SIZE_WH, flags=cv2.INTER_LINEAR), np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from structures import Image
 from training.chips import Chips, labelled
 from training.labels import Face, write_table
 
@@ -27,7 +28,7 @@ def faces(count: int, split: str = "train") -> list[Face]:
     return found
 
 
-def images(count: int, side: int = 32) -> np.ndarray:
+def images(count: int, side: int = 32) -> Image:
     rng = np.random.default_rng(0)
     bright = np.arange(count) % 2
     return (rng.integers(0, 60, (count, side, side, 3)) + 150 * bright[:, None, None, None]).astype(

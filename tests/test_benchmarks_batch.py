@@ -6,7 +6,7 @@ from benchmarks import batch
 
 
 def test_efficiency_is_the_gain_over_one_worker_for_each_of_them() -> None:
-    rows = batch.table({1: [90.0, 100.0, 110.0], 2: [180.0], 4: [200.0]}).splitlines()[2:]
+    rows = batch.scaling_table({1: [90.0, 100.0, 110.0], 2: [180.0], 4: [200.0]}).splitlines()[2:]
     assert rows == ["| 1 | 100 (90-110) | 100 % |", "| 2 | 180 (180-180) | 90 % |", rows[2]]
     assert rows[2].endswith("| 50 % |")
 

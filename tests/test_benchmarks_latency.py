@@ -1,16 +1,14 @@
 """Reading the clock in a camera's pictures, and noting how old they are."""
 
-import time
-
 import numpy as np
 import pytest
 
 from benchmarks import latency
-from benchmarks.latency import Stopwatch, frame_age_s, shown_ms, table
-from structures import Frame, FrameResult
+from benchmarks.latency import Stopwatch, ages_table, frame_age_s, shown_ms
+from structures import Frame, FrameResult, Image
 
 
-def clock_picture(ms, width=640):
+def clock_picture(ms: int, width: int = 640) -> Image:
     """What the server's clock draws, see `tests/rtsp_server.py`."""
     image = np.full((360, width, 3), 0x60, np.uint8)
     block = width // 32
@@ -32,19 +30,19 @@ def test_an_age_goes_on_where_the_clock_starts_anew() -> None:
 
 
 def test_the_first_second_is_left_out_and_then_the_time_is_up() -> None:
-    watch = Stopwatch(seconds=2.0)
-    shown_s = time.monotonic()
-    frame = Frame(clock_picture(int(1000 * shown_s)), 0, 0.0, arrived_s=shown_s)
-    watch.write(None, FrameResult(frame))
+    now_s = 1000.0
+    watch = Stopwatch(seconds=2.0, clock=lambda: now_s)
+    result = FrameResult(Frame(clock_picture(1_001_480), 0, 0.0, arrived_s=1001.49))
+    watch.write(None, result)
     assert watch.shown_ms == []
-    watch._first_s -= 1.5
-    watch.write(None, FrameResult(frame))
-    assert len(watch.shown_ms) == 1
-    assert 0 <= watch.decoded_ms[0] <= 1 <= 1 + watch.shown_ms[0]
+    now_s = 1001.5
+    watch.write(None, result)
+    assert watch.decoded_ms == pytest.approx([10])
+    assert watch.shown_ms == pytest.approx([20])
     assert not watch.closed
-    watch._first_s -= 1.0
+    now_s = 1002.5
     assert watch.closed
-    assert table(watch).count("|") == 20
+    assert ages_table(watch).count("|") == 20
 
 
 def test_a_source_without_a_clock_is_one_line_with_the_remedy(

@@ -3,18 +3,22 @@
 import json
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks import report, run, viewer
+from benchmarks import comparison, run
+from benchmarks.agreed_faces import Found, Reference
 from benchmarks.alternatives import setup
-from benchmarks.faces import Found, Reference
-from benchmarks.measure import BenchmarkError, Run, boxes_of, measure
-from benchmarks.systems import System, stream_command
+from benchmarks.common import SAMPLE, BenchmarkError
+from benchmarks.comparison import ClipResult
+from benchmarks.measure import Run, boxes_of, measure
+from benchmarks.systems import System, events_command, watch
 
 FAKE = """
 import json, sys, time
@@ -27,17 +31,19 @@ sys.exit(%d)
 """
 
 
-def fake(code=0):
+def fake(code: int = 0) -> list[str]:
     return [sys.executable, "-c", FAKE % code]
 
 
-def a_run(frames=3, seconds=1.0, box=(0, 0, 10, 10)):
+def a_run(frames: int = 3, seconds: float = 1.0, box: Sequence[float] = (0, 0, 10, 10)) -> Run:
     return Run(0.5, seconds, 0.1, 200.0, [np.array([box], np.float32)] * frames)
 
 
-def a_system(name, runs, ours=False, lines=None):
+def a_system(
+    name: str, runs: Sequence[Run], ours: bool = False, lines: int | None = None
+) -> System:
     script = iter(runs)
-    return System(name, name.title(), ours, 600, lambda clip: next(script), lines)
+    return System(name, name.title(), ours, lambda clip: next(script), lines)
 
 
 def test_a_program_is_measured_by_the_lines_it_prints_about_frames() -> None:
@@ -73,18 +79,22 @@ def test_a_line_that_is_not_about_a_frame_is_shown(line: bytes) -> None:
 
 
 def test_systems_take_turns_round_by_round() -> None:
-    order = []
+    order: list[tuple[str, str]] = []
 
-    def playing(name):
-        return lambda clip: order.append((clip.stem, name)) or a_run()
+    def playing(name: str) -> Callable[[Path], Run]:
+        def play(clip: Path) -> Run:
+            order.append((clip.stem, name))
+            return a_run()
 
-    systems = [System(name, name, False, 9, playing(name)) for name in "ab"]
+        return play
+
+    systems = [System(name, name, False, playing(name)) for name in "ab"]
     runs = run.compare([Path("x"), Path("y")], systems, 2)
     assert order == [("x", "a"), ("x", "b"), ("y", "a"), ("y", "b")] * 2
     assert len(runs[Path("y")]["b"]) == 2
 
 
-def results():
+def results() -> list[ClipResult]:
     reference = Reference((1000, 360), [[np.array([[0, 0, 10, 10]], np.float32)]] * 3)
     systems = [
         a_system("ours", [a_run(3, 1.0), a_run(3, 0.5)], ours=True),
@@ -107,7 +117,7 @@ def test_faces_are_compared_on_the_frames_that_all_have_and_in_pixels_of_the_cli
 def test_the_table_has_a_row_for_each_system_with_medians_and_spreads() -> None:
     made = results()
     made[0].stages_ms = {"decode": 1.5}
-    table = report.markdown(made)
+    table = comparison.markdown(made)
     assert "**crowd**, 1000x360: 2 faces in the first 2 frames" in table
     assert "| **Ours** | 3 | 3.0 (2.0-4.0) | 50 | 200 | 0.5 | 100 % | 0 | 100 % |" in table
     assert "| Blind | 2 | 0.25 (0.25-0.25) | 100 | 200 | 0.5 | 0 % | 2 | 0 % |" in table
@@ -119,19 +129,20 @@ def test_the_table_has_a_row_for_each_system_with_medians_and_spreads() -> None:
 def test_a_line_of_history_holds_everything_that_the_table_needs(tmp_path: Path) -> None:
     path = tmp_path / "new" / "history.jsonl"
     for _ in range(2):
-        report.append(path, report.record(results(), {"repeat": 2, "load": (0.1, 0.2, 0.3)}))
+        comparison.append(path, comparison.record(results(), {"repeat": 2}, (0.1, 0.2, 0.3)))
     first, last = map(json.loads, path.read_text().splitlines())
     assert first.keys() == last.keys() >= {"utc", "commit", "cpu", "cores", "versions", "options"}
     assert last["versions"]["mtcnn_keras"]
-    assert report.markdown(report.from_record(last)) == report.markdown(results())
-    assert report.markdown(run.last_results(path)) == report.markdown(results())
+    assert comparison.markdown(comparison.from_record(last)) == comparison.markdown(results())
+    assert comparison.markdown(run.last_results(path)) == comparison.markdown(results())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_plot_starts_at_nought_and_is_written(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"plot{suffix}"
-    report.plot(results(), path, ["ours", "blind"])
+    comparison.plot(results(), path, ["ours", "blind"])
     assert path.stat().st_size > 3000
+    comparison.plot(results(), path, ["a system that was not measured"])
 
 
 @pytest.mark.parametrize("panels", [1, 2, 3])
@@ -139,8 +150,9 @@ def test_the_first_system_is_on_top_however_many_clips_there_are(
     tmp_path: Path, panels: int
 ) -> None:
     path = tmp_path / "plot.png"
-    report.plot(results() * panels, path, ["ours", "blind"])
-    blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(int), 2, 0)
+    comparison.plot(results() * panels, path, ["ours", "blind"])
+    drawn = np.asarray(cv2.imread(str(path)), int)  # (H, W, 3)
+    blue, green, red = np.moveaxis(drawn, 2, 0)
     ours = (abs(red - 0x0B) < 4) & (abs(green - 0x72) < 4) & (abs(blue - 0x85) < 4)
     others = (abs(red - 0xAD) < 4) & (abs(green - 0xB5) < 4) & (abs(blue - 0xBD) < 4)
     rows_of = [np.flatnonzero(each.sum(axis=1) > 10) for each in (ours, others)]
@@ -170,14 +182,14 @@ def test_an_environment_is_ready_only_while_its_requirements_are_those_of_today(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     name = setup.NAMES[0]
     folder = tmp_path / "faces-benchmarks" / "environments" / name
-    with pytest.raises(setup.AlternativeError, match="is not made"):
+    with pytest.raises(BenchmarkError, match="is not made"):
         setup.interpreter(name)
     folder.mkdir(parents=True)
     marker = folder / "requirements.txt"
     marker.write_bytes(setup.requirements(name).read_bytes())
     assert setup.interpreter(name) == folder / "bin" / "python"
     marker.write_text("numpy==1.0")
-    with pytest.raises(setup.AlternativeError, match=f"setup {name}"):
+    with pytest.raises(BenchmarkError, match=f"setup {name}"):
         setup.interpreter(name)
 
 
@@ -189,24 +201,22 @@ class Page(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"picture" if self.path == "/stream" else b"")
 
-    def log_message(self, *_) -> None:
+    def log_message(self, *_: Any) -> None:
         """Quiet."""
 
 
-def test_a_page_counts_as_watched_only_where_pictures_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_counts_as_watched_only_where_images_came() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(sys, "argv", ["viewer", f"{address}/stream"])
-        assert viewer.main() == 0
-        monkeypatch.setattr(viewer, "_PATIENCE_S", 0.2)
-        monkeypatch.setattr(sys, "argv", ["viewer", f"{address}/empty"])
-        assert viewer.main() == 1
+        watch(f"{address}/stream")
+        with pytest.raises(BenchmarkError, match="no image came"):
+            watch(f"{address}/empty", patience_s=0.2)
         server.shutdown()
 
 
 @pytest.mark.slow
 def test_this_program_is_measured_on_the_bundled_clip() -> None:
-    measured = measure(stream_command(run.SAMPLE, 60))
+    measured = measure(events_command(SAMPLE, 60))
     assert len(measured.boxes) == 60
     assert sum(map(len, measured.boxes)) > 20

@@ -26,7 +26,7 @@ def read_image(path: Path) -> Image:
 
 @pytest.fixture(scope="module")
 def detector() -> MtcnnDetector:
-    return MtcnnDetector()
+    return MtcnnDetector(40)
 
 
 @pytest.fixture(scope="module")

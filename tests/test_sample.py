@@ -4,6 +4,7 @@ import json
 from copy import deepcopy
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 import av
 import cv2
@@ -14,24 +15,26 @@ from samples.make_sample import truth_differences, video_differences
 from samples.motion import FPS, FRAMES, HERE, SIZE_WH, people, poses, truth, visibility
 from samples.scene import render
 
+Truth = dict[str, Any]
 CLIP = HERE / "sample.mp4"
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    return json.loads((HERE / "sample.json").read_text("utf-8"))
+def shipped() -> Truth:
+    truth: Truth = json.loads((HERE / "sample.json").read_text("utf-8"))
+    return truth
 
 
-def stays(shipped):
+def stays(shipped: Truth) -> dict[tuple[int, int], list[tuple[int, dict[str, Any]]]]:
     """(person, appearance) -> [(frame index, row)]."""
-    found = {}
+    found: dict[tuple[int, int], list[tuple[int, dict[str, Any]]]] = {}
     for frame in shipped["frames"]:
         for row in frame["people"]:
             found.setdefault((row["id"], row["appearance"]), []).append((frame["index"], row))
     return found
 
 
-def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped) -> None:
+def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped: Truth) -> None:
     assert CLIP.stat().st_size <= 2_000_000
     with av.open(str(CLIP)) as container:
         stream = container.streams.video[0]
@@ -45,11 +48,11 @@ def test_the_clip_is_small_h264_with_the_size_and_rate_of_the_truth(shipped) -> 
     assert max(b - a for a, b in pairwise([*keys, FRAMES])) <= 2 * FPS
 
 
-def test_the_shipped_truth_is_what_the_script_makes(shipped) -> None:
+def test_the_shipped_truth_is_what_the_script_makes(shipped: Truth) -> None:
     assert truth_differences(shipped, json.loads(json.dumps(truth()))) == []
 
 
-def test_a_moved_box_and_a_missing_person_are_noticed(shipped) -> None:
+def test_a_moved_box_and_a_missing_person_are_noticed(shipped: Truth) -> None:
     other = deepcopy(shipped)
     other["frames"][200]["people"][0]["box"][2] += 0.2
     del other["frames"][201]["people"][0]["visible"]
@@ -60,18 +63,18 @@ def test_a_moved_box_and_a_missing_person_are_noticed(shipped) -> None:
     ]
 
 
-def test_frames_are_numbered_and_timed_from_zero(shipped) -> None:
+def test_frames_are_numbered_and_timed_from_zero(shipped: Truth) -> None:
     assert [frame["index"] for frame in shipped["frames"]] == list(range(FRAMES))
     assert np.allclose([frame["time_s"] for frame in shipped["frames"]], np.arange(FRAMES) / FPS)
 
 
-def test_there_are_moments_with_nobody_one_two_and_three_people(shipped) -> None:
+def test_there_are_moments_with_nobody_one_two_and_three_people(shipped: Truth) -> None:
     counts = np.bincount([len(frame["people"]) for frame in shipped["frames"]])
     assert len(counts) == 4
     assert counts.min() >= FPS
 
 
-def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped) -> None:
+def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped: Truth) -> None:
     rows = [row for frame in shipped["frames"] for row in frame["people"]]
     boxes = np.array([row["box"] for row in rows])
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -83,7 +86,7 @@ def test_boxes_have_the_promised_sizes_and_touch_the_picture(shipped) -> None:
     assert np.all((points > boxes[:, None, :2]) & (points < boxes[:, None, 2:]))
 
 
-def test_each_appearance_is_one_unbroken_smooth_stay(shipped) -> None:
+def test_each_appearance_is_one_unbroken_smooth_stay(shipped: Truth) -> None:
     for rows in stays(shipped).values():
         indices = [index for index, _ in rows]
         assert indices == list(range(indices[0], indices[-1] + 1))
@@ -91,8 +94,8 @@ def test_each_appearance_is_one_unbroken_smooth_stay(shipped) -> None:
         assert np.abs(np.diff(boxes, axis=0)).max() < 25
 
 
-def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped) -> None:
-    numbers = {}
+def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped: Truth) -> None:
+    numbers: dict[int, list[tuple[int, int, int]]] = {}
     for (person, appearance), rows in stays(shipped).items():
         numbers.setdefault(person, []).append((rows[0][0], rows[-1][0], appearance))
     assert sorted(numbers) == [1, 2, 3]
@@ -102,8 +105,8 @@ def test_everybody_leaves_and_comes_back_with_the_next_appearance(shipped) -> No
         assert returned - left > FPS
 
 
-def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shipped) -> None:
-    hidden = []
+def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shipped: Truth) -> None:
+    hidden: list[int] = []
     for rows in stays(shipped).values():
         x1, x2 = np.array([row["box"][::2] for _, row in rows]).T
         inside = (x1 >= 0) & (x2 <= SIZE_WH[0])
@@ -114,7 +117,7 @@ def test_faces_are_hidden_by_one_another_several_times_and_never_for_long(shippe
     assert max(hidden) <= 0.45 * FPS
 
 
-def test_ages_follow_from_the_dates(shipped) -> None:
+def test_ages_follow_from_the_dates(shipped: Truth) -> None:
     for fact in shipped["people"]:
         born = date.fromisoformat(fact["born"])
         for day, age in zip(fact["photographed"], fact["age_range_years"], strict=True):
@@ -147,7 +150,7 @@ def test_visible_counts_the_pixels_that_nobody_nearer_covers(time_s: float) -> N
 
 
 def test_nobody_changes_depth_while_covering_another() -> None:
-    nearer = set()
+    nearer: set[tuple[int, int]] = set()
     for index in range(FRAMES):
         spans = [
             (pose.person.id, x.min(), x.max())
@@ -190,6 +193,7 @@ def test_the_clip_shows_what_the_script_draws() -> None:
 def test_every_portrait_is_there_and_holds_its_outline() -> None:
     for person in people().values():
         portrait = cv2.imread(str(HERE / "portraits" / person.file))
+        assert portrait is not None
         height, width = portrait.shape[:2]
         assert person.outline.min() >= 0
         assert np.all(person.outline <= (width, height))

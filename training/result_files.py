@@ -59,13 +59,18 @@ def write_tfrecord(path: Path, records: Iterable[bytes]) -> None:
             raise OSError(error.message) from error
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of those packages that are installed, by name."""
-    found = {"python": platform.python_version()}
-    for name in packages:
+def packages(names: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed, by name."""
+    found = {}
+    for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of `packages`."""
+    return {"python": platform.python_version()} | packages(names)
 
 
 def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What a comparison gave, as values, as a Markdown table, a plot, and a line of history."""
+"""The results of a comparison: values, a Markdown table, a plot, and a line of history."""
 
 import json
 import platform
@@ -6,18 +6,18 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.agreed_faces import Found
 from benchmarks.alternatives.setup import NAMES, requirements
-from benchmarks.faces import Found
-from training.result_files import git
+from benchmarks.common import OTHERS, OURS, chart, stage_table, table
+from training.result_files import git, packages
 
 _PACKAGES = ("numpy", "opencv-python", "av", "openvino", "dlib-bin", "scipy", "filterpy")
-_OURS, _OTHERS, _INK, _SOFT = "#0b7285", "#adb5bd", "#212529", "#5c636a"
+_INK, _SOFT = "#212529", "#5c636a"
 
 
 @dataclass(slots=True)
@@ -64,50 +64,43 @@ class ClipResult:
 def markdown(results: Sequence[ClipResult]) -> str:
     """One table for each clip, and one of the stages."""
     parts = [_clip_table(result) for result in results]
-    staged = [result for result in results if result.stages_ms]
-    if staged:
-        names = list(staged[0].stages_ms)
-        lines = [f"| stage, ms a frame | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        lines += [
-            f"| {r.clip} | {' | '.join(f'{r.stages_ms[name]:.1f}' for name in names)} |"
-            for r in staged
-        ]
-        parts.append("\n".join(lines))
+    if staged := {result.clip: result.stages_ms for result in results if result.stages_ms}:
+        parts.append(stage_table(staged))
     return "\n\n".join(parts) + "\n"
 
 
 def _clip_table(result: ClipResult) -> str:
     width, height = result.size_wh
-    common = max(row.common.frames for row in result.rows)
+    common = max(each.common.frames for each in result.rows)
     faces = result.rows[0].common.faces
-    lines = [
-        f"**{result.clip}**, {width}x{height}: {faces} faces in the first {common} frames",
+    header = (
         "",
-        "| | frames | frames/s (least-most) | CPU, ms a frame | memory, MB | first frame, s "
-        f"| faces found in the first {common} | boxes there on no agreed face "
-        "| found in all its frames |",
-        "|---" * 9 + "|",
-    ]
-    lines += [_line(row) for row in result.rows]
-    return "\n".join(lines)
-
-
-def _line(row: Row) -> str:
-    title = f"**{row.title}**" if row.ours else row.title
-    fps, cpu_ms = statistics.median(row.fps), statistics.median(row.cpu_ms)
-    memory, start = statistics.median(row.peak_mb), statistics.median(row.start_s)
-    cells = (
-        title,
-        str(row.frames),
-        f"{figures(fps)} ({figures(min(row.fps))}-{figures(max(row.fps))})",
-        figures(cpu_ms),
-        f"{memory:.0f}",
-        f"{start:.1f}",
-        share(row.common),
-        str(row.common.extra),
-        share(row.whole),
+        "frames",
+        "frames/s (least-most)",
+        "CPU, ms a frame",
+        "memory, MB",
+        "first frame, s",
+        f"faces found in the first {common}",
+        "boxes there on no agreed face",
+        "found in all its frames",
     )
-    return f"| {' | '.join(cells)} |"
+    title = f"**{result.clip}**, {width}x{height}: {faces} faces in the first {common} frames"
+    return f"{title}\n\n{table(header, map(_cells, result.rows))}"
+
+
+def _cells(measured: Row) -> Sequence[object]:
+    fps = measured.fps
+    return (
+        f"**{measured.title}**" if measured.ours else measured.title,
+        measured.frames,
+        f"{figures(statistics.median(fps))} ({figures(min(fps))}-{figures(max(fps))})",
+        figures(statistics.median(measured.cpu_ms)),
+        f"{statistics.median(measured.peak_mb):.0f}",
+        f"{statistics.median(measured.start_s):.1f}",
+        share(measured.common),
+        measured.common.extra,
+        share(measured.whole),
+    )
 
 
 def figures(value: float) -> str:
@@ -127,22 +120,12 @@ def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> Non
     Args:
         results: one panel each.
         path: .png or .svg.
-        names: which rows; bars have the order of the rows.
+        names: which rows, all if none has such a name; bars have the order of the rows.
     """
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    rows = [[row for row in result.rows if row.name in names] for result in results]
-    height = 1.5 + 0.42 * max(map(len, rows))
-    settings = {"font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "faces"}
-    with mpl.rc_context(settings):
-        figure, axes = pyplot.subplots(
-            1, len(results), figsize=(2.6 + 4.4 * len(results), height), sharey=True, squeeze=False
-        )
-        figure.patch.set_facecolor("white")
-        for axis, result, shown in zip(axes[0], results, rows, strict=True):
+    rows = [[row for row in result.rows if row.name in names] or result.rows for result in results]
+    size_inches = 2.6 + 4.4 * len(results), 1.5 + 0.42 * max(map(len, rows))
+    with chart(path, len(results), size_inches) as (figure, axes):
+        for axis, result, shown in zip(axes, results, rows, strict=True):
             _panel(axis, result, shown)
         figure.text(
             0.01, 0.015,
@@ -151,8 +134,6 @@ def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> Non
             fontsize=8, color=_SOFT,
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.05, 1, 1), w_pad=2.5)
-        figure.savefig(path, dpi=160, metadata=None)
-        pyplot.close(figure)
 
 
 def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
@@ -162,7 +143,7 @@ def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
         [median - min(row.fps) for median, row in zip(medians, rows, strict=True)],
         [max(row.fps) - median for median, row in zip(medians, rows, strict=True)],
     )
-    colours = [_OURS if row.ours else _OTHERS for row in rows]
+    colours = [OURS if row.ours else OTHERS for row in rows]
     axis.barh(places, medians, 0.66, xerr=spread, color=colours, error_kw={"ecolor": _INK, "lw": 1})
     most = max(max(row.fps) for row in rows)
     for place, median, row in zip(places, medians, rows, strict=True):
@@ -183,19 +164,24 @@ def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
         axis.spines[side].set_visible(side == "left")
 
 
-def record(results: Sequence[ClipResult], options: dict[str, Any]) -> dict[str, Any]:
+def record(
+    results: Sequence[ClipResult], options: dict[str, Any], load_before: Sequence[float]
+) -> dict[str, Any]:
     """Everything measured and what it was measured with, ready for `json.dumps`."""
+    pinned = {name: requirements(name).read_text().splitlines() for name in NAMES}
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git("rev-parse", "--short", "HEAD") or None,
         "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
         "cpu": cpu_name(),
         "cores": psutil.cpu_count(),
-        "load_before": options.get("load"),
+        "load_before": load_before,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": _versions(),
-        "options": {key: value for key, value in options.items() if key != "load"},
+        "versions": dict.fromkeys(_PACKAGES)
+        | packages(_PACKAGES)
+        | {name: [x for x in lines if x and x[0] != "#"] for name, lines in pinned.items()},
+        "options": options,
         "clips": [asdict(result) for result in results],
     }
 
@@ -222,23 +208,10 @@ def from_record(line: dict[str, Any]) -> list[ClipResult]:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name, as the system reports it."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, Any]:
-    versions: dict[str, Any] = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    for name in NAMES:
-        lines = requirements(name).read_text().splitlines()
-        versions[name] = [line for line in lines if line and not line.startswith("#")]
-    return versions

@@ -2,40 +2,43 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.faces import SAME_FACE, Reference, count_pairs, judge, read, write
-from benchmarks.reference import History, look, merge, sheet
-from tests.fakes import ScriptedDetector, grey
+from benchmarks.agreed_faces import SAME_FACE, Reference, count_pairs, judge, read, write
+from benchmarks.reference import Candidate, History, look, merge, sheet
+from structures import Float32
+from tests.fakes import grey
 from tracking.boxes import iou_matrix
 
 
-def boxes(*rows):
+def boxes(*rows: Sequence[float]) -> Float32:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def most_pairs_by_trying_all(faces, shown):
+def most_pairs_by_trying_all(faces: Sequence[Float32], shown: Float32) -> int:
     """The oracle: every way to give faces boxes of their own."""
     matches = [[bool((iou_matrix(f, shown)[:, j] >= SAME_FACE).any()) for j in range(len(shown))]
                for f in faces]  # fmt: skip
-    places = list(range(len(shown))) + [None] * len(faces)
+    places: list[int | None] = [*range(len(shown)), *([None] * len(faces))]
     ways = set(itertools.permutations(places, len(faces)))
     return max(sum(j is not None and matches[i][j] for i, j in enumerate(way)) for way in ways)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_as_many_faces_are_counted_as_the_best_of_all_pairings_finds(seed) -> None:
+def test_as_many_faces_are_counted_as_the_best_of_all_pairings_finds(seed: int) -> None:
     rng = np.random.default_rng(seed)
 
-    def crowd(count):
+    def crowd(count: int) -> Float32:
         corners = rng.uniform(0, 40, (count, 2))
-        return np.hstack([corners, corners + rng.uniform(15, 40, (count, 2))]).astype(np.float32)
+        corners = np.hstack([corners, corners + rng.uniform(15, 40, (count, 2))])
+        return np.asarray(corners, np.float32)
 
-    faces = [crowd(rng.integers(1, 3)) for _ in range(rng.integers(1, 4))]
-    shown = crowd(rng.integers(1, 4))
+    faces = [crowd(int(rng.integers(1, 3))) for _ in range(rng.integers(1, 4))]
+    shown = crowd(int(rng.integers(1, 4)))
     assert count_pairs(faces, shown) == most_pairs_by_trying_all(faces, shown)
 
 
@@ -68,13 +71,13 @@ def test_a_track_is_a_face_when_two_looks_and_a_quarter_of_them_confirm(
     assert History(looks=looks, confirmed=confirmed).is_face is is_face
 
 
-def test_a_look_returns_the_witness_box_in_pixels_of_the_whole_picture() -> None:
-    centred = ScriptedDetector([[(75, 75, 175, 175)]])  # where a face of a look lies
-    box = look(grey(9, (640, 360)), boxes((300, 100, 320, 120))[0], centred)
+def test_a_look_returns_the_detectors_box_in_pixels_of_the_whole_image() -> None:
+    at = boxes((300, 100, 320, 120))[0]
+    # where a face of a look lies
+    box = look(grey(9, (640, 360)), at, lambda view: boxes((75, 75, 175, 175)))
     assert box == pytest.approx([300, 100, 320, 120], abs=0.01)
-    elsewhere = ScriptedDetector([[(0, 0, 40, 40)]])
-    assert look(grey(9, (640, 360)), boxes((300, 100, 320, 120))[0], elsewhere) is None
-    assert look(grey(9), boxes((0, 0, 20, 20))[0], ScriptedDetector([])) is None
+    assert look(grey(9, (640, 360)), at, lambda view: boxes((0, 0, 40, 40))) is None
+    assert look(grey(9), boxes((0, 0, 20, 20))[0], lambda view: boxes()) is None
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -90,8 +93,8 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_sheet_shows_every_track_once_and_whether_it_passed() -> None:
-    def seen(shade, **looks):
-        return History([grey(shade, (250, 250))], {0: None}, **looks)
+    def seen(shade: int, **looks: int) -> History:
+        return History([grey(shade, (250, 250))], {0: Candidate({})}, **looks)
 
     faces = [seen(90, looks=4, confirmed=3)] * 7
     drawn = sheet([seen(40, looks=4), *faces, *[seen(40, looks=4)] * 5])

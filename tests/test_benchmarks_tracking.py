@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from benchmarks.tracking import Judge, Labelled, Scores, load, run
 from tracking.sort import SortTracker
 
 
-def judged(ids_per_frame):
+def judged(ids_per_frame: Sequence[tuple[int, int]]) -> Scores:
     """Scores of a tracker that shows two people exactly, under the given ids."""
     boxes = np.array([[70, 70, 130, 130], [270, 70, 330, 130]], np.float32)
     judge = Judge(Scores())

@@ -1,4 +1,4 @@
-"""Which faces a program found, judged by the reference that `reference` made of the clip."""
+"""Which faces a program found, compared with the reference that `reference` made of the clip."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from structures import Float32
 from tracking.boxes import iou_matrix
 from tracking.sort import assign
 
-SAME_FACE = 0.4  # overlap from which two boxes are taken for the same face
+SAME_FACE = 0.4  # overlap from which two boxes count as the same face
 RULES = 1  # of `reference`: grows when they change, so that old references are not used
 
 Face = Float32  # (M, 4) xyxy pixels: the boxes that different detectors drew of it
@@ -25,11 +25,11 @@ class Reference(NamedTuple):
 
 
 class Found(NamedTuple):
-    """How a program did against the reference.
+    """How a program compares with the reference.
 
     Attributes:
-        found: faces that it had a box on.
-        faces: faces that there were.
+        found: faces with a box on them.
+        faces: faces of the reference.
         extra: boxes on no face, or a second one on the same.
         frames: frames compared.
     """
