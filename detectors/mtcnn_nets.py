@@ -88,7 +88,8 @@ def read_weights(name: NetName) -> list[Float32]:
         raise WeightsError(f"MTCNN's weights: the package mtcnn is not installed; {_REMEDY}")
     path = Path(spec.origin).parent / "assets" / "weights" / f"{name}.lz4"
     try:
-        arrays = joblib.load(path)
+        with path.open("rb") as file:  # by name, joblib closes it twice on Python 3.13
+            arrays = joblib.load(file)
     except Exception as error:  # joblib raises whatever unpickling and lz4 raise
         raise WeightsError(f"MTCNN's weights: cannot read {path.name}; {_REMEDY}") from error
     return [np.asarray(array, np.float32) for array in arrays]

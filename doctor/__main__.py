@@ -1,9 +1,9 @@
 """The report without stream.py: `python -m doctor`, for when not even that starts."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from doctor import main_report
 
@@ -20,18 +20,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args(arguments)
     try:
-        from program.endpoints import OutputOptions, from_environment
-        from program.options import ModelOptions
+        from program.endpoints import OutputOptions, SourceOptions, from_environment
+        from program.options import ModelOptions, add_flags
     except ImportError:
         return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn")
-    defaults = asdict(ModelOptions()) | asdict(OutputOptions())
-    options = argparse.Namespace(**defaults | {"json": given.json})
-    for i, source in enumerate(given.src or ()):
-        try:
-            given.src[i] = from_environment(source)
-        except KeyError:  # tried as it is, so that the report names it
-            continue
-    options.src = given.src or ["0"]
+    flags = argparse.ArgumentParser()
+    for kind in (SourceOptions, ModelOptions, OutputOptions):
+        add_flags(flags, kind)
+    options = flags.parse_args([])
+    options.src, options.json = given.src or ["0"], given.json
+    for i, source in enumerate(options.src):
+        with contextlib.suppress(KeyError):  # tried as it is, so that the report names it
+            options.src[i] = from_environment(source)
     return options
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from doctor.__main__ import parse
 from doctor.report import Finding, Level
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,13 +14,9 @@ SAFETY_S = 10.0  # only ever reached by a test that fails
 
 
 def options(**changes: Any) -> argparse.Namespace:
-    given = {
-        "src": ["sample"], "json": False, "no_window": True, "stills": ".",
-        "output": None, "events": None, "people": None, "threads": None,
-        "detector": "mtcnn", "min_face": 40, "upsample": 0,
-        "estimator": "mobilenetv2", "weights": None, "engine": "auto", "device": "auto",
-    } | changes  # fmt: skip
-    return argparse.Namespace(**given)
+    """Those of stream.py for its sample, without a window."""
+    options = parse(["--src", "sample"])
+    return argparse.Namespace(**vars(options) | {"no_window": True} | changes)
 
 
 def only(findings: Iterable[Finding], level: Level | None = None) -> Finding:

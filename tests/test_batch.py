@@ -1,5 +1,6 @@
 import csv
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -129,10 +130,10 @@ def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
 
 def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(tmp_path: Path) -> None:
     film = tmp_path / "film.mkv"
-    settings = {"codec": "mjpeg", "pixels": "yuvj420p"}
-    halves = [write_clip(tmp_path / "1.mkv", [scene(i) for i in range(60)], **settings)]
+    write = partial(write_clip, codec="mjpeg", pixels="yuvj420p")
+    halves = [write(tmp_path / "1.mkv", [scene(i) for i in range(60)])]
     large = [cv2.resize(scene(i), (320, 240)) for i in range(60, 120)]
-    halves.append(write_clip(tmp_path / "2.mkv", large, **settings))
+    halves.append(write(tmp_path / "2.mkv", large))
     with av.open(str(film), "w") as whole:
         for number, half in enumerate(halves):
             with av.open(str(half)) as part:
