@@ -85,7 +85,7 @@ def flag(default: Any, text: str, **settings: Any) -> Any:
     return field(default=default, metadata={"help": text, **settings})
 
 
-def add_flags(group: argparse._ArgumentGroup, kind: type) -> None:
+def add_flags(group: argparse._ActionsContainer, kind: type) -> None:
     """Add a flag for each field of a dataclass that was made by `flag`."""
     for each in fields(kind):
         if each.metadata:
