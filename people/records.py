@@ -51,9 +51,15 @@ class Recorder:
         self._minutes: dict[str, int] = {}
 
     def all_of(self, result: FrameResult) -> list[Record]:
-        """The record of a new frame, unless the crowd is anonymous, and `changes`."""
+        """The record of a new frame, unless the crowd is anonymous, and `changes`.
+
+        The state of the source precedes the frame that it belongs to, and all else follows it.
+        """
         changes = self.changes(result)
-        return changes if self.crowd.anonymous else [self.frame(result), *changes]
+        if self.crowd.anonymous:
+            return changes
+        before = [change for change in changes if change["type"] == "source"]
+        return [*before, self.frame(result), *changes[len(before) :]]
 
     def changes(self, result: FrameResult) -> list[Record]:
         """The source, person and aggregate records that a frame gives rise to.

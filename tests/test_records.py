@@ -46,6 +46,13 @@ def a_run(recorder: Recorder) -> list[Record]:
     return records + recorder.last_changes()
 
 
+def test_the_state_of_a_source_precedes_the_frame_that_it_belongs_to() -> None:
+    recorder = Recorder(Crowd())
+    first = recorder.all_of(result(0, [track(1)]))
+    assert [record["type"] for record in first] == ["source", "frame"]
+    assert [record["type"] for record in recorder.all_of(result(1, [track(1)]))] == ["frame"]
+
+
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
 @pytest.mark.parametrize("anonymous", [True, False])
 def test_every_record_is_what_the_schema_says(attributes: Collection[str], anonymous: bool) -> None:
