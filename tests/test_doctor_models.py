@@ -53,8 +53,6 @@ def installed(tmp_path: Path, package: str, names: list[str]) -> metadata.Distri
 def test_damaged_weights_of_a_package_are_found(tmp_path: Path) -> None:
     names = ["mtcnn/pnet.lz4", "mtcnn/rnet.lz4"]
     package = installed(tmp_path, "mtcnn", names)
-    stated = models._damage(next(f for f in package.files or () if f.name == "pnet.lz4"))
-    assert stated == "is damaged"  # not the digest of these files
     (tmp_path / names[1]).unlink()
     found = list(models.package_files("mtcnn", lambda name: package))
     told = [f.text for f in found if f.item == "mtcnn"]

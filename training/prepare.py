@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from detectors import DETECTORS
+from detectors import DETECTORS, MIN_FACE
 from errors import StreamError
 from estimators.embedders import Embedder, make_embedder
 from program.options import OneLineParser, attribute_list, number
@@ -64,7 +64,7 @@ def _add_face_options(add: Callable[..., Any]) -> None:
         help="what to do with pictures of several faces (default: %(default)s them)"
     )  # fmt: skip
     add("--detector", choices=DETECTORS, default="mtcnn", help="default: %(default)s")
-    add("--min-face", type=number(int, 20), default=40, metavar="PX",
+    add("--min-face", type=number(int, 20), default=MIN_FACE, metavar="PX",
         help="mtcnn: smallest face to look for (default: %(default)s)")  # fmt: skip
 
 
