@@ -1,6 +1,6 @@
 """Age and gender of the faces in pictures: a table, and annotated copies.
 
-One look at each face, nothing smoothed; for video see stream.py.
+Each face is estimated once, without smoothing; for video see stream.py.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def find_pictures(paths: Iterable[str]) -> list[Path]:
     """The pictures that `paths` name, folders expanded, in natural order, each once.
 
     Raises:
-        SourceError: a path does not exist or cannot be looked at, or a folder holds no pictures.
+        SourceError: a path does not exist or cannot be read, or a folder holds no pictures.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -180,11 +180,9 @@ class PictureFolder:
 
 
 def encode(image: Image, suffix: str) -> bytes | None:
-    """A picture file's content; None where OpenCV cannot write that format, or this image in it.
+    """Encode `image`, (H, W, 3) uint8 BGR, in the format of `suffix`, such as ".jpg".
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        suffix: of the format, with its dot; may be empty.
+    None where OpenCV cannot write that format, or this image in it.
     """
     with silent_opencv(), contextlib.suppress(cv2.error):
         done, data = cv2.imencode(suffix, image)
@@ -196,7 +194,7 @@ def encode(image: Image, suffix: str) -> bytes | None:
 def run(options: argparse.Namespace) -> str:
     """Read, describe, write; returns a summary.
 
-    What goes wrong at one picture ends the run, but leaves the table of those before.
+    An error at one picture ends the run, but the table of those before it is written.
     """
     if options.features:
         return predict_features(
