@@ -1,4 +1,4 @@
-"""What the networks need: files undamaged, engines, a GPU; and one face described."""
+"""Checks of the networks: weights, engines, GPU, and faces described in one frame."""
 
 import argparse
 import base64
@@ -21,7 +21,7 @@ from program.assemble import Assembly
 from program.options import ModelOptions, collect
 from structures import Frame
 
-# Files of packages that are weights: package -> how their names end, and who needs them.
+# Weights in packages: package -> how the files' names end, and the detector that needs them.
 _PACKAGE_FILES = {
     "mtcnn": (".lz4", "mtcnn"),
     "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
@@ -56,7 +56,7 @@ def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator
 def package_files(
     detector: str, distribution: Callable[[str], metadata.Distribution] = metadata.distribution
 ) -> Iterator[Finding]:
-    """Whether the weights that come in packages are as their packages' records say."""
+    """Whether the weights that come in packages match the packages' records."""
     for package, (ending, user) in _PACKAGE_FILES.items():
         needed, good = user == detector, 0
         try:
@@ -76,7 +76,7 @@ def package_files(
 
 
 def _damage(file: metadata.PackagePath) -> str:
-    """What is wrong with an installed file; empty where nothing is."""
+    """What is wrong with an installed file; empty = nothing."""
     try:
         content = Path(str(file.locate())).read_bytes()
     except OSError as error:
@@ -91,7 +91,7 @@ def _damage(file: metadata.PackagePath) -> str:
 def engines(
     options: argparse.Namespace, version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
-    """Which engines are installed; the one asked for must be."""
+    """Which engines are installed; one named by --engine must be."""
     versions = []
     for name in ENGINES:
         try:
@@ -108,7 +108,7 @@ def engines(
 
 
 def _nvidia_smi() -> str | None:
-    """What the driver says of its GPUs, a line each; None where there is no driver."""
+    """The driver's list of GPUs, a line each; empty = it does not answer, None = no driver."""
     if shutil.which("nvidia-smi") is None:
         return "" if Path("/dev/nvidiactl").exists() else None
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -123,7 +123,7 @@ def gpu(
     ask: Callable[[], str | None] = _nvidia_smi,
     choose: Callable[[Weights], Way] = lambda weights: ways("auto", "auto", weights.files)[0],
 ) -> Iterator[Finding]:
-    """Whether there is an NVIDIA GPU, and which engine would use it; loads none."""
+    """Whether an NVIDIA GPU exists, and which engine would use it; loads no engine."""
     answer = ask()
     if answer is None:
         yield ok("gpu", "no NVIDIA driver; the networks run on the processor")
@@ -146,9 +146,7 @@ def gpu(
 def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
     """Whether detector and estimator describe the faces of a frame that has some.
 
-    Args:
-        options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
-        frame: reads the frame.
+    "auto" is OpenVINO on the CPU here, which loads quickly.
     """
     models = collect(ModelOptions, options)
     if models.device == "auto":
