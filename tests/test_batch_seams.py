@@ -95,7 +95,7 @@ def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet: int) -> None
         assert where == {1: place(1, each.frame.index), 2: place(2, each.frame.index)}
 
 
-def test_a_track_that_broke_off_gives_way_to_the_one_that_took_its_place() -> None:
+def test_a_track_that_ended_early_gives_way_to_its_successor() -> None:
     early = [seen(i, track(1 if i < 25 else 2, 50)) for i in range(30)]
     late = [seen(i, track(1, 50)) for i in range(20, 50)]
     assert match_tracks(early[20:], late[:10]) == {1: 2}

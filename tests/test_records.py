@@ -27,7 +27,7 @@ def check(record: Record) -> Record:
 
 
 def a_run(recorder: Recorder) -> list[Record]:
-    """All records of a run in which somebody comes and goes and the source breaks off."""
+    """All records of a run in which somebody comes and goes and the source disconnects."""
     records: list[Record] = []
     seen = [track(1), track(2, misses=1)]
     frames = [
