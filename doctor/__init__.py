@@ -32,10 +32,8 @@ def main_report(
 ) -> int:
     """Run all checks and print the findings; return the exit code, 0 or 2.
 
-    Args:
-        options: those of stream.py, and `json`: whether to print JSON.
-        out: None = standard output.
-        limit_s: for all checks together; importing the packages comes on top.
+    `options` are those of stream.py and `json`: whether to print JSON. `limit_s` is for all
+    checks together; importing the packages comes on top.
     """
     findings = examine(options, limit_s)
     out = out or sys.stdout

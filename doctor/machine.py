@@ -120,7 +120,7 @@ def processors(threads: int | None = None, root: Path = Path("/")) -> Iterator[F
 
 def memory(root: Path = Path("/")) -> Iterator[Finding]:
     """How much memory this process may use; nothing where the system does not state it."""
-    text = _read(root / "proc/meminfo")
+    text = read_text(root / "proc/meminfo")
     found = dict(re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE))
     if "MemAvailable" not in found or "MemTotal" not in found:
         return
@@ -137,7 +137,7 @@ def memory(root: Path = Path("/")) -> Iterator[Finding]:
         yield ok("memory", said)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A small text file, empty where it cannot be read."""
     try:
         return path.read_text("utf-8", "replace")
@@ -148,7 +148,7 @@ def _read(path: Path) -> str:
 def _number(path: Path) -> float | None:
     """The number in a file; None where it holds none, such as "max"."""
     try:
-        return float(_read(path))
+        return float(read_text(path))
     except ValueError:
         return None
 
@@ -157,7 +157,7 @@ def _control_groups(root: Path, kind: str) -> Iterator[Path]:
     """The visible folders of this process's control group and its parents."""
     base = root / "sys/fs/cgroup"
     yield from (base / kind, base)  # the former in version 1
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         if line.startswith("0::/"):
             group = base / line[4:].lstrip("/")
             while group != base and base in group.parents:
@@ -169,10 +169,10 @@ def _share_of_processors(root: Path) -> float | None:
     """The tightest limit on processor time, in processors."""
     shares = []
     for folder in _control_groups(root, "cpu"):
-        quota, period = [*_read(folder / "cpu.max").split(), "", ""][:2]
+        quota, period = [*read_text(folder / "cpu.max").split(), "", ""][:2]
         if not quota:
             quota, period = (
-                _read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")
+                read_text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")
             )
         with contextlib.suppress(ValueError, ZeroDivisionError):
             if (share := float(quota) / float(period)) > 0:  # -1: without limit

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import av
 
-from doctor.machine import INSTALL
+from doctor.machine import INSTALL, read_text
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
 from files import check_writable, refuse_overwriting
@@ -106,20 +106,13 @@ def cameras(
         return
     for index in found:
         node = names / f"video{index}"
-        name = f"{index}" + (f" ({text})" if (text := _line(node / "name")) else "")
-        if index != asked and _line(node / "index") not in ("", "0"):
+        name = f"{index}" + (f" ({text})" if (text := read_text(node / "name").strip()) else "")
+        if index != asked and read_text(node / "index").strip() not in ("", "0"):
             continue  # a camera's second node delivers no frames
         yield _camera(index, name, index == asked, open_camera)
     if asked is not None and asked not in found:
         listed = ", ".join(map(str, found))
         yield problem("cameras", f"there is no camera {asked}", f"choose of those here: {listed}")
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
 
 
 def _camera(index: int, name: str, needed: bool, open_camera: Callable[[int], Capture]) -> Finding:
