@@ -113,11 +113,7 @@ def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
 
 
 def open_cluster(address: str, count: int, threads: int) -> Workers:
-    """Connect to Ray, which is imported only here.
-
-    Raises:
-        EngineError: Ray is not installed or does not answer.
-    """
+    """Connect to Ray, imported only here; raises EngineError if it is missing or silent."""
     from archive.cluster import RayWorkers
 
     return RayWorkers(address, count, threads)
@@ -186,11 +182,8 @@ class Run:
 def look_at_all(run: Run, workers: Workers, options: FilmOptions) -> dict[str, FilmFacts]:
     """Probe the films that are not done yet, and load the engines meanwhile.
 
-    Returns:
-        The facts of those that can be opened, by name.
-
-    Raises:
-        StreamError: the engines are not available.
+    Returns the facts of those that can be opened, by name; raises StreamError where the
+    engines are not available.
     """
     check = workers.submit(check_models, options)
     films = [film for film in run.films if film.name not in run.before]

@@ -137,14 +137,13 @@ def annotate(
 
 
 class PictureFolder:
-    """Saves annotated copies under their own names; never over another picture of the run."""
+    """Saves annotated copies under their own names; never over another picture of the run.
+
+    Raises:
+        SinkError: the folder cannot be made, or holds one of the pictures to be read.
+    """
 
     def __init__(self, folder: str, sources: Iterable[Path]) -> None:
-        """Make the folder.
-
-        Raises:
-            SinkError: it cannot be made, or holds one of the pictures to be read.
-        """
         self._folder = Path(folder)
         self._used: set[str] = set()
         try:
@@ -155,9 +154,7 @@ class PictureFolder:
             raise SinkError(f"--pictures {folder} holds the originals; choose another folder")
 
     def save(self, image: Image, source: Path) -> None:
-        """Write `image`, (H, W, 3) uint8 BGR, in the format of `source`.
-
-        It becomes a .png where OpenCV cannot write that format.
+        """Write `image`, (H, W, 3) uint8 BGR, in the format of `source`, else as .png.
 
         Raises:
             SinkError: it cannot be written; nothing is left of it.

@@ -173,12 +173,9 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackEstimates:
-    """The estimates made in one frame; row i belongs to `track_ids[i]`.
+    """The estimates of B chips of one frame; row i belongs to `track_ids[i]`.
 
-    Attributes:
-        track_ids: B ids.
-        estimates: of B chips.
-        weights: (B,) float32 in 0..1, how far each chip can be trusted.
+    `weights`, (B,) float32 in 0..1, say how far each chip can be trusted.
     """
 
     track_ids: tuple[int, ...]

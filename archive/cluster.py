@@ -144,11 +144,7 @@ def _import_ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Fail at once where nothing answers: Ray itself tries for half a minute.
-
-    Raises:
-        EngineError: nothing answers.
-    """
+    """Raise EngineError at once where nothing answers: Ray itself tries for half a minute."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon or not port.isdecimal():
         raise EngineError(f"--ray {address}: want host:port, ray://host:port or local")

@@ -173,7 +173,7 @@ def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator
 
 
 def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) -> None:
-    """A job: find, follow and describe the faces of a slice, into the film's work folder.
+    """A job: find, follow and describe the faces of a slice; saves the results.
 
     Raises:
         StreamError: it cannot be read, or the results not be written.

@@ -74,13 +74,9 @@ def _dashes(x1: int, y1: int, x2: int, y2: int, length: int) -> list[np.ndarray]
 
 
 def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -> None:
-    """Draw one outline onto `image` (changed in place).
+    """Draw an outline onto `image`, (H, W, 3) uint8 BGR, changed in place.
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        box: (4,) xyxy pixels; may leave the image.
-        colour: BGR.
-        dashed: thinner and dashed instead.
+    `box` is (4,) xyxy pixels and may leave the image; a dashed one is thinner.
     """
     height, width = image.shape[:2]
     size = text_size((width, height))
@@ -230,13 +226,9 @@ def draw_notice(image: Image, text: str, status: SourceStatus) -> None:
 
 
 class Overlay:
-    """Draws results over their frames.
+    """Draws results over their frames; where `anonymous` neither boxes nor labels.
 
-    Args:
-        status: whether to draw the status line too.
-        attributes: which of `structures.ATTRIBUTES` to show.
-        anonymous: draw neither boxes nor labels.
-        clock: the one of `Frame.arrived_s`.
+    `status`: whether to draw the status line; `clock` is the one of `Frame.arrived_s`.
     """
 
     def __init__(
@@ -283,10 +275,7 @@ class Overlay:
         return image
 
     def placeholder(self, size_wh: tuple[int, int], camera: str, status: SourceStatus) -> Image:
-        """Return what is shown of a source before its first frame, (H, W, 3) uint8 BGR.
-
-        `status` is not `LIVE`.
-        """
+        """Return the image of a source before its first frame; `status` is not `LIVE`."""
         blank = np.full((size_wh[1], size_wh[0], 3), _EMPTY, np.uint8)
         return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
 

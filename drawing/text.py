@@ -99,15 +99,10 @@ def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
 
 
 def draw_plate(lines: Sequence[str], size: int, colour: Colour) -> Image:
-    """Draw lines of text on a filled plate.
+    """Draw at least one line of text on a filled plate; returns (h, w, 3) uint8 BGR.
 
-    Args:
-        lines: at least one; ASCII and the plus-minus sign, others become question marks.
-        size: height of a line, pixels.
-        colour: of the plate; the text is dark or white, whichever contrasts more.
-
-    Returns:
-        (h, w, 3) uint8 BGR.
+    Characters other than ASCII and the plus-minus sign become question marks. `size` is the
+    height of a line, pixels; the text is dark or white, whichever contrasts more.
     """
     width, height = plate_size_wh(lines, size)
     pad = max(2, size // 4)

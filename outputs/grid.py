@@ -75,7 +75,7 @@ class GridSink:
         cameras: names, in the order shown, row by row.
         overlay: draws the results.
         size_wh: of the images, pixels.
-        clock: seconds, for their times.
+        clock: seconds, for the images' times.
     """
 
     wants_picture = False

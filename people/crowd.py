@@ -32,11 +32,7 @@ Key = tuple[str, Gender, str]  # camera, gender, out of `AGE_BANDS.names`
 
 
 class Bands:
-    """Age bands, each from one of `starts` up to the next, in whole years; the last is open.
-
-    Attributes:
-        names: such as "20-29" and "80+".
-    """
+    """Age bands from each of `starts` up to the next, whole years; names as "20-29", "80+"."""
 
     def __init__(self, *starts: int) -> None:
         self._starts = starts
@@ -85,21 +81,13 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The exact numbers of a moment.
+    """The exact numbers of a moment."""
 
-    Attributes:
-        day: local date.
-        now: people in view, by camera; cameras without images are left out.
-        here: people in view.
-        left: who left since the run began.
-        left_today: who left since midnight.
-    """
-
-    day: date
-    now: dict[str, int]
-    here: Counter[Key]
-    left: Counter[Key]
-    left_today: Counter[Key]
+    day: date  # local
+    now: dict[str, int]  # people in view by camera, those without images left out
+    here: Counter[Key]  # people in view
+    left: Counter[Key]  # since the run began
+    left_today: Counter[Key]  # since midnight
 
 
 class Timeline:

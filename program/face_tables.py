@@ -182,13 +182,9 @@ def estimate_features(
 def predict_features(
     path: str, table: str | None, weights_name: str | None, attributes: Collection[str]
 ) -> str:
-    """Read embeddings, describe them and write the table; returns a summary.
+    """Read embeddings, describe them and write `table`; returns a summary.
 
-    Args:
-        path: of the embeddings.
-        table: as for `write_table`.
-        weights_name: of the heads, None = `DEFAULT_HEADS`.
-        attributes: what to report.
+    `weights_name` is that of the heads, None = `DEFAULT_HEADS`.
 
     Raises:
         StreamError: a bad line, bad weights, or a table that cannot be written.

@@ -158,11 +158,7 @@ class Channel:
 
     @property
     def waits(self) -> bool:
-        """Whether there is no frame to process.
-
-        Raises:
-            StreamError: there will be none, because the source disconnected.
-        """
+        """Whether no frame is ready; raises StreamError once none will come after an error."""
         if self._error is not None and not self._ahead:
             raise self._error
         return not self._ahead
@@ -212,13 +208,13 @@ class Channel:
 
 
 class Loop:
-    """Runs channels through one estimator into the outputs.
+    """Runs channels through one estimator into the sinks.
 
     Args:
         channels: at least one.
         pool: detectors for the searches of whole images.
-        estimator: the one that the channels' pipelines were made with.
-        sinks: where results go.
+        estimator: the one of the channels' pipelines.
+        sinks: receive the results.
         overlay: draws them.
         control: chooses the effort for live sources; None = always full.
         arrived: set by live sources whenever they have a frame, see `LiveOptions`.

@@ -100,11 +100,7 @@ class Pipeline:
         self._since_search = 0
 
     def process(self, frame: Frame) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
-        """Take one frame through all stages.
-
-        Returns:
-            The confirmed tracks by id, and what is known of them so far.
-        """
+        """Take one frame through all stages; returns the same as `result`."""
         found = self.search(frame, self._detector) if self.wants_search(frame) else None
         look = self.follow(frame, found)
         (look,) = describe(self._estimator, [(self, look)])
@@ -134,8 +130,7 @@ class Pipeline:
     def follow(self, frame: Frame, found: Detections | None) -> Look:
         """Follow the faces into the next frame; `found` is of a search, None where none was made.
 
-        Returns:
-            The tracks, and the chips of those that are due for an estimate.
+        Returns the tracks, and the chips of those that are due for an estimate.
         """
         if frame.epoch != self._epoch:
             self._tracker.reset()
@@ -187,10 +182,7 @@ class Pipeline:
 def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:
     """Estimate the faces that are due, in one batch for all channels, and smooth the results.
 
-    `estimator` is the one that the pipelines were made with.
-
-    Returns:
-        The looks in the same order, with their estimates.
+    `estimator` is the one of the pipelines. Returns the looks, in order, with their estimates.
     """
     if not any(look.due for _, look in looks):
         return [look for _, look in looks]

@@ -40,8 +40,8 @@ def open_video(
         address: path or URL, as FFmpeg understands it.
         name: for messages.
         file_format: FFmpeg's name of the format; None = detected.
-        options: FFmpeg's options.
-        timeout_s: limits for opening and for each read; None = no limits.
+        options: of FFmpeg.
+        timeout_s: limits for opening and for each read; None = none.
 
     Raises:
         SourceError: it cannot be opened, or is not a video.

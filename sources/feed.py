@@ -13,15 +13,10 @@ NOMINAL_FPS = 25.0  # of media that state no rate
 class Feed:
     """`sources.Source` for stored media: a running reader; must be closed, also after its end.
 
-    Args:
-        reader: yields the frames; closed when none comes.
-        name: see `sources.Source`, as for `fps` and `frame_count`.
-        fps: of the frames.
-        frame_count: None where unknown.
-        count_dropped: returns the number of frames that the producer left out.
+    `count_dropped` returns the number of frames that the producer left out.
 
     Raises:
-        SourceError: no frame came.
+        SourceError: no frame came; the reader is closed.
     """
 
     is_live = False

@@ -135,10 +135,8 @@ class Health:
     """The state of one live source; written by its reader, read by any thread.
 
     The state follows from the age of the newest frame when it is read, so that it changes
-    even while the reader is stuck in a system call. Times are those of `time.monotonic()`.
-
-    Args:
-        stale_s: age of the newest frame from which the source counts as stalled.
+    even while the reader is stuck in a system call; from `stale_s` on the source counts as
+    stalled. Times are those of `time.monotonic()`.
 
     Attributes:
         ever_live: whether it has ever delivered.
@@ -170,11 +168,9 @@ class Health:
             self._was_live, self._is_steady, self._fresh = False, False, 0
 
     def disconnected(self, problem: str, refused: bool = False) -> None:
-        """Note that it is not connected.
+        """Note why it is not connected, in one line without secrets.
 
-        Args:
-            problem: one line for users, without secrets.
-            refused: the server refused; retrying will probably not help.
+        `refused`: by the server, so that retrying will probably not help.
         """
         with self._lock:
             self.is_open, self._refused, self._problem = False, refused, problem
@@ -219,12 +215,7 @@ class Reconnecting:
     """Produces the frames of a camera, over as many connections as needed.
 
     `index` continues over all of them; each begins a new epoch, as does a change of size.
-
-    Args:
-        connect: opens the camera once.
-        name: of the camera; without secrets.
-        health: records its state.
-        options: whether to open it again, and how long to wait.
+    `name` is without secrets; `health` records the camera's state.
 
     Attributes:
         fps: of the newest connection; 0 before the first.
@@ -315,15 +306,10 @@ class LiveFeed:
     """`sources.Source` for cameras: the newest frame wins, and a disconnect is not the end.
 
     With `keep_trying` it returns at once, and until its first frame `size_wh` is (0, 0) and
-    `fps` nominal. Else it waits for the first frame.
-
-    Args:
-        connect: opens the camera once.
-        name: of the camera; without secrets.
-        options: what to do when it fails.
+    `fps` nominal. Else it waits for the first frame. `name` is without secrets.
 
     Raises:
-        SourceError: it cannot be opened, or sends no picture.
+        SourceError: it cannot be opened, or sends no frame.
     """
 
     is_live = True

@@ -165,9 +165,8 @@ class Lateness:
     def of(self, media_s: float | None, arrived_s: float) -> float:
         """Return by how many seconds a frame is late; 0 if the delay is usual.
 
-        Args:
-            media_s: the sender's time stamp; None where it has none.
-            arrived_s: `time.monotonic()` when the frame left the decoder.
+        `media_s` is the sender's time stamp, if any, `arrived_s` the `time.monotonic()` when
+        the frame left the decoder.
         """
         if media_s is None:
             return 0.0
@@ -197,9 +196,9 @@ class CatchUp:
         self._shown_s = -math.inf
 
     def late_s(self, media_s: float | None, is_key: bool, now_s: float) -> float:
-        """Return by how many seconds a decoded frame is late; `is_key`: it needs no others.
+        """Return `Lateness.of` a decoded frame, and set what the decoder skips.
 
-        See `Lateness.of` for the times.
+        `is_key`: it can be decoded without others.
         """
         late_s = self._lateness.of(media_s, now_s)
         if late_s > self.KEY_FRAMES_ONLY_S:

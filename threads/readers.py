@@ -21,11 +21,7 @@ class _Reader(Generic[T]):
 
     The generator is advanced and closed in that thread only, so that what it opened is
     released where it was used. It checks the stop event wherever it may loop for long.
-
-    Args:
-        produce: yields the items.
-        name: of the thread, for debuggers.
-        arrived: set whenever an item or the end has come; several readers may share one.
+    `arrived` is set whenever an item or the end has come; several readers may share one.
 
     Attributes:
         dropped: items overwritten by newer ones since the first `take`.

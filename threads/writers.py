@@ -22,7 +22,7 @@ class WriterThread(Generic[T]):
         write: called in the worker with one item at a time.
         depth: limit of waiting items.
         patience_s: how long `submit` and `close` wait for a stuck writer.
-        name: of the thread, for debuggers.
+        name: of the thread.
     """
 
     def __init__(

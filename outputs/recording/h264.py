@@ -274,11 +274,9 @@ class H264File:
         self._file.close()
 
     def finish(self, next_s: float | None = None) -> None:
-        """Flush encoder and sound, and write the index.
+        """Flush the encoder, the sound up to `next_s`, and write the index.
 
-        Args:
-            next_s: begin of the next file, where the sound is cut; None = a frame after the
-                last.
+        The next file begins there; None = a frame after the last.
 
         Raises:
             av.FFmpegError, OSError: the end could not be written; the file can be played.

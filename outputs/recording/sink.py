@@ -171,13 +171,10 @@ class Recording:
 
 
 def part_path(path: Path, number: int, *, segments: bool, began: datetime | None = None) -> Path:
-    """Return the path of a recording's file.
+    """Return the path of a recording's file `number`, from 1, where the user gave `path`.
 
-    Args:
-        path: as the user gave it.
-        number: of the file in this recording, from 1.
-        segments: whether the recording is cut by time.
-        began: time of its first frame, for live sources; else None.
+    `segments`: whether the recording is cut by time; `began`: time of the file's first frame,
+    for live sources, else None.
     """
     if not segments:
         name = f"-{number}" if number > 1 else ""
@@ -196,12 +193,8 @@ class RecordingFiles:
     An error of a file is logged once and kept in `failed`; nothing more is written until the
     next one is due.
 
-    Args:
-        path: as the user gave it; see `part_path`.
-        encoding: its preset is that of `write`.
-        live: see `Recording`, as for `segment_s` and `failed`.
-        segment_s: seconds.
-        film: the film that is recorded, for its sound; None if it is none.
+    Its parameters are those of `Recording`; `film` is the recorded film, for its sound. The
+    preset in `encoding` is replaced by that of `write`.
     """
 
     def __init__(

@@ -49,15 +49,10 @@ def _best(film: InputContainer) -> AudioStream:
 
 
 class Sound:
-    """Copies the best audio stream of a film into a recording.
+    """Copies the best audio stream of a film into `file`, a recording without packets yet.
 
-    Errors in it are logged once, and the recording continues without.
-
-    Args:
-        film: its path.
-        start_s: the film's time, as in `Frame.time_s`, that is the recording's zero.
-        file: of the recording, before its first packet.
-        name: of the recording, for the log.
+    Errors in it are logged once, and the recording continues without. `start_s` is the film's
+    time, as in `Frame.time_s`, that is the recording's zero.
 
     Raises:
         av.FFmpegError, OSError, ValueError: the film cannot be opened (any more).
