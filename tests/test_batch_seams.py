@@ -102,7 +102,7 @@ def test_a_track_that_ended_early_gives_way_to_its_successor() -> None:
     assert ids_by_frame(joined(early, late))[49] == [2]
 
 
-def test_tracks_that_hardly_overlap_are_two_people() -> None:
+def test_tracks_that_barely_overlap_are_two_people() -> None:
     early = [seen(i, track(1, 0)) for i in range(10)]
     late = [seen(i, track(1, 25)) for i in range(10)]
     assert match_tracks(early, late) == {}
@@ -144,7 +144,7 @@ def total(pairs: dict[int, int], early: list[FrameResult], late: list[FrameResul
     return score
 
 
-def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none() -> None:
+def test_the_estimate_of_a_person_continues_across_a_seam_as_if_there_were_none() -> None:
     ages = np.random.default_rng(1).normal(40, 4, 60)
 
     def part(first: int, stop: int, own_id: int) -> list[FrameResult]:

@@ -141,7 +141,7 @@ def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
     assert not leaves_out(0.0, True, 10.0)
     # A second's hold-up, then pictures of 40 ms that take 10 ms each.
     left_out = [leaves_out(0.04 * i, False, 11.0 + 0.01 * i) for i in range(1, 31)]
-    assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are hardly late"
+    assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are barely late"
 
 
 def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up() -> None:
