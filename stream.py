@@ -1,9 +1,7 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: what its flags ask for is opened and put together by `program.endpoints`
-and `program.assemble`. The loop over frames stands in
-`program.loop`, what happens to one frame in `program.pipeline`, what the stages promise in
-their packages' `__init__` modules, the values between them in `structures`.
+`program.endpoints` and `program.assemble` open and connect what the flags ask for;
+`program.loop` runs over the frames, and `program.pipeline` takes one frame through the stages.
 """
 
 import signal
@@ -98,7 +96,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_shared_flags(parser)
     add_flags(parser.add_argument_group("output"), OutputOptions)
     parser.add_argument(
-        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+        "--doctor", action="store_true", help="check what works here, --src included, and exit"
     )
     parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     add_general_options(parser)
@@ -119,8 +117,8 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """Run the program.
 
     Returns:
-        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong; a
-        recording that failed while all else went on counts, too.
+        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong, also
+        where only a recording failed and everything else continued.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
@@ -144,7 +142,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
 def open_and_run(
     options: argparse.Namespace, stack: contextlib.ExitStack, factories: Factories
 ) -> tuple[str, list[Recording]]:
-    """Open everything that the options ask for and run; `stack` closes it.
+    """Open what the options ask for and run; `stack` closes it.
 
     Returns:
         A summary, and the recordings: they may fail until they are closed.
@@ -185,7 +183,7 @@ def open_and_run(
 def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
+    With `stay` the page keeps showing the last frames until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
@@ -195,16 +193,16 @@ def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool
         if window and loop.shows_photographs:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
-            say("that was the end; the page stays until Ctrl-C")
+            say("all sources have ended; the page stays until Ctrl-C")
             loop.linger()
     return loop.summary()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in an orderly way: recordings are finished.
+    """End the program in an orderly way at Ctrl-C and SIGTERM: recordings are finished.
 
-    An import comes to its end first: one that is cut short may leave Python's import lock
-    taken, on which a thread that imports something, too, would wait for ever.
+    An import is completed first: interrupted, it may leave Python's import lock taken, and
+    other threads that import something would wait forever.
     """
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):

@@ -1,4 +1,4 @@
-"""What the networks need: files undamaged, engines, a GPU; and one face described."""
+"""Checks of the networks: weights, engines, GPU, and faces described in one frame."""
 
 import argparse
 import base64
@@ -22,7 +22,7 @@ from program.assemble import Assembly
 from program.options import ModelOptions, collect
 from structures import Frame
 
-# Files of packages that are weights: package -> how their names end, and who needs them.
+# Weights in packages: package -> how the files' names end, and the detector that needs them.
 _PACKAGE_FILES = {
     "mtcnn": (".lz4", "mtcnn"),
     "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
@@ -57,7 +57,7 @@ def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator
 def package_files(
     detector: str, distribution: Callable[[str], metadata.Distribution] = metadata.distribution
 ) -> Iterator[Finding]:
-    """Whether the weights that come in packages are as their packages' records say."""
+    """Whether the weights that come in packages match the packages' records."""
     for package, (ending, user) in _PACKAGE_FILES.items():
         needed, good = user == detector, 0
         try:
@@ -102,7 +102,7 @@ def _damage(path: Path, recorded: str) -> str:
 def engines(
     options: argparse.Namespace, version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
-    """Which engines are installed; the one asked for must be."""
+    """Which engines are installed; one named by --engine must be."""
     versions = []
     for name in ENGINES:
         try:
@@ -119,7 +119,7 @@ def engines(
 
 
 def _nvidia_smi() -> str | None:
-    """What the driver says of its GPUs, a line each; None where there is no driver."""
+    """The driver's list of GPUs, a line each; empty = it does not answer, None = no driver."""
     if shutil.which("nvidia-smi") is None:
         return "" if Path("/dev/nvidiactl").exists() else None
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -134,7 +134,7 @@ def gpu(
     ask: Callable[[], str | None] = _nvidia_smi,
     choose: Callable[[Weights], Way] = lambda weights: ways("auto", "auto", weights.files)[0],
 ) -> Iterator[Finding]:
-    """Whether there is an NVIDIA GPU, and which engine would use it; loads none."""
+    """Whether an NVIDIA GPU exists, and which engine would use it; loads no engine."""
     answer = ask()
     if answer is None:
         yield ok("gpu", "no NVIDIA driver; the networks run on the processor")
@@ -157,9 +157,7 @@ def gpu(
 def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
     """Whether detector and estimator describe the faces of a frame that has some.
 
-    Args:
-        options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
-        frame: reads the frame.
+    "auto" is OpenVINO on the CPU here, which loads quickly.
     """
     models = collect(ModelOptions, options)
     if models.device == "auto":

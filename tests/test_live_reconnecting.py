@@ -57,7 +57,7 @@ def frames_of(
     return frames
 
 
-def test_a_camera_that_breaks_off_goes_on_in_a_new_epoch(feed: Opener) -> None:
+def test_a_camera_that_disconnects_continues_in_a_new_epoch(feed: Opener) -> None:
     camera = ScriptedConnections(in_step(4), in_step(4), [*in_step(4), pause(9)])
     source = feed(camera)
     frames = frames_of(source, 12, camera)
@@ -210,7 +210,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
         LiveOptions(max_latency_s=0)
 
 
-def test_one_event_tells_of_frames_of_any_source(feed: Opener) -> None:
+def test_one_event_signals_frames_of_any_source(feed: Opener) -> None:
     arrived = threading.Event()
     quiet = feed(ScriptedConnections([pause(9)]), arrived=arrived, keep_trying=True)
     lively = feed(ScriptedConnections(steady(50)), arrived=arrived, keep_trying=True)
