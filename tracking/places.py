@@ -1,4 +1,4 @@
-"""Where faces are or have just been: what has to be hidden when faces must not be seen."""
+"""Where faces are or have just been: what to hide when faces must not be seen."""
 
 from collections.abc import Collection
 
@@ -14,9 +14,8 @@ _GOES_ON = 0.3  # overlap from which a box is the one of the frame before
 class FacePlaces:
     """Remembers the places of one source's faces.
 
-    A place is what was detected, or where a track of any state lies. One that no place of
-    the next frame overlaps was lost: the face may still be there, unfound, so that it
-    remains a place for `keep_s` more.
+    A place is a detection's box, or a track's in any state. One that no place of the next
+    frame overlaps was lost: as the face may still be there, unfound, it remains for `keep_s`.
     """
 
     def __init__(self, keep_s: float = KEEP_S) -> None:
@@ -29,7 +28,7 @@ class FacePlaces:
         """Take in one frame.
 
         Args:
-            found: (N, 4) float32 xyxy, all detections, in whatever part was searched.
+            found: (N, 4) float32 xyxy, all detections, wherever was searched.
             tracks: all live ones.
             time_s: of the frame.
 
@@ -44,6 +43,6 @@ class FacePlaces:
         return np.concatenate([self._now, *(box[None] for box, _ in self._lost)])
 
     def reset(self) -> None:
-        """Forget all, as after a cut."""
+        """Forget all places, as after a cut."""
         self._now = NOWHERE
         self._lost.clear()

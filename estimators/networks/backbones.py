@@ -15,17 +15,17 @@ _ENDINGS = (".keras", ".h5")
 def on_application(
     kind: str, size: int, heads: Heads | None, backbone_weights: str | None, **settings: Any
 ) -> Any:
-    """Heads on a network of `keras.applications` that scales pixels to -1..1 itself.
+    """Build heads on a network of `keras.applications` that scales pixels to -1..1 itself.
 
     Args:
         kind: the network's name there.
         size: side of the chips in pixels.
-        heads: what it answers; None = age as expectation, gender, ethnicity.
+        heads: its outputs; None = age as expectation, gender, ethnicity.
         backbone_weights: see `with_weights`.
         settings: more arguments of the network.
 
     Returns:
-        A functional model: (B, size, size, 3) float RGB 0..255 -> dict of what `heads` says.
+        A functional model: (B, size, size, 3) float RGB 0..255 -> dict of the outputs in `heads`.
 
     Raises:
         WeightsError: the backbone's weights cannot be loaded.
@@ -46,13 +46,13 @@ def on_application(
 
 
 def with_weights(make: Callable[[str | None], Any], weights: str | None, name: str) -> Any:
-    """Build a backbone and give it weights.
+    """Build a backbone and load its weights.
 
     Args:
         make: builds it, given None for random weights or "imagenet".
-        weights: None, "imagenet" (downloaded by Keras, which keeps it), or a file: a .keras
-            file of a network with the same layers, such as one trained here, or an .h5 file
-            of the backbone alone, as `keras.applications` publishes them ("no top").
+        weights: None, "imagenet" (downloaded and cached by Keras), or a file: a .keras file of
+            a network with the same layers, such as one trained here, or an .h5 file of the
+            backbone alone, as `keras.applications` publishes them ("no top").
         name: of the network, for messages.
 
     Raises:
@@ -70,13 +70,13 @@ def with_weights(make: Callable[[str | None], Any], weights: str | None, name: s
         raise
     except Exception as error:  # Keras raises a bare Exception where it cannot download
         raise WeightsError(
-            f"cannot get the ImageNet weights of {name} (is there internet here?); "
+            f"cannot get the ImageNet weights of {name} (does this machine have internet?); "
             "give the path of their .h5 or a .keras file in place of imagenet"
         ) from error
 
 
 def load_backbone(model: Any, path: Path, name: str) -> None:
-    """Fill a backbone from a file, see `with_weights`.
+    """Load a backbone from a file, see `with_weights`.
 
     Raises:
         WeightsError: no such file, or one of another network.
@@ -86,7 +86,7 @@ def load_backbone(model: Any, path: Path, name: str) -> None:
     if path.suffix == ".h5":
         try:
             model.load_weights(path)
-        except Exception as error:  # h5py's and Keras' own, of many kinds
+        except Exception as error:  # h5py's and Keras' own, of many types
             raise WeightsError(f"{path} does not hold the weights of a {name}") from error
         return
     missing = copy_layers(load_keras(path), model.layers)
@@ -113,11 +113,7 @@ def load_keras(path: Path) -> Any:
 
 
 def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
-    """Copy weights from the layers of `source` to those of the same name and shapes.
-
-    Returns:
-        Names of the layers with weights that got none.
-    """
+    """Copy weights to the layers of the same name and shapes; return the names that got none."""
     there = {layer.name: layer.get_weights() for layer in source.layers}
     missing = []
     for layer in layers:
@@ -131,10 +127,7 @@ def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
 
 
 def start_from(model: Any, path: Path) -> list[str]:
-    """Give a whole network the weights of a trained one; heads that differ stay as they are.
-
-    Returns:
-        Names of the layers of heads that stayed.
+    """Load the weights of a trained network; return the layers of differing heads, left as built.
 
     Raises:
         WeightsError: the backbones differ.
