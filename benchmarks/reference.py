@@ -61,11 +61,7 @@ _GREEN, _RED = (0, 160, 0), (0, 0, 220)
 
 
 def mmod() -> Detect:
-    """Return dlib's convolutional detector, for faces from about 80 pixels on.
-
-    Raises:
-        WeightsError: its file is missing.
-    """
+    """Return dlib's MMOD, for faces from about 80 pixels on; WeightsError if it is missing."""
     from importlib.util import find_spec
 
     import dlib

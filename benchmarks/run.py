@@ -89,11 +89,7 @@ def summarize(
 
 
 def measure_all(options: argparse.Namespace) -> list[ClipResult]:
-    """Run everything that was requested.
-
-    Raises:
-        StreamError: a clip or an environment is missing, or a run failed.
-    """
+    """Run everything that was requested."""
     clips = common.existing(options.clips)
     systems = ours(options.detect_every, options.frames)
     frames = min(options.alternative_frames, options.frames)

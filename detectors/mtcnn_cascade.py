@@ -52,8 +52,8 @@ class MtcnnDetector:
             0.6 for P-Net lets a third more through to R-Net, and no more faces out of it.
         threads: on the CPU, 0 = one per core.
         way: the engine and the device, see `mtcnn_nets.net_ways`.
-        exact: P-Net computes in float32 even on CPUs that have bfloat16, which takes 0.6 of
-            the time; boxes are as exact with it, as R- and O-Net have the last word.
+        exact: P-Net computes in float32 even on CPUs that have bfloat16. With bfloat16 it takes
+            0.6 of the time, and boxes stay as exact, as R- and O-Net have the last word.
 
     Raises:
         ValueError: an argument out of its range.
@@ -92,21 +92,13 @@ class MtcnnDetector:
         self._pyramids: dict[tuple[int, int, float], Pyramid] = {}
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image, or `coarse` below 1.
-        """
+        """See `detectors.Detector`."""
         check_search(image, coarse)
         boxes = self._refine(image, self._propose(image, coarse))
         return self._output(image, boxes)
 
     def detect_near(self, image: Image, boxes: Float32) -> Detections:
-        """Find the faces about `boxes`; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image.
-        """
+        """See `detectors.Detector`."""
         check_search(image)
         return self._output(image, self._refine(image, starts(boxes)))
 

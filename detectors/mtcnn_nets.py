@@ -96,13 +96,12 @@ def read_weights(name: NetName) -> list[Float32]:
 def layers_of(name: NetName, arrays: list[Float32]) -> list[Layer]:
     """Arrange a net's published arrays as layers for BGR pixels 0..255.
 
+    The last layer returns the channels `logit, 4 box offsets, (10 landmarks)`.
+
     Args:
         name: which net.
         arrays: kernel (height, width, in, out) or matrix (in, out), bias and slope of each
             layer; then kernel and bias of the heads: box, landmarks (O-Net), classes.
-
-    Returns:
-        The layers; the last returns the channels `logit, 4 box offsets, (10 landmarks)`.
 
     Raises:
         WeightsError: not the arrays of such a net.

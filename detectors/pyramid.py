@@ -72,7 +72,7 @@ class Pyramid:
 
     Attributes:
         levels: largest first; empty if the image is too small for a face.
-        outside: (h, w) bool true for each window of the canvas not within one level.
+        outside: (h, w) bool, true for each window of the canvas not within one level.
     """
 
     def __init__(self, size_wh: tuple[int, int], min_face: float, factor: float) -> None:

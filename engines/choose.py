@@ -35,12 +35,7 @@ _ON_GPU = {
 
 
 class Way(NamedTuple):
-    """How a network is run.
-
-    Attributes:
-        engine: one of `ENGINES`.
-        device: "cpu" or "gpu".
-    """
+    """How a network is run: an `engine` of `ENGINES`, on the `device` "cpu" or "gpu"."""
 
     engine: str
     device: str
@@ -96,16 +91,13 @@ def ways(
     formats: Collection[str] = ("keras", "onnx"),
     machine: Machine = THIS_MACHINE,
 ) -> list[Way]:
-    """How a network can be run here, best first; see `first_that_works`.
+    """Return how a network can be run here, best first, at least one; see `first_that_works`.
 
     Args:
         engine: "auto" or one of `ENGINES`.
         device: one of `DEVICES`; "auto" is a GPU where one can be used, then the CPU.
         formats: of the files that exist; an engine of "auto" is one that reads them.
         machine: what is installed.
-
-    Returns:
-        One or more.
 
     Raises:
         ValueError: unknown engine or device.
@@ -141,13 +133,10 @@ def first_that_works(choices: Sequence[Way], build: Callable[[Way], T]) -> T:
 
 
 def choose_precision(way: Way, precision: str) -> str:
-    """The precision to compute in, "auto" resolved.
+    """Return the precision to compute in; EngineError if the engine lacks the requested one.
 
-    That is float16 on TensorFlow's GPUs, else float32: on CPUs int8 saves a fifth of a stage
+    "auto" is float16 on TensorFlow's GPUs, else float32: on CPUs int8 saves a fifth of a stage
     that is a small part of the whole, and it moves single ages by a quarter of a year.
-
-    Raises:
-        EngineError: the engine does not support the one requested.
     """
     known = _PRECISIONS_OF[way]
     if precision == "auto":

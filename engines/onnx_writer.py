@@ -43,11 +43,7 @@ class OnnxWriter:
     ) -> bytes:
         """Return the content of the ONNX file.
 
-        Args:
-            name: of the input.
-            shape: of the input.
-            outputs: name -> shape, of float32.
-            dtype: of the input.
+        `name`, `shape` and `dtype` are those of the input; `outputs` are name -> shape, of float32.
         """
         from onnx import TensorProto, checker, helper
 

@@ -56,15 +56,9 @@ class OnnxRuntimeEngine:
 
 
 def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> Any:
-    """Open a network with ONNX Runtime.
+    """Open an .onnx file, or the content of one, as an `onnxruntime.InferenceSession`.
 
-    Args:
-        model: an .onnx file, or the content of one.
-        threads: on the CPU, 0 = one per core.
-        device: "cpu" or "gpu".
-
-    Returns:
-        An `onnxruntime.InferenceSession`.
+    `threads` is for the CPU, 0 = one per core; `device` is "cpu" or "gpu".
 
     Raises:
         EngineError: the GPU cannot be used.

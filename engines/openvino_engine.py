@@ -43,11 +43,7 @@ class CompiledNetwork:
     """A network of one input, compiled for low latency on the CPU.
 
     Any number of threads may run it at once: each has its own inference request, because a
-    request holds the arrays of one call.
-
-    Attributes:
-        inputs: OpenVINO's nodes.
-        outputs: likewise.
+    request holds the arrays of one call. `inputs` and `outputs` are OpenVINO's nodes.
     """
 
     def __init__(self, model: Any, threads: int = 0, bfloat16: bool = False) -> None:

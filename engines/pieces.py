@@ -55,11 +55,7 @@ def chip_side(shapes: Sequence[tuple[int | None, ...]], path: Path) -> int:
 
 
 def try_gpu(engine: str, call: Callable[[], object]) -> None:
-    """Run a network once on a GPU: some missing libraries show only then.
-
-    Raises:
-        EngineError: it failed.
-    """
+    """Run a network once on a GPU, where missing libraries show; EngineError if it fails."""
     try:
         call()
     except Exception as error:  # each engine has its own exceptions

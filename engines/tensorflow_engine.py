@@ -97,12 +97,8 @@ class TensorFlowEngine:
 def start_tensorflow(threads: int = 0, device: str = "cpu") -> Any:
     """Import TensorFlow, which takes seconds, set it up and return the module.
 
-    Args:
-        threads: on the CPU, 0 = one per core; the first call decides.
-        device: "cpu" or "gpu".
-
-    Raises:
-        EngineError: the GPU cannot be used.
+    `threads` is for the CPU, 0 = one per core; the first call decides. `device` is "cpu" or
+    "gpu"; EngineError if the GPU cannot be used.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 logs that oneDNN is on before it reads this; no setting silences that.

@@ -33,13 +33,9 @@ class Estimator(Protocol):
     has_ethnicity: bool
 
     def estimate(self, chips: Image) -> Estimates:
-        """Estimate B aligned chips in one forward pass, in their order.
+        """Estimate aligned chips, (B, S, S, 3) uint8 RGB, in one forward pass, in their order.
 
-        Args:
-            chips: (B, S, S, 3) uint8 RGB; not changed. B may be 0.
-
-        Raises:
-            ValueError: chips of another shape or dtype.
+        B may be 0; the chips are not changed. ValueError for another shape or dtype.
         """
         ...
 
@@ -115,15 +111,10 @@ def make_estimator(
     device: str = "auto",
     precision: str = "auto",
 ) -> Estimator:
-    """Build an estimator.
+    """Build an estimator called `name`, one of `ARCHITECTURES`.
 
-    Args:
-        name: one of `ARCHITECTURES`.
-        weights: a name of weights/manifest.json or a file; None = the default.
-        engine: see `engines.make_engine`; also for the others.
-        threads: on the CPU.
-        device: one of `engines.choose.DEVICES`.
-        precision: one of `engines.choose.PRECISIONS`.
+    `weights` are a name of weights/manifest.json or a file; None = the default. For the other
+    arguments see `engines.make_engine`.
 
     Raises:
         ValueError: unknown architecture, engine, device or precision.

@@ -25,7 +25,7 @@ _FLOOR = 0.05  # a poor chip counts a little: a person only seen badly still get
 
 
 def fit_similarity(points: Float32, template: Float32) -> NDArray[np.float64]:
-    """Least-squares similarities that carry `points` onto `template`.
+    """Return the least-squares similarities that carry `points` onto `template`.
 
     With points as complex numbers a similarity is z -> a z + b, so the fit is a
     one-dimensional complex regression; reflections cannot occur.
@@ -57,15 +57,14 @@ def fit_similarity(points: Float32, template: Float32) -> NDArray[np.float64]:
 
 
 def fit_misfit_and_size(points: Float32, template: Float32) -> tuple[Float32, Float32]:
-    """Return how badly the best similarity fits, and how large the face is.
+    """Return how badly the best similarity fits, and how large the face is, (N,) float32 each.
+
+    The misfit is the RMS distance in chip units: about 0.02 for a frontal face, more as the
+    head turns away; the size is the chip's side in pixels of the image.
 
     Args:
         points: (N, 5, 2) float32, pixels.
         template: (5, 2) float32, unit chip.
-
-    Returns:
-        misfit (N,) float32, RMS distance in chip units: about 0.02 for a frontal face, more
-        as the head turns away; size (N,) float32, the chip's side in pixels of the image.
     """
     matrices = fit_similarity(points, template)
     moved = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
@@ -77,14 +76,13 @@ def fit_misfit_and_size(points: Float32, template: Float32) -> tuple[Float32, Fl
 def align(image: Image, points: Float32, template: Float32, size: int) -> Image:
     """Cut the faces out of `image`, upright and in the canonical geometry.
 
+    Returns (N, size, size, 3) uint8 chips, **RGB**, black beyond the image; N may be 0.
+
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
         points: (N, 5, 2) float32 landmarks, pixels; may lie outside the image.
         template: (5, 2) float32, where they lie in the unit chip.
         size: chip side in pixels.
-
-    Returns:
-        (N, size, size, 3) uint8 chips, **RGB**; black beyond the image. N may be 0.
     """
     chips = np.empty((len(points), size, size, 3), np.uint8)
     for chip, matrix in zip(chips, fit_similarity(points, template) * size, strict=True):
@@ -124,17 +122,14 @@ def _shrunk(
 def evidence_weights(
     scores: Float32, confident_score: float, chip_px: Float32, misfit: Float32, chips: Image
 ) -> Float32:
-    """Weigh B chips by detection score, size, pose and sharpness.
+    """Weigh B chips by detection score, size, pose and sharpness: (B,) float32 in 0.05..1.
 
     Args:
-        scores: (B,) detection scores.
+        scores: (B,) detection scores; B may be 0.
         confident_score: the score from which a detection counts in full.
         chip_px: (B,) side of the face's chip in pixels of the image.
         misfit: (B,) landmark misfit, see `fit_misfit_and_size`.
         chips: (B, S, S, 3) uint8 RGB.
-
-    Returns:
-        (B,) float32 in 0.05..1; B may be 0.
     """
     sharpness = np.array([_sharpness(chip) for chip in chips], np.float32)
     weights = (

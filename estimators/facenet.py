@@ -31,11 +31,8 @@ def hash_file_of(network: Path) -> Path:
 def embedding_weights(network: Path | None = None) -> Weights:
     """Return the embedding network as the engines take it.
 
-    Args:
-        network: its file, None = where `python -m estimators.facenet_convert` puts it.
-
-    Raises:
-        WeightsError: it was not converted yet, or its hash is missing.
+    `network` is its file, None = where `python -m estimators.facenet_convert` puts it.
+    WeightsError if it was not converted yet, or its hash is missing.
     """
     network = network or NETWORK
     try:
@@ -62,17 +59,11 @@ def embedding_weights(network: Path | None = None) -> Weights:
 class FaceNetHeads:
     """A network from vectors to the named outputs of `estimators.Estimator`s; thread-safe.
 
-    Attributes:
-        reads: name of its input: that of the vector it was trained on.
-        width: of that vector.
+    `reads` is the name of its input, the vector it was trained on; `width` is that vector's.
     """
 
     def __init__(self, path: Path) -> None:
-        """Load an .onnx file; it is tiny and runs on OpenVINO.
-
-        Raises:
-            WeightsError: it is not a network for vectors.
-        """
+        """Load an .onnx file on OpenVINO, as it is tiny; WeightsError if it is not for vectors."""
         try:
             self._network = CompiledNetwork(path, threads=1)
         except RuntimeError as error:

@@ -42,11 +42,7 @@ class Weights:
     bfloat16: bool = False
 
     def path(self, file_format: str) -> Path:
-        """Return the file in that format, checked against its hash.
-
-        Raises:
-            WeightsError: no such format, or the file is missing, unreadable or not as shipped.
-        """
+        """Return the file in that format, checked against its hash, or raise WeightsError."""
         if file_format not in self.files:
             raise WeightsError(
                 f"weights {self.name} have no .{file_format} file; {self._remedy(file_format)}"
@@ -78,11 +74,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
-    """Read the manifest.
-
-    Raises:
-        WeightsError: missing or not readable as JSON.
-    """
+    """Read the manifest; WeightsError if it is missing or not JSON."""
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -25,15 +25,12 @@ class FacePlaces:
         self._lost: list[tuple[Float32, float]] = []
 
     def update(self, found: Float32, tracks: Collection[Track], time_s: float) -> Float32:
-        """Take in one frame.
+        """Take in one frame; return every place in it, (M, 4) float32 xyxy; boxes may overlap.
 
         Args:
             found: (N, 4) float32 xyxy, all detections, wherever was searched.
             tracks: all live ones.
             time_s: of the frame.
-
-        Returns:
-            (M, 4) float32 xyxy, every place in this frame; boxes may overlap.
         """
         before, self._now = self._now, np.concatenate([found, *(t.box[None] for t in tracks)])
         overlap = iou_matrix(before, self._now).max(axis=1, initial=0.0)

@@ -175,16 +175,14 @@ def _answer(memory: _TrackMemory) -> Smoothed:
 def robust_mean(values: Float64, scales: Float64, weights: Float64) -> tuple[float, Float64]:
     """Return Tukey's biweight mean about the weighted median, in a few steps of its W-form.
 
-    A value further than `CUT` of its scales from the mean does not count. Each
-    step's mean lies between values that count, so some value always does.
+    Also the fraction (N,) in 0..1 of each weight that counts. A value further than `CUT` of its
+    scales from the mean does not count. Each step's mean lies between values that count, so
+    some value always does.
 
     Args:
         values: (N,), N >= 1.
         scales: (N,) > 0, one standard deviation of the noise of each.
         weights: (N,) > 0.
-
-    Returns:
-        The mean, and the fraction (N,) in 0..1 of each weight that counts.
 
     Reference: Maronna, Martin, Yohai, Salibián-Barrera, "Robust Statistics", 2nd edition
     2019, sections 2.3 (M-estimators of location) and 2.8.1 (the W-form).

@@ -121,9 +121,9 @@ class SortTracker:
 
         Args:
             max_age: frames that a confirmed track outlives its last match; 0 ends it at the
-                first run that misses it. Up to 10 more identities are kept (MOT17 with
-                simulated detections: IDF1 46 % at 1, 57 % at 10 and at 15); beyond that
-                mostly boxes on nobody are, and at 25 fps a box that outstays its face by
+                first run that misses it. Raised to 10 it keeps more identities (MOT17 with
+                simulated detections: IDF1 46 % at 1, 57 % at 10 and at 15); beyond that it
+                mostly keeps boxes on nobody, and at 25 fps a box that outstays its face by
                 half a second looks wrong.
             min_hits: frames over which a new track must be seen, at least 1.
             iou_threshold: least overlap of predicted and detected box, in (0, 1].
@@ -147,11 +147,7 @@ class SortTracker:
         self._frames = 0
 
     def update(self, detections: Detections) -> list[Track]:
-        """See `tracking.Tracker`.
-
-        Raises:
-            ValueError: a box is not finite; the tracker has not changed then.
-        """
+        """See `tracking.Tracker`; ValueError for a box that is not finite, and nothing changes."""
         boxes = detections.boxes
         if not np.isfinite(boxes).all():
             raise ValueError(f"boxes must be finite, got {boxes[~np.isfinite(boxes).all(axis=1)]}")
@@ -224,14 +220,9 @@ class SortTracker:
 
 
 def assign(overlap: Float64, threshold: float) -> dict[int, int]:
-    """Pair rows with columns so that the sum of overlaps is greatest.
+    """Return row -> column so that the sum of overlaps is greatest.
 
-    Args:
-        overlap: (N, M), 0 = none; N or M may be 0.
-        threshold: pairs below it are not made.
-
-    Returns:
-        row -> column.
+    `overlap` is (N, M), 0 = none, N or M may be 0; pairs below `threshold` are not made.
     """
     allowed = np.where(overlap >= threshold, overlap, 0.0)
     rows, columns = linear_sum_assignment(allowed, maximize=True)

@@ -81,11 +81,7 @@ def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
 
 
 def parse(row: Mapping[str, str | None]) -> Face:
-    """Read one row of a table, text by column, ignoring other columns.
-
-    Raises:
-        ValueError: a bad label.
-    """
+    """Read one row of a table, text by column; ValueError for a bad label."""
     text = {name: (value or "").strip() for name, value in row.items() if name}
     if not text.get("file"):
         raise ValueError("want the name of a file in the column file")

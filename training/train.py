@@ -117,12 +117,7 @@ def train(
 ) -> dict[str, Any] | None:
     """Fit, measure and record one network; return its record, or None if interrupted.
 
-    Args:
-        settings: of the run.
-        data: all rows.
-        rows: those to train on and those held out.
-        out: folder to write to.
-        args: the command line.
+    `rows` are those to train on and those held out; the files go to `out`.
 
     Raises:
         StreamError: bad data or weights, another run in `out`, or a full disk.

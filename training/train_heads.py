@@ -108,8 +108,7 @@ def old_enough(chips: Chips, min_age: int) -> Rows:
 def build(settings: TrainingSettings, data: HeadsData) -> Any:
     """Build the network of `settings`, its input standardised by the training rows.
 
-    Raises:
-        DatasetError: no heads can be built from the settings.
+    DatasetError if no heads can be built from the settings.
     """
     width, heads = data.views.shape[2], settings.heads()
     if settings.age == "ssr" or settings.architecture != "facenet":
@@ -153,12 +152,8 @@ def train(
 ) -> dict[str, Any] | None:
     """Fit, measure and record heads; return the record, or None if interrupted.
 
-    Args:
-        settings: of the run.
-        folder: of the embeddings.
-        out: folder to write to.
-        name: of the files.
-        resume: resume the run in `out` instead of starting over.
+    `folder` has the embeddings; NAME.keras and the other files go to `out`. `resume` resumes
+    the run there instead of starting over.
 
     Raises:
         StreamError: bad settings or embeddings, or a file cannot be written.

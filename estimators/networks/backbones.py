@@ -17,18 +17,14 @@ def on_application(
 ) -> Any:
     """Build heads on a network of `keras.applications` that scales pixels to -1..1 itself.
 
+    It maps (B, size, size, 3) float RGB 0..255 -> dict of the outputs in `heads`.
+
     Args:
         kind: the network's name there.
         size: side of the chips in pixels.
         heads: its outputs; None = age as expectation, gender, ethnicity.
-        backbone_weights: see `with_weights`.
+        backbone_weights: see `with_weights`, also for errors.
         settings: more arguments of the network.
-
-    Returns:
-        A functional model: (B, size, size, 3) float RGB 0..255 -> dict of the outputs in `heads`.
-
-    Raises:
-        WeightsError: the backbone's weights cannot be loaded.
     """
     import keras
     from keras import layers
@@ -76,11 +72,7 @@ def with_weights(make: Callable[[str | None], Any], weights: str | None, name: s
 
 
 def load_backbone(model: Any, path: Path, name: str) -> None:
-    """Load a backbone from a file, see `with_weights`.
-
-    Raises:
-        WeightsError: no such file, or one of another network.
-    """
+    """Load a backbone from a file, see `with_weights`; WeightsError if it does not fit."""
     if not path.is_file() or path.suffix not in _ENDINGS:
         raise WeightsError(f"backbone weights {path} are no existing .keras or .h5 file")
     if path.suffix == ".h5":
@@ -97,11 +89,7 @@ def load_backbone(model: Any, path: Path, name: str) -> None:
 
 
 def load_keras(path: Path) -> Any:
-    """Load a .keras file.
-
-    Raises:
-        WeightsError: no such file, or not a Keras model.
-    """
+    """Load a .keras file; WeightsError if it is missing or not a Keras model."""
     import keras
 
     if not path.is_file():
@@ -127,10 +115,9 @@ def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
 
 
 def start_from(model: Any, path: Path) -> list[str]:
-    """Load the weights of a trained network; return the layers of differing heads, left as built.
+    """Load the weights of a trained network; WeightsError if the backbones differ.
 
-    Raises:
-        WeightsError: the backbones differ.
+    Returns the layers of differing heads, left as built.
     """
     missing = copy_layers(load_keras(path), model.layers)
     foreign = [name for name in missing if not is_head(name)]

@@ -18,14 +18,9 @@ _TRUNK, _HEAD = 512, 768  # units of the published network
 def build_published(vector: str, width: int, heads: Heads, l2: float) -> "keras.Model":
     """Build a dense layer of 512 units, and one of 768 of its own for each head.
 
-    Args:
-        vector: name of the input.
-        width: of the input.
-        heads: which; `hidden` is ignored, `dropout` is that of every layer.
-        l2: factor on the squares of all kernels, added to the loss.
-
-    Returns:
-        A functional model: (B, width) -> dict of `age`, `gender` and perhaps `race`.
+    The model maps `vector`, (B, width), -> dict of `age`, `gender` and perhaps `race`.
+    `heads.hidden` is ignored and `heads.dropout` is that of every layer; `l2` times the squares
+    of all kernels is added to the loss.
     """
     import keras
     from keras import layers

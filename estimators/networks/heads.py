@@ -57,18 +57,12 @@ class Heads:
 
 
 def add_heads(features: Any, heads: Heads) -> dict[str, Any]:
-    """Build the heads on features.
+    """Build the heads on features, a `(B, D)` Keras tensor; return output -> Keras tensor.
 
-    They compute in float32 whatever the layers before do. The names of all their layers
-    begin with that of the output, by which `is_head` knows them.
-
-    Args:
-        features: `(B, D)` Keras tensor.
-        heads: which.
-
-    Returns:
-        Output -> Keras tensor: `age` (B, 101) or (B, K) probabilities or (B, 1) years,
-        `gender` (B, 2) = (male, female), `race` (B, 5) = `structures.ETHNICITIES`.
+    They are `age` (B, 101) or (B, K) probabilities or (B, 1) years, `gender` (B, 2) =
+    (male, female), `race` (B, 5) = `structures.ETHNICITIES`, in float32 whatever the layers
+    before compute in. The names of all their layers begin with that of the output, by which
+    `is_head` knows them.
     """
     from keras import layers
 
@@ -153,17 +147,12 @@ def regression_stage(
 
 
 def soft_stagewise_regression(stages: Sequence[tuple[Any, Any, Any]]) -> Any:
-    """Sum the stages' expectations, each on bins that divide the one before it.
+    """Sum the stages' expectations, each on bins that divide the one before it: `(B, 1)`.
 
     The value is sum_k sum_i p_i (i + eta_i) / prod_{j <= k} s_j (1 + delta_j) with bins
-    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end.
-
-    Args:
-        stages: Per stage (p, eta, delta): probabilities `(B, s)` that sum to 1, index
-            shifts `(B, s)` in bins, -1..1, and the width scale `(B, 1)`; coarsest first.
-
-    Returns:
-        `(B, 1)` of the inputs' kind.
+    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end. A stage is (p, eta,
+    delta), coarsest first: probabilities `(B, s)` that sum to 1, index shifts `(B, s)` in bins,
+    -1..1, and the width scale `(B, 1)`.
     """
     value, divisor = None, None
     for p, eta, delta in stages:

@@ -64,17 +64,13 @@ class Progress:
 def begin(
     folder: Path, settings: TrainingSettings, digest: str, resume: bool, overwrite: bool = False
 ) -> Progress:
-    """Return where a run starts: at the beginning, or where its checkpoint is.
+    """Return where a run starts: at the beginning, or with `resume` where its checkpoint is.
 
-    Args:
-        folder: of the run.
-        settings: of the run.
-        digest: of its data.
-        resume: from the checkpoint in the folder.
-        overwrite: without `resume`, start over if there is a checkpoint.
+    `digest` is that of its data; `overwrite` starts over without `resume` if there is a
+    checkpoint in `folder`.
 
     Raises:
-        SinkError: the folder holds a run, or a run with other settings or data.
+        SinkError: the folder holds a run already, or one with other settings or data.
         WeightsError: the checkpoint cannot be read.
     """
     path = folder / "checkpoint.npz"
@@ -114,8 +110,7 @@ def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
 def restore(path: Path, model: Any, optimizer_too: bool) -> None:
     """Load a checkpoint into a compiled model, and into its built optimizer.
 
-    Raises:
-        WeightsError: it cannot be read, or is of another network.
+    WeightsError if it cannot be read, or is of another network.
     """
     arrays = _arrays(path)
     pairs = list(zip(_KINDS, _variables(model), strict=True))

@@ -95,10 +95,9 @@ class Fit:
         progress.frozen = self._is_frozen
 
     def run(self) -> bool:
-        """Fit until the end, or until Ctrl-C; return whether it is finished. The state is on disk.
+        """Fit until the end, or until Ctrl-C; return whether it is finished.
 
-        Raises:
-            SinkError: a file cannot be written.
+        The state is on disk then; SinkError if a file cannot be written.
         """
         task = self._task
         with computing_in(self._model, task.settings.precision), _signals(self._interrupt):

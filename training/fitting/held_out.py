@@ -46,13 +46,9 @@ def hold_out(groups: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, R
 
 
 def fold_rows(groups: NDArray[np.str_], folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-    """Cut rows into parts of similar size; no group is in two of them.
+    """Cut rows into parts of similar size, for each the other rows and its own.
 
-    Returns:
-        For each part: training rows, which are all others, and its rows.
-
-    Raises:
-        DatasetError: there are fewer groups than parts.
+    No group is in two parts; DatasetError if there are fewer groups than parts.
     """
     order, members = _shuffled(groups, seed)
     if len(order) < folds:

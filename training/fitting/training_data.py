@@ -128,15 +128,10 @@ class TrainingData:
 
 
 def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> TrainingData:
-    """Read the train rows of all sets, and run the teacher on them.
+    """Read the train rows of all sets in `folder`, and run the teacher on them.
 
-    Args:
-        folder: holds NAME.tar and NAME.csv of each set.
-        settings: of the run.
-        cache: folder that keeps the teacher's outputs.
-
-    Raises:
-        StreamError: a set is missing or damaged, or the teacher is.
+    `cache` is the folder that keeps the teacher's outputs. StreamError if a set is missing or
+    damaged, or the teacher is.
     """
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")

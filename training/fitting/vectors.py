@@ -108,16 +108,10 @@ def read_record(out: Path, name: str) -> dict[str, Any]:
 
 
 def read_vectors(out: Path, name: str, split: str, wanted: str = "embedding") -> Vectors:
-    """Read one split of a set's embeddings into memory.
+    """Read one split of a set's embeddings, written to `out`, into memory.
 
-    Args:
-        out: folder that `training.embeddings` wrote to.
-        name: of the set.
-        split: of its table.
-        wanted: "embedding" or "features".
-
-    Raises:
-        DatasetError: missing, incomplete or damaged.
+    `wanted` is "embedding" or "features"; DatasetError if they are missing, incomplete or
+    damaged.
     """
     record = read_record(out, name)
     count = record["parts"].get(split)
@@ -162,11 +156,7 @@ def _read_part(path: Path, wanted: str, views: int, width: int) -> tuple[Chips, 
 
 
 def _columns(path: Path, wanted: str, length: int) -> dict[str, NDArray[Any]]:
-    """Return the features of a file's examples, each (N, ...).
-
-    Raises:
-        ValueError: the file cannot be read, or an example lacks a feature.
-    """
+    """Return the features of a file's examples, each (N, ...); ValueError if it is damaged."""
     tf = start_tensorflow()
     io, nan = tf.io, float("nan")
     kinds = {

@@ -74,12 +74,8 @@ def load(
 def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
     """Return a file's architecture: from the record of its training, or by its chips' size.
 
-    Args:
-        path: a .keras or .onnx file.
-        known: valid names, for the message.
-
-    Raises:
-        WeightsError: no such file, or no architecture takes such chips.
+    `known` are valid names, for the message. WeightsError if there is no such .keras or .onnx
+    file, or no architecture takes such chips.
     """
     suffix = path.suffix.lower()
     if suffix not in (".keras", ".onnx"):

@@ -99,15 +99,9 @@ def cut_faces(
     name: str,
     notes: Sequence[str] = (),
 ) -> Examples:
-    """Find and align the largest face of each photograph.
+    """Find and align the largest face of each photograph, `Face.file` in `folder`.
 
-    Args:
-        folder: that `Face.file` is relative to.
-        faces: the labels.
-        detector: finds the faces.
-        sides: of the chips to cut, pixels, besides those for reports.
-        name: of the set.
-        notes: that come first.
+    Chips are cut `sides` pixels wide, besides those for reports; `notes` come first.
 
     Raises:
         DatasetError: none can be read, or none shows a face.

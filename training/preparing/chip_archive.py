@@ -119,8 +119,7 @@ class ChipArchive:
     def add(self, file: str, outcome: bytes | str) -> None:
         """Append a chip's file under the name `file`, or the reason why there is none.
 
-        Raises:
-            DatasetError: it cannot be written.
+        DatasetError if it cannot be written.
         """
         end = self._size
         with self._one_line_errors():
@@ -134,13 +133,10 @@ class ChipArchive:
         self.entries.append(entry)
 
     def finish(self, outdated: Path) -> None:
-        """Complete the archive and rename it.
+        """Complete the archive and rename it; DatasetError if it cannot be written.
 
         The table `outdated` of an earlier archive is removed first, so that archive and table
         never contradict each other.
-
-        Raises:
-            DatasetError: it cannot be written.
         """
         if self._archive is None:
             return

@@ -179,8 +179,7 @@ def frequencies(chip: Image) -> Float32:
 def frequencies_of(archive: Path, files: Sequence[str]) -> Float32:
     """Return the lowest frequencies, (N, 256) float32, of N chips in a tar.
 
-    Raises:
-        DatasetError: the archive lacks one, or cannot be read.
+    DatasetError if the archive lacks one, or cannot be read.
     """
     places = {file: i for i, file in enumerate(files)}
     out = np.full((len(files), _LOW * _LOW), np.nan, np.float32)

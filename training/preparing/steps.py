@@ -78,14 +78,9 @@ class CutPlan:
 def prepare_set(
     settings: PrepareSettings, root: Path, out: Path, workers: int, replace: bool
 ) -> str:
-    """Do all the steps; return a line for people on the result.
+    """Prepare the set in `root`, cut by `workers` processes; return a line on the result.
 
-    Args:
-        settings: what to make.
-        root: folder of the published set.
-        out: folder for the outputs; created if necessary.
-        workers: processes that cut.
-        replace: start over if `out` holds the set made from something else.
+    `replace` starts over if `out` holds the set made from something else.
 
     Raises:
         StreamError: the set, the detector or the disk fails, in one line.
@@ -99,8 +94,7 @@ def prepare_set(
 def plan(settings: PrepareSettings, root: Path) -> CutPlan:
     """Read the set and select its faces.
 
-    Raises:
-        DatasetError: nothing is left, or most of the images are missing.
+    DatasetError if nothing is left, or most of the images are missing.
     """
     reading = read_dataset(settings.name, root)
     dropped = Counter(reading.dropped)

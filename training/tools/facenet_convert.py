@@ -46,11 +46,7 @@ _FULL_SIDE = 160  # pixels that the frozen graph takes, border included
 
 
 def find_graph() -> Path:
-    """Return the frozen graph in the installed package, which is not imported.
-
-    Raises:
-        WeightsError: the package is not installed.
-    """
+    """Return the frozen graph in the installed package; WeightsError if there is none."""
     spec = importlib.util.find_spec(_PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (path := Path(folder) / _FILE).is_file():
@@ -74,10 +70,7 @@ def check_graph(path: Path) -> None:
 def rewrite(model: Any) -> bytes:
     """Return the ONNX network: chips (B, 144, 144, 3) RGB 0..255 -> `embedding` and `features`.
 
-    `model` is the frozen graph as OpenVINO reads it.
-
-    Raises:
-        WeightsError: it is built differently.
+    `model` is the frozen graph as OpenVINO reads it; WeightsError if it is built differently.
     """
     order = model.get_ordered_ops()
     writer = OnnxWriter()

@@ -17,11 +17,7 @@ from structures import Float32
 
 
 def read_frozen(path: Path) -> Any:
-    """Read a frozen graph (.pb) as an `openvino.Model`.
-
-    Raises:
-        WeightsError: it is none, or has operations unknown to OpenVINO.
-    """
+    """Read a frozen graph (.pb) as an `openvino.Model`; WeightsError if OpenVINO cannot."""
     import openvino
 
     try:
@@ -44,8 +40,7 @@ class Translator:
     def name_of(self, end: Any) -> str:
         """Return the name of an operation's output, after writing all that it needs.
 
-        Raises:
-            WeightsError: an unknown operation.
+        WeightsError for an unknown operation.
         """
         todo = [end]
         while todo:  # no recursion: there are hundreds of operations in a row

@@ -81,8 +81,7 @@ def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path =
 def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> ModelEntry:
     """Complete an entry from the existing one, before anything is written.
 
-    Raises:
-        WeightsError: the name is taken and `replace` is off, or a value is missing.
+    WeightsError if the name is taken and `replace` is off, or a value is missing.
     """
     before = read_manifest(path)["models"].get(entry.name)
     if before and not replace:

@@ -128,7 +128,8 @@ def short_table(results: Sequence[Result], contenders: Sequence[Contender]) -> s
         lines = [f"**{set_title(name)}**: {count_line(found[0])}", ""]
         lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
         for result in found:
-            cells = [result.model, *(_text(result, metric) for metric in metrics)]
+            scores = result.scores["all"]
+            cells = [result.model, *(_cell_text(scores.get(m), m) for m in metrics)]
             cells.append(f"{ms[result.model].get(1, math.nan):.1f}")
             lines.append(f"| {' | '.join(cells)} |")
             common = result.scores.get("found by all detectors")
@@ -138,10 +139,6 @@ def short_table(results: Sequence[Result], contenders: Sequence[Contender]) -> s
                 lines.append(f"| {' | '.join([*cells, ''])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _text(result: Result, metric: str) -> str:
-    return _cell_text(result.scores["all"].get(metric), metric)
 
 
 def _cell_text(score: Score | None, metric: str) -> str:
@@ -205,7 +202,6 @@ def class_table(table: ClassTable) -> Table:
 
 
 _HEADING = "## Accuracy"
-_SHARE = "{:.3f}"
 
 
 def model_card(results: Sequence[Result], name: str, command: str, old: str = "") -> str:
@@ -304,7 +300,7 @@ def _of_photographs(result: Result) -> str:
         if name in scores
     ]
     if "gender" in scores:
-        texts.append(f"gender {_SHARE.format(scores['gender'].value)}")
+        texts.append(f"gender {scores['gender'].value:.3f}")
     return (
         f"{set_title(result.examples.name)}, photographs through the whole path: "
         f"{', '.join(texts)} on the {len(chips)} of {total} faces found."
