@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from training.datasets import Reading
-from training.datasets.layout import named, pictures
+from training.datasets.layout import image_files, named
 from training.labels import Face
 
 LAYOUT = "images/SSSAYY.JPG, such as images/001A02.JPG"
@@ -21,7 +21,7 @@ LAYOUT = "images/SSSAYY.JPG, such as images/001A02.JPG"
 
 def read(root: Path) -> Reading:
     """Read the names of the images."""
-    return named(pictures(root), r"(?i)(\d{3})A(\d{2})[a-z]?\.jpg", _label)
+    return named(image_files(root), r"(?i)(\d{3})A(\d{2})[a-z]?\.jpg", _label)
 
 
 def _label(file: str, labels: re.Match[str]) -> Face:

@@ -11,7 +11,7 @@ from training.labels import Face, read_rows
 COPY_AGAIN = "copy or unpack the set again"
 
 
-def pictures(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
+def image_files(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
     """Yield the files in `folder` and below, relative to it, sorted, hidden ones left out.
 
     Their names end in `suffix`, in lower or upper case.

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 
 from errors import DatasetError
 from training.datasets import Reading
-from training.datasets.layout import pictures
+from training.datasets.layout import image_files
 from training.labels import Face
 
 LAYOUT = "NAME/NAME_0001.jpg, male_names.txt and female_names.txt"
@@ -30,7 +30,7 @@ def read(root: Path) -> Reading:
     women = _people(root, "female")
     men = _people(root, "male")
     faces, dropped = [], Counter[str]()
-    for file in pictures(root):
+    for file in image_files(root):
         match = _NUMBERED.fullmatch(PurePath(file).name)
         if match is None:
             dropped["malformed name"] += 1

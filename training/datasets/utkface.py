@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from training.datasets import Reading
-from training.datasets.layout import named, pictures
+from training.datasets.layout import image_files, named
 from training.labels import Face
 
 LAYOUT = "AGE_GENDER_RACE_DATE.jpg.chip.jpg or AGE_GENDER_RACE_DATE.jpg, in part1..3 or not"
@@ -26,7 +26,7 @@ _CHIP = ".jpg.chip.jpg"
 
 def read(root: Path) -> Reading:
     """Read the names; where both layouts exist, only the aligned images."""
-    files = list(pictures(root))
+    files = list(image_files(root))
     chips = [file for file in files if file.lower().endswith(_CHIP)]
     if chips:
         return named(chips, _LABELS + r"\.chip\.jpg", _label)
