@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, TypeVar
@@ -252,8 +253,41 @@ def signals_handled(handler: Any) -> Iterator[None]:
             signal.signal(each, old)
 
 
+class RepeatLimit(logging.Filter):
+    """Lets only so many records of one kind through a minute; then reports how many were not.
+
+    Args:
+        most: records of the same logger and text, before its values are filled in.
+        clock: seconds.
+    """
+
+    def __init__(self, most: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._most, self._clock = most, clock
+        self._seen: dict[tuple[str, str], int] = {}
+        self._began_s = clock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        now_s, missed = self._clock(), 0
+        if now_s - self._began_s >= 60:
+            missed = sum(max(0, count - self._most) for count in self._seen.values())
+            self._seen, self._began_s = {}, now_s
+        # Library code that fills in values itself must not get around the limit: at most
+        # 100 kinds are told apart, all others count as one.
+        key = (record.name, str(record.msg))
+        key = key if key in self._seen or len(self._seen) < 100 else ("", "")
+        self._seen[key] = self._seen.get(key, 0) + 1
+        if missed:
+            record.msg = f"{record.getMessage()} (before: {missed} messages left out)"
+            record.args = ()
+        return self._seen[key] <= self._most
+
+
 def set_up_logging(verbose: bool) -> None:
     """Log warnings, or with `verbose` information too, to stderr in plain lines."""
     ensure_stderr()
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(RepeatLimit())
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[handler])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from errors import SinkError
+from web.gate import Connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,6 +84,19 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer one request; its connection waits for the next one only when that is done."""
+        connection = request.protocol
+        if request.method == "POST":
+            await _read_body(request)
+        if isinstance(connection, Connection):
+            connection.begin()
+        try:
+            return await self._guarded(request, handler)
+        finally:
+            if isinstance(connection, Connection):
+                connection.finish()
+
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse wrong hosts, foreign pages and missing tokens before anything is looked at."""
         if self._names is not None and _host_name(request.headers.get("Host", "")) not in (
             self._names
@@ -90,12 +104,15 @@ class Access:
             raise web.HTTPMisdirectedRequest(text="This page is not served under that name.\n")
         if request.method == "POST" and not _is_own(request):
             raise web.HTTPForbidden(text="Not from another site.\n")
-        if request.path in OPEN_PATHS or self._knows(request):
+        if request.path in OPEN_PATHS:
             return await handler(request)
-        if not self.opens(request.query.get("token", "")):
+        known = self._knows(request)
+        if not known and not self.opens(request.query.get("token", "")):
             return self._refusal(request.path)
+        if isinstance(request.protocol, Connection):
+            request.protocol.is_admitted = True
         response = await handler(request)
-        if not response.prepared:
+        if not known and not response.prepared:
             self.remember(response)
         return response
 
@@ -124,6 +141,20 @@ class Access:
         return hmac.compare_digest(_digest(cookie), _digest(self._pass)) or (
             kind.lower() == "bearer" and self.opens(given.strip())
         )
+
+
+async def _read_body(request: web.Request) -> None:
+    """Read a body, which the request then keeps, while its connection still has a deadline.
+
+    Raises:
+        web.HTTPException: it is too large or broken.
+    """
+    try:
+        await request.read()
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception as error:  # a parser of what strangers send raises all kinds
+        raise web.HTTPBadRequest(text="This request cannot be read.\n") from error
 
 
 def _host_name(host: str) -> str:

@@ -1,7 +1,10 @@
 """The sink that shows everything on a page in the browser."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -20,11 +23,14 @@ from web.access import (
 )
 from web.board import Board
 from web.figures import Facts
+from web.gate import LIMITS, Gate, GateLimits
 from web.server import STATIC, Server
 from web.streaming import webrtc_is_available
 
 _START_S = 10.0
 _STOP_S = 3.0
+
+log = logging.getLogger(__name__)
 
 
 class WebView:
@@ -40,6 +46,7 @@ class WebView:
         title: of the run; holds no secrets.
         estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
+        limits: how many may connect, and for how long without a request.
 
     Attributes:
         url: the page's address, without the token.
@@ -56,6 +63,7 @@ class WebView:
         *,
         title: str = "faces",
         estimates: Callable[[], tuple[int, int]] | None = None,
+        limits: GateLimits = LIMITS,
     ) -> None:
         host, port = parse_address(address)
         kind, number = look_up(host, port)
@@ -76,11 +84,18 @@ class WebView:
         self._runner = web.AppRunner(
             server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
+        self._gate = Gate(self._socket, limits=limits)
         self._loop.call(self._serve(), _START_S)
 
     async def _serve(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(_log_briefly)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        if self._runner.server is not None:
+            self._gate.open(self._runner.server)
+
+    async def _stop(self) -> None:
+        await self._gate.close()
+        await self._runner.cleanup()
 
     @property
     def wants_picture(self) -> bool:
@@ -112,9 +127,15 @@ class WebView:
             return
         self._closed = True
         try:
-            self._loop.call(self._runner.cleanup(), _STOP_S)
+            self._loop.call(self._stop(), _STOP_S)
         except TimeoutError:
             pass  # whatever hangs there ends with its loop
         finally:
             self._loop.close()
             self._socket.close()
+
+
+def _log_briefly(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the server's loop in one line, which holds nothing of a request."""
+    error = context.get("exception")
+    log.warning("page: %s: %s", context.get("message"), type(error).__name__ if error else "")
