@@ -107,6 +107,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    if not options.serve and (options.tls or options.behind_proxy):
+        parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)

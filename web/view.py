@@ -14,12 +14,14 @@ from threads import LoopThread
 from web.access import (
     LOCAL_NAMES,
     Access,
+    Doors,
     check_token,
     is_loopback,
     listen,
     look_up,
     page_address,
     parse_address,
+    tls_context,
 )
 from web.board import Board
 from web.figures import Facts
@@ -47,12 +49,15 @@ class WebView:
         estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
         limits: how many may connect, and for how long without a request.
+        tls: files with a certificate and its key; None = no TLS.
+        behind_proxy: a proxy on this machine passes others on, and says who they are.
 
     Attributes:
         url: the page's address, without the token.
 
     Raises:
-        SinkError: a bad address, an unknown host, a port in use, a token missing or short.
+        SinkError: a bad address, an unknown host, a port in use, a token missing or short, no
+            certificate.
     """
 
     def __init__(
@@ -64,27 +69,29 @@ class WebView:
         title: str = "faces",
         estimates: Callable[[], tuple[int, int]] | None = None,
         limits: GateLimits = LIMITS,
+        tls: tuple[str, str] | None = None,
+        behind_proxy: bool = False,
     ) -> None:
         host, port = parse_address(address)
         kind, number = look_up(host, port)
-        local = is_loopback(number[0])
+        local = is_loopback(number[0]) and not behind_proxy
         check_token(token, host, local)
+        context = tls_context(*tls) if tls else None
+        names = LOCAL_NAMES | {host.lower()} if local else None
         self._socket = listen(kind, number)
-        self.url = page_address(host, self._socket)
+        self.url = page_address(host, self._socket, "https" if tls else "http")
         crowd = recorder.crowd
         self._anonymous, self._closed = crowd.anonymous, False
         self._loop = LoopThread("web")
         self._board = Board(self._loop.soon, crowd)
         webrtc = webrtc_is_available() and not crowd.anonymous
         facts = Facts(title, crowd, webrtc, time.time(), estimates)
-        names = LOCAL_NAMES | {host.lower()} if local else None
+        doors = Doors(token, names, behind_proxy, tls is not None)
         login_page = (STATIC / "login.html").read_bytes()
-        access = Access(token, names, self._socket.getsockname()[1], login_page)
+        access = Access(doors, self._socket.getsockname()[1], login_page)
         server = Server(self._board, facts, access, recorder)
-        self._runner = web.AppRunner(
-            server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
-        )
-        self._gate = Gate(self._socket, limits=limits)
+        self._runner = web.AppRunner(server.app(), handler_cancellation=True, shutdown_timeout=0.1)
+        self._gate = Gate(self._socket, context, behind_proxy, limits)
         self._loop.call(self._serve(), _START_S)
 
     async def _serve(self) -> None:
