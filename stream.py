@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from drawing.overlay import Overlay
 from errors import StreamError
+from files import created_with
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    with signals_handled(_interrupt):
+    with created_with(options.file_mode), signals_handled(_interrupt):
         try:
             if options.doctor:
                 from doctor import main_report

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,14 @@ def duration(text: str) -> float:
     if not 1.0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"want a time such as 30s, 10m or 1h, got {text!r}")
     return seconds
+
+
+def file_mode(text: str) -> int:
+    """An argparse type: what a file's owner, group and others may, such as 0640."""
+    mode = int(text, 8) if re.fullmatch("0?[0-7]{3}", text) else 0
+    if mode & 0o600 != 0o600 or mode & 0o111:
+        raise argparse.ArgumentTypeError(f"want 0600, 0640, 0644 or the like, got {text!r}")
+    return mode
 
 
 def attribute_list(text: str) -> tuple[str, ...]:
@@ -235,7 +244,15 @@ def settle_privacy(options: argparse.Namespace) -> None:
 
 
 def add_general_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--verbose` and `--version`."""
+    """Add `--file-mode`, `--verbose` and `--version`."""
+    parser.add_argument(
+        "--file-mode",
+        default=0o600,
+        type=file_mode,
+        metavar="MODE",
+        help="who may read new outputs, for chmod: 0640 shares them with the group "
+        "(default: 0600, nobody else)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what happens")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
@@ -251,6 +268,14 @@ def signals_handled(handler: Any) -> Iterator[None]:
     finally:
         for each, old in before.items():
             signal.signal(each, old)
+
+
+class PlainFormatter(logging.Formatter):
+    """Writes text only: what a server says may hold codes that steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "?", super().format(record))
 
 
 class RepeatLimit(logging.Filter):
@@ -290,4 +315,5 @@ def set_up_logging(verbose: bool) -> None:
     level = logging.INFO if verbose else logging.WARNING
     handler = logging.StreamHandler()
     handler.addFilter(RepeatLimit())
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[handler])
+    handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
