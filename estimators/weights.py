@@ -93,8 +93,9 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
     return manifest
 
 
-def _check(manifest: dict[str, Any], path: Path) -> None:
-    """Raise WeightsError unless a manifest says everything that is needed of each model."""
+def _checked_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest that says everything that is needed of each model, else WeightsError."""
+    manifest = read_manifest(path)
     try:
         for name in manifest["defaults"].values():
             _text(name)
@@ -102,6 +103,7 @@ def _check(manifest: dict[str, Any], path: Path) -> None:
             _shipped(name, entry, path.parent)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WeightsError(f"{path} lacks what it must say, or is wrong; {_RESTORE}") from error
+    return manifest
 
 
 def _text(value: object) -> str:
@@ -136,8 +138,7 @@ def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_D
     Raises:
         WeightsError: unknown name, missing file, or weights of another architecture.
     """
-    manifest = read_manifest(folder / MANIFEST.name)
-    _check(manifest, folder / MANIFEST.name)
+    manifest = _checked_manifest(folder / MANIFEST.name)
     name = choice or _default(architecture, manifest)
     if name in manifest["models"]:
         weights = _shipped(name, manifest["models"][name], folder)

@@ -86,13 +86,17 @@ class WebView:
         self._board = Board(self._loop.soon, crowd)
         webrtc = webrtc_is_available() and not crowd.anonymous
         facts = Facts(title, crowd, webrtc, time.time(), estimates)
-        doors = Doors(token, names, behind_proxy, tls is not None)
-        login_page = (STATIC / "login.html").read_bytes()
-        access = Access(doors, self._socket.getsockname()[1], login_page)
-        server = Server(self._board, facts, access, recorder)
-        self._runner = web.AppRunner(server.app(), handler_cancellation=True, shutdown_timeout=0.1)
+        self._runner = self._application(
+            facts, Doors(token, names, behind_proxy, tls is not None), recorder
+        )
         self._gate = Gate(self._socket, context, behind_proxy, limits)
         self._loop.call(self._serve(), _START_S)
+
+    def _application(self, facts: Facts, doors: Doors, recorder: Recorder) -> web.AppRunner:
+        login_page = (STATIC / "login.html").read_bytes()
+        access = Access(doors, self._socket.getsockname()[1], login_page)
+        app = Server(self._board, facts, access, recorder).app()
+        return web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(_log_briefly)
