@@ -21,6 +21,7 @@ from archive.jobs import FilmFacts, FilmOptions, check_models, look_at
 from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of, run_films
 from archive.workers import LocalWorkers, Workers
 from errors import StreamError
+from files import created_with
 from program.options import (
     ModelOptions,
     OneLineParser,
@@ -243,7 +244,7 @@ def main(
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     ctrl_c = CtrlC()
-    with signals_handled(ctrl_c.press):
+    with created_with(options.file_mode), signals_handled(ctrl_c.press):
         try:
             return open_and_run(options, ctrl_c, make_workers)
         except StreamError as error:

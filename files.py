@@ -94,6 +94,20 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
 
 
+@contextlib.contextmanager
+def created_with(mode: int) -> Iterator[None]:
+    """Have every file that this process and its children make be of `mode`, such as 0o640.
+
+    Folders can be entered by those who may read. Files that exist and are written again keep
+    what they have.
+    """
+    before = os.umask(0o777 & ~(mode | (mode & 0o444) >> 2))
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def cause_of(error: Exception) -> str:
     """Return in a few words why something could not be written, without secrets."""
     number = getattr(error, "errno", None)

@@ -17,7 +17,7 @@ from drawing.overlay import draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
-from files import sink_error, write_whole
+from files import created_with, sink_error, write_whole
 from people.wording import label_lines
 from program.assemble import Assembly
 from program.face_tables import (
@@ -232,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     try:
-        summary = run(options)
+        with created_with(options.file_mode):
+            summary = run(options)
     except StreamError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from drawing.overlay import Overlay
 from errors import StreamError
+from files import created_with
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
@@ -107,6 +108,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    if not options.serve and (options.tls or options.behind_proxy):
+        parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)
@@ -122,7 +125,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    with signals_handled(_interrupt):
+    with created_with(options.file_mode), signals_handled(_interrupt):
         try:
             if options.doctor:
                 from doctor import main_report

@@ -1,6 +1,7 @@
 """Workers through Ray: of a cluster, or of this machine; Ray is imported only when needed."""
 
 import importlib
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -66,7 +67,8 @@ class _Reported:
         self._report()
 
 
-def _run(board: Any, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+def _run(board: Any, umask: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
+    os.umask(umask)  # Ray's workers are no children of ours
     return run_job(JobContext(_Reported(_import_ray(), board)), job, arguments)
 
 
@@ -105,10 +107,12 @@ class RayWorkers:
         self._board = ray.remote(num_cpus=0)(_Board).remote()
         self._task = ray.remote(num_cpus=threads, max_retries=1)(_run)
         self._refs: dict[Future[Outcome], Any] = {}
+        self._umask = os.umask(0o077)  # it can only be read by setting it
+        os.umask(self._umask)
 
     def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Outcome]":
         """See `workers.Workers`."""
-        ref = self._task.remote(self._board, job, arguments)
+        ref = self._task.remote(self._board, self._umask, job, arguments)
         future: Future[Outcome] = ref.future()
         self._refs[future] = ref
         future.add_done_callback(lambda done: self._refs.pop(done, None))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engines.choose import PRECISIONS, Way, choose_precision, first_that_works, require, ways
+from engines.onnx_reader import refuse_control_flow
 from engines.pieces import Pending
 from structures import Image
 
@@ -98,6 +99,7 @@ def make_engine(
 
             return TensorFlowEngine(network.path("keras"), threads, way.device, chosen)
         path = network.path("onnx_int8" if chosen == "int8" else "onnx")
+        refuse_control_flow(path)
         if way.engine == "onnxruntime":
             from engines.onnxruntime_engine import OnnxRuntimeEngine
 

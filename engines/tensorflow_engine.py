@@ -57,7 +57,7 @@ class TensorFlowEngine:
         with tf.device(self._place):
             try:
                 model = keras.models.load_model(path, compile=False)
-            except (ValueError, OSError, TypeError, KeyError) as error:
+            except (ValueError, OSError, TypeError, KeyError, RecursionError) as error:
                 raise WeightsError(f"{path} is not a Keras model that can be loaded") from error
         inputs = getattr(model, "inputs", None) or ()  # a Sequential model may have none yet
         self.input_size = side = chip_side([tuple(node.shape) for node in inputs], path)

@@ -90,17 +90,29 @@ class ChipEstimator:
         if len(chips) == 0:
             return self._nothing
         collect = self._engine.submit(chips)
-        return lambda: self._decode(collect())
+        return lambda: decode(collect(), self._spread_scale)
 
     def _nothing(self) -> Estimates:
         none = np.zeros(0, np.float32)
         ethnicity = np.zeros((0, len(ETHNICITIES)), np.float32) if self.has_ethnicity else None
         return Estimates(none, none, none, ethnicity)
 
-    def _decode(self, outputs: Outputs) -> Estimates:
-        years, spread = decode_age(outputs["age"], self._spread_scale)
-        female = outputs["gender"][:, 1].astype(np.float32)
-        return Estimates(years, spread, female, outputs.get("race"))
+
+def decode(outputs: Outputs, spread_scale: float) -> Estimates:
+    """Read a network's outputs, each (B, ...) float.
+
+    Raises:
+        WeightsError: some are no numbers: no table may hold them.
+    """
+    years, spread = decode_age(outputs["age"], spread_scale)
+    female = outputs["gender"][:, 1].astype(np.float32)
+    ethnicity = outputs.get("race")
+    if not all(np.isfinite(v).all() for v in (years, spread, female, ethnicity) if v is not None):
+        raise WeightsError(
+            "the network's answers are no numbers (NaN); choose other --weights, or another "
+            "--engine or --precision"
+        )
+    return Estimates(years, spread, female, ethnicity)
 
 
 def make_estimator(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engines import Engine, make_engine
+from engines.onnx_reader import refuse_control_flow
 from engines.openvino_engine import CompiledNetwork, sizes_of
 from engines.pieces import chip_side
 from errors import WeightsError
@@ -134,6 +135,8 @@ class FileEmbedder:
         if not path.is_file():
             raise WeightsError(f"{path} does not exist; check the path of the embedding network")
         self.name, self._scaling = path.stem, scaling
+        if path.suffix.lower() == ".onnx":
+            refuse_control_flow(path)
         try:
             model = _with_free_batch(path)
             shape = sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engines import Engine, make_engine
+from engines.onnx_reader import refuse_control_flow
 from engines.openvino_engine import CompiledNetwork, sizes_of
 from engines.pieces import Outputs, Pending
 from errors import WeightsError
@@ -64,6 +65,7 @@ class FaceNetHeads:
 
     def __init__(self, path: Path) -> None:
         """Load an .onnx file on OpenVINO, as it is tiny; WeightsError if it is not for vectors."""
+        refuse_control_flow(path)
         try:
             self._network = CompiledNetwork(path, threads=1)
         except RuntimeError as error:

@@ -6,6 +6,7 @@ terms. A shipped file whose hash differs is rejected.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,42 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {path} ({error}); {_RESTORE}") from error
+    except RecursionError as error:
+        raise WeightsError(f"cannot read {path} (too deep); {_RESTORE}") from error
     return manifest
+
+
+def _checked_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest that says everything that is needed of each model, else WeightsError."""
+    manifest = read_manifest(path)
+    try:
+        for name in manifest["defaults"].values():
+            _text(name)
+        for name, entry in manifest["models"].items():
+            _shipped(name, entry, path.parent)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise WeightsError(f"{path} lacks what it must say, or is wrong; {_RESTORE}") from error
+    return manifest
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"want text, got {value!r}")
+    return value
+
+
+def _file_name(value: object) -> str:
+    """A file of the manifest's own folder; anything else would be read from anywhere."""
+    name = _text(value)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"want the name of a file, got {name!r}")
+    return name
+
+
+def _scale(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < 1000:
+        raise ValueError(f"want a factor, got {value!r}")
+    return float(value)
 
 
 def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_DIR) -> Weights:
@@ -94,7 +130,7 @@ def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_D
     Raises:
         WeightsError: unknown name, missing file, or weights of another architecture.
     """
-    manifest = read_manifest(folder / MANIFEST.name)
+    manifest = _checked_manifest(folder / MANIFEST.name)
     name = choice or _default(architecture, manifest)
     if name in manifest["models"]:
         weights = _shipped(name, manifest["models"][name], folder)
@@ -131,11 +167,11 @@ def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
     files = entry["files"]
     return Weights(
         name=name,
-        architecture=entry["architecture"],
-        files={kind: folder / item["file"] for kind, item in files.items()},
-        sha256={kind: item["sha256"] for kind, item in files.items()},
-        spread_scale=entry["spread_scale"],
-        terms=entry["terms"],
+        architecture=_text(entry["architecture"]),
+        files={kind: folder / _file_name(item["file"]) for kind, item in files.items()},
+        sha256={kind: _text(item["sha256"]) for kind, item in files.items()},
+        spread_scale=_scale(entry["spread_scale"]),
+        terms=_text(entry["terms"]),
     )
 
 
@@ -164,8 +200,8 @@ def _own_spread_scale(path: Path, architecture: str, manifest: dict[str, Any]) -
     default = manifest["models"].get(manifest["defaults"].get(architecture), {})
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return float(record["spread_scale"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return _scale(record["spread_scale"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return float(default.get("spread_scale", 1.0))
 
 

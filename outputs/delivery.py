@@ -4,6 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException, RemoteDisconnected
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from errors import SinkError
@@ -121,7 +122,9 @@ def user_and_password(parts: SplitResult) -> tuple[str | None, str | None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a connection failed, in a few words without the address."""
+    """Why a connection failed, in a few words without the address and what the server sent."""
+    if isinstance(error, HTTPException) and not isinstance(error, RemoteDisconnected):
+        return "its answer is not HTTP"
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
         return "no answer in time"

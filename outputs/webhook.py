@@ -1,13 +1,17 @@
 """The sink that sends records to a web server: a webhook."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import logging
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from typing import Any
 
 from outputs.delivery import (
     LIMITS,
@@ -19,7 +23,7 @@ from outputs.delivery import (
     user_and_password,
 )
 from people.records import SCHEMA, Record, Recorder, to_json
-from threads import Outbox, waits_s
+from threads import Outbox, call_with_deadline, waits_s
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,38 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: object) -> None:
         """Follow none."""
+
+
+class _Cuttable(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens http and https by a connection that another thread can cut."""
+
+    def __init__(self) -> None:
+        urllib.request.HTTPHandler.__init__(self)
+        self._tls = ssl.create_default_context()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """See `urllib.request.HTTPHandler`."""
+        return self.do_open(self._plain, req)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """See `urllib.request.HTTPSHandler`."""
+        return self.do_open(self._secure, req)
+
+    def _plain(self, host: str, **options: Any) -> http.client.HTTPConnection:
+        self._connection = http.client.HTTPConnection(host, **options)
+        return self._connection
+
+    def _secure(self, host: str, **options: Any) -> http.client.HTTPSConnection:
+        self._connection = made = http.client.HTTPSConnection(host, context=self._tls, **options)
+        return made
+
+    def cut(self) -> None:
+        """Have whoever waits for the other side wait no longer."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class Webhook(RecordSink):
@@ -78,7 +114,8 @@ class Webhook(RecordSink):
             self._headers["Authorization"] = f"Basic {token}"
         self._secret = secret.encode()
         self._limits = limits
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._connecting = _Cuttable()
+        self._opener = urllib.request.build_opener(_NoRedirects, self._connecting)
         self._outbox: Outbox[Record] = Outbox(self._serve, limits.depth, f"webhook {self.name}")
 
     def _take(self, records: Sequence[Record], camera: str | None) -> None:
@@ -135,12 +172,24 @@ class Webhook(RecordSink):
         return headers
 
     def _post(self, request: urllib.request.Request) -> None:
-        """Send once.
+        """Send once; all of it may take no longer than an answer.
+
+        A limit for each read, as sockets have it, would let a server that sends a byte now and
+        then, or "100 Continue", hold everything up for ever.
 
         Raises:
             _Refused: it will never be taken.
             OSError, http.client.HTTPException: it may be taken later.
         """
+        try:
+            call_with_deadline(
+                lambda: self._exchange(request), self._limits.answer_s, lambda _: None
+            )
+        except TimeoutError:
+            self._connecting.cut()
+            raise
+
+    def _exchange(self, request: urllib.request.Request) -> None:
         try:
             with self._opener.open(request, timeout=self._limits.answer_s):
                 pass

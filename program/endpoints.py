@@ -104,6 +104,17 @@ class OutputOptions(ReportOptions):
         "what the page asks for; needed where others reach it; can be FACES_TOKEN instead",
         metavar="SECRET",
     )
+    tls: tuple[str, str] | None = flag(
+        None,
+        "serve the page by https, with these files (PEM)",
+        nargs=2,
+        metavar=("CERT", "KEY"),
+    )
+    behind_proxy: bool = flag(
+        False,
+        "a proxy on this machine passes the page on; it says who asks (X-Forwarded-For)",
+        action="store_true",
+    )
     mqtt: str | None = flag(
         None,
         "publish states, people and numbers: mqtt[s]://[user[:password]@]host[:port]/prefix; "
@@ -284,6 +295,8 @@ def open_page(
         options.token or os.environ.get("FACES_TOKEN") or None,
         title=title_of([channel.source for channel in channels]),
         estimates=estimates,
+        tls=options.tls,
+        behind_proxy=options.behind_proxy,
     )
     stack.callback(page.close)
     say(f"page: {page.url}")

@@ -170,13 +170,16 @@ def _is_number(text: str) -> bool:
 def estimate_features(
     features: Float32, heads: Heads, spread_scale: float, batch: int = _BATCH
 ) -> Estimates:
-    """Run heads on (N, W) float32 embeddings, `batch` at a time."""
-    from estimators.age import decode_age
+    """Run heads on (N, W) float32 embeddings, `batch` at a time.
+
+    Raises:
+        WeightsError: the answers are no numbers.
+    """
+    from estimators import decode
 
     parts = [heads(features[i : i + batch]) for i in range(0, len(features), batch)]
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    years, spread = decode_age(outputs["age"], spread_scale)
-    return Estimates(years, spread, outputs["gender"][:, 1], outputs.get("race"))
+    return decode(outputs, spread_scale)
 
 
 def predict_features(

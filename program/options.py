@@ -3,7 +3,9 @@
 import argparse
 import contextlib
 import logging
+import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, TypeVar
@@ -55,6 +57,14 @@ def duration(text: str) -> float:
     if not 1.0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"want a time such as 30s, 10m or 1h, got {text!r}")
     return seconds
+
+
+def file_mode(text: str) -> int:
+    """An argparse type: what a file's owner, group and others may, such as 0640."""
+    mode = int(text, 8) if re.fullmatch("0?[0-7]{3}", text) else 0
+    if mode & 0o600 != 0o600 or mode & 0o111:
+        raise argparse.ArgumentTypeError(f"want 0600, 0640, 0644 or the like, got {text!r}")
+    return mode
 
 
 def attribute_list(text: str) -> tuple[str, ...]:
@@ -234,7 +244,15 @@ def settle_privacy(options: argparse.Namespace) -> None:
 
 
 def add_general_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--verbose` and `--version`."""
+    """Add `--file-mode`, `--verbose` and `--version`."""
+    parser.add_argument(
+        "--file-mode",
+        default=0o600,
+        type=file_mode,
+        metavar="MODE",
+        help="who may read new outputs, for chmod: 0640 shares them with the group "
+        "(default: 0600, nobody else)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what happens")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
@@ -252,8 +270,50 @@ def signals_handled(handler: Any) -> Iterator[None]:
             signal.signal(each, old)
 
 
+class PlainFormatter(logging.Formatter):
+    """Writes text only: what a server says may hold codes that steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "?", super().format(record))
+
+
+class RepeatLimit(logging.Filter):
+    """Lets only so many records of one kind through a minute; then reports how many were not.
+
+    Args:
+        most: records of the same logger and text, before its values are filled in.
+        clock: seconds.
+    """
+
+    def __init__(self, most: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._most, self._clock = most, clock
+        self._seen: dict[tuple[str, str], int] = {}
+        self._began_s = clock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        now_s, missed = self._clock(), 0
+        if now_s - self._began_s >= 60:
+            missed = sum(max(0, count - self._most) for count in self._seen.values())
+            self._seen, self._began_s = {}, now_s
+        # Library code that fills in values itself must not get around the limit: at most
+        # 100 kinds are told apart, all others count as one.
+        key = (record.name, str(record.msg))
+        key = key if key in self._seen or len(self._seen) < 100 else ("", "")
+        self._seen[key] = self._seen.get(key, 0) + 1
+        if missed:
+            record.msg = f"{record.getMessage()} (before: {missed} messages left out)"
+            record.args = ()
+        return self._seen[key] <= self._most
+
+
 def set_up_logging(verbose: bool) -> None:
     """Log warnings, or with `verbose` information too, to stderr in plain lines."""
     ensure_stderr()
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(RepeatLimit())
+    handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])

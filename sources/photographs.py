@@ -12,6 +12,7 @@ import numpy as np
 
 from errors import SourceError
 from sources.feed import NOMINAL_FPS, Feed
+from sources.headers import picture_size
 from structures import Frame, Image
 from threads import ReadAhead
 
@@ -21,6 +22,7 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", 
 
 PHOTOGRAPH_S = 2.0  # how long a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
+MOST_PIXELS = 200_000_000  # those of the largest phone cameras
 LARGEST_SIDE = 32766  # pixels; OpenCV's warps use 16-bit coordinates
 
 _lock = threading.Lock()
@@ -55,9 +57,15 @@ def load_picture(path: Path, name: str) -> Image:
     Nothing is printed on stderr, except by libpng where a PNG file is damaged.
 
     Raises:
-        SourceError: it cannot be read, or is larger than `LARGEST_SIDE`.
+        SourceError: it cannot be read, or is larger than `LARGEST_SIDE` or `MOST_PIXELS`.
     """
     try:
+        width, height = picture_size(path) or (0, 0)
+        if width * height > MOST_PIXELS:  # decoding it would take gigabytes
+            raise SourceError(
+                f"{name} has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million; "
+                "make it smaller"
+            )
         with silent_opencv():
             image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):

@@ -7,7 +7,14 @@ import av
 import pytest
 
 from errors import SinkError
-from files import check_writable, refuse_overwriting, replacing, sink_error, write_whole
+from files import (
+    check_writable,
+    created_with,
+    refuse_overwriting,
+    replacing,
+    sink_error,
+    write_whole,
+)
 from tests.recordings import run_child
 
 FULL_DISK = """
@@ -85,3 +92,18 @@ print(sys.stderr.fileno())
 def test_a_process_without_standard_error_gets_one_that_goes_nowhere() -> None:
     done = run_child(WITHOUT_STDERR)
     assert (done.stdout, done.stderr) == ("2\n", "")
+
+
+@pytest.mark.parametrize(("mode", "folder"), [(0o600, 0o700), (0o640, 0o750), (0o666, 0o777)])
+def test_files_are_made_for_those_who_may_read_them(tmp_path: Path, mode: int, folder: int) -> None:
+    before = os.umask(0o022)
+    try:
+        with created_with(mode):
+            write_whole(tmp_path / "whole", b"x")
+            (tmp_path / "opened").open("w").close()
+            (tmp_path / "folder").mkdir()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert made == {"whole": mode, "opened": mode, "folder": folder}

@@ -278,3 +278,29 @@ def test_an_address_may_stand_in_the_environment(
     with pytest.raises(SystemExit, match="2"):
         parse_arguments(["--src", "env:NO_SUCH_DOOR"])
     assert "--src env:NO_SUCH_DOOR: there is no such variable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "mode"), [([], 0o600), (["--file-mode", "0640"], 0o640)])
+def test_outputs_are_the_users_own_unless_they_are_shared(
+    tmp_path: Path, more: list[str], mode: int
+) -> None:
+    names = ("o.mp4", "o.jsonl", "o.csv")
+    video, events, people = (str(tmp_path / name) for name in names)
+    outputs = ["--output", video, "--events", events, "--people", people, *more]
+    source = reading(ListSource(film(3)))
+    assert run_main("--src", "x", "--no-window", *outputs, factories=source) == 0
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("mode", ["640x", "0400", "0755", "9", "0o640", "-1"])
+def test_a_mode_that_makes_no_sense_is_refused(
+    mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("--src", "x", f"--file-mode={mode}") == 2
+    assert "want 0600" in one_line(capsys)
+
+
+def test_options_of_the_page_need_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("--src", "x", "--behind-proxy") == 2
+    assert "--serve" in one_line(capsys)

@@ -352,8 +352,9 @@ def test_the_token_comes_in_the_address_once_and_then_in_a_cookie(
     caplog.set_level(0)
     with served(token=TOKEN) as view:
         status, headers, _ = ask(view, "", params={"token": TOKEN})
-        assert status == 200
+        assert (status, headers["Location"]) == (303, "/")
         cookie = headers["Set-Cookie"]
+        assert "Max-Age=" in cookie
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert TOKEN not in cookie

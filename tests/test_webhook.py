@@ -1,7 +1,9 @@
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +18,7 @@ from outputs.delivery import DeliveryLimits
 from outputs.webhook import Webhook
 from people.crowd import Crowd
 from people.records import Record, Recorder
+from program.options import PlainFormatter
 from tests.results import passers_by, person, result, track
 from tests.test_records import check
 
@@ -250,3 +253,81 @@ def test_the_end_of_a_run_sends_those_who_were_still_there(serve: Serve) -> None
     assert ("person", "left", 3) in told(server.records())
     with pytest.raises(ValueError, match="after close"):
         sink.write(None, result(1))
+
+
+def drips(connection: socket.socket) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\nX: " + b"a" * 1000:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def continues(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.01)
+
+
+def steers_the_terminal(connection: socket.socket) -> None:
+    connection.sendall(b"\x1b]0;title\x07\x1b[2J\x1b[1;31mERROR: on fire\r\n\r\n")
+
+
+@contextlib.contextmanager
+def misbehaving(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[float]]]:
+    """A server's port, and when each of its connections began."""
+    came_s: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    came_s.append(time.monotonic())
+                    connection.recv(65536)
+                    answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], came_s
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize("answer", [drips, continues])
+def test_a_server_that_never_comes_to_an_end_is_given_up(
+    answer: Callable[[socket.socket], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = replace(QUICK, answer_s=0.3, close_s=5.0)
+    before = threading.active_count()
+    with misbehaving(answer) as (port, came_s):
+        sink = hook(port, limits=limits)
+        visit(sink)
+        end_s = time.monotonic() + 20
+        while len(came_s) < 3 and time.monotonic() < end_s:
+            time.sleep(0.01)
+        began_s = time.monotonic()
+        sink.close()
+        assert len(came_s) >= 3
+        assert time.monotonic() - began_s < 3
+    assert "no answer in time" in caplog.text
+    end_s = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_what_a_server_says_instead_of_http_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    with misbehaving(steers_the_terminal) as (port, came_s):
+        sink = hook(port)
+        visit(sink)
+        sink.close()
+    assert came_s
+    assert "is not HTTP" in caplog.text
+    assert "\x1b" not in caplog.text and "fire" not in caplog.text
+
+
+def test_log_lines_hold_no_codes_for_the_terminal() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "a\x1b[2Jb\x9bc\td\ne", (), None)
+    assert PlainFormatter("%(message)s").format(record) == "a?[2Jb?c?d\ne"

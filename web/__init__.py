@@ -6,6 +6,7 @@
     streaming         images as JPEG, each encoded once for all viewers; WebRTC where aiortc
                       is installed
     server            the addresses of the page
+    gate              how many may connect, and for how long without a request
     access            where it is served, and who may use it
     static/           the page itself: no build step, nothing from other hosts
 

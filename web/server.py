@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from people.records import Recorder, to_json
 from structures import FrameResult
-from web.access import Access, add_headers
+from web.access import Access, add_headers, body_text, form_field
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state, problem
 from web.streaming import Calls, LiveImages
@@ -36,7 +36,6 @@ _STATE_S = 0.25
 _KEEP_ALIVE_S = 15.0
 _SEND_BUFFER = 256 * 1024  # bytes; the system's own grows until a slow client is seconds late
 _LARGEST_REQUEST = 64 * 1024
-_WRONG_TOKEN_S = 0.5
 
 
 class Server:
@@ -101,12 +100,11 @@ class Server:
 
     async def _login(self, request: web.Request) -> web.Response:
         """Take the token from the form; the page then goes on with the cookie."""
-        given = (await request.post()).get("token", "")
-        if not (isinstance(given, str) and self._access.opens(given)):
-            await asyncio.sleep(_WRONG_TOKEN_S)
+        if not self._access.opens(await form_field(request, "token")):
+            await self._access.slow_down(request)
             return web.Response(status=303, headers={"Location": "/#wrong"})
         response = web.Response(status=303, headers={"Location": "/"})
-        self._access.remember(response)
+        self._access.remember(request, response)
         return response
 
     async def _state_json(self, _request: web.Request) -> web.Response:
@@ -210,9 +208,9 @@ class Server:
         """Answer a browser's WebRTC offer."""
         camera = self._camera_of(request)
         try:
-            offer = await request.json()
+            offer = json.loads(await body_text(request))
             sdp = str(offer["sdp"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise web.HTTPBadRequest(text='Expected {"sdp": ...}.\n') from None
         if self._calls is None:
             raise web.HTTPNotFound(text="There is no WebRTC here.\n")

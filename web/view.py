@@ -1,7 +1,10 @@
 """The sink that shows everything on a page in the browser."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -11,20 +14,25 @@ from threads import LoopThread
 from web.access import (
     LOCAL_NAMES,
     Access,
+    Doors,
     check_token,
     is_loopback,
     listen,
     look_up,
     page_address,
     parse_address,
+    tls_context,
 )
 from web.board import Board
 from web.figures import Facts
+from web.gate import LIMITS, Gate, GateLimits
 from web.server import STATIC, Server
 from web.streaming import webrtc_is_available
 
 _START_S = 10.0
 _STOP_S = 3.0
+
+log = logging.getLogger(__name__)
 
 
 class WebView:
@@ -40,12 +48,16 @@ class WebView:
         title: of the run; holds no secrets.
         estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
+        limits: how many may connect, and for how long without a request.
+        tls: files with a certificate and its key; None = no TLS.
+        behind_proxy: a proxy on this machine passes others on, and says who they are.
 
     Attributes:
         url: the page's address, without the token.
 
     Raises:
-        SinkError: a bad address, an unknown host, a port in use, a token missing or short.
+        SinkError: a bad address, an unknown host, a port in use, a token missing or short, no
+            certificate.
     """
 
     def __init__(
@@ -56,31 +68,45 @@ class WebView:
         *,
         title: str = "faces",
         estimates: Callable[[], tuple[int, int]] | None = None,
+        limits: GateLimits = LIMITS,
+        tls: tuple[str, str] | None = None,
+        behind_proxy: bool = False,
     ) -> None:
         host, port = parse_address(address)
         kind, number = look_up(host, port)
-        local = is_loopback(number[0])
+        local = is_loopback(number[0]) and not behind_proxy
         check_token(token, host, local)
+        context = tls_context(*tls) if tls else None
+        names = LOCAL_NAMES | {host.lower()} if local else None
         self._socket = listen(kind, number)
-        self.url = page_address(host, self._socket)
+        self.url = page_address(host, self._socket, "https" if tls else "http")
         crowd = recorder.crowd
         self._anonymous, self._closed = crowd.anonymous, False
         self._loop = LoopThread("web")
         self._board = Board(self._loop.soon, crowd)
         webrtc = webrtc_is_available() and not crowd.anonymous
         facts = Facts(title, crowd, webrtc, time.time(), estimates)
-        names = LOCAL_NAMES | {host.lower()} if local else None
-        login_page = (STATIC / "login.html").read_bytes()
-        access = Access(token, names, self._socket.getsockname()[1], login_page)
-        server = Server(self._board, facts, access, recorder)
-        self._runner = web.AppRunner(
-            server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        self._runner = self._application(
+            facts, Doors(token, names, behind_proxy, tls is not None), recorder
         )
+        self._gate = Gate(self._socket, context, behind_proxy, limits)
         self._loop.call(self._serve(), _START_S)
 
+    def _application(self, facts: Facts, doors: Doors, recorder: Recorder) -> web.AppRunner:
+        login_page = (STATIC / "login.html").read_bytes()
+        access = Access(doors, self._socket.getsockname()[1], login_page)
+        app = Server(self._board, facts, access, recorder).app()
+        return web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+
     async def _serve(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(_log_briefly)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        if self._runner.server is not None:
+            self._gate.open(self._runner.server)
+
+    async def _stop(self) -> None:
+        await self._gate.close()
+        await self._runner.cleanup()
 
     @property
     def wants_picture(self) -> bool:
@@ -112,9 +138,15 @@ class WebView:
             return
         self._closed = True
         try:
-            self._loop.call(self._runner.cleanup(), _STOP_S)
+            self._loop.call(self._stop(), _STOP_S)
         except TimeoutError:
             pass  # whatever hangs there ends with its loop
         finally:
             self._loop.close()
             self._socket.close()
+
+
+def _log_briefly(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the server's loop in one line, which holds nothing of a request."""
+    error = context.get("exception")
+    log.warning("page: %s: %s", context.get("message"), type(error).__name__ if error else "")
