@@ -5,7 +5,7 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from errors import SinkError, redact
@@ -56,11 +56,32 @@ def _try(path: Path) -> None:
             pass
 
 
-def refuse_overwriting(path: str | Path, source: str) -> None:
-    """Raise SinkError where the output `path` is the very file that `source` names."""
-    with contextlib.suppress(OSError, ValueError):  # a source need not be a file
-        if Path(path).samefile(source):
-            raise SinkError(f"{path}: is the source itself; choose another name for the output")
+def check_apart(outputs: Iterable[str | Path], inputs: Iterable[Path] = ()) -> None:
+    """Make sure that no output is a file that is read, or another output, under any name.
+
+    Raises:
+        SinkError: one is; nothing was changed.
+    """
+    read, written = {_identity(each) for each in inputs}, set()
+    for output in map(Path, outputs):
+        identity = _identity(output)
+        if identity in read:
+            raise SinkError(
+                f"{output}: is the source itself, or another file that is read; "
+                "choose another name for the output"
+            )
+        if identity in written:
+            raise SinkError(f"{output}: two outputs name the same file; give each its own")
+        written.add(identity)
+
+
+def _identity(path: Path) -> object:
+    """The same for every name of a file, links too, and before it exists."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return stat.st_dev, stat.st_ino
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ from program.options import (
     signals_handled,
 )
 from sources import Source
-from sources.open import open_source
+from sources.open import files_of, open_source
 
 EPILOG = """\
 in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
@@ -156,10 +156,11 @@ def open_and_run(
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
-    paths = [Path(address_of(text)).expanduser() for text in options.src]
+    paths = [path for text in options.src for path in files_of(address_of(text))]
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
-    recordings, records = open_files(outputs, sources, paths, report, factories.recording)
+    inputs = [*paths, *([Path(options.weights)] if options.weights else [])]
+    recordings, records = open_files(outputs, sources, inputs, report, factories.recording)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import SinkError, SourceError
-from files import check_writable, sink_error, write_whole
+from files import check_apart, check_writable, sink_error, write_whole
 from sources.photographs import natural_key
 
 FILM_SUFFIXES = frozenset(
@@ -171,6 +171,9 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
         paths: of the films.
         folder: of the outputs.
         settings: what else the outputs depend on, ready for JSON.
+
+    Raises:
+        SinkError: an output would replace a film.
     """
     known = _read_notes(folder)
     taken = {note["name"].casefold() for note in known.values()}
@@ -186,6 +189,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
         else:
             shutil.rmtree(film.work, ignore_errors=True)
         films.append(film)
+    check_apart((film.output(kind) for film in films for kind in _SUFFIXES), paths)
     return films
 
 

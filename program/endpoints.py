@@ -1,7 +1,6 @@
 """What a run reads from and writes to, and the flags that say so."""
 
 import contextlib
-import itertools
 import os
 import sys
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
-from files import refuse_overwriting
+from files import check_apart
 from outputs import Sink
 from outputs.grid import GridSink
 from outputs.jsonl import EventsWriter
@@ -121,6 +120,12 @@ class OutputOptions(ReportOptions):
     )
     stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that are written; not standard output."""
+        names = (self.output, self.events, self.people)
+        return [Path(name) for name in names if name and name != "-"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
@@ -204,7 +209,7 @@ def open_files(
     Args:
         options: which.
         sources: of the run.
-        paths: of the sources that are files: no output may replace one.
+        paths: of the files that are read, the sources first: no output may replace one.
         report: what the exports report.
         record: makes the recording.
 
@@ -212,13 +217,10 @@ def open_files(
         The recording, which takes drawn frames, and the exports, which take results.
 
     Raises:
-        SinkError: one cannot be made where it was asked for, or two are the same file.
+        SinkError: one cannot be made where it was asked for, is one of `paths`, or two are
+            the same file.
     """
-    files = [file for file in (options.output, options.events, options.people) if file]
-    if len({Path(file).absolute() for file in files}) < len(files):
-        raise SinkError("two outputs name the same file; give each its own")
-    for file, path in itertools.product(files, paths):
-        refuse_overwriting(file, str(path))
+    check_apart(options.files, paths)
     recordings = []
     if options.output:
         live = any(source.is_live for source in sources)
@@ -230,7 +232,8 @@ def open_files(
                 live=live,
                 preset=options.preset,
                 segment_s=options.segment,
-                sound_from=paths[0] if audible else None,
+                sound_from=paths[0] if audible and paths else None,
+                inputs=paths,
             )
         )
     return recordings, open_exports(options, report, several=len(sources) > 1)

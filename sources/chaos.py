@@ -155,6 +155,12 @@ class Limits:
 _NETWORK = Limits()
 
 
+def split_chaos(text: str) -> tuple[str, str]:
+    """The file and the faults of `chaos:FILE?FAULTS`."""
+    file, mark, faults = text.removeprefix("chaos:").rpartition("?")
+    return (file, faults) if mark else (faults, "")
+
+
 def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> LiveFeed:
     """Open `chaos:FILE?FAULTS`.
 
@@ -166,9 +172,7 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
     Raises:
         SourceError: there is no such file, it is no video, or the faults are not understood.
     """
-    file, mark, faults = text.removeprefix("chaos:").rpartition("?")
-    if not mark:
-        file, faults = faults, ""
+    file, faults = split_chaos(text)
     name = "".join(c if c.isprintable() else "?" for c in f"chaos:{file}")
     path = find_path(file, name)
     try:

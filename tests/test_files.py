@@ -7,7 +7,7 @@ import av
 import pytest
 
 from errors import SinkError
-from files import check_writable, refuse_overwriting, replacing, sink_error, write_whole
+from files import check_apart, check_writable, replacing, sink_error, write_whole
 from tests.recordings import run_child
 
 FULL_DISK = """
@@ -50,15 +50,24 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
-    source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
+def test_what_is_read_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
+    source, link, second = (tmp_path / name for name in ("in.mp4", "link.mp4", "second.mp4"))
     source.touch()
     link.symlink_to(source)
-    with pytest.raises(SinkError, match="is the source itself"):
-        refuse_overwriting(link, str(source))
-    refuse_overwriting(tmp_path / "out.mp4", str(source))
-    refuse_overwriting(source, "rtsp://host/stream")
-    refuse_overwriting(source, "0")
+    second.hardlink_to(source)
+    for output in (source, link, second, tmp_path / "." / "in.mp4"):
+        with pytest.raises(SinkError, match="is the source itself"):
+            check_apart([output], [source])
+    check_apart([tmp_path / "out.mp4"], [source])
+
+
+def test_two_outputs_of_one_file_are_refused_before_it_exists(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    names = [tmp_path / "folder" / "out", tmp_path / "link" / "out"]
+    with pytest.raises(SinkError, match="same file"):
+        check_apart(names)
+    check_apart([names[0], tmp_path / "out"])
 
 
 def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from errors import SinkError
-from files import check_writable, refuse_overwriting, sink_error
+from files import check_apart, check_writable, sink_error
 from outputs.recording.h264 import (
     PRESETS,
     USUAL_CRF,
@@ -54,8 +55,8 @@ class Recording:
             chooses, by the load if `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
         segment_s: seconds of recording after which a new file is begun; None = never.
-        sound_from: the source where it is a film on disk: its sound is kept, and it is not
-            overwritten.
+        sound_from: the source where it is a film on disk: its sound is kept.
+        inputs: files that are read; no part of the recording overwrites one.
 
     Attributes:
         dropped: pictures left out so far because the encoder was behind.
@@ -77,6 +78,7 @@ class Recording:
         crf: int = USUAL_CRF,
         segment_s: float | None = None,
         sound_from: Path | None = None,
+        inputs: Sequence[Path] = (),
     ) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps must be positive, got {fps}")
@@ -92,7 +94,7 @@ class Recording:
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
         encoding = Encoding(self._choice.preset, crf, fps)
         self._files = RecordingFiles(
-            self._path, encoding, live=live, segment_s=segment_s, film=sound_from
+            self._path, encoding, live=live, segment_s=segment_s, film=sound_from, inputs=inputs
         )
         self._closed = False
         self._hung: SinkError | None = None
@@ -205,6 +207,7 @@ class RecordingFiles:
         live: see `Recording`, as for `segment_s` and `failed`.
         segment_s: seconds.
         film: the film that is recorded, for its sound; None if it is none.
+        inputs: see `Recording`.
     """
 
     def __init__(
@@ -215,10 +218,12 @@ class RecordingFiles:
         live: bool,
         segment_s: float | None,
         film: Path | None,
+        inputs: Sequence[Path] = (),
     ) -> None:
         self.failed: SinkError | None = None
         self._path, self._encoding, self._live = path, encoding, live
         self._segment_s, self._film = segment_s, film
+        self._inputs = [*inputs, *([film] if film else [])]
         self._has_sound = film is not None and has_sound(film, path.suffix.lower())
         self._number = 0
         self._part: H264File | None = None
@@ -259,8 +264,7 @@ class RecordingFiles:
         began = _wall_clock(frame) if self._live else None
         segments = self._segment_s is not None
         path = part_path(self._path, self._number, segments=segments, began=began)
-        if self._film is not None:
-            refuse_overwriting(path, str(self._film))
+        check_apart([path], self._inputs)
         check_writable(path, whole=True)
         start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
         encoding = replace(self._encoding, preset=preset)
