@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import itertools
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from errors import SinkError, redact
@@ -82,6 +85,62 @@ def _identity(path: Path) -> object:
     except OSError:
         return os.path.realpath(path)
     return stat.st_dev, stat.st_ino
+
+
+def check_ours(path: Path, is_ours: Callable[[Path], bool]) -> bool:
+    """Make sure that replacing `path` loses nothing that this program did not make.
+
+    Args:
+        path: of an output.
+        is_ours: whether a file that is not empty was made by this program.
+
+    Returns:
+        Whether there is something to replace.
+
+    Raises:
+        SinkError: there is a file of somebody else.
+    """
+    if not is_taken(path):
+        return False
+    if not is_ours(path):
+        raise SinkError(
+            f"{path}: is there already, and this program did not make it; "
+            "move it away or choose another name"
+        )
+    return True
+
+
+def is_taken(path: Path) -> bool:
+    """Whether there is a file with something in it; pipes and devices are none."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def named_after(path: Path, began: datetime) -> Path:
+    """`path` with a time behind its name, and a number where that is taken."""
+    stem = f"{path.stem}-{began:%Y%m%d-%H%M%S}"
+    stems = itertools.chain([stem], (f"{stem}-{again}" for again in itertools.count(2)))
+    return next(each for each in map(path.with_stem, stems) if not each.exists())
+
+
+def begins_with(path: Path, pattern: bytes) -> bool:
+    """Whether a file begins with what the regular expression matches."""
+    try:
+        with path.open("rb") as file:
+            return re.match(pattern, file.read(1000)) is not None
+    except OSError:
+        return False
+
+
+def ends_with_line(path: Path) -> bool:
+    """Whether a text file ends with a whole line, or is empty or missing."""
+    if not is_taken(path):
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 @contextlib.contextmanager

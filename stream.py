@@ -62,6 +62,10 @@ in the window: q or Esc quits, space pauses, s saves a still, f is full screen; 
 several cameras 1 to 9 show one of them, 0 shows all.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
 
+files that are there already: of a camera, events are appended, tables and recordings are kept
+and the new ones named after the time. Of a film, they are replaced if this program made them;
+others are never touched.
+
 examples:
   python stream.py --src 0                                     the first webcam
   python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from errors import SinkError
-from files import check_writable, sink_error
+from files import begins_with, check_writable, is_taken, named_after, sink_error
 from people.crowd import Crowd
 from people.visits import Visit
 from people.wording import COLUMNS, as_cells
@@ -22,6 +22,11 @@ _ALWAYS = (
 )  # fmt: skip
 _KEPT_S = 10.0  # the source's time for which the row of somebody who left is kept in its place
 REFRESH_S = 10.0  # wall time: a killed process loses no more than that
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file begins with the header of a table of ours."""
+    return begins_with(path, rb"(camera,)?id,first_seen_s,last_seen_s,")
 
 
 def columns(attributes: Collection[str], several: bool = False) -> list[str]:
@@ -40,13 +45,13 @@ class PeopleWriter:
 
     Rows are in the order of coming, behind those of people who were last seen more than ten
     seconds earlier. These rows are final and forgotten, so that a run may last for months;
-    the others are overwritten every ten seconds. The file is made, and one that exists
-    replaced, with the first frame.
+    the others are overwritten every ten seconds. The file is made with the first frame.
 
     Args:
         path: of the CSV file.
         crowd: who is there; not anonymous.
         several: whether there are several cameras, each row then names its own.
+        live: keep a file that exists, and name the new one after the time; else it is replaced.
         refresh_s: how often, in seconds, the rows of those who are there are overwritten.
 
     Raises:
@@ -57,12 +62,17 @@ class PeopleWriter:
     wants_picture = False
 
     def __init__(
-        self, path: str | Path, crowd: Crowd, several: bool = False, refresh_s: float = REFRESH_S
+        self,
+        path: str | Path,
+        crowd: Crowd,
+        several: bool = False,
+        live: bool = False,
+        refresh_s: float = REFRESH_S,
     ) -> None:
         if str(path) == "-":
             raise SinkError("the table of people cannot go to standard output; name a file")
         self._crowd, self._columns = crowd, columns(crowd.attributes, several)
-        self._path = check_writable(path)
+        self._path, self._live = check_writable(path), live
         self._file: BinaryIO | None = None
         self._final_bytes = 0  # where the final rows end
         self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
@@ -100,6 +110,8 @@ class PeopleWriter:
         """Append the final rows and, behind them, those that the next call overwrites."""
         try:
             if self._file is None:
+                if self._live and is_taken(self._path):
+                    self._path = named_after(self._path, datetime.now(UTC))
                 self._file = self._path.open("wb")
             header = b"" if self._final_bytes else ",".join(self._columns).encode() + b"\n"
             rows = header + self._table(visit for visit in self._rows if visit in final)

@@ -1,6 +1,5 @@
 """The sink that records the annotated pictures, into one file or several."""
 
-import itertools
 import logging
 import math
 import time
@@ -10,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from errors import SinkError
-from files import check_apart, check_writable, sink_error
+from files import check_apart, check_ours, check_writable, is_taken, named_after, sink_error
 from outputs.recording.h264 import (
     PRESETS,
     USUAL_CRF,
@@ -18,6 +17,7 @@ from outputs.recording.h264 import (
     Encoding,
     H264File,
     PresetChoice,
+    is_recording,
 )
 from outputs.recording.sound import ERRORS, has_sound
 from structures import Frame, FrameResult, Image
@@ -35,7 +35,8 @@ class Recording:
     """A sink that records the annotated pictures.
 
     They are encoded in a thread of their own, at their true times. The path is checked here,
-    but the file is made (and one that exists replaced) with the first frame only. When the
+    but the file is made with the first frame only. One that exists is kept if `live`, and the
+    new one is named after the time; else it is replaced if it is a recording of ours. When the
     size changes, a new part begins: out.mp4, out-2.mp4 ... Odd sizes get their last column
     or row doubled, as H.264's half-size colour needs even ones.
 
@@ -182,17 +183,15 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
         path: as the user gave it.
         number: of the file in this recording, from 1.
         segments: whether there will be many.
-        began: when its first picture was taken; None where that means nothing.
+        began: when its first picture was taken, where the source is live: a file that is
+            there already is kept then.
     """
     if not segments:
-        name = f"-{number}" if number > 1 else ""
-    elif began is None:
-        name = f"-{number:03d}"
-    else:
-        name = f"-{began:%Y%m%d-%H%M%S}"
-        names = itertools.chain([name], (f"{name}-{again}" for again in itertools.count(2)))
-        name = next(n for n in names if not path.with_stem(path.stem + n).exists())
-    return path.with_stem(path.stem + name)
+        plain = path.with_stem(path.stem + (f"-{number}" if number > 1 else ""))
+        return named_after(path, began) if began and is_taken(plain) else plain
+    if began is None:
+        return path.with_stem(f"{path.stem}-{number:03d}")
+    return named_after(path, began)
 
 
 class RecordingFiles:
@@ -265,6 +264,7 @@ class RecordingFiles:
         segments = self._segment_s is not None
         path = part_path(self._path, self._number, segments=segments, began=began)
         check_apart([path], self._inputs)
+        check_ours(path, is_recording)
         check_writable(path, whole=True)
         start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
         encoding = replace(self._encoding, preset=preset)
