@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from errors import SinkError, redact
 
@@ -141,6 +142,65 @@ def ends_with_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() == b"\n"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock, for which the file `path` is made and removed.
+
+    The system releases it when the process dies. Nothing is held where the system or the
+    share has no such locks, or the file cannot be made.
+
+    Raises:
+        BlockingIOError: another process, or another part of this one, holds it.
+    """
+    try:
+        file = _lock(path)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        with file, contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _lock(path: Path) -> BinaryIO:
+    import fcntl
+
+    while True:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(path.open("ab"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+            # the one who held it has just removed it: take a new one
+
+
+@contextlib.contextmanager
+def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep a second run from writing the same files.
+
+    Raises:
+        SinkError: another run writes one of them.
+    """
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            if path.exists() and not path.is_file():
+                continue  # a pipe or a device may have several writers
+            real = Path(os.path.realpath(path))
+            try:
+                stack.enter_context(locked(real.with_name(f".{real.name[:200]}.lock")))
+            except BlockingIOError:
+                raise SinkError(
+                    f"{path}: another run writes it; wait for its end or choose another name"
+                ) from None
+        yield
 
 
 @contextlib.contextmanager

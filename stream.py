@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from drawing.overlay import Overlay
 from errors import StreamError
+from files import check_apart, sole_writer
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
@@ -160,10 +161,11 @@ def open_and_run(
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
-    paths = [path for text in options.src for path in files_of(address_of(text))]
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
-    inputs = [*paths, *([Path(options.weights)] if options.weights else [])]
+    inputs = files_read(options)
+    check_apart(outputs.files, inputs)
+    stack.enter_context(sole_writer(outputs.files))
     recordings, records = open_files(outputs, sources, inputs, report, factories.recording)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
@@ -185,6 +187,12 @@ def open_and_run(
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
     return run(loop, sources, window, stay=bool(pages)), recordings
+
+
+def files_read(options: argparse.Namespace) -> list[Path]:
+    """The files that a run reads, the sources first."""
+    paths = [path for text in options.src for path in files_of(address_of(text))]
+    return [*paths, *([Path(options.weights)] if options.weights else [])]
 
 
 def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import SinkError, SourceError
-from files import check_apart, check_writable, sink_error, write_whole
+from files import check_apart, check_writable, locked, sink_error, write_whole
 from sources.photographs import natural_key
 
 FILM_SUFFIXES = frozenset(
@@ -150,17 +150,13 @@ def sole_user(folder: Path) -> Iterator[None]:
     Raises:
         SinkError: another run is writing into it.
     """
-    with (folder / _NOTES / "lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder / _NOTES / "lock"))
         except BlockingIOError:
             raise SinkError(
                 f"another run writes into {folder}; wait for its end or choose another --out"
             ) from None
-        except (ImportError, OSError):
-            pass  # a system or a share without such locks
         yield
 
 

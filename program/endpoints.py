@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
-from files import check_apart, check_ours, is_taken
+from files import check_ours, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
 from outputs.jsonl import EventsWriter, is_events
@@ -217,10 +217,9 @@ def open_files(
         The recording, which takes drawn frames, and the exports, which take results.
 
     Raises:
-        SinkError: one cannot be made where it was asked for, is one of `paths`, or two are
-            the same file.
+        SinkError: one cannot be made where it was asked for, or would replace what this
+            program did not make.
     """
-    check_apart(options.files, paths)
     live = any(source.is_live for source in sources)
     settle_existing(options, live)
     recordings = []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from files import sole_writer
 from outputs.recording.h264 import is_recording
 from tests.fakes import ListSource, film
 from tests.recordings import read
@@ -97,3 +98,18 @@ def test_a_record_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
     after = path.read_text().splitlines()
     assert after[: len(before)] == before
     assert json.loads(after[len(before)])["source"]["state"] == "online"
+
+
+def test_two_runs_do_not_write_the_same_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fcntl")
+    for flag, name in NAMES.items():
+        with sole_writer([tmp_path / name]):
+            assert run(tmp_path, live=True) == 2, flag
+        error = capsys.readouterr().err
+        assert error == (
+            f"stream.py: {tmp_path / name}: another run writes it; "
+            "wait for its end or choose another name\n"
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -1,14 +1,26 @@
 """Files to be written: checked first, written whole or not at all."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import av
 import pytest
 
 from errors import SinkError
-from files import check_apart, check_writable, replacing, sink_error, write_whole
-from tests.recordings import run_child
+from files import (
+    check_apart,
+    check_writable,
+    locked,
+    replacing,
+    sink_error,
+    sole_writer,
+    write_whole,
+)
+from tests.recordings import ROOT, run_child
 
 FULL_DISK = """
 import resource, sys
@@ -78,6 +90,70 @@ def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
         raise ValueError("in the middle")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from files import sole_writer
+with sole_writer(map(Path, sys.argv[1:])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_refused_until_the_first_has_ended_or_was_killed(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("fcntl")
+    path, link = tmp_path / "out.mp4", tmp_path / "link.mp4"
+    link.symlink_to(path)
+    command = [sys.executable, "-c", HOLD, str(path)]
+    for kill in (False, True):
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as first:
+            assert first.stdout and first.stdout.readline() == b"held\n"
+            for name in (path, link):
+                with pytest.raises(SinkError, match="another run writes it"), sole_writer([name]):
+                    pass
+            with sole_writer([tmp_path / "other.mp4"]):
+                pass
+            if kill:
+                first.kill()
+        with sole_writer([path]):
+            pass
+        assert list(tmp_path.iterdir()) == [link]
+
+
+def test_no_two_ever_hold_a_lock_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    holders, most, refused = 0, [0], [0]
+
+    def hold_often() -> None:
+        nonlocal holders
+        for _ in range(300):
+            try:
+                with locked(tmp_path / "lock"):
+                    holders += 1
+                    most.append(holders)
+                    time.sleep(1e-5)
+                    holders -= 1
+            except BlockingIOError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=hold_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(refused) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_lock_can_be_made_nothing_is_held(tmp_path: Path) -> None:
+    with sole_writer([tmp_path / "missing" / "out.mp4", Path(os.devnull)]):
+        assert list(tmp_path.iterdir()) == []
 
 
 WITHOUT_STDERR = """
