@@ -3,16 +3,24 @@
 import contextlib
 import errno
 import itertools
+import logging
+import math
 import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from errors import SinkError, redact
+
+_QUIET_S = 24 * 3600.0
+
+log = logging.getLogger(__name__)
 
 
 def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool = False) -> Path:
@@ -37,7 +45,7 @@ def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool =
     try:
         if path.is_dir():
             raise SinkError(f"{path}: is a folder; name a file in it")
-        if whole and path.exists() and not path.is_file():
+        if whole and is_special(path):
             raise SinkError(f"{path}: is a pipe or a device; name an ordinary file")
         if not path.parent.is_dir():
             raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
@@ -191,8 +199,8 @@ def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for path in paths:
-            if path.exists() and not path.is_file():
-                continue  # a pipe or a device may have several writers
+            if is_special(path):
+                continue  # it may have several writers
             real = Path(os.path.realpath(path))
             try:
                 stack.enter_context(locked(real.with_name(f".{real.name[:200]}.lock")))
@@ -232,6 +240,53 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def write_lines(file: FileIO, lines: bytes) -> None:
+    """Write whole lines at the file's place, unbuffered.
+
+    Raises:
+        OSError: there is no room for all; those that fit were written, none of them in part.
+    """
+    done, start = 0, file.tell() if file.seekable() else 0
+    try:
+        while done < len(lines):
+            done += file.write(lines[done:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            end = start + lines.rfind(b"\n", 0, done) + 1
+            file.truncate(end)
+            file.seek(end)
+        raise
+
+
+class Outage:
+    """Logs that a file cannot be written: once, and again only after a day without it.
+
+    Args:
+        consequence: what follows, for the message.
+        clock: gives seconds.
+
+    Attributes:
+        failed: why it could not be written the last time; None = it always could.
+    """
+
+    def __init__(self, consequence: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failed: SinkError | None = None
+        self._consequence, self._clock = consequence, clock
+        self._last_s = -math.inf
+
+    def note(self, error: SinkError) -> None:
+        """Take note of a failure."""
+        now_s = self._clock()
+        if now_s - self._last_s > _QUIET_S:
+            log.warning("%s; %s", error, self._consequence)
+        self.failed, self._last_s = error, now_s
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is there and no ordinary file: a pipe or a device."""
+    return path.exists() and not path.is_file()
 
 
 def cause_of(error: Exception) -> str:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from drawing.overlay import Overlay
 from errors import StreamError
 from files import check_apart, sole_writer
+from outputs import Sink, failure_of
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
@@ -124,8 +125,8 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """Run the program.
 
     Returns:
-        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong; a
-        recording that failed while all else went on counts, too.
+        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong; an output
+        that failed while all else went on counts, too.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
@@ -136,23 +137,23 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
 
                 return main_report(options)
             with contextlib.ExitStack() as stack:
-                summary, recordings = open_and_run(options, stack, factories)
+                summary, outputs = open_and_run(options, stack, factories)
         except StreamError as error:
             say(str(error))
             return 2
         except KeyboardInterrupt:  # while things were still being opened
             return 0
     print(summary, file=sys.stderr)
-    return 2 if any(recording.failed for recording in recordings) else 0
+    return 2 if any(map(failure_of, outputs)) else 0
 
 
 def open_and_run(
     options: argparse.Namespace, stack: contextlib.ExitStack, factories: Factories
-) -> tuple[str, list[Recording]]:
+) -> tuple[str, list[Sink]]:
     """Open everything that the options ask for and run; `stack` closes it.
 
     Returns:
-        A summary, and the recordings: they may fail until they are closed.
+        A summary, and the outputs: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
     assembly = factories.assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
@@ -175,7 +176,7 @@ def open_and_run(
     channels = assembly.channels(sources, estimator, options.max_frames)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
     pages = [open_page(outputs, channels, stack, report)] if options.serve else []
-    others = [*recordings, *records, *pages]
+    others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
     if window:
         stack.callback(window.close)
@@ -186,7 +187,7 @@ def open_and_run(
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(loop, sources, window, stay=bool(pages)), recordings
+    return run(loop, sources, window, stay=bool(pages)), others
 
 
 def files_read(options: argparse.Namespace) -> list[Path]:

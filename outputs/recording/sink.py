@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from errors import SinkError
-from files import check_apart, check_ours, check_writable, is_taken, named_after, sink_error
+from files import Outage, check_apart, check_ours, check_writable, is_taken, named_after, sink_error
 from outputs.recording.h264 import (
     PRESETS,
     USUAL_CRF,
@@ -27,6 +27,7 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 _QUEUE_DEPTH = 2  # pictures; a 4K one takes 25 MB, and 0.1 s to encode when closing
 _LIVE_QUEUE_DEPTH = 8  # outlasts a disk that is busy for a third of a second
 _PATIENCE_S = 60.0  # for a disk that hangs
+_CONSEQUENCE = "the recording stops there, all else goes on"
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ class Recording:
     source out-20260131-120000.mp4, the time of its first frame in UTC. Set it for cameras:
     until an MP4 is finished, its index takes 6 MB of memory an hour.
 
-    If a file cannot be written, one warning is logged and `failed` is set; what was written
-    can be played. The next file is tried when it is due.
+    If a file cannot be written, one warning is logged (at most one a day) and `failed` is set;
+    what was written can be played. The next file is tried when it is due.
 
     Args:
         path: ends in .mp4, .mov or .mkv.
@@ -164,7 +165,7 @@ class Recording:
     def _give_up(self, error: TimeoutError) -> None:
         if self._hung is None:
             self._hung = sink_error(self._path, error)
-            log.warning("%s; the recording stops there, all else goes on", self._hung)
+            log.warning("%s; %s", self._hung, _CONSEQUENCE)
 
     def _encode(self, item: tuple[Image, Frame]) -> None:
         """Encode one picture; runs in the writer's thread."""
@@ -197,7 +198,7 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
 class RecordingFiles:
     """The files of one recording, one after another; for one thread at a time.
 
-    Faults of a file are logged once and kept in `failed`; nothing more is written until the
+    Faults of files are logged once a day and kept in `failed`; nothing more is written until the
     next one is due.
 
     Args:
@@ -219,7 +220,7 @@ class RecordingFiles:
         film: Path | None,
         inputs: Sequence[Path] = (),
     ) -> None:
-        self.failed: SinkError | None = None
+        self._outage = Outage(_CONSEQUENCE)
         self._path, self._encoding, self._live = path, encoding, live
         self._segment_s, self._film = segment_s, film
         self._inputs = [*inputs, *([film] if film else [])]
@@ -229,7 +230,11 @@ class RecordingFiles:
         self._due: tuple[tuple[int, int], int] | None = None  # size, segment
         self._recorded_s = 0.0
         self._last_s: float | None = None
-        self._failure_logged = False
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why a file could not be written, the last one that could not; None = all could."""
+        return self._outage.failed
 
     def write(self, picture: Image, frame: Frame, preset: str) -> None:
         """Encode one (H, W, 3) uint8 BGR picture at its frame's time."""
@@ -274,15 +279,11 @@ class RecordingFiles:
     def _finish(self, part: H264File, next_s: float | None = None) -> None:
         try:
             part.finish(next_s)
-            self._failure_logged = False
         except ERRORS as error:
             self._fail(part.path, error)
 
     def _fail(self, path: Path, error: Exception) -> None:
-        self.failed = error if isinstance(error, SinkError) else sink_error(path, error)
-        if not self._failure_logged:  # once, until a file was written well
-            log.warning("%s; the recording stops there, all else goes on", self.failed)
-        self._failure_logged = True
+        self._outage.note(error if isinstance(error, SinkError) else sink_error(path, error))
 
     def close(self) -> None:
         """Finish the last file; may be called again."""
