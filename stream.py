@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from outputs import Sink, failure_of
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
+from program.ending import Ending
 from program.endpoints import (
     OutputOptions,
     Reporting,
@@ -77,7 +77,6 @@ examples:
   python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
-_ASK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,7 @@ class Factories:
     assembly: Callable[[ModelOptions, TrackingOptions], Assembly] = Assembly
     source: Callable[..., Source] = open_source
     recording: Callable[..., Recording] = Recording
+    ending: Callable[[], Ending] = Ending
 
 
 USUAL = Factories()
@@ -130,25 +130,35 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    with signals_handled(_interrupt):
+    ending = factories.ending()
+    with signals_handled(ending.on_signal):
         try:
             if options.doctor:
                 from doctor import main_report
 
                 return main_report(options)
             with contextlib.ExitStack() as stack:
-                summary, outputs = open_and_run(options, stack, factories)
+                summary, outputs = open_and_run(options, stack, factories, ending)
         except StreamError as error:
             say(str(error))
             return 2
         except KeyboardInterrupt:  # while things were still being opened
             return 0
+        except RuntimeError:  # the same, in the middle of taking a lock
+            if not ending.asked:
+                raise
+            return 0
+        finally:
+            ending.finished()
     print(summary, file=sys.stderr)
     return 2 if any(map(failure_of, outputs)) else 0
 
 
 def open_and_run(
-    options: argparse.Namespace, stack: contextlib.ExitStack, factories: Factories
+    options: argparse.Namespace,
+    stack: contextlib.ExitStack,
+    factories: Factories,
+    ending: Ending,
 ) -> tuple[str, list[Sink]]:
     """Open everything that the options ask for and run; `stack` closes it.
 
@@ -183,11 +193,10 @@ def open_and_run(
     elif pages:
         records.append(Metronome())
     screens = on_screen([*recordings, *([window] if window else [])], channels, overlay, window)
-    sinks = [*screens, *pages, *records]
+    sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
-    stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(loop, sources, window, stay=bool(pages)), others
+    return run(loop, sources, window, ending, stay=bool(pages)), others
 
 
 def files_read(options: argparse.Namespace) -> list[Path]:
@@ -196,41 +205,28 @@ def files_read(options: argparse.Namespace) -> list[Path]:
     return [*paths, *([Path(options.weights)] if options.weights else [])]
 
 
-def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
+def run(
+    loop: Loop,
+    sources: Sequence[Source],
+    window: Window | None,
+    ending: Ending,
+    stay: bool = False,
+) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
     With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
-    with progress, contextlib.suppress(KeyboardInterrupt):
+    with progress, ending.running():
         for _ in loop.run():
             progress.update()
-        if window and loop.shows_photographs:
+        if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
             say("that was the end; the page stays until Ctrl-C")
             loop.linger()
     return loop.summary()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and SIGTERM end the program in an orderly way: recordings are finished.
-
-    An import comes to its end first: one that is cut short may leave Python's import lock
-    taken, on which a thread that imports something, too, would wait for ever.
-    """
-    while frame:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            threading.Timer(_ASK_AGAIN_S, signal.raise_signal, [number]).start()
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
-
-
-def _ignore_signals() -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

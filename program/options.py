@@ -244,8 +244,14 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def signals_handled(handler: Any) -> Iterator[None]:
-    """Have `handler` hear of Ctrl-C and SIGTERM; afterwards the old handlers are back."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    """Have `handler` hear of Ctrl-C, SIGTERM and SIGHUP; afterwards the old ones are back.
+
+    SIGHUP stays ignored where it was, as nohup has it.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {each: signal.getsignal(each) for each in numbers}
     for each in before:
         signal.signal(each, handler)
     try:
