@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     ending = factories.ending()
-    with signals_handled(ending.on_signal):
+    with contextlib.closing(ending), signals_handled(ending.on_signal):
         try:
             if options.doctor:
                 from doctor import main_report
@@ -142,14 +142,10 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
         except StreamError as error:
             say(str(error))
             return 2
-        except KeyboardInterrupt:  # while things were still being opened
-            return 0
-        except RuntimeError:  # the same, in the middle of taking a lock
-            if not ending.asked:
+        except (KeyboardInterrupt, RuntimeError) as error:  # while things were being opened
+            if isinstance(error, RuntimeError) and not ending.asked:
                 raise
             return 0
-        finally:
-            ending.finished()
     print(summary, file=sys.stderr)
     return 2 if any(map(failure_of, outputs)) else 0
 
@@ -174,12 +170,7 @@ def open_and_run(
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
-    inputs = files_read(options)
-    check_apart(outputs.files, inputs)
-    stack.enter_context(sole_writer(outputs.files))
-    recordings, records = open_files(outputs, sources, inputs, report, factories.recording)
-    for sink in (*recordings, *records):
-        stack.callback(sink.close)
+    recordings, records = open_outputs(options, sources, report, stack, factories.recording)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
@@ -197,6 +188,23 @@ def open_and_run(
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     return run(loop, sources, window, ending, stay=bool(pages)), others
+
+
+def open_outputs(
+    options: argparse.Namespace,
+    sources: Sequence[Source],
+    report: Reporting,
+    stack: contextlib.ExitStack,
+    record: Callable[..., Recording],
+) -> tuple[list[Recording], list[Sink]]:
+    """Open the files and exports, which no other run may have; `stack` closes them."""
+    outputs, inputs = collect(OutputOptions, options), files_read(options)
+    check_apart(outputs.files, inputs)
+    stack.enter_context(sole_writer(outputs.files))
+    recordings, records = open_files(outputs, sources, inputs, report, record)
+    for sink in (*recordings, *records):
+        stack.callback(sink.close)
+    return recordings, records
 
 
 def files_read(options: argparse.Namespace) -> list[Path]:

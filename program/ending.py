@@ -55,7 +55,9 @@ class Ending:
         """Nothing to do. See `outputs.Sink.refresh`."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """All is finished: nothing is left to be limited."""
+        if self._limit:
+            self._limit.cancel()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The signals' handler."""
@@ -103,11 +105,6 @@ class Ending:
                 self._timer.cancel()
             if self.asked:
                 self._limit_closing()
-
-    def finished(self) -> None:
-        """All is closed: nothing is left to be limited."""
-        if self._limit:
-            self._limit.cancel()
 
 
 def _end_now() -> None:

@@ -77,7 +77,7 @@ def test_an_error_that_comes_of_an_interrupted_lock_ends_the_run_as_the_signal_d
     with ending.running():
         ending.on_signal(signal.SIGTERM, None)
         raise RuntimeError("cannot release un-acquired lock")
-    ending.finished()
+    ending.close()
     assert ending.closed
 
 
@@ -93,7 +93,7 @@ def test_closing_is_limited_after_a_signal_only() -> None:
     ending = Ending(given_up.set, closing_s=0.2)
     with ending.running():
         ending.on_signal(signal.SIGTERM, None)
-    ending.finished()
+    ending.close()
     assert not given_up.wait(0.5)
 
 
