@@ -1,7 +1,6 @@
 """Age and gender of the faces in an archive of films: annotated with all cores, or a cluster.
 
-Finished films are skipped, and what an interrupted run left is used, when the command is
-run again.
+Run again, the command skips finished films and continues with what an interrupted run left.
 """
 
 import argparse
@@ -77,14 +76,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--slice",
         type=number(float, 0),
         metavar="SECONDS",
-        help="cut longer films into slices of that length, done at the same time; 0 = never "
+        help="cut longer films into slices of that length, processed in parallel; 0 = never "
         "(default: what keeps all workers busy)",
     )
     work.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="have the work done by the Ray cluster at host:port, or by a Ray of this machine "
-        "(local); all machines must see the films, DIR and this program under the same paths",
+        help="run on the Ray cluster at host:port, or on a Ray of this machine (local); "
+        "all machines must see the films, DIR and this program under the same paths",
     )
     add_shared_flags(parser)
     add_general_options(parser)
@@ -103,7 +102,7 @@ def cores() -> int:
 
 
 def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
-    """What the workers must know; the threads are shared out among them."""
+    """The options for the workers; the threads are divided among them."""
     models = collect(ModelOptions, options)
     if models.weights and Path(models.weights).is_file():  # workers elsewhere have another folder
         models = replace(models, weights=str(Path(models.weights).absolute()))
@@ -114,11 +113,7 @@ def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
 
 
 def open_cluster(address: str, count: int, threads: int) -> Workers:
-    """The workers that Ray has.
-
-    Raises:
-        EngineError: Ray is not installed or does not answer.
-    """
+    """Connect to Ray, imported only here; raises EngineError if it is missing or silent."""
     from archive.cluster import RayWorkers
 
     return RayWorkers(address, count, threads)
@@ -127,8 +122,8 @@ def open_cluster(address: str, count: int, threads: int) -> Workers:
 class CtrlC:
     """Remembers Ctrl-C and SIGTERM until it is safe to act on them.
 
-    A `KeyboardInterrupt` out of the middle of `concurrent.futures.wait` would leave locks
-    behind that stop the workers for ever. Pressed again, it is raised at once.
+    A `KeyboardInterrupt` in the middle of `concurrent.futures.wait` would leave locks behind
+    that block the workers forever. Pressed again, it is raised at once.
     """
 
     def __init__(self) -> None:
@@ -148,11 +143,11 @@ class CtrlC:
 
 @dataclass
 class Run:
-    """What has come of the films so far.
+    """The state of all films.
 
     Attributes:
-        ctrl_c: asked now and then.
-        films: all, in the order of the command line.
+        ctrl_c: checked several times a second.
+        films: in the order of the command line.
         reports: of the finished ones, by name.
         failures: why others failed, by name.
         before: names of those finished by an earlier run.
@@ -185,13 +180,10 @@ class Run:
 
 
 def look_at_all(run: Run, workers: Workers, options: FilmOptions) -> dict[str, FilmFacts]:
-    """Look at the films that are to be done, and load the engines meanwhile.
+    """Probe the films that are not done yet, and load the engines meanwhile.
 
-    Returns:
-        By name, what those that can be opened say of themselves.
-
-    Raises:
-        StreamError: the engines are not available.
+    Returns the facts of those that can be opened, by name; raises StreamError where the
+    engines are not available.
     """
     check = workers.submit(check_models, options)
     films = [film for film in run.films if film.name not in run.before]
@@ -206,13 +198,9 @@ def look_at_all(run: Run, workers: Workers, options: FilmOptions) -> dict[str, F
 
 
 def annotate_all(run: Run, workers: Workers, options: FilmOptions, slice_s: float | None) -> None:
-    """Do all films that are not done yet.
+    """Annotate all films that are not done yet; `run` receives their reports and failures.
 
-    Args:
-        run: gets their reports and failures.
-        workers: do it.
-        options: what is wanted.
-        slice_s: length of slices, 0 = none, None = as it seems best.
+    `slice_s` is the length of slices, 0 = none, None = what keeps all workers busy.
     """
     facts = look_at_all(run, workers, options)
     if slice_s is None:
@@ -246,11 +234,7 @@ def main(
     arguments: Sequence[str] | None = None,
     make_workers: Callable[[int], Workers] = LocalWorkers,
 ) -> int:
-    """Run the program.
-
-    Args:
-        arguments: of the command line.
-        make_workers: makes so many workers of this machine; tests hand in their own.
+    """Run the program; tests hand in what makes so many workers of this machine.
 
     Returns:
         The exit code: 0, 1 where a film failed, 2 after one line on what is wrong, 130
@@ -301,7 +285,7 @@ def open_and_run(
 
 
 def _made_by(options: FilmOptions) -> dict[str, object]:
-    """What of the options the outputs depend on, as JSON gives it back."""
+    """The options that the outputs depend on, as they come back from JSON."""
     made_by = {**asdict(options.models), **asdict(options.tracking), "video": options.video}
     del made_by["threads"]
     privacy = {"blur": made_by.pop("blur"), "anonymous": options.anonymous}

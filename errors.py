@@ -2,9 +2,9 @@
 
     StreamError                 the root: the programs catch this and nothing else
       SourceError               a source that cannot be opened: missing, not a video, no camera
-        RefusedError            a server that says no: it has nothing at this path
+        RefusedError            a server that has nothing at this path
           PasswordError         or does not accept the user name or password
-      SourceLostError           a source that was running and broke off
+      SourceLostError           a source that was running and disconnected
       WeightsError              weights missing, corrupt or of another architecture
       EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
@@ -34,7 +34,7 @@ class PasswordError(RefusedError):
 
 
 class SourceLostError(StreamError):
-    """A source was delivering frames and broke off before its end."""
+    """A source was delivering frames and disconnected before its end."""
 
 
 class WeightsError(StreamError):
@@ -53,8 +53,8 @@ class DatasetError(StreamError):
     """A set of labelled photographs is unknown, missing, damaged or mislabelled."""
 
 
-# Greedy up to the last @: passwords may hold @, :, / and blanks. What is lost of the rest
-# of a message does less harm than what might be shown.
+# Greedy up to the last @: passwords may hold @, :, / and blanks. Losing the rest of a
+# message does less harm than showing a secret.
 _USERINFO = re.compile(r"(\b[A-Za-z][\w+.-]*:/+).*@", re.DOTALL)
 _USERINFO_WITHOUT_SCHEME = re.compile(r"[^\s'\"/@]+:(?!/)[^\s'\"]*@")
 _QUERY_SECRET = re.compile(

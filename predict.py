@@ -1,6 +1,6 @@
 """Age and gender of the faces in pictures: a table, and annotated copies.
 
-One look at each face, nothing smoothed; for video see stream.py.
+Each face is estimated once, without smoothing; for video see stream.py.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def find_pictures(paths: Iterable[str]) -> list[Path]:
     """The pictures that `paths` name, folders expanded, in natural order, each once.
 
     Raises:
-        SourceError: a path does not exist or cannot be looked at, or a folder holds no pictures.
+        SourceError: a path does not exist or cannot be read, or a folder holds no pictures.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -141,14 +141,13 @@ def annotate(
 
 
 class PictureFolder:
-    """Saves annotated copies under their own names, with a number behind where one is taken."""
+    """Saves annotated copies under their own names, numbered where one is taken.
+
+    Raises:
+        SinkError: the folder cannot be made, or holds one of the pictures to be read.
+    """
 
     def __init__(self, folder: str, sources: Iterable[Path]) -> None:
-        """Make the folder.
-
-        Raises:
-            SinkError: it cannot be made, or holds one of the pictures to be read.
-        """
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -159,9 +158,7 @@ class PictureFolder:
             raise SinkError(f"--pictures {folder} holds the originals; choose another folder")
 
     def save(self, image: Image, source: Path) -> None:
-        """Write `image`, (H, W, 3) uint8 BGR, in the format of `source`.
-
-        It becomes a .png where OpenCV cannot write that format.
+        """Write `image`, (H, W, 3) uint8 BGR, in the format of `source`, else as .png.
 
         Raises:
             SinkError: it cannot be written; nothing is left of it.
@@ -182,11 +179,9 @@ class PictureFolder:
 
 
 def encode(image: Image, suffix: str) -> bytes | None:
-    """A picture file's content; None where OpenCV cannot write that format, or this image in it.
+    """Encode `image`, (H, W, 3) uint8 BGR, in the format of `suffix`, such as ".jpg".
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        suffix: of the format, with its dot; may be empty.
+    None where OpenCV cannot write that format, or this image in it.
     """
     with silent_opencv(), contextlib.suppress(cv2.error):
         done, data = cv2.imencode(suffix, image)
@@ -198,7 +193,7 @@ def encode(image: Image, suffix: str) -> bytes | None:
 def run(options: argparse.Namespace) -> str:
     """Read, describe, write; returns a summary.
 
-    What goes wrong at one picture ends the run, but leaves the table of those before.
+    An error at one picture ends the run, but the table of those before it is written.
     """
     if options.features:
         check_apart([options.table] if options.table else [], [Path(options.features)])

@@ -1,9 +1,7 @@
 """Live age and gender on faces in video: find, follow, describe, smooth, show.
 
-This is the program: what its flags ask for is opened and put together by `program.endpoints`
-and `program.assemble`. The loop over frames stands in
-`program.loop`, what happens to one frame in `program.pipeline`, what the stages promise in
-their packages' `__init__` modules, the values between them in `structures`.
+`program.endpoints` and `program.assemble` open and connect what the flags ask for;
+`program.loop` runs over the frames, and `program.pipeline` takes one frame through the stages.
 """
 
 import signal
@@ -104,7 +102,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_shared_flags(parser)
     add_flags(parser.add_argument_group("output"), OutputOptions)
     parser.add_argument(
-        "--doctor", action="store_true", help="try what works here, for --src too, and end"
+        "--doctor", action="store_true", help="check what works here, --src included, and exit"
     )
     parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     add_general_options(parser)
@@ -125,8 +123,8 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """Run the program.
 
     Returns:
-        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong; an output
-        that failed while all else went on counts, too.
+        The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong, also
+        where only an output failed and everything else continued.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
@@ -156,7 +154,7 @@ def open_and_run(
     factories: Factories,
     ending: Ending,
 ) -> tuple[str, list[Sink]]:
-    """Open everything that the options ask for and run; `stack` closes it.
+    """Open what the options ask for and run; `stack` closes it.
 
     Returns:
         A summary, and the outputs: they may fail until they are closed.
@@ -222,7 +220,7 @@ def run(
 ) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    With `stay` the last frames stay on the page until Ctrl-C or the window is closed.
+    With `stay` the page keeps showing the last frames until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
@@ -232,7 +230,7 @@ def run(
         if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
-            say("that was the end; the page stays until Ctrl-C")
+            say("all sources have ended; the page stays until Ctrl-C")
             loop.linger()
     return loop.summary()
 

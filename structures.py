@@ -2,10 +2,10 @@
 
     Frame -> Detections -> Track -> (chips) -> Estimates -> Smoothed -> FrameResult
 
-All are frozen, slotted dataclasses whose constructors check shapes. Arrays are
-stored as given (no copy), except `Frame.image`, which becomes a read-only view:
-OpenCV then refuses to draw on it by mistake. Boxes are `xyxy` pixels in the full
-frame: x right, y down, (x1, y1) the upper left corner, and may leave the image.
+All are frozen, slotted dataclasses whose constructors check shapes. Arrays are stored
+without a copy; `Frame.image` becomes a read-only view, on which OpenCV refuses to draw.
+Boxes are `xyxy` pixels in the full frame: x right, y down, (x1, y1) the upper left corner,
+and may leave the image.
 """
 
 from dataclasses import dataclass, field
@@ -42,8 +42,8 @@ class Frame:
         index: position in the source's order, from 0; a gap means dropped frames.
         time_s: seconds since the source began: media time for files, a monotonic
             clock for live sources.
-        epoch: grows when what follows has nothing to do with what came before (a
-            reconnect, the next photograph): tracks must not cross it.
+        epoch: grows at every break in the sequence (a reconnect, the next photograph):
+            tracks must not cross it.
         arrived_s: `time.monotonic()` when a live source's frame left the decoder; None
             for stored media, which cannot be late.
     """
@@ -106,7 +106,7 @@ class Detections:
 
 
 class TrackState(StrEnum):
-    """`TENTATIVE` until it has been seen often enough to be believed, then `CONFIRMED`."""
+    """`TENTATIVE` until the face was found often enough, then `CONFIRMED`."""
 
     TENTATIVE = "tentative"
     CONFIRMED = "confirmed"
@@ -173,12 +173,9 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackEstimates:
-    """The estimates made in one frame; row i belongs to `track_ids[i]`.
+    """The estimates of B chips of one frame; row i belongs to `track_ids[i]`.
 
-    Attributes:
-        track_ids: B ids.
-        estimates: of B chips.
-        weights: (B,) float32 in 0..1, how far each chip can be trusted.
+    `weights`, (B,) float32 in 0..1, say how far each chip can be trusted.
     """
 
     track_ids: tuple[int, ...]
@@ -211,15 +208,15 @@ class Gender(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoothed:
-    """What is believed of one live track after all its estimates.
+    """The running estimate of one live track.
 
     Attributes:
-        age_years: running estimate.
-        age_uncertainty_years: one standard deviation of that estimate.
+        age_years: apparent age.
+        age_uncertainty_years: one standard deviation of `age_years`.
         female_prob: 0..1, from accumulated log-odds.
         gender: the label with hysteresis, or unsure.
         samples: how many estimates went in.
-        converged: more estimates would hardly change the age or the label.
+        converged: more estimates would barely change the age or the label.
         ethnicity_probs: (5,) float32 over `ETHNICITIES`, or None.
     """
 
@@ -238,19 +235,13 @@ class SourceState(StrEnum):
     CONNECTING = "connecting"  # no frame yet
     LIVE = "live"
     STALLED = "stalled"  # connected, but the newest frame is getting old
-    RECONNECTING = "reconnecting"  # broke off, being opened again
+    RECONNECTING = "reconnecting"  # disconnected, being opened again
     FAILED = "failed"  # refused for a reason that retrying will not fix: wrong password ...
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """A source's state and why.
-
-    Attributes:
-        state: the state.
-        detail: one line for users, without secrets; empty while all is well.
-        reconnects: how often it has been opened again.
-    """
+    """A source's state and why; `detail` is one line for users, without secrets, or empty."""
 
     state: SourceState = SourceState.LIVE
     detail: str = ""
@@ -262,18 +253,17 @@ class FrameResult:
     """Everything known of one processed frame: what overlays draw and sinks write.
 
     Attributes:
-        frame: the frame.
+        frame: its image shows no faces where they are to be hidden.
         tracks: confirmed tracks only, by id.
         people: track_id -> smoothed values, for the tracks that have any.
         fps: processed frames per second, running mean; 0 while unknown.
         dropped: frames of a live source never processed, so far.
-        status: how the source is doing.
+        status: of the source.
         load: what is being done less often to keep up, for users; empty = nothing.
-        camera: which source it is, without secrets, where there are several; else empty.
+        camera: the source's name, without secrets, where there are several; else empty.
         places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
-            hidden. Where they are, `frame` shows none of them.
-        estimates: those made in this frame, None where there were none; for who wants to
-            smooth them again.
+            hidden.
+        estimates: made in this frame, None where there were none; to be smoothed again.
     """
 
     frame: Frame

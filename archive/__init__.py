@@ -8,6 +8,6 @@
     workers    processes of this machine; `cluster` is the same through Ray
     running    which jobs a film needs, and doing those of all films
 
-Workers share no memory and exchange files through the output folder only, so that they
-may sit on other machines that see the films and that folder under the same paths.
+Workers share no memory and exchange files through the output folder only, so they may run
+on other machines that see the films and that folder under the same paths.
 """

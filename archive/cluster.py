@@ -1,7 +1,4 @@
-"""Workers through Ray: of a cluster, or of this machine.
-
-Ray is imported here only, and only when asked for.
-"""
+"""Workers through Ray: of a cluster, or of this machine; Ray is imported only when needed."""
 
 import importlib
 import socket
@@ -32,16 +29,16 @@ class _Board:
         self._stopped = False
 
     def count(self, frames: int) -> bool:
-        """Add; returns whether the run was broken off."""
+        """Add to the count; returns whether the run was stopped."""
         self._frames += frames
         return self._stopped
 
     def frames(self) -> int:
-        """All that were counted."""
+        """The number counted so far."""
         return self._frames
 
     def stop(self) -> None:
-        """Break off the run."""
+        """Stop the run."""
         self._stopped = True
 
 
@@ -81,8 +78,8 @@ class RayWorkers:
     Args:
         address: of a running cluster, host:port or ray://host:port, or "local": Ray is
             started here and ends with the program.
-        count: workers of "local"; a cluster knows by itself.
-        threads: processors that one job takes.
+        count: workers of "local"; a cluster has its own number.
+        threads: processors per job.
 
     Raises:
         EngineError: Ray is not installed, or nothing answers there.
@@ -129,8 +126,7 @@ class RayWorkers:
     def stop(self) -> None:
         """See `workers.Workers`."""
         self._ray.get(self._board.stop.remote())
-        futures = set(self._refs)
-        wait(futures, _PATIENCE_S)
+        wait(set(self._refs), _PATIENCE_S)
         self.close()
 
     def close(self) -> None:
@@ -148,11 +144,7 @@ def _import_ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Fail at once where nothing answers: Ray itself tries for half a minute.
-
-    Raises:
-        EngineError: nothing answers.
-    """
+    """Raise EngineError at once where nothing answers: Ray itself tries for half a minute."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon or not port.isdecimal():
         raise EngineError(f"--ray {address}: want host:port, ray://host:port or local")

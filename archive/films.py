@@ -1,8 +1,7 @@
-"""Which films there are, what their outputs are called, and what was finished before.
+"""Finds films, names their outputs, and keeps note of what is finished.
 
-For every film that was begun a small JSON file in `DIR/.batch/` says where it came
-from, how it was to be annotated and, once it is finished, what was found. It is
-written last, when the outputs stand under their names.
+Every film that was begun has a small JSON file in `DIR/.batch/` with its path, its options
+and, once it is finished, its report. The report is written last, after the outputs.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ _LONGEST_NAME = 200  # bytes, of the 255 that file systems have
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a film: frames, people seen, seconds from beginning to end, warnings."""
+    """The result of a film: frames, people seen, seconds of work, warnings."""
 
     frames: int
     people: int
@@ -48,10 +47,10 @@ class Film:
     Attributes:
         path: of the film, absolute.
         folder: of the outputs, absolute.
-        name: of the outputs, without suffix; no other film of the folder has it.
+        name: of the outputs, without suffix; unique in the folder.
         made_from: what the outputs depend on; where it differs they are made again.
         slice_s: length of the slices when it was begun, None before that.
-        report: what came of it, None while it is not finished.
+        report: None while it is not finished.
     """
 
     path: Path
@@ -63,7 +62,7 @@ class Film:
 
     @property
     def work(self) -> Path:
-        """The folder for what is not whole yet."""
+        """The folder for unfinished files."""
         return self.folder / _NOTES / self.name
 
     def output(self, kind: str) -> Path:
@@ -75,13 +74,13 @@ def find_films(inputs: Iterable[str], folder: Path) -> list[Path]:
     """The films that `inputs` name, each once, absolute, in natural order.
 
     Args:
-        inputs: films, folders, which are searched with those in them, and patterns such
-            as `archive/**/*.mp4`. Hidden files of a folder are left out.
-        folder: of the outputs; what lies in it is left out of searches.
+        inputs: films, folders (searched recursively, without hidden files) and patterns such
+            as `archive/**/*.mp4`.
+        folder: of the outputs; what lies in it is skipped.
 
     Raises:
-        SourceError: nothing is there, or a folder or pattern holds no film.
-        SinkError: a film was named that lies where outputs go.
+        SourceError: a path does not exist, or a folder or pattern holds no film.
+        SinkError: a named film lies in the output folder.
     """
     found: dict[Path, None] = {}
     for text in inputs:
@@ -96,28 +95,24 @@ def find_films(inputs: Iterable[str], folder: Path) -> list[Path]:
 
 
 def _named_by(text: str) -> list[Path]:
-    """The films that one argument names.
-
-    Raises:
-        SourceError: nothing is there.
-    """
+    """The films that one argument names; raises SourceError where it names nothing."""
     path = Path(text).expanduser()
     try:
         if path.is_dir():
             return _films_in(path)
         if path.exists():
             return [_absolute(path)]
-    except OSError as error:  # too long, or not to be looked at
+    except OSError as error:  # name too long, or no permission
         raise SourceError(f"{text}: {error.strerror}; check the path") from error
     if glob.has_magic(text):
-        # Path.glob wants a folder to begin at, and patterns may name it or leave it out.
+        # Path.glob needs a folder to start from; patterns may name one or leave it out.
         matches = (Path(p) for p in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
         return [_absolute(each) for each in matches if each.is_file()]
     raise SourceError(f"{text}: no such file or folder; check the path")
 
 
 def _absolute(path: Path) -> Path:
-    """Links within the path are followed, so that a film has one path; the last is its name."""
+    """Resolve links in the folder, so that a film has one path; its own name is kept."""
     return path.parent.resolve() / path.name
 
 
@@ -131,11 +126,7 @@ def _films_in(folder: Path) -> list[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder for the outputs, and make sure that it can be written to.
-
-    Raises:
-        SinkError: it cannot.
-    """
+    """Make the folder for the outputs; raises SinkError where it cannot be written to."""
     try:
         (folder / _NOTES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -145,7 +136,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Keep a second run out of the folder, where the system has locks on files.
+    """Lock the folder against a second run, where the system has file locks.
 
     Raises:
         SinkError: another run is writing into it.
@@ -161,12 +152,9 @@ def sole_user(folder: Path) -> Iterator[None]:
 
 
 def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) -> list[Film]:
-    """Give every film the name of its outputs: the one it had before, or a free one.
+    """Choose the name of each film's outputs: the one it had before, or a free one.
 
-    Args:
-        paths: of the films.
-        folder: of the outputs.
-        settings: what else the outputs depend on, ready for JSON.
+    `settings` is what the outputs depend on besides the film, ready for JSON.
 
     Raises:
         SinkError: an output would replace a film.
@@ -190,7 +178,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
 
 
 def _state_of(path: Path) -> dict[str, Any]:
-    """What shows that a film was changed; a link to nothing is found out when it is opened."""
+    """Size and time of change; both None for a broken link, which fails when it is opened."""
     try:
         stat = path.stat()
     except OSError:
@@ -199,10 +187,7 @@ def _state_of(path: Path) -> dict[str, Any]:
 
 
 def _free_name(stem: str, folder: Path, taken: set[str]) -> str:
-    """`stem`, or with a number behind it, so that nothing is overwritten.
-
-    One that leaves no room for suffixes is cut short.
-    """
+    """`stem`, cut where it leaves no room for suffixes, numbered where it is taken."""
     encoded = os.fsencode(stem)
     if len(encoded) > _LONGEST_NAME:
         stem = encoded[:_LONGEST_NAME].decode(errors="ignore")
@@ -216,7 +201,7 @@ def _free_name(stem: str, folder: Path, taken: set[str]) -> str:
 
 
 def _read_notes(folder: Path) -> dict[str, dict[str, Any]]:
-    """Path of a film -> what is noted of it; what cannot be read was never finished."""
+    """Path of a film -> its note; unreadable ones count as never finished."""
     notes = {}
     for path in sorted((folder / _NOTES).glob("*.json")):
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
@@ -229,7 +214,7 @@ def _read_notes(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _report(film: Film, note: dict[str, Any]) -> Report | None:
-    """What was found before, if the outputs still are where they were put."""
+    """The report of an earlier run, if all its outputs still exist."""
     wanted = {VIDEO: film.made_from.get("video"), PEOPLE: not film.made_from.get("anonymous")}
     kinds = [kind for kind in _SUFFIXES if wanted.get(kind, True)]
     if note["report"] is None or not all(film.output(kind).is_file() for kind in kinds):
@@ -238,11 +223,7 @@ def _report(film: Film, note: dict[str, Any]) -> Report | None:
 
 
 def keep(film: Film) -> None:
-    """Note how far a film is.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write the note of a film; raises SinkError where it cannot be written."""
     note = {
         "source": str(film.path),
         "made_from": film.made_from,
@@ -257,23 +238,17 @@ def keep(film: Film) -> None:
 
 
 def publish(film: Film) -> None:
-    """Move what the work folder holds to its final names; each is there whole or not at all.
+    """Move the files of the work folder to their final names; each appears whole.
 
     Raises:
-        SinkError: it cannot be moved.
+        SinkError: one cannot be moved.
     """
     for part in sorted(film.work.iterdir()):
-        with _naming(part):
+        try:
             if part.name in _SUFFIXES:
                 part.replace(film.output(part.name))
-            elif part.name.startswith(Path(VIDEO).stem + "-"):  # the picture's size changed
+            elif part.name.startswith(Path(VIDEO).stem + "-"):  # the image size changed
                 number = part.stem.rpartition("-")[2]
                 part.replace(film.folder / f"{film.name}.part{number}{part.suffix}")
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise sink_error(path, error) from error
+        except OSError as error:
+            raise sink_error(part, error) from error

@@ -1,8 +1,8 @@
-"""What one worker does at a time, and how it reports.
+"""Jobs of a worker, and what they report.
 
-A job is a function of this package and its arguments; `run_job` calls it in a worker
-and turns whatever happens into an `Outcome`, because not every exception can be sent between
-processes. Engines are kept from one job of a worker to the next.
+A job is a function of this package and its arguments. `run_job` calls it in a worker and
+turns every exception into an `Outcome`, because not all can be sent between processes. A
+worker keeps its networks from one job to the next.
 """
 
 import contextlib
@@ -67,11 +67,11 @@ class FilmOptions:
 
 
 class Stopped(Exception):
-    """The run was broken off; a job raises it where it notices."""
+    """The run was stopped; a job raises it where it notices."""
 
 
 class Progress(Protocol):
-    """Counts the frames of a job; `count` raises `Stopped` once the run was broken off."""
+    """Counts the frames of a job; `count` raises `Stopped` once the run was stopped."""
 
     def count(self, frames: int = 1) -> None: ...  # noqa: D102
 
@@ -90,10 +90,10 @@ class Networks(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What a job gets from the worker that it runs in.
+    """What a job receives from the worker that it runs in.
 
     Attributes:
-        progress: is told how far it is.
+        progress: receives the frame count.
         make_assembly: tests hand in their own.
     """
 
@@ -101,19 +101,15 @@ class JobContext:
     make_assembly: Callable[[ModelOptions, TrackingOptions], Assembly] = Assembly
 
     def assembly(self, options: FilmOptions) -> Assembly:
-        """What makes the stages."""
+        """The assembly that makes the stages."""
         return self.make_assembly(options.models, options.tracking)
 
     def run(
         self, source: Source, options: FilmOptions, sinks: Sequence[Sink] = (), hide: str = ""
     ) -> Iterator[FrameResult]:
-        """Run a film through the same loop as stream.py.
+        """Run a film or a part of it through the same loop as stream.py.
 
-        Args:
-            source: the film, or a part of it.
-            options: what is wanted of it.
-            sinks: where results go.
-            hide: a way of `drawing.hiding.HIDING`; empty = the sinks see faces.
+        `hide` is out of `drawing.hiding.HIDING`; empty = the sinks see faces.
 
         Yields:
             The result of each frame, once the sinks have it.
@@ -130,19 +126,19 @@ class JobContext:
 @lru_cache(maxsize=1)
 def load_networks(assembly: Assembly) -> Networks:
     """Load the networks of a worker; they are kept for its next job."""
-    cv2.setNumThreads(assembly.models.threads or -1)  # -1 = as many as it likes
+    cv2.setNumThreads(assembly.models.threads or -1)  # -1 = OpenCV's default
     return Networks(assembly.detector(), assembly.estimator(), assembly.pool())
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
         value: what it returned.
         error: one line on why it failed, empty where it did not.
-        began_s: `time.time()` when it began; with `ended_s`, because machines differ in
-            their other clocks.
+        began_s: `time.time()`, which unlike other clocks is the same on all machines.
+        ended_s: likewise.
         notes: warnings that were logged meanwhile.
     """
 
@@ -155,7 +151,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """What a film says of itself: frames promised, seconds, frames per second."""
+    """A film's number of frames as stated by its header, length and frames per second."""
 
     frames: int
     seconds: float
@@ -183,7 +179,7 @@ def run_job(context: JobContext, job: Callable[..., Any], arguments: tuple[Any, 
 
 @contextlib.contextmanager
 def _noted_warnings() -> Iterator[list[str]]:
-    """Collect what is logged as a warning instead of printing it over the progress bar."""
+    """Collect warnings instead of printing them over the progress bar."""
     notes: list[str] = []
 
     class Notes(logging.Handler):
@@ -199,7 +195,7 @@ def _noted_warnings() -> Iterator[list[str]]:
 
 
 def check_models(context: JobContext, options: FilmOptions) -> None:
-    """A job: load the engines, to find out about wrong ones before the first film.
+    """A job: load the networks, so that problems show before the first film.
 
     Raises:
         WeightsError: weights missing, damaged, or without what is asked for.
@@ -209,7 +205,7 @@ def check_models(context: JobContext, options: FilmOptions) -> None:
 
 
 def look_at(context: JobContext, film: Film) -> FilmFacts:
-    """A job: open a film and see how long it is.
+    """A job: open a film and read its length.
 
     Raises:
         SourceError: it is no film, or damaged from the start.
@@ -220,10 +216,10 @@ def look_at(context: JobContext, film: Film) -> FilmFacts:
 
 
 def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
-    """A job: one film from its beginning to its end.
+    """A job: annotate one film from beginning to end.
 
     Raises:
-        StreamError: it cannot be read, or what comes of it not be written. Nothing is left.
+        StreamError: it cannot be read, or an output not be written. Nothing is left of it.
     """
     shutil.rmtree(film.work, ignore_errors=True)
     film.work.mkdir(parents=True)
@@ -247,7 +243,7 @@ def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
 
 
 def check_whole(sinks: Sequence[Sink]) -> None:
-    """Raise the SinkError of a closed sink that failed: it let all else go on."""
+    """Raise the SinkError of a closed sink that failed: the rest continued."""
     for sink in sinks:
         if problem := failure_of(sink):
             raise problem

@@ -1,7 +1,7 @@
 """Results of frames kept in a film's work folder, without their images: a JSON line each.
 
-Numbers come back exactly as they were. The files hold data only: whoever else may write into
-the output folder cannot have a worker run anything.
+Numbers come back exactly as they were. The files hold data only: others who may write into
+the output folder cannot make a worker run anything.
 """
 
 import json
@@ -30,7 +30,7 @@ _BLACK: Image = np.zeros((1, 1, 3), np.uint8)
 
 
 def without_image(result: FrameResult) -> FrameResult:
-    """The same with one black pixel in place of the image, and nothing that the clock knows."""
+    """A copy with one black pixel as the image, and nothing that depends on the clock."""
     frame = Frame(_BLACK, result.frame.index, result.frame.time_s, result.frame.epoch)
     return FrameResult(
         frame,
@@ -42,11 +42,7 @@ def without_image(result: FrameResult) -> FrameResult:
 
 
 def save_results(path: Path, results: Iterable[FrameResult]) -> None:
-    """Write what `load_results` reads, whole or not at all.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write a file for `load_results`, whole or not at all; raises SinkError."""
     lines = "".join(json.dumps(_as_json(result)) + "\n" for result in results)
     try:
         write_whole(path, lines.encode())

@@ -1,7 +1,7 @@
-"""Which jobs a film needs, and doing those of all films.
+"""Which jobs a film needs, and running those of all films.
 
-A film's jobs stand in a generator: it yields jobs that can be done at the same time and
-is sent what came of them. Which worker does what and when is the executor's business.
+A film's jobs are a generator: it yields jobs that can run in parallel and is sent their
+results. The executor decides which worker runs what and when.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,7 +15,7 @@ from archive.slices import Slice, analyse, cut, draw, finish, index_film, join
 from archive.workers import WORKER_DIED, Workers
 
 SHORTEST_S, LONGEST_S = 60.0, 600.0  # of slices; the overlap costs 3 % of the shortest
-SLICES_PER_WORKER = 3  # the last ones end at different times; more of them even that out
+SLICES_PER_WORKER = 3  # so that all workers finish at nearly the same time
 _LOOK_S = 0.25  # between two looks at the progress
 
 
@@ -36,8 +36,8 @@ class FilmFailedError(Exception):
 def choose_slice_s(seconds: Iterable[float], workers: int) -> float:
     """The length of slices that keeps all workers busy to the end; 0 = no slices.
 
-    Where films are many, a share of all of them is longer than each, and none is cut.
-    A single worker gains nothing by slices: they are read twice, to find and to draw.
+    With many films a worker's share is longer than each film, and none is cut. A single
+    worker gains nothing from slices: they are read twice, to find and to draw.
     """
     if workers == 1:
         return 0.0
@@ -48,13 +48,9 @@ def choose_slice_s(seconds: Iterable[float], workers: int) -> float:
 def jobs_of(
     film: Film, options: FilmOptions, facts: FilmFacts, expect: Callable[[int], None]
 ) -> Jobs:
-    """The jobs of one film, cut into slices where that was decided and is possible.
+    """The jobs of one film, in slices of `film.slice_s` (0 = whole) where that is possible.
 
-    Args:
-        film: with `slice_s`, 0 = whole.
-        options: what is wanted.
-        facts: what it said of itself.
-        expect: called with the number of frames to be counted beside those of `facts`.
+    `expect` is called with the number of frames to be counted beside those of `facts`.
     """
     parts: list[Slice] = []
     if film.slice_s and facts.seconds > film.slice_s:
@@ -78,7 +74,7 @@ def jobs_of(
 
 @dataclass(slots=True)
 class _Running:
-    """One film on its way."""
+    """A film that is being annotated."""
 
     film: Film
     jobs: Jobs
@@ -89,18 +85,18 @@ class _Running:
 def run_films(
     films: Iterable[tuple[Film, Jobs]], workers: Workers, look: Callable[[], None]
 ) -> Iterator[tuple[Film, Report | FilmFailedError]]:
-    """Do the jobs of all films; films come in the order in which they are finished.
+    """Run the jobs of all films; yields the films in the order in which they finish.
 
     Args:
-        films: those that should be begun first come first.
-        workers: who does it.
+        films: in the order in which to begin them.
+        workers: run the jobs.
         look: called several times a second, to show the progress.
     """
     running = [_Running(film, jobs, [], []) for film, jobs in films]
     for each in running:
         each.futures = [workers.submit(job.function, *job.arguments) for job in next(each.jobs)]
     while running:
-        # A slice that is done while its film's others are not would end each wait at once.
+        # Without those already done, which would end each wait at once.
         under_way = [f for each in running for f in each.futures if not f.done()]
         wait(under_way, _LOOK_S, FIRST_COMPLETED)
         look()
@@ -111,7 +107,7 @@ def run_films(
 
 
 def _advance(each: _Running, workers: Workers) -> Report | FilmFailedError | None:
-    """Submit a film's next jobs if it is ready for them; returns what came of it at its end."""
+    """Submit a film's next jobs if it is ready for them; returns its result at the end."""
     outcomes = [outcome_of(future) for future in each.futures if future.done()]
     if error := next((outcome.error for outcome in outcomes if outcome.error), ""):
         for future in each.futures:
@@ -130,7 +126,7 @@ def _advance(each: _Running, workers: Workers) -> Report | FilmFailedError | Non
 
 
 def _finished(each: _Running, report: Report) -> Report:
-    """Complete and note the report of a film that is done."""
+    """Complete and save the report of a film that is done."""
     seconds = max(o.ended_s for o in each.done) - min(o.began_s for o in each.done)
     notes = dict.fromkeys(note for outcome in each.done for note in outcome.notes)
     whole = replace(report, seconds=round(seconds, 2), notes=tuple(notes))
@@ -139,7 +135,7 @@ def _finished(each: _Running, report: Report) -> Report:
 
 
 def outcome_of(future: Future[Outcome]) -> Outcome:
-    """The outcome of a future that is done, also where its worker was lost."""
+    """The outcome of a finished future, also where its worker was lost."""
     try:
         return future.result()
     except CancelledError:

@@ -1,9 +1,8 @@
-"""Slices of a film become one again: one person keeps one id and one running answer.
+"""Joins the slices of a film: one person keeps one id and one running estimate.
 
-Two slices that follow one another share some frames. Up to the end of those the earlier
-slice counts; the tracks of the later one take the ids of those they lie on. What is
-smoothed is not joined but made again, from all estimates of the joined tracks in order,
-so that an answer does not begin again at a seam.
+Neighbouring slices share some frames. There the earlier slice counts, and the tracks of the
+later one take the ids of those they overlap. Smoothed values are computed again from all
+estimates of the joined tracks, so that they do not restart at a seam.
 """
 
 from collections import defaultdict
@@ -17,20 +16,19 @@ from tracking.boxes import iou_matrix
 from tracking.smoothing import TrackSmoother
 from tracking.sort import assign
 
-LEAST_OVERLAP = 0.5  # of two tracks' boxes, so that both can be of one face
+LEAST_OVERLAP = 0.5  # IoU from which two tracks' boxes may be of one face
 
 
 def join_slices(slices: Iterable[Sequence[FrameResult]]) -> Iterator[list[FrameResult]]:
-    """Give the slices of a film common ids and cut what two of them share off the later one.
+    """Give the slices of a film common ids and drop shared frames from the later one.
 
-    Ids of the first slice stay as they are; people who are new in a later one get numbers
-    that were not used before.
+    Ids of the first slice stay; people new in a later one get unused numbers.
 
     Args:
         slices: the results of each, in order; each begins within the one before.
 
     Yields:
-        The results of each slice behind those of the one before, with the film's ids
+        The results of each slice after the end of the one before, with the film's ids
         and without people; see `Replay`.
     """
     before: list[FrameResult] = []
@@ -58,12 +56,12 @@ def join_slices(slices: Iterable[Sequence[FrameResult]]) -> Iterator[list[FrameR
 def match_tracks(earlier: Sequence[FrameResult], later: Sequence[FrameResult]) -> dict[int, int]:
     """Pair the tracks of two slices in the frames that they share.
 
-    Later frames count more, in proportion to their number: what follows the seam continues
-    what stood at its end, also where a track broke off and another took its place.
+    Later frames count more, in proportion to their number: what matters is the state at the
+    end of the shared frames, also where a track was lost and another took its place.
 
     Args:
-        earlier: the shared frames as the earlier slice saw them, in order.
-        later: the same frames as the later slice saw them.
+        earlier: results of the shared frames in the earlier slice, in order.
+        later: of the same frames in the later slice.
 
     Returns:
         Id in the later slice -> id in the earlier one, each used once.
@@ -98,16 +96,13 @@ def _renamed(result: FrameResult, ids: dict[int, int], epochs: int) -> FrameResu
 
 
 class Replay:
-    """Smooths the estimates of a joined film as its pipeline would have done.
-
-    A class because it is called slice by slice; the state is the smoother's.
-    """
+    """Smooths the estimates of a joined film, slice by slice, as a pipeline would have done."""
 
     def __init__(self) -> None:
         self._smoother = TrackSmoother()
 
     def smooth(self, result: FrameResult) -> FrameResult:
-        """Take the next frame; returns it with what is then known of its people."""
+        """Return the next frame's result with its people filled in."""
         made = result.estimates
         if made is not None:
             index = result.frame.index

@@ -1,7 +1,7 @@
 """Slices of a long film: how it is cut, and what a worker does to one of them.
 
-A film is first indexed: the times of all its frames, read without decoding. Any frame
-can then be found by seeking, and has the index that it has when the whole film is read.
+A film is first indexed: the times of all its frames are read without decoding. Any frame
+can then be found by seeking, with the index that it has in the whole film.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from threads import ReadAhead
 from tracking.boxes import Float64
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
-_SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others find times by guessing, and miss
+_SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others estimate positions, and miss
 _MARGIN_S = 1.0  # seeking goes by decoding times, which run ahead of those shown
 _TIMES = "times.npy"
 
@@ -47,10 +47,9 @@ class Slice:
 
     Attributes:
         number: from 0.
-        first: the first frame to be analysed; before `own` it is the earlier slice that
-            counts.
-        own: the first frame of which the slice has the say.
-        stop: one behind the last frame.
+        first: the first frame to be analysed.
+        own: the first frame whose results count; before it the earlier slice's do.
+        stop: one past the last frame.
     """
 
     number: int
@@ -60,12 +59,12 @@ class Slice:
 
     @property
     def seen(self) -> str:
-        """Name of the file with what was found."""
+        """Name of the file with the results of `analyse`."""
         return f"seen-{self.number:05}.jsonl"
 
     @property
     def joined(self) -> str:
-        """Name of the file with what is to be drawn."""
+        """Name of the file with the results to draw."""
         return f"joined-{self.number:05}.jsonl"
 
     @property
@@ -75,16 +74,16 @@ class Slice:
 
 
 def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> list[Slice]:
-    """Cut a film into slices of about equal length that overlap.
+    """Cut a film of so many frames into overlapping slices of about equal length.
 
-    Slices begin where the whole image would be searched if the film were read whole (where
-    its frames come evenly).
+    Slices begin at frames where the whole image would be searched if the film were read
+    whole (and its frames were evenly spaced).
 
     Args:
         frames: of the film.
         fps: frames per second.
-        slice_s: length wished for, seconds; one slice where the film is hardly longer.
-        tracking: rules the overlap, which outlasts `max_age`, and where detection runs.
+        slice_s: desired length, seconds; one slice where the film is little longer.
+        tracking: determines the overlap, which outlasts `max_age`, and where detection runs.
     """
     every = tracking.detect_every or max(1, math.ceil(Effort().search_s * fps - 1e-3))
     overlap = max(math.ceil(OVERLAP_S * fps), 2 * (tracking.max_age + tracking.min_hits * every))
@@ -96,11 +95,7 @@ def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> l
 
 
 def index_film(context: JobContext, film: Film) -> int:
-    """A job: note the times of all frames.
-
-    Returns:
-        How many there are; 0 for a film that cannot be read from the middle.
-    """
+    """A job: save the times of all frames; returns their number, 0 where seeking is unsafe."""
     film.work.mkdir(parents=True, exist_ok=True)
     if (film.work / _TIMES).exists():
         return len(_times(film))
@@ -113,7 +108,7 @@ def index_film(context: JobContext, film: Film) -> int:
 
 
 def _packet_times(video: Video) -> Float64 | None:
-    """Times of all frames as `video.media_clock` gives them, (N,); None where in doubt."""
+    """Times of all frames as of `video.media_clock`, (N,) seconds; None where in doubt."""
     if not _SEEKABLE & set(video.container.format.name.split(",")):
         return None
     start = Fraction(video.container.start_time or 0, av.time_base)  # as `media_clock` has it
@@ -124,7 +119,7 @@ def _packet_times(video: Video) -> Float64 | None:
                 if packet.pts is None or packet.time_base is None:
                     return None
                 ticks.append(packet.pts * packet.time_base)
-    except av.FFmpegError:  # damaged: what can be read of it is found out by reading it whole
+    except av.FFmpegError:  # damaged: only reading it whole shows how much can be read
         return None
     times = np.array(sorted(float(tick - start) for tick in ticks))
     return times if len(times) and (np.diff(times) > 0).all() else None
@@ -142,12 +137,7 @@ def _open(film: Film) -> Video:
 
 
 def read_frames(film: Film, first: int, stop: int) -> Feed:
-    """Open a stretch of an indexed film as a source; to be closed.
-
-    Args:
-        film: has been through `index_film`.
-        first: its first frame.
-        stop: one behind the last.
+    """Open frames `first` to `stop` - 1 of an indexed film as a source; to be closed.
 
     Raises:
         SourceError: none of them can be decoded.
@@ -183,10 +173,10 @@ def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator
 
 
 def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) -> None:
-    """A job: find, follow and describe the faces of a slice, into the film's work folder.
+    """A job: find, follow and describe the faces of a slice; saves the results.
 
     Raises:
-        StreamError: it cannot be read, or the result not be written.
+        StreamError: it cannot be read, or the results not be written.
     """
     path = film.work / part.seen
     if path.exists():
@@ -200,13 +190,13 @@ def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) 
 def join(
     context: JobContext, film: Film, options: FilmOptions, parts: Sequence[Slice]
 ) -> tuple[Report, bool]:
-    """A job: make one film of the slices: events, people, and what is to be drawn.
+    """A job: join the slices' results: events, people, and what is to be drawn.
 
     Returns:
-        What was found, and whether the images all have one size.
+        The report, and whether all images have the same size.
 
     Raises:
-        SinkError: the result cannot be written.
+        SinkError: a file cannot be written.
     """
     frames, people, epochs, replay = 0, set[int](), set[int](), Replay()
     with contextlib.ExitStack() as stack:
@@ -232,9 +222,9 @@ def join(
 
 
 def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[Slice]) -> None:
-    """A job: record the annotated frames of slices that follow one another.
+    """A job: record the annotated frames of consecutive slices.
 
-    Only slices that make up the whole film get their sound here; else `finish` adds it.
+    The sound is recorded here only if they make up the whole film; else `finish` adds it.
 
     Raises:
         StreamError: the film cannot be read, or the recording not be written.
@@ -261,7 +251,7 @@ def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[
             recording.write(overlay.draw(result), result)
             context.progress.count()
     check_whole([recording])
-    for each in sorted(partial.iterdir(), reverse=True):  # the first one says that all are there
+    for each in sorted(partial.iterdir(), reverse=True):  # the first name last: it marks the end
         each.replace(film.work / each.name)
     partial.rmdir()
 
@@ -269,7 +259,7 @@ def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[
 def _with_images(
     source: Iterable[Frame], results: Iterable[FrameResult], hide: str
 ) -> Iterator[FrameResult]:
-    """Put the frames of a film back into their results, with faces hidden by `hide`."""
+    """Put the frames of a film back into their results, with faces hidden if `hide` is set."""
     known = {result.frame.index: result for result in results}
     for frame in source:
         result = known[frame.index]
@@ -286,14 +276,10 @@ def finish(
     report: Report,
     drawn: Sequence[Sequence[Slice]],
 ) -> Report:
-    """A job: make one recording of those of the slices and put all outputs in their place.
+    """A job: concatenate the slices' recordings and move all outputs to their places.
 
-    Args:
-        context: of the worker.
-        film: whose jobs are all done.
-        options: what is wanted.
-        report: what `join` found.
-        drawn: the slices of each `draw`; none where no recording is wanted.
+    `report` is that of `join`; `drawn` holds the slices of each `draw`, none where no
+    recording is wanted.
 
     Raises:
         SinkError: the outputs cannot be written.

@@ -1,7 +1,7 @@
 """Worker processes of this machine.
 
-Each is a pool of one process, so that one that dies takes its own job with it and no
-other; a pool of threads hands out the jobs.
+Each is a pool of one process, so that one that dies loses only its own job; a pool of
+threads hands out the jobs.
 """
 
 import multiprocessing
@@ -14,34 +14,30 @@ from typing import Any, Protocol
 from archive.jobs import JobContext, Outcome, Stopped, run_job
 from threads import blocked_sigint, end_with_parent
 
-WORKER_DIED = "its worker was killed, perhaps for want of memory; try again with fewer --workers"
-_PATIENCE_S = 20.0  # for jobs to notice that the run was broken off
+WORKER_DIED = "its worker was killed, perhaps out of memory; try again with fewer --workers"
+_PATIENCE_S = 20.0  # for jobs to notice that the run was stopped
 _SPAWN = multiprocessing.get_context("spawn")  # forked, OpenVINO's threads would be missing
 
 
 class Workers(Protocol):
-    """Whatever does jobs.
-
-    Attributes:
-        count: how many at a time.
-    """
+    """Runs jobs, up to `count` at a time."""
 
     count: int
 
     def submit(self, job: Callable[..., Any], *arguments: Any) -> Future[Outcome]:
-        """Have `run_job` called with a job."""
+        """Call `run_job` with a job in a worker."""
         ...
 
     def cancel(self, future: Future[Outcome]) -> None:
-        """A job is not wanted any more; it is not begun where it was not yet."""
+        """Drop a job that has not begun yet."""
         ...
 
     def frames(self) -> int:
-        """How many frames have been counted so far."""
+        """The number of frames counted so far."""
         ...
 
     def stop(self) -> None:
-        """Break off what is running and wait until nothing half-done is left."""
+        """Stop running jobs and wait until nothing half-done is left."""
         ...
 
     def close(self) -> None:
@@ -81,11 +77,7 @@ def _run(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
 
 
 class LocalWorkers:
-    """A number of processes on this machine. See `Workers`.
-
-    Args:
-        count: of the processes.
-    """
+    """`count` processes on this machine. See `Workers`."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -108,10 +100,10 @@ class LocalWorkers:
         return future
 
     def _hand_over(self, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
-        """Run a job in whichever process is free; replace one that dies."""
+        """Run a job in a free process; replace one that dies."""
         pool = self._pools.get()
         try:
-            with blocked_sigint():  # which is for the program, not for its workers
+            with blocked_sigint():  # Ctrl-C is for the program, not for its workers
                 running = pool.submit(_run, job, arguments)
             return running.result()
         except BrokenProcessPool:
@@ -130,7 +122,7 @@ class LocalWorkers:
         return int(self._counter.value)
 
     def stop(self) -> None:
-        """See `Workers`; a worker that does not listen is killed after a while."""
+        """See `Workers`; a worker that does not stop is killed after a while."""
         self._stopped.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         wait(self._running, _PATIENCE_S)

@@ -1,1 +1,1 @@
-"""What the figures in the README are measured with; run as `python -m benchmarks.NAME`."""
+"""Programs that measure the figures in the README; run as `python -m benchmarks.NAME`."""

@@ -1,4 +1,4 @@
-"""Which faces a program found, compared with the reference that `reference` made of the clip."""
+"""Compare the faces that a program found with the clip's reference, made by `reference`."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from structures import Float32
 from tracking.boxes import iou_matrix
 from tracking.sort import assign
 
-SAME_FACE = 0.4  # overlap from which two boxes count as the same face
+SAME_FACE = 0.4  # overlap from which two boxes are the same face
 RULES = 1  # of `reference`: grows when they change, so that old references are not used
 
-Face = Float32  # (M, 4) xyxy pixels: the boxes that different detectors drew of it
+Face = Float32  # (M, 4) xyxy pixels: one face's boxes from different detectors
 
 
 class Reference(NamedTuple):
-    """The faces of each frame, and the size of the pictures that they are measured in."""
+    """The faces of each frame, and the frame size that they are measured in."""
 
     size_wh: tuple[int, int]
     frames: list[list[Face]]
@@ -43,8 +43,8 @@ class Found(NamedTuple):
 def judge(reference: Reference, shown: Sequence[Float32]) -> Found:
     """Compare frame by frame, over the frames that both have.
 
-    A box finds a face when it overlaps any of the face's boxes by `SAME_FACE`; pairs are
-    one to one, as many as can be.
+    A box finds a face if it overlaps any of the face's boxes by `SAME_FACE`; pairs are one
+    to one, as many as possible.
     """
     found = faces = extra = 0
     for truth, boxes in zip(reference.frames, shown, strict=False):
@@ -54,7 +54,7 @@ def judge(reference: Reference, shown: Sequence[Float32]) -> Found:
 
 
 def count_pairs(faces: Sequence[Face], boxes: Float32) -> int:
-    """The most faces that can each be given a box of its own."""
+    """Return how many faces at most can each get a box of its own."""
     if not faces or not len(boxes):
         return 0
     overlap = np.stack([iou_matrix(face, boxes).max(axis=0) for face in faces])

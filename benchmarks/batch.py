@@ -1,12 +1,11 @@
-"""How much of an archive is annotated a second, against the number of cores.
+"""Frames of an archive annotated per second, against the number of cores.
 
     python -m benchmarks.batch CLIP... [--copies N] [--workers 1 2] [--repeat N]
 
-Each clip is given `--copies` times, as files of their own, to `batch.py`, with its recording
-and tables, once with every number of workers, in turns; it may use as many cores as it has
-workers where the system can limit that (Linux). Start-up counts: it is part of the work.
-Efficiency is the gain over one worker divided by the number of workers. Writes OUT/batch.png
-and prints a table. Other flags are passed on to `batch.py`.
+`batch.py` gets `--copies` copies of each clip, and writes its recording and tables, once with
+every number of workers, in turns. On Linux it may use as many cores as workers. Start-up counts:
+it is part of the work. Efficiency is the gain over one worker divided by the number of workers.
+Writes OUT/batch.png and prints a table. Other flags are passed on to `batch.py`.
 """
 
 import argparse
@@ -28,11 +27,7 @@ _FRAMES = re.compile(r"(\d+) frames,")
 
 
 def frames_per_second(films: Path, out: Path, workers: int, flags: Sequence[str]) -> float:
-    """Annotate a folder of films; returns frames a second over the whole command.
-
-    Raises:
-        BenchmarkError: a film failed.
-    """
+    """Annotate a folder of films; return frames per second over the whole command."""
     command = [sys.executable, "batch.py", str(films), "--out", str(out)]
     began_s = time.perf_counter()
     printed = common.output_of([*_on_cores(workers), *command, "--workers", str(workers), *flags])
@@ -40,7 +35,7 @@ def frames_per_second(films: Path, out: Path, workers: int, flags: Sequence[str]
 
 
 def _on_cores(count: int) -> list[str]:
-    """What to put before a command so that it runs on `count` of the cores."""
+    """Return the prefix of a command that limits it to `count` cores."""
     if not (taskset := shutil.which("taskset")):
         return []
     cores = sorted(os.sched_getaffinity(0))[:count]
@@ -48,25 +43,25 @@ def _on_cores(count: int) -> list[str]:
 
 
 def scaling_table(rates: dict[int, list[float]]) -> str:
-    """Workers, frames a second and efficiency, in Markdown; relative to the first row."""
+    """Return workers, frames per second and efficiency relative to the first row, as Markdown."""
     workers, alone = next((n, statistics.median(each)) for n, each in rates.items())
     rows = []
     for n, each in rates.items():
         rate = statistics.median(each)
         gain = 100 * rate * workers / (alone * n)
         rows.append((n, f"{rate:.0f} ({min(each):.0f}-{max(each):.0f})", f"{gain:.0f} %"))
-    return common.table(["workers, a core each", "frames/s (least-most)", "efficiency"], rows)
+    return common.table(["workers, one core each", "frames/s (min-max)", "efficiency"], rows)
 
 
 def plot(rates: dict[int, list[float]], path: Path) -> None:
-    """Draw frames a second against workers, and what perfect sharing would give."""
+    """Draw frames per second against workers, next to perfect scaling."""
     workers = list(rates)
     medians = [statistics.median(each) for each in rates.values()]
     ideal = [medians[0] * n / workers[0] for n in workers]
     with common.chart(path, 1, (5, 3.2)) as (figure, (axis,)):
-        axis.plot(workers, ideal, "--", color=common.OTHERS, label="perfect sharing")
+        axis.plot(workers, ideal, "--", color=common.OTHERS, label="perfect scaling")
         axis.plot(workers, medians, "o-", color=common.OURS, label="measured")
-        axis.set(xlabel="workers, a core each", ylabel="frames per second")
+        axis.set(xlabel="workers, one core each", ylabel="frames per second")
         axis.set(ylim=(0, None), xticks=workers)
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
@@ -74,7 +69,7 @@ def plot(rates: dict[int, list[float]], path: Path) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[int, list[float]]:
-    """Workers -> frames a second, one for each round."""
+    """Return workers -> frames per second, one for each round."""
     rates: dict[int, list[float]] = {n: [] for n in options.workers}
     with tempfile.TemporaryDirectory() as scratch:
         films = Path(scratch) / "films"

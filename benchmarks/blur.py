@@ -2,13 +2,13 @@
 
     python -m benchmarks.blur CLIP... [--min-face PX] [--frames N]
 
-The reference is MTCNN down to 20 pixels with the published thresholds in every frame. A few
-of its faces are false, so those with a score of at least 0.9 are also counted on their own;
-but the real faces that are hard to find are among the others. One counts as hidden when the
-places that the program hides, with their margin, cover nine tenths of its box.
+The reference is MTCNN down to 20 pixels with the published thresholds in every frame. A few of
+its faces are false, so those with a score of at least 0.9 are also counted on their own; but the
+real faces that are hard to find are among the others. A face counts as hidden if the places that
+the program hides, with their margin, cover nine tenths of its box.
 
-The reference is no better than its networks: faces that MTCNN does not see at all, for example
-in profile, are not counted, and with `--min-face 20` the program looks for just the same ones.
+The reference is no better than its networks: faces that MTCNN misses, for example in profile, are
+not counted, and with `--min-face 20` the program looks for exactly the same ones.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _GRID = 12  # points across a box, to measure what covers it
 
 
 def covered_share(face: Float32, places: Float32) -> float:
-    """The share of a face's box, (4,) xyxy, that the grown `places`, (N, 4), cover."""
+    """Return the share of a face's box, (4,) xyxy, that the grown `places`, (N, 4), cover."""
     left, top, right, bottom = face.tolist()
     x, y = np.meshgrid(np.linspace(left, right, _GRID), np.linspace(top, bottom, _GRID))
     x1, y1, x2, y2 = grow(places, MARGIN).T[:, :, None, None]  # (N, 1, 1) each
@@ -41,7 +41,7 @@ def covered_share(face: Float32, places: Float32) -> float:
 def seen_faces(
     frames: Sequence[Frame], faces: Sequence[Detections], models: ModelOptions, every: int
 ) -> Float32:
-    """The scores of the reference's faces that stay visible."""
+    """Return the scores of the reference's faces that stay visible."""
     assembly = Assembly(models, TrackingOptions(detect_every=every, blur="pixelate"))
     detector = assembly.detector(threads=0)
     pipeline = assembly.pipeline(detector, assembly.estimator())

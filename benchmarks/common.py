@@ -1,4 +1,4 @@
-"""What the benchmarks share: command lines, child processes, turns, tables, charts, a cache."""
+"""Shared by the benchmarks: command lines, child processes, timing, tables, charts, a cache."""
 
 import argparse
 import hashlib
@@ -20,18 +20,18 @@ from structures import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "sample.mp4"
-OURS, OTHERS = "#0b7285", "#adb5bd"  # the colours of this program and of all else in charts
+OURS, OTHERS = "#0b7285", "#adb5bd"  # chart colours of this program and of all others
 
 
 class BenchmarkError(StreamError):
-    """Something that was to be measured is missing or failed."""
+    """Something to measure is missing or failed."""
 
 
 Flag = Callable[[argparse.ArgumentParser], object]
 
 
 def flag(*names: str, **settings: Any) -> Flag:
-    """An argument of a `command`; see `ArgumentParser.add_argument`."""
+    """Return an argument for `command`; see `ArgumentParser.add_argument`."""
     return lambda parser: parser.add_argument(*names, **settings)
 
 
@@ -42,9 +42,9 @@ REPEAT = flag("--repeat", type=number(int, 1), default=3, metavar="N", help="rou
 def command(
     name: str, doc: str | None, *flags: Flag, passes_on: bool = False
 ) -> Callable[[Callable[[argparse.Namespace], None]], Callable[..., int]]:
-    """Make a function of the options the `main` of `python -m benchmarks.NAME`.
+    """Turn a function of the options into the `main` of `python -m benchmarks.NAME`.
 
-    The `main` takes a list of arguments, by default the process', and returns the exit code. A
+    `main` takes a list of arguments, by default the process', and returns the exit code. A
     `StreamError` becomes one line on standard error and exit code 2.
 
     Args:
@@ -86,11 +86,7 @@ def say(who: str, text: str) -> None:
 
 
 def existing(clips: Iterable[Path]) -> list[Path]:
-    """The absolute paths of clips.
-
-    Raises:
-        BenchmarkError: one does not exist.
-    """
+    """Return the absolute paths of clips; BenchmarkError if one does not exist."""
     found = [clip.resolve() for clip in clips]
     for clip in found:
         if not clip.is_file():
@@ -99,26 +95,26 @@ def existing(clips: Iterable[Path]) -> list[Path]:
 
 
 def frames_of(clip: str | Path, limit: int | None = None) -> Iterator[Frame]:
-    """The first `limit` frames of a clip; None = all."""
+    """Yield the first `limit` frames of a clip; None = all."""
     with closing(open_source(str(clip))) as source:
         yield from islice(source, limit)
 
 
 def python(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module of this project."""
+    """Return the command that runs a module of this project."""
     return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 def stream_command(src: object, *flags: object) -> list[str]:
-    """The command that runs this program without a window."""
+    """Return the command that runs this program without a window."""
     return [sys.executable, "stream.py", "--src", str(src), "--no-window", *map(str, flags)]
 
 
 def output_of(command: Sequence[str], **environment: str) -> str:
-    """Run a command in the project's folder; returns its standard output.
+    """Run a command in the project's folder; return its standard output.
 
     Raises:
-        BenchmarkError: it failed; the message has the last line that it printed.
+        BenchmarkError: it failed; the message has its last line.
     """
     done = subprocess.run(
         command,
@@ -135,7 +131,7 @@ def output_of(command: Sequence[str], **environment: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty."""
+    """Return the last line that is not empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it printed nothing"
 
@@ -143,10 +139,10 @@ def last_line(text: str) -> str:
 def medians_ms(
     calls: Mapping[str, Callable[[], object]], repeat: int, warm: int
 ) -> dict[str, float]:
-    """The median time of each call in milliseconds.
+    """Return the median time of each call in milliseconds.
 
-    They take turns, so that a machine that slows down slows all of them. The first `warm`
-    rounds of `repeat + warm` are not counted.
+    The calls take turns, so that a machine that slows down slows all of them. The first
+    `warm` of `repeat + warm` rounds are not counted.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeat + warm):
@@ -159,25 +155,25 @@ def medians_ms(
 
 
 def row(*cells: object) -> str:
-    """A line of a Markdown table."""
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]] = ()) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     return "\n".join([row(*header), "|---" * len(header) + "|", *(row(*cells) for cells in rows)])
 
 
 def stage_table(stages_ms: Mapping[str, Mapping[str, float]]) -> str:
-    """Clips and what each stage takes, ms a frame, in Markdown."""
+    """Return each stage's ms per frame, by clip, as Markdown."""
     names = list(next(iter(stages_ms.values())))
     rows = [[clip, *(f"{ms[name]:.1f}" for name in names)] for clip, ms in stages_ms.items()]
-    return table(["stage, ms a frame", *names], rows)
+    return table(["stage, ms per frame", *names], rows)
 
 
 @contextmanager
 def chart(path: Path, columns: int, size_inches: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
-    """A figure with `columns` panels, written to `path` (.png or .svg) at the end."""
+    """Yield a figure with `columns` panels, written to `path` (.png or .svg) at the end."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -194,11 +190,7 @@ def chart(path: Path, columns: int, size_inches: tuple[float, float]) -> Iterato
 
 
 def cache_dir(part: str) -> Path:
-    """The folder of what takes long to make, made if missing; in `$XDG_CACHE_HOME` or `~/.cache`.
-
-    Args:
-        part: "environments", "clips" or "references".
-    """
+    """Return a cache folder, made if missing, in `$XDG_CACHE_HOME` or `~/.cache`."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "faces-benchmarks" / part
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,7 +198,7 @@ def cache_dir(part: str) -> Path:
 
 
 def key_of(*parts: Path | str | int) -> str:
-    """A short name that changes whenever a file's bytes or another part changes."""
+    """Return a short name that changes with the bytes of any file or any other part."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.read_bytes() if isinstance(part, Path) else str(part).encode())

@@ -22,14 +22,14 @@ _INK, _SOFT = "#212529", "#5c636a"
 
 @dataclass(slots=True)
 class Row:
-    """One system on one clip; the lists have an entry for each round.
+    """One system on one clip; the lists have one entry per round.
 
     Attributes:
         name, title, ours: see `systems.System`.
-        frames: frames done.
+        frames: frames processed.
         fps, cpu_ms, start_s, peak_mb: see `measure.Run`.
-        common: against the reference, over the frames that all systems did.
-        whole: the same over all frames that this one did.
+        common: against the reference, over the frames that all systems processed.
+        whole: the same over all frames that this one processed.
     """
 
     name: str
@@ -50,9 +50,9 @@ class ClipResult:
 
     Attributes:
         clip: its name.
-        size_wh: of its pictures, pixels.
+        size_wh: of its frames, pixels.
         rows: in the order of the table.
-        stages_ms: stage -> milliseconds a frame; empty where not measured.
+        stages_ms: stage -> milliseconds per frame; empty if not measured.
     """
 
     clip: str
@@ -62,7 +62,7 @@ class ClipResult:
 
 
 def markdown(results: Sequence[ClipResult]) -> str:
-    """One table for each clip, and one of the stages."""
+    """Return one table per clip, and one of the stages."""
     parts = [_clip_table(result) for result in results]
     if staged := {result.clip: result.stages_ms for result in results if result.stages_ms}:
         parts.append(stage_table(staged))
@@ -76,12 +76,12 @@ def _clip_table(result: ClipResult) -> str:
     header = (
         "",
         "frames",
-        "frames/s (least-most)",
-        "CPU, ms a frame",
+        "frames/s (min-max)",
+        "CPU, ms per frame",
         "memory, MB",
         "first frame, s",
         f"faces found in the first {common}",
-        "boxes there on no agreed face",
+        "boxes on no agreed face in these",
         "found in all its frames",
     )
     title = f"**{result.clip}**, {width}x{height}: {faces} faces in the first {common} frames"
@@ -104,23 +104,20 @@ def _cells(measured: Row) -> Sequence[object]:
 
 
 def figures(value: float) -> str:
-    """Two or three figures that mean something: 226, 23, 4.2, 0.87."""
+    """Return two or three significant figures: 226, 23, 4.2, 0.87."""
     digits = 0 if value >= 10 else 1 if value >= 1 else 2
     return f"{value:.{digits}f}"
 
 
 def share(found: Found) -> str:
-    """Found out of all, in per cent; a dash where there was nothing to find."""
+    """Return found out of all in per cent; a dash if there was nothing to find."""
     return f"{100 * found.found / found.faces:.0f} %" if found.faces else "-"
 
 
 def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> None:
-    """Draw frames per second and faces found of the systems of these names.
+    """Draw frames per second and faces found, a panel per result, into a .png or .svg file.
 
-    Args:
-        results: one panel each.
-        path: .png or .svg.
-        names: which rows, all if none has such a name; bars have the order of the rows.
+    Bars are the rows of these names, or all if none has such a name, in their order.
     """
     rows = [[row for row in result.rows if row.name in names] or result.rows for result in results]
     size_inches = 2.6 + 4.4 * len(results), 1.5 + 0.42 * max(map(len, rows))
@@ -129,8 +126,8 @@ def plot(results: Sequence[ClipResult], path: Path, names: Sequence[str]) -> Non
             _panel(axis, result, shown)
         figure.text(
             0.01, 0.015,
-            "Bars: median frames per second, whole program without a picture out; lines: least "
-            "and most. In brackets: how many of the faces agreed upon were found.",
+            "Bars: median frames per second, whole program without drawing or output; lines: "
+            "min and max. In brackets: how many of the faces agreed upon were found.",
             fontsize=8, color=_SOFT,
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.05, 1, 1), w_pad=2.5)
@@ -167,7 +164,7 @@ def _panel(axis: Any, result: ClipResult, rows: Sequence[Row]) -> None:
 def record(
     results: Sequence[ClipResult], options: dict[str, Any], load_before: Sequence[float]
 ) -> dict[str, Any]:
-    """Everything measured and what it was measured with, ready for `json.dumps`."""
+    """Return everything measured and how it was measured, ready for `json.dumps`."""
     pinned = {name: requirements(name).read_text().splitlines() for name in NAMES}
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -194,7 +191,7 @@ def append(path: Path, line: dict[str, Any]) -> None:
 
 
 def from_record(line: dict[str, Any]) -> list[ClipResult]:
-    """The results of a line of history."""
+    """Return the results of a line of history."""
     found = ("common", "whole")
     return [
         ClipResult(
@@ -208,7 +205,7 @@ def from_record(line: dict[str, Any]) -> list[ClipResult]:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system reports it."""
+    """Return the processor's name, as the system reports it."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text().splitlines():

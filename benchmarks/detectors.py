@@ -2,9 +2,9 @@
 
     python -m benchmarks.detectors [--data DIR] [--repeat N] [--threads N]
 
-The detectors take turns on the same images, so that a busy machine slows all alike:
-trust the ratios more than the milliseconds. The package runs on TensorFlow;
-where either is missing, its rows are left out and a line says so.
+The detectors take turns on the same images, so that a busy machine slows all alike: trust the
+ratios more than the milliseconds. The package runs on TensorFlow; if either is missing, its rows
+are left out with a note.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from tracking.boxes import overlaps
 DATA = Path(os.environ.get("FACES_DATA", common.ROOT.parent / "shared" / "data"))
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 Detect = Callable[[Image], Detections]
-PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid goes wrong and it finds nothing
+PACKAGE_MIN_FACE = 20  # its default; from 30 on its pyramid is wrong and it finds nothing
 
 
 def package_detector() -> Detect:
-    """The package `mtcnn` with its own settings, as our `detect`."""
+    """Return the package `mtcnn` with its own settings, as our `detect`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from mtcnn import MTCNN
 
@@ -68,12 +68,12 @@ class Photograph(NamedTuple):
 def _read(path: Path) -> Image:
     image = cv2.imread(str(path))
     if image is None:
-        raise SourceError(f"{path}: not a picture that OpenCV can read; restore the file")
+        raise SourceError(f"{path}: not an image that OpenCV can read; restore the file")
     return image
 
 
 def image_of_faces(size_wh: tuple[int, int], count: int) -> Image:
-    """An image of that size made of the portraits, with `count` faces."""
+    """Return an image of that size made of the portraits, with `count` faces."""
     width, height = size_wh
     columns = math.ceil(math.sqrt(count * width / height))
     wide, high = width // columns, height // math.ceil(count / columns)
@@ -88,7 +88,7 @@ def image_of_faces(size_wh: tuple[int, int], count: int) -> Image:
 
 
 def read_labelled(folder: Path) -> list[Photograph]:
-    """The group photographs of `boxes.csv` (file, x, y, w, h, ...)."""
+    """Read the group photographs of `boxes.csv` (file, x, y, w, h, ...)."""
     boxes: dict[str, list[tuple[float, ...]]] = {}
     with (folder / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -100,7 +100,7 @@ def read_labelled(folder: Path) -> list[Photograph]:
 
 
 def recall(found: list[Float32], photographs: list[Photograph], overlap: float) -> str:
-    """How many labelled faces have a box that overlaps by `overlap`, out of all."""
+    """Return how many of all labelled faces have a box that overlaps by `overlap`."""
     hits = sum(
         int((overlaps(photograph.boxes, boxes) >= overlap).any(1).sum())
         for boxes, photograph in zip(found, photographs, strict=True)
@@ -109,7 +109,7 @@ def recall(found: list[Float32], photographs: list[Photograph], overlap: float) 
 
 
 def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
-    """How far the faces and landmarks of two detectors lie apart, in words."""
+    """Return how far the faces and landmarks of two detectors are apart, in words."""
     shared, apart = [], []
     for a, b in zip(ours, theirs, strict=True):
         matrix = overlaps(b.boxes, a.boxes)
@@ -127,7 +127,7 @@ def agreement(ours: list[Detections], theirs: list[Detections]) -> str:
 
 
 def mirrored(detect: Detect, image: Image) -> Detections:
-    """The faces of the mirrored image, mirrored back."""
+    """Return the faces of the mirrored image, mirrored back."""
     found = detect(np.ascontiguousarray(image[:, ::-1]))
     width = image.shape[1]
     boxes = found.boxes.copy()
@@ -187,7 +187,7 @@ def print_recall(folder: Path, threads: int, package: Detect | None) -> None:
         if package is not None and name != "package mtcnn":
             print(f"{name} and the package: {agreement(results, found['package mtcnn'])}")
         turned = [mirrored(detectors[name], each.image) for each in photographs]
-        print(f"{name} and itself on mirrored pictures: {agreement(turned, results)}")
+        print(f"{name} and itself on mirrored images: {agreement(turned, results)}")
 
 
 @common.command(

@@ -2,10 +2,10 @@
 
     python -m benchmarks.engines [--weights NAME ...] [--repeat N]
 
-Prints median milliseconds a call at several batch sizes, the engines taking turns call
-by call because machines drift, and the seconds from nothing to the first answer, each in
-a process of its own. Engines that are not installed are left out, and int8 where the
-weights have no such file. For GPUs see benchmarks.gpu.
+Prints median milliseconds per call at several batch sizes, the engines taking turns call by call
+because machines drift, and the seconds from start to the first result, each in its own process.
+Engines that are not installed are left out, and int8 if the weights have no such file. For GPUs
+see benchmarks.gpu.
 """
 
 import argparse
@@ -34,7 +34,7 @@ ENGINES = {
 
 
 def available(weights: Weights) -> list[str]:
-    """The engines whose packages and files exist."""
+    """Return the engines whose packages and files exist."""
     kinds = {"float32": "onnx", "int8": "onnx_int8"}
     return [
         label
@@ -44,24 +44,24 @@ def available(weights: Weights) -> list[str]:
 
 
 def engine_of(label: str, weights: Weights) -> Engine:
-    """The engine of a label, with those weights."""
+    """Return the engine of a label, with those weights."""
     name, precision = ENGINES[label]
     return make_engine(name, weights, device="cpu", precision=precision)
 
 
 def noise_chips(engine: Engine, count: int) -> Image:
-    """(count, S, S, 3) uint8 of noise, of the size that an engine's network wants."""
+    """Return noise, (count, S, S, 3) uint8, of the engine's input size."""
     side = engine.input_size
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
 def answer(engine: Engine, chips: Image) -> object:
-    """What the engine's network says of the chips."""
+    """Run the engine's network on the chips."""
     return engine.submit(chips)()
 
 
 def start_s(label: str, name: str) -> float:
-    """Seconds that a fresh process takes to load an engine and answer once."""
+    """Return the seconds that a fresh process takes to load an engine and run it once."""
     start = time.perf_counter()
     common.output_of(common.python("benchmarks.engines", "--once", label, "--weights", name))
     return time.perf_counter() - start
@@ -92,7 +92,7 @@ def show(name: str, weights: Weights, repeat: int) -> None:
     flag("--once", choices=ENGINES, help=argparse.SUPPRESS),
 )
 def main(options: argparse.Namespace) -> None:
-    """Print a table for each network."""
+    """Print a table per network."""
     for name in options.weights:
         weights = find_weights(name, read_manifest()["models"][name]["architecture"])
         if options.once:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.flame CLIP [--out DIR] [flags of stream.py]
 
-Runs stream.py without a window under the sampling profiler py-spy; what networks, codecs
-and OpenCV do counts for the Python function that called them. Writes DIR/flame.svg, to be
-opened in a browser, and DIR/flame.txt, the functions with the most samples of their own.
-May need permission to trace processes (root has it).
+Runs stream.py without a window under the sampling profiler py-spy; work of networks, codecs and
+OpenCV counts for the Python function that called them. Writes DIR/flame.svg, for a browser, and
+DIR/flame.txt, the functions with the most samples of their own. May need permission to trace
+processes (root has it).
 """
 
 import argparse
@@ -18,16 +18,12 @@ from pathlib import Path
 from benchmarks import common
 
 TOP = 25
-# A thread that waits has nothing on the processor, but the profiler does not always notice.
+# A waiting thread uses no processor, but the profiler does not always notice.
 _WAITING = ("_worker (concurrent/futures/", "Condition.wait (threading.py")
 
 
 def record(command: Sequence[str], form: str, out: Path) -> None:
-    """Run a command under the profiler.
-
-    Raises:
-        BenchmarkError: py-spy is missing or failed.
-    """
+    """Run a command under the profiler; BenchmarkError if py-spy is missing or failed."""
     py_spy = str(Path(sys.executable).with_name("py-spy"))
     profiler = [py_spy, "record", "--rate", "200", "--format", form, "--output", str(out), "--"]
     try:
@@ -43,7 +39,7 @@ def record(command: Sequence[str], form: str, out: Path) -> None:
 
 
 def own_samples(stacks: Iterable[str]) -> Counter[str]:
-    """Samples of each function itself, waits left out, of lines `outer;...;inner count`."""
+    """Count each function's own samples, without waits, in lines `outer;...;inner count`."""
     own: Counter[str] = Counter()
     for line in stacks:
         stack, _, count = line.strip().rpartition(" ")
@@ -54,14 +50,14 @@ def own_samples(stacks: Iterable[str]) -> Counter[str]:
 
 
 def shares(own: Counter[str]) -> str:
-    """The functions with the most samples, with their share in per cent."""
+    """List the functions with the most samples, with their share in per cent."""
     total = max(sum(own.values()), 1)
     return "".join(f"{100 * n / total:5.1f} %  {name}\n" for name, n in own.most_common(TOP))
 
 
 @common.command("flame", __doc__, common.flag("clip"), common.OUT, passes_on=True)
 def main(options: argparse.Namespace) -> None:
-    """Profile the program twice, once for each form."""
+    """Profile the program twice, once for each format."""
     clip = str(Path(options.clip).absolute()) if Path(options.clip).exists() else options.clip
     command = common.stream_command(clip, *options.flags)
     options.out.mkdir(parents=True, exist_ok=True)

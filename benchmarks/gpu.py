@@ -1,11 +1,11 @@
-"""How many faces and frames a second a GPU manages; runs on the CPU, too, for comparison.
+"""Faces and frames per second on a GPU, or on the CPU for comparison.
 
     python -m benchmarks.gpu [--device auto|cpu|gpu] [--seconds S] [--weights NAME]
 
-First the estimator alone, in every engine that is installed: faces a second at batches
-from 1 to 512, two batches under way at a time. Then whole frames, 1920x1080 with 1, 8 and
-64 faces in them: searched, followed, described, smoothed, nothing decoded or drawn.
-Engines take turns; compare lines of one run only. It has not been run on a GPU yet.
+First the estimator alone, in every installed engine: faces per second at batches from 1 to 512,
+two batches in flight. Then whole frames, 1920x1080 with 1, 8 and 64 faces: searched, tracked,
+estimated, smoothed, without decoding or drawing. Engines take turns; compare only lines of one
+run. It has not been run on a GPU yet.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 
 def engines_on(device: str, weights: Weights) -> dict[str, Engine]:
-    """Every engine that works here on the device, by a label."""
+    """Return every engine that works here on the device, by label."""
     made: dict[str, Engine] = {}
     chosen = [way for name in ENGINES if installed(name) for way in _ways(name, device, weights)]
     for way in chosen:
@@ -53,7 +53,7 @@ def _ways(engine: str, device: str, weights: Weights) -> list[Way]:
 
 
 def faces_a_second(engine: Engine, batch: int, seconds: float) -> float:
-    """The rate over `seconds`, with the next batch sent before the last is collected."""
+    """Return the rate over `seconds`, with the next batch sent before the last is collected."""
     chips = noise_chips(engine, batch)
     engine.submit(chips)()
     done, start = 0, time.perf_counter()
@@ -67,7 +67,7 @@ def faces_a_second(engine: Engine, batch: int, seconds: float) -> float:
 
 
 def frames_a_second(pipeline: Pipeline, image: Image, seconds: float) -> tuple[float, int]:
-    """The rate over `seconds`, and how many faces were followed in the end."""
+    """Return the rate over `seconds`, and the number of tracks at the end."""
     pipeline.process(Frame(image, 0, 0.0))
     index, start = 1, time.perf_counter()
     while time.perf_counter() - start < seconds:
@@ -77,7 +77,7 @@ def frames_a_second(pipeline: Pipeline, image: Image, seconds: float) -> tuple[f
 
 
 def show_faces(weights: Weights, device: str, seconds: float) -> None:
-    """Print the estimator's faces a second."""
+    """Print the estimator's faces per second."""
     made = engines_on(device, weights)
     if not made:
         raise EngineError(
@@ -93,7 +93,7 @@ def show_faces(weights: Weights, device: str, seconds: float) -> None:
 
 
 def show_frames(options: argparse.Namespace) -> None:
-    """Print whole frames a second; faces that have settled are estimated less often."""
+    """Print whole frames per second; converged tracks are estimated less often."""
     models = ModelOptions(weights=options.weights, device=options.device)
     assembly = Assembly(models, TrackingOptions(detect_every=1))
     detector, estimator = assembly.detector(threads=0), assembly.estimator()

@@ -3,11 +3,11 @@
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --clock /clock        elsewhere
     python -m benchmarks.latency rtsp://127.0.0.1:8554/clock [--seconds S] [flags of stream.py]
 
-The camera must run on this machine and write the time into its frames, as that server
-does; so the age counts from before it encodes. The whole loop of stream.py runs, overlay
-drawn, with a stopwatch in place of an output. "Decoded" is when the frame left the
-decoder, "shown" when an output received it. The clock shows no faces: searching for them
-is included, describing them is not. The first second is left out.
+The camera must run on this machine and write the time into its frames, as that server does, so
+that the age counts from before encoding. The whole loop of stream.py runs, overlay drawn, with a
+stopwatch as its output. "Decoded" is when the frame left the decoder, "shown" when an output
+received it. The clock shows no faces: detection is included, estimation is not. The first second
+is left out.
 """
 
 import argparse
@@ -30,14 +30,13 @@ from structures import FrameResult, Image
 
 BITS, ROWS = 32, slice(8, 24)  # blocks across the image; rows well inside them
 _WARM_S, _SILENCE_S = 1.0, 10.0
-_BELIEVABLE_S = 60.0  # what is older is not a clock
+_BELIEVABLE_S = 60.0  # an older one is not a clock
 
 
 def shown_ms(image: Image) -> int:
-    """The time that an image of the clock shows: `time.monotonic()` in ms, 32 bits.
+    """Return the time that an image of the clock shows: `time.monotonic()` in ms, 32 bits.
 
-    Args:
-        image: (H, W, 3) uint8; 32 black and white blocks on top, the highest bit first.
+    `image` is (H, W, 3) uint8 with 32 black and white blocks on top, highest bit first.
     """
     width = image.shape[1] // BITS * BITS
     # (rows, BITS, width of a block, 3) -> (BITS,)
@@ -46,7 +45,7 @@ def shown_ms(image: Image) -> int:
 
 
 def frame_age_s(image: Image, now_s: float) -> float:
-    """How old an image of the clock is at `now_s` (`time.monotonic()`)."""
+    """Return how old an image of the clock is at `now_s` (`time.monotonic()`)."""
     return ((int(1000 * now_s) - shown_ms(image)) & 0xFFFFFFFF) / 1000
 
 
@@ -91,11 +90,7 @@ class Stopwatch:
 
 
 def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int]:
-    """Watch the clock; returns what was noted, and how many frames were dropped.
-
-    Args:
-        options: of stream.py.
-        seconds: how long, from the first frame on.
+    """Watch the clock for `seconds` with stream.py's options; return the ages, and frames dropped.
 
     Raises:
         StreamError: the camera cannot be opened, or shows no clock.
@@ -118,7 +113,7 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
 
 
 def ages_table(watch: Stopwatch) -> str:
-    """Median, 95 of 100 and worst, in Markdown."""
+    """Return median, 95th percentile and worst age, as Markdown."""
     return table(
         ["age, ms", "median", "95 of 100", "worst"],
         [

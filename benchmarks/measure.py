@@ -1,10 +1,9 @@
 """One run of one program over one clip, clocked from outside.
 
-The program prints one JSON line a frame as soon as the frame is done, with the boxes that it
-shows: `{"tracks": [{"box": [x1, y1, x2, y2], ...}, ...], ...}`, pixels. `stream.py --events -`
-and `alternatives.players` do so; lines whose `type` is not `frame` are about something else. No
-program measures itself: lines, CPU time and memory are all read here, in the same way for all.
-Linux and macOS only.
+The program prints one JSON line per frame as soon as the frame is done, with the boxes that it
+shows: `{"tracks": [{"box": [x1, y1, x2, y2], ...}, ...], ...}`, pixels, as `stream.py --events -`
+and `alternatives.players` do; lines whose `type` is not `frame` are ignored. No program measures
+itself: lines, CPU time and memory are read here, in the same way for all. Linux and macOS only.
 """
 
 import json
@@ -32,8 +31,8 @@ class Run:
     """The figures of one run.
 
     Attributes:
-        start_s: from the command to the first frame done.
-        seconds: from the first frame done to the last.
+        start_s: from the command to the end of the first frame.
+        seconds: from there to the end of the last frame.
         cpu_s: processor time of all threads in that span.
         peak_mb: most memory ever held, whole run (at least that of the caller).
         boxes: of each frame, (N, 4) float32 xyxy pixels.
@@ -52,16 +51,12 @@ class Run:
 
     @property
     def cpu_ms(self) -> float:
-        """Milliseconds of processor time a frame after the first."""
+        """Milliseconds of processor time per frame after the first."""
         return 1e3 * self.cpu_s / (len(self.boxes) - 1)
 
 
 def boxes_of(line: bytes) -> Float32 | None:
-    """(N, 4) float32: the boxes of a line; None if it is not about a frame.
-
-    Raises:
-        BenchmarkError: not such a line.
-    """
+    """Return the boxes of a line, (N, 4) float32; None if it is not about a frame."""
     try:
         record = json.loads(line)
         if record.get("type", "frame") != "frame":
@@ -81,7 +76,7 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
         frames: after this many frames, send Ctrl-C to a program that waits for it.
 
     Raises:
-        BenchmarkError: it cannot be started, fails, or does fewer than two frames.
+        BenchmarkError: it cannot be started, fails, or processes fewer than two frames.
     """
     with tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
@@ -108,7 +103,7 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Wait for the end; returns the most memory ever held, MB."""
+    """Wait for the end; return the peak memory, MB."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024

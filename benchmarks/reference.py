@@ -1,29 +1,28 @@
-"""Which faces there are in a clip, as far as several detectors agree.
+"""The faces in a clip, as far as several detectors agree.
 
     python -m benchmarks.reference CLIP --out FILE.json [--frames N] [--sheet FILE.png]
 
-No truth is known for the clips, so three families of detectors that share neither method nor
-training data agree on it, once a clip, at settings too slow for live work:
+The clips have no ground truth, so three families of detectors that share neither method nor
+training data agree on it, once per clip, at settings too slow for live use:
 
 - MTCNN (cascaded convolutional networks; ours, smallest face 20 pixels),
 - dlib's HOG (linear filters on gradients; the image doubled once, small ones twice),
 - dlib's MMOD (one convolutional network trained by max-margin).
 
 The first two propose candidates in every frame; boxes that overlap by `SAME_FACE` are one.
-Candidates are linked to tracks. In the first frame of a track and in every `LOOK_EVERY`th
-one, HOG and MMOD look at its surroundings, scaled to the size that they were made for. A
-look confirms when a second family has a box on the candidate. A track is a face when at
-least `CONFIRMED_LOOKS` of its looks, and `CONFIRMED_SHARE` of them, confirm; it then counts
-in each of its frames.
+Candidates are linked to tracks. In the first frame of a track and in every `LOOK_EVERY`th one, HOG
+and MMOD search its surroundings, scaled to the size that they were made for. A look confirms if a
+second family has a box on the candidate. A track is a face if at least `CONFIRMED_LOOKS` of its
+looks, and `CONFIRMED_SHARE` of them, confirm; it then counts in each of its frames.
 
-Two things follow. A face that neither MTCNN nor HOG proposes counts as nobody's miss. And
-MTCNN's candidates count only where another family confirms them, but hardly any others
-exist: the reference favours faces that MTCNN sees, whichever program is measured.
+Two things follow. A face that neither MTCNN nor HOG proposes counts as nobody's miss. And MTCNN's
+candidates count only if another family confirms them, but there are few others: the reference
+favours faces that MTCNN finds, whichever program is measured.
 
 `--sheet` draws every track once, to check for both errors: rejected faces (red) and accepted
-tracks that are no face (green). In a street full of people the accepted ones are faces; the
-rejected ones are mostly faces, too, in profile or half hidden, which only MTCNN sees. So not
-every box on no agreed face is a mistake.
+tracks that are not faces (green). In a busy street the accepted ones are faces; the rejected ones
+are mostly faces, too, in profile or half hidden, which only MTCNN finds. So not every box on no
+agreed face is an error.
 
 Reference: King, "Max-Margin Object Detection", arXiv 1502.00046, 2015.
 """
@@ -55,18 +54,14 @@ Detect = Callable[[Image], Float32]  # (H, W, 3) uint8 BGR -> (N, 4) xyxy
 
 LOOK_EVERY = 4
 CONFIRMED_LOOKS, CONFIRMED_SHARE = 2, 0.25
-_SMALL = 720  # pixels of the long side up to which HOG doubles the picture twice
+_SMALL = 720  # pixels of the long side up to which HOG doubles the image twice
 _FACE, _VIEW = 100, 250  # pixels of the face and of the square around it in a look
 _SHOWN, _COLUMNS = 125, 12  # pixels of a view on a sheet, and views in a row
 _GREEN, _RED = (0, 160, 0), (0, 0, 220)
 
 
 def mmod() -> Detect:
-    """Dlib's convolutional detector; it finds faces from about 80 pixels on.
-
-    Raises:
-        WeightsError: its file is missing.
-    """
+    """Return dlib's MMOD, for faces from about 80 pixels on; WeightsError if it is missing."""
     from importlib.util import find_spec
 
     import dlib
@@ -86,7 +81,7 @@ def mmod() -> Detect:
 
 
 def boxes_of(detector: Detector) -> Detect:
-    """The boxes alone of what a detector finds."""
+    """Return a function that finds only a detector's boxes."""
     return lambda image: detector.detect(image).boxes
 
 
@@ -98,13 +93,13 @@ class Candidate:
 
     @property
     def box(self) -> Float32:
-        """The box that speaks for it: the first family's."""
+        """Its box: the first family's."""
         return next(iter(self.boxes.values()))
 
 
 @dataclass(slots=True)
 class History:
-    """What is known of one track; `views` are (`_VIEW`, `_VIEW`, 3) uint8 BGR."""
+    """One track's frames and looks; `views` are (`_VIEW`, `_VIEW`, 3) uint8 BGR."""
 
     views: list[Image] = field(default_factory=list)
     frames: dict[int, Candidate] = field(default_factory=dict)
@@ -118,7 +113,7 @@ class History:
 
 
 def merge(families: dict[str, Float32]) -> list[Candidate]:
-    """Boxes (N, 4) of each family -> candidates; boxes that overlap are the same one."""
+    """Merge boxes (N, 4) of each family to candidates; boxes that overlap are one."""
     candidates: list[Candidate] = []
     for family, boxes in families.items():
         known = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
@@ -132,11 +127,7 @@ def merge(families: dict[str, Float32]) -> list[Candidate]:
 
 
 class Jury:
-    """The detectors, and the tracks that they have agreed upon so far.
-
-    Args:
-        size_wh: of the clip's frames, pixels.
-    """
+    """The detectors, and the tracks that they agreed on so far, in frames of `size_wh` pixels."""
 
     def __init__(self, size_wh: tuple[int, int]) -> None:
         hog = DlibHogDetector(2 if max(size_wh) <= _SMALL else 1)
@@ -171,7 +162,7 @@ class Jury:
         history.frames[self.frames] = candidate
 
     def faces(self) -> list[list[Face]]:
-        """Of each frame seen, the faces of tracks that are faces."""
+        """Return for each frame seen the faces of tracks that are faces."""
         found: list[list[Face]] = [[] for _ in range(self.frames)]
         for history in self.tracks.values():
             if history.is_face:
@@ -181,7 +172,7 @@ class Jury:
 
 
 def look(image: Image, box: Float32, detect: Detect) -> Float32 | None:
-    """A detector's own box on the face at `box`, seen at the size it was made for, or None."""
+    """Return a detector's own box on the face at `box`, scaled to its best size, or None."""
     view, scale, shift = view_of(image, box)
     found = (detect(view) - np.tile(shift, 2)) / scale
     overlap = iou_matrix(box[None], found)[0]
@@ -191,10 +182,9 @@ def look(image: Image, box: Float32, detect: Detect) -> Float32 | None:
 
 
 def view_of(image: Image, box: Float32) -> tuple[Image, float, Float32]:
-    """The surroundings of `box`, with the face `_FACE` pixels large in the middle.
+    """Return the surroundings of `box`, with the face `_FACE` pixels large in the middle.
 
-    Returns:
-        The view; what pixels of the picture are multiplied by, then shifted by, in it.
+    Also the scale and then the shift, (2,), of the image's pixels in it.
     """
     centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
     scale = _FACE / max(side, 1.0)
@@ -205,7 +195,7 @@ def view_of(image: Image, box: Float32) -> tuple[Image, float, Float32]:
 
 
 def sheet(histories: Sequence[History]) -> Image:
-    """One view of each track with its looks and frames, the longest tracks first."""
+    """Draw one view of each track with its looks and frames, the longest tracks first."""
     ordered = sorted(histories, key=lambda h: (not h.is_face, -len(h.frames)))
     rows = max(1, -(-len(ordered) // _COLUMNS))
     drawn = np.full((rows * _SHOWN, _COLUMNS * _SHOWN, 3), 255, np.uint8)

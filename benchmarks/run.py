@@ -1,19 +1,18 @@
-"""This program and what a user might take instead, on the same clips and machine.
+"""This program and its alternatives, on the same clips and machine.
 
     python -m benchmarks.alternatives.setup                 once: makes the environments
     python -m benchmarks.run [CLIP...] [--detect-every auto 1] [--repeat 3]
 
-Every system plays every clip once a round, in turns (A B C A B C), each in a process of its
-own that is timed from outside (`measure`); figures are medians of the rounds. Frames per
-second and CPU time are counted from the first frame on; start-up is reported separately. No
-system draws or shows a picture unless its title says so. The alternatives play
-`--alternative-frames` frames, since the slowest take two seconds for one; faces found are
-compared on those frames. `reference` decides which faces there are; this program shows a face
-from its third frame on, which counts against it.
+Every system plays every clip once per round, in turns (A B C A B C), each in its own process,
+timed from outside (`measure`); figures are medians of the rounds. Frames per second and CPU time
+count from the first frame on; start-up is reported separately. No system draws or shows frames
+unless its title says so. The alternatives play `--alternative-frames` frames, since the slowest
+take two seconds for one; faces found are compared on those frames. `reference` decides which
+faces exist; this program shows a face from its third frame on, which counts against it.
 
-Writes OUT/table.md and OUT/plot.png, and adds a line to OUT/history.jsonl with all rounds,
-the commit, the versions and the processor. `--again` redraws table and plot from the last line
-of that file without measuring anything.
+Writes OUT/table.md and OUT/plot.png, and adds a line to OUT/history.jsonl with all rounds, the
+commit, the versions and the processor. `--again` redraws table and plot from the last line of
+that file without measuring.
 """
 
 import argparse
@@ -35,7 +34,7 @@ _say = partial(common.say, "benchmarks.run")
 
 
 def reference_of(clip: Path, frames: int) -> Reference:
-    """The reference of a clip, made once."""
+    """Return the reference of a clip, made once."""
     path = cache_dir("references") / f"{clip.stem}-{common.key_of(clip, frames, RULES)}.json"
     if not path.exists():
         _say(f"{clip.stem}: agreeing on its faces, once; takes a minute or two")
@@ -46,7 +45,7 @@ def reference_of(clip: Path, frames: int) -> Reference:
 def compare(
     clips: Sequence[Path], systems: Sequence[System], repeat: int
 ) -> dict[Path, dict[str, list[Run]]]:
-    """Clip -> system -> its runs, gathered round by round."""
+    """Return clip -> system -> its runs, gathered round by round."""
     runs: dict[Path, dict[str, list[Run]]] = {
         clip: {system.name: [] for system in systems} for clip in clips
     }
@@ -65,7 +64,7 @@ def compare(
 def summarize(
     clip: Path, systems: Sequence[System], runs: dict[str, list[Run]], reference: Reference
 ) -> ClipResult:
-    """The rows of one clip; boxes are judged on the first round, which all rounds repeat."""
+    """Return the rows of one clip; boxes are compared on the first round, which all repeat."""
     common = min(len(each[0].boxes) for each in runs.values())
     rows = []
     for system in systems:
@@ -90,11 +89,7 @@ def summarize(
 
 
 def measure_all(options: argparse.Namespace) -> list[ClipResult]:
-    """Run everything that was asked for.
-
-    Raises:
-        StreamError: a clip or an environment is missing, or a run failed.
-    """
+    """Run everything that was requested."""
     clips = common.existing(options.clips)
     systems = ours(options.detect_every, options.frames)
     frames = min(options.alternative_frames, options.frames)
@@ -112,11 +107,7 @@ def measure_all(options: argparse.Namespace) -> list[ClipResult]:
 
 
 def last_results(history: Path) -> list[ClipResult]:
-    """The results of the last line of a history.
-
-    Raises:
-        BenchmarkError: nothing was measured yet.
-    """
+    """Return the results of a history's last line; BenchmarkError if there is none."""
     if not history.is_file():
         raise common.BenchmarkError(f"{history}: nothing was measured yet; run without --again")
     return comparison.from_record(json.loads(history.read_text().splitlines()[-1]))
@@ -139,7 +130,7 @@ NAMES = [name for name, *_ in ALTERNATIVES]
         choices=NAMES,
         default=NAMES,
         metavar="NAME",
-        help=f"out of {', '.join(NAMES)} (default: all; no NAME: none)",
+        help=f"some of {', '.join(NAMES)} (default: all; no NAME: none)",
     ),
     flag("--no-stages", action="store_true", help="leave the stages out"),
     common.OUT,

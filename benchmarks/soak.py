@@ -1,4 +1,4 @@
-"""How a live source behaves when its camera fails, with a real RTSP server.
+"""How a live source behaves if its camera fails, with a real RTSP server.
 
     python -m benchmarks.soak [--cycles N] [--minutes M] [--slow-seconds S]
 
@@ -7,11 +7,11 @@ gstreamer1.0-plugins-{base,good,bad,ugly}`). Prints, as Markdown:
 
 - how soon a freeze, a kill and the return are noticed, and a wrong password or path reported;
 - how soon `take` and `close` return while the camera is frozen;
-- how old frames are for a consumer of five frames a second, by the camera's own clock;
+- how old frames are for a consumer of five frames per second, by the camera's own clock;
 - threads, file descriptors and memory over `--cycles` kills and restarts;
 - over `--minutes`, with a fault each minute (the camera killed or frozen for five seconds, in
-  turns): the frames a second of the whole program between faults, its memory's slope, and
-  the number of errors printed.
+  turns): frames per second of the whole program between faults, its memory's slope, and the
+  number of errors printed.
 """
 
 import argparse
@@ -37,18 +37,18 @@ from structures import SourceState
 from tests.rtsp_camera import RtspCamera, missing
 
 FPS = 25.0
-_FAULT_S, _SETTLE_S = 5.0, 10.0  # of each minute; what follows it until all is well again
+_FAULT_S, _SETTLE_S = 5.0, 10.0  # of each minute; then the time to recover
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long `work` takes."""
+    """Return how long `work` takes."""
     began_s = time.monotonic()
     work()
     return time.monotonic() - began_s
 
 
 def seconds_until(done: Callable[[], bool], limit_s: float = 60.0) -> float:
-    """How long it takes until `done()`; infinite if it never happens."""
+    """Return how long it takes until `done()`; infinite if it never happens."""
     began_s = time.monotonic()
     while not done():
         if time.monotonic() - began_s > limit_s:
@@ -99,7 +99,7 @@ def reactions(camera: RtspCamera) -> Iterator[tuple[str, float]]:
 
 
 def slow_consumer(camera: RtspCamera, span_s: float) -> list[float]:
-    """Ages in ms of the frames that a consumer of five a second receives."""
+    """Return the ages in ms of the frames that a consumer of five per second receives."""
     source = open_source(camera.address(), live=LiveOptions())
     ages, end_s = [], time.monotonic() + span_s
     while time.monotonic() < end_s:
@@ -111,7 +111,7 @@ def slow_consumer(camera: RtspCamera, span_s: float) -> list[float]:
 
 
 def cycles(camera: RtspCamera, count: int) -> list[tuple[int, int, float]]:
-    """(threads, file descriptors, MB) after every tenth kill and restart."""
+    """Return (threads, file descriptors, MB) after every tenth kill and restart."""
     source = open_source(camera.address(), live=LiveOptions())
     process, rows = psutil.Process(), []
     for cycle in range(count + 1):
@@ -128,12 +128,12 @@ def cycles(camera: RtspCamera, count: int) -> list[tuple[int, int, float]]:
 
 
 def soak(camera: RtspCamera, minutes: int) -> tuple[list[float], list[float], int]:
-    """Frames a second and MB of the program for each minute, and lines with a traceback."""
+    """Return the program's frames per second and MB by minute, and its lines with an error."""
     command = common.stream_command(camera.address(), "--events", "-")
     rates, memory = [], []
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, cwd=common.ROOT, stdout=subprocess.PIPE, stderr=said, text=True
+            command, cwd=common.ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         times: list[float] = []
 
@@ -159,13 +159,13 @@ def soak(camera: RtspCamera, minutes: int) -> tuple[list[float], list[float], in
         process.terminate()
         process.wait()
         listener.join()
-        said.seek(0)
-        bad = sum("Traceback" in line or "Error" in line for line in said)
+        errors.seek(0)
+        bad = sum("Traceback" in line or "Error" in line for line in errors)
     return rates, memory, bad
 
 
 def report_faults(camera: RtspCamera, minutes: int) -> None:
-    """Print what `soak` found."""
+    """Print the results of `soak`."""
     rates, memory, bad = soak(camera, minutes)
     slope = 60 * np.polyfit(range(len(memory)), memory, 1)[0] if len(memory) > 1 else 0.0
     print(
@@ -183,7 +183,7 @@ def report_faults(camera: RtspCamera, minutes: int) -> None:
     flag("--slow-seconds", type=number(float, 0), default=60.0),
 )
 def main(options: argparse.Namespace) -> None:
-    """Print what each trial shows."""
+    """Print the results of each trial."""
     if why := missing():
         raise BenchmarkError(f"{why}; see python -m benchmarks.soak --help")
     camera = RtspCamera("joe", "p@ss:w/rd")

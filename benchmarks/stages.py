@@ -2,11 +2,11 @@
 
     python -m benchmarks.stages CLIP... [--frames N] [--repeat N]
 
-In the program decoding and encoding run in threads of their own, next to the rest; here
-each runs alone, so that the sum is more than a frame takes. Finding, following,
-describing and smoothing are timed around the calls that `program.pipeline.Pipeline` makes of
-them; what is left of its time (choosing, aligning, weighing) is "align, rest". Medians of
-the repetitions, which go round the clips in turn because machines drift.
+In the program decoding and encoding run in their own threads, next to the rest; here each runs
+alone, so that the sum is more than a frame takes. Detecting, tracking, estimating and smoothing
+are timed around the calls that `program.pipeline.Pipeline` makes; the rest of its time (choosing,
+aligning, weighing) is "align, rest". Figures are medians of the repetitions, in which the clips
+take turns because machines drift.
 """
 
 import argparse
@@ -37,11 +37,7 @@ _OF_SMOOTHER = ("update", "is_due", "forget_except", "current")
 
 
 class Timer:
-    """Adds up what stages take.
-
-    Attributes:
-        spent_s: stage -> seconds.
-    """
+    """Adds up the time of stages; `spent_s` is stage -> seconds."""
 
     def __init__(self) -> None:
         self.spent_s: dict[str, float] = defaultdict(float)
@@ -54,7 +50,7 @@ class Timer:
         self.spent_s[stage] += time.perf_counter() - start
 
     def around(self, inner: Any, stage: str, methods: Sequence[str]) -> Any:
-        """Stand in for `inner`; the time spent in some of its methods counts for a stage."""
+        """Return a proxy for `inner`; time spent in some of its methods counts for a stage."""
         timing = self.timing
 
         class Timed:
@@ -66,7 +62,7 @@ class Timer:
 
 
 def spend(clip: str, frames: int, detector: Any, estimator: Any) -> dict[str, float]:
-    """Milliseconds a frame of each of `STAGES` on one pass over a clip."""
+    """Return milliseconds per frame of each of `STAGES` in one pass over a clip."""
     timer, overlay = Timer(), Overlay()
     with timer.timing("decode"):
         count = sum(1 for _ in frames_of(clip, frames))
@@ -101,7 +97,7 @@ def _encode(drawn: Sequence[tuple[Image, FrameResult]]) -> None:
 
 
 def measure_stages(clips: Sequence[str], frames: int, repeat: int) -> dict[str, dict[str, float]]:
-    """Clip -> stage -> median milliseconds a frame."""
+    """Return clip -> stage -> median milliseconds per frame."""
     assembly = Assembly()
     networks = assembly.detector(threads=0), assembly.estimator()
     rounds = [{clip: spend(clip, frames, *networks) for clip in clips} for _ in range(repeat)]

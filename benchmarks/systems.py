@@ -1,12 +1,12 @@
-"""What is compared: this program in several settings, and the alternatives.
+"""The systems compared: this program in several settings, and the alternatives.
 
     python -m benchmarks.systems scale CLIP --out FILE.mp4 [--frames N]
     python -m benchmarks.systems watch http://127.0.0.1:8080/stream.mjpeg
 
-The command line is for processes of their own: the peak memory of a measured program is at
-least that of its parent, so what needs much memory must not run there. `scale` makes a clip of
-720 lines, for measuring what a recording costs. `watch` reads a live view as a browser does: it
-tries until somebody answers, then reads until the other side ends, and fails if no image came.
+The command line is for separate processes: the peak memory of a measured program is at least
+that of its parent, so memory-hungry work must not run there. `scale` makes a clip of 720 lines,
+to measure the cost of a recording. `watch` reads a live view as a browser does: it retries until
+the server answers, then reads until the stream ends, and fails if no image came.
 """
 
 import argparse
@@ -52,10 +52,10 @@ ALTERNATIVES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     ("facenet", "facenet-pytorch's MTCNN (detection only)", "facenet_mtcnn", ()),
 )
-LINES = 720  # of a clip made smaller
-SMALLEST = 24  # pixels of a face, where this program is to find what the package mtcnn finds
-WEB_PICTURES = "/stream.mjpeg"  # of the page that `stream.py --serve PORT` serves
-_FAREWELL_S = 5.0  # for the viewer to notice that the page has closed
+LINES = 720  # of a scaled clip
+SMALLEST = 24  # pixels of a face: with it this program finds what the package mtcnn finds
+WEB_PICTURES = "/stream.mjpeg"  # of the page served by `stream.py --serve PORT`
+_FAREWELL_S = 5.0  # for the viewer to notice that the page closed
 _PATIENCE_S, _PAUSE_S = 30.0, 0.1  # of the viewer
 
 
@@ -68,7 +68,7 @@ class System:
         title: for the table and the plot.
         ours: whether it is this program.
         run: plays a clip once.
-        lines: height of the frames that its boxes are measured in; None = the clip's.
+        lines: height of the frames of its boxes; None = the clip's.
     """
 
     name: str
@@ -79,12 +79,12 @@ class System:
 
 
 def events_command(clip: Path, frames: int, flags: Sequence[str] = ()) -> list[str]:
-    """This program on a clip, reporting what it shows on standard output."""
+    """Return the command for this program on a clip, with events on standard output."""
     return common.stream_command(clip, "--events", "-", "--max-frames", frames, *flags)
 
 
 def ours(detect_every: Sequence[str], frames: int) -> list[System]:
-    """This program: every setting of `--detect-every`, recording, and a page being watched."""
+    """Return this program: each `--detect-every`, recording, and a page being watched."""
     title = "this program at the film's own speed, watched in a browser"
     return [
         *(_variant(value, frames) for value in detect_every),
@@ -95,11 +95,7 @@ def ours(detect_every: Sequence[str], frames: int) -> list[System]:
 
 
 def alternatives(names: Sequence[str], frames: int) -> list[System]:
-    """The alternatives of these names.
-
-    Raises:
-        BenchmarkError: the environment of one is not made.
-    """
+    """Return the alternatives of these names; BenchmarkError if an environment is missing."""
     return [
         _alternative(name, title, player, arguments, frames)
         for name, title, player, arguments in ALTERNATIVES
@@ -127,7 +123,7 @@ def _variant(detect_every: str, frames: int, min_face: int | None = None) -> Sys
 
 
 def _at_720(frames: int, recorded: bool) -> System:
-    """On the clip at 720 lines: with H.264 written, or without for comparison."""
+    """Return this program on the clip at 720 lines, with or without an H.264 recording."""
     out = cache_dir("recordings") / "recording.mp4"
     flags = ("--output", str(out)) if recorded else ()
 
@@ -144,7 +140,7 @@ def _at_720(frames: int, recorded: bool) -> System:
 
 
 def _watched(clip: Path, frames: int) -> Run:
-    """Run with a page that somebody watches; the page would stay after the film."""
+    """Run with a page being watched, and stop at the clip's end: the page would stay."""
     frames = sum(1 for _ in common.frames_of(clip, frames))  # a header may be wrong about it
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -164,11 +160,7 @@ def _watched(clip: Path, frames: int) -> Run:
 
 
 def made_once(out: Path, command: Sequence[str]) -> None:
-    """Have a command make the file `out` (its `--out`), unless it exists.
-
-    Raises:
-        BenchmarkError: it failed.
-    """
+    """Run a command that makes the file `out` (its `--out`), unless it exists."""
     if not out.exists():
         with replacing(out) as beside:
             common.output_of([*command, "--out", str(beside)])
@@ -186,11 +178,7 @@ def scale(clip: str, out: Path, frames: int | None) -> None:
 
 
 def watch(address: str, patience_s: float = _PATIENCE_S) -> None:
-    """Read a stream of images until it ends.
-
-    Raises:
-        BenchmarkError: no image came within `patience_s`.
-    """
+    """Read a stream of images until it ends; BenchmarkError if none comes in `patience_s`."""
     came, give_up_s = 0, time.monotonic() + patience_s
     while time.monotonic() < give_up_s:
         try:

@@ -2,10 +2,9 @@
 
     python -m benchmarks.tracking --data DIR [--max-age 1 10] [--every 1 2 3 5]
 
-`TUD-Campus` brings real detections. The MOT17 sequences bring truth only: their
-detections are simulated from it with a fixed seed (`simulate`), so their figures
-compare settings with one another and say nothing about any detector. Pedestrians are
-not faces, but free ground truth exists for them.
+`TUD-Campus` has real detections. The MOT17 sequences have only truth: their detections are
+simulated from it with a fixed seed (`simulate`), so their figures compare settings and say nothing
+about a detector. Pedestrians are not faces, but free ground truth exists for them.
 
 References: Bernardin, Stiefelhagen, "Evaluating Multiple Object Tracking Performance:
 The CLEAR MOT Metrics", 2008 (MOTA, switches); Ristani, Solera, Zou, Cucchiara, Tomasi,
@@ -35,7 +34,7 @@ REAL = "TUD-Campus"
 SEED = 16020763
 CENTRE_JITTER, SIZE_JITTER = 0.03, 0.05  # standard deviations, of each side
 MISSED, FALSE_PER_FRAME = 0.08, 0.3
-HIDDEN_BELOW = 0.3  # visible fraction under which the simulated detector sees nothing
+HIDDEN_BELOW = 0.3  # visible fraction below which the simulated detector misses
 SAME = 0.5  # overlap from which a shown box counts as the person
 
 
@@ -55,7 +54,7 @@ class Clip(NamedTuple):
 
 @dataclass(slots=True)
 class Scores:
-    """Counts over any number of clips, and the usual figures made of them.
+    """Counts over any number of clips, and the usual figures from them.
 
     Attributes:
         truth: boxes that should be shown.
@@ -63,7 +62,7 @@ class Scores:
         matched: of these, how many lie on a person.
         switches: how often a person's id changed.
         identity_matched: matches under the best one-to-one naming of whole tracks.
-        ghosts: boxes shown without a detection in this frame that lie on nobody.
+        ghosts: boxes shown on nobody without a detection in their frame.
         seconds: time spent in the tracker.
         frames: frames processed.
     """
@@ -91,7 +90,7 @@ class Scores:
 
 @dataclass(slots=True)
 class Judge:
-    """Compares what is shown with the truth, a frame at a time."""
+    """Compares shown boxes with the truth, frame by frame."""
 
     scores: Scores
     last: dict[int, int] = field(default_factory=dict)
@@ -114,7 +113,7 @@ class Judge:
         self.scores.ghosts += sum(bool(coasting[column]) for column in alone)
 
     def finish(self) -> None:
-        """Name whole tracks after people so that most boxes are right."""
+        """Match whole tracks to people so that most boxes are correct."""
         people = sorted({person for person, _ in self.together})
         tracks = sorted({track for _, track in self.together})
         table = np.array([[self.together[p, t] for t in tracks] for p in people])
@@ -125,7 +124,7 @@ class Judge:
     def _match(
         self, truth: Labelled, shown: Labelled, overlap: NDArray[np.float64]
     ) -> dict[int, int]:
-        """Keep last frame's pairs where they still hold, then add as many as can be."""
+        """Keep last frame's pairs where they still match, then add as many as possible."""
         column_of = {int(track): column for column, track in enumerate(shown.ids)}
         kept: dict[int, int] = {}
         for row, person in enumerate(truth.ids.tolist()):
@@ -134,7 +133,7 @@ class Judge:
                 continue
             if overlap[row, column] >= SAME:
                 kept[row] = column
-        rest = np.where(overlap >= SAME, overlap + 10, 0)  # a pair more beats any overlap
+        rest = np.where(overlap >= SAME, overlap + 10, 0)  # one more pair beats any overlap
         rest[list(kept)] = 0
         rest[:, list(kept.values())] = 0
         return kept | assign(rest, SAME)
@@ -156,7 +155,7 @@ def run(clip: Clip, tracker: SortTracker, every: int, scores: Scores) -> None:
 
 
 def read_rows(path: Path) -> NDArray[np.float64]:
-    """Read a MOT file into (N, columns) rows, columns 2..5 turned from tlwh to xyxy."""
+    """Read a MOT file into (N, columns) rows, columns 2..5 converted from tlwh to xyxy."""
     rows = np.loadtxt(path, delimiter=",", ndmin=2)
     rows[:, 4:6] += rows[:, 2:4]
     return rows
@@ -175,7 +174,7 @@ def read_truth(folder: Path) -> tuple[list[Labelled], list[NDArray[np.float64]]]
 def simulate(
     truth: list[Labelled], visible: list[NDArray[np.float64]], rng: np.random.Generator
 ) -> list[Detections]:
-    """Make detections of the truth: jitter, random and hidden misses, false boxes.
+    """Simulate detections: jitter, random misses, misses of hidden people, false boxes.
 
     False boxes have the size of a person of the clip and lie anywhere in 1920 x 1080.
     """

@@ -1,11 +1,11 @@
-"""How many images a second the input pipeline makes, and how many each backend trains on.
+"""Images per second that the input pipeline makes, and that each backend trains on.
 
     python -m benchmarks.training [--settings ssrnet mobilenetv2] [--workers 0 1 2]
     python -m benchmarks.training --backends tensorflow jax torch --set precision=mixed_bfloat16
 
-The chips are noise of 112 pixels. Training is that of `training.train`, the pipeline
-included, without the first pass over the data, in which the backend compiles; each backend
-runs in a process of its own. Those that are not installed are named and left out.
+The chips are noise of 112 pixels. Training is that of `training.train`, with the pipeline and
+without the first epoch, in which the backend compiles; each backend runs in its own process. Those
+that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EPOCHS = 3  # of which the first is not counted
 
 
 def noise(count: int) -> Chips:
-    """Chips of noise with labels of all kinds."""
+    """Return chips of noise with labels of all kinds."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, _SIDE, _SIDE, 3), np.uint8)
     faces = [Face(str(i), (i % 70, i % 70 + 5 * (i % 2)), i % 3 == 0, i % 5) for i in range(count)]
@@ -47,7 +47,7 @@ def noise(count: int) -> Chips:
 
 
 def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float:
-    """Images a second that the pipeline makes when nothing is trained on them."""
+    """Return the images per second that the pipeline makes without training."""
     size = settings.size or _SIZES[settings.architecture]
     rows = np.arange(settings.batch * steps)
     plan = BatchPlan(rows % 1024, None, settings.batch, size, settings.strength, 0)
@@ -60,7 +60,7 @@ def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float
 
 
 def training_rate(settings: TrainingSettings, steps: int) -> float:
-    """Images a second that a backend trains on."""
+    """Return the images per second that a backend trains on."""
     from training.fitting.networks import build_network
 
     settings = replace(settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0)
@@ -71,10 +71,17 @@ def training_rate(settings: TrainingSettings, steps: int) -> float:
     targets = make_targets(chips, settings)
     with tempfile.TemporaryDirectory() as folder:
         held, progress = chips.take(rows[:8]), Progress()
-        ask = partial(predict, images=held.images)
+        predict_held_out = partial(predict, images=held.images)
         with Loader(chips.images, plan, settings.workers) as loader:
             task = FitTask(
-                settings, targets, plan.steps, loader.batches, ask, held, Path(folder), "noise"
+                settings,
+                targets,
+                plan.steps,
+                loader.batches,
+                predict_held_out,
+                held,
+                Path(folder),
+                "noise",
             )
             Fit(task, model, progress).run()
     minutes = [line["minutes"] for line in progress.history]
@@ -92,7 +99,7 @@ def show_pipeline(options: argparse.Namespace) -> None:
 
 
 def show_training(options: argparse.Namespace) -> None:
-    """Print a table of what each backend learns, each in a process of its own."""
+    """Print a table of each backend's rate, each in its own process."""
     installed = [each for each in options.backends if importlib.util.find_spec(each)]
     for missing in sorted(set(options.backends) - set(installed)):
         print(f"{missing} is not installed")
@@ -116,11 +123,11 @@ def _rate_in_a_process(options: argparse.Namespace, name: str, backend: str) -> 
 @common.command(
     "training",
     __doc__,
-    flag("--settings", nargs="+", default=["ssrnet", "mobilenetv2"], help="files or names of such"),
+    flag("--settings", nargs="+", default=["ssrnet", "mobilenetv2"], help="files or their names"),
     flag("--set", nargs="*", default=["precision=float32", "workers=2"], metavar="KEY=VALUE"),
     flag("--backends", nargs="+", choices=BACKENDS, default=BACKENDS),
     flag("--workers", nargs="+", type=number(int, 0), default=[0, 1, 2], help="of the pipeline"),
-    flag("--steps", type=number(int, 2), default=16, help="of each of two passes that are timed"),
+    flag("--steps", type=number(int, 2), default=16, help="of each of two timed epochs"),
     flag("--one", action="store_true", help=argparse.SUPPRESS),
 )
 def main(options: argparse.Namespace) -> None:

@@ -1,12 +1,11 @@
-"""How old an image is when a browser's client has it, and what stuck clients do to that.
+"""How old an image is when a browser has it, and the effect of stuck clients on that.
 
     python -m benchmarks.web [--seconds S] [--stuck N] [--size 1280x720]
 
-A loop hands 25 images a second to the page's server, each with the time of its making in
-black and white blocks. A client in a process of its own reads the MJPEG stream, decodes
-each image and compares; first alone, then next to `--stuck` clients that connect and never
-read. What the program does with a frame before, finding faces and drawing, comes on top
-(`benchmarks.latency`).
+A loop passes 25 images per second to the page's server, each with its time in black and white
+blocks. A client in its own process reads the MJPEG stream, decodes each image and compares; first
+alone, then next to `--stuck` clients that connect and never read. The time for detecting and
+drawing before comes on top (`benchmarks.latency`).
 """
 
 import argparse
@@ -34,7 +33,7 @@ _BLOCK_ROWS = 32
 
 
 def clock_image(size_wh: tuple[int, int], now_s: float) -> Image:
-    """A noisy (H, W, 3) uint8 BGR image that shows a time as `latency.shown_ms` reads it."""
+    """Return a noisy (H, W, 3) uint8 BGR image with a time for `latency.shown_ms`."""
     width, height = size_wh
     image = np.full((height, width, 3), 96, np.uint8)
     cv2.randn(image[_BLOCK_ROWS:], (96, 96, 96), (24, 24, 24))
@@ -45,7 +44,7 @@ def clock_image(size_wh: tuple[int, int], now_s: float) -> Image:
 
 
 def watch(url: str, seconds: float) -> list[float]:
-    """Read the MJPEG stream for a while; returns the age of each image in ms."""
+    """Read the MJPEG stream for a while; return the age of each image in ms."""
     ages_ms, end_s = [], time.monotonic() + seconds
     with urllib.request.urlopen(f"{url}stream.mjpeg") as stream:
         while time.monotonic() < end_s:
@@ -63,7 +62,7 @@ def watch(url: str, seconds: float) -> list[float]:
 
 
 def measure(view: WebView, size_wh: tuple[int, int], seconds: float) -> list[float]:
-    """Hand images over while a client in another process watches; returns its ages in ms."""
+    """Pass images on while a client in another process watches; return its ages in ms."""
     command = python("benchmarks.web", "--watch", view.url, "--seconds", seconds)
     client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     index, due_s = 0, time.monotonic()
@@ -78,7 +77,7 @@ def measure(view: WebView, size_wh: tuple[int, int], seconds: float) -> list[flo
 
 
 def stuck_client(url: str) -> socket.socket:
-    """A client that asks for the images and never reads one."""
+    """Return a client that requests the images and never reads one."""
     parts = urlsplit(url)
     client = socket.create_connection((parts.hostname, parts.port or 80))
     request = f"GET /stream.mjpeg HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
@@ -95,7 +94,7 @@ def stuck_client(url: str) -> socket.socket:
     flag("--watch", help=argparse.SUPPRESS),
 )
 def main(options: argparse.Namespace) -> None:
-    """Print a row for a client alone and one for a client among stuck ones."""
+    """Print a row for a single client and one for a client among stuck ones."""
     if options.watch:
         print(json.dumps(watch(options.watch, options.seconds)))
         return
@@ -108,7 +107,7 @@ def main(options: argparse.Namespace) -> None:
                 stack.enter_context(stuck_client(view.url))
             ages = measure(view, (width, height), options.seconds)
             if not ages:
-                raise BenchmarkError("no image came; is the machine that busy?")
+                raise BenchmarkError("no image came; is the machine too busy?")
             who = f"1 and {count} stuck" if count else "1"
             quantiles = np.percentile(ages, [50, 95, 100])
             rate = len(ages) / options.seconds

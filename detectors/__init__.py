@@ -1,8 +1,7 @@
-"""Face detectors: the contract, and the menu of those there are.
+"""Face detectors: the contract, and the choice of them.
 
-A detector is pure: the same image gives the same faces, and no state is kept. Where the
-faces are roughly known, a search near them takes a tenth of the time; the caller decides
-when to search the whole image again.
+A detector is pure: the same image gives the same faces, and no state is kept. Near known
+faces a search takes a tenth of the time; the caller decides when to search the whole image.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from engines.choose import DEVICES, PRECISIONS, Way, first_that_works
 from errors import EngineError
 from structures import Detections, Float32, Image
 
-MIN_FACE = 40  # pixels: the smallest side looked for where nothing else is asked
+MIN_FACE = 40  # pixels: the smallest side looked for by default
 
 
 class Detector(Protocol):
@@ -21,9 +20,9 @@ class Detector(Protocol):
     Attributes:
         landmark_template: (5, 2) float32, where the detector's five points lie in the
             canonical unit chip (x right, y down, 0..1); what alignment warps them to.
-        starting_score: the score from which a detection is taken for a face by itself; a
-            weaker one only where a face was a moment ago.
-        confident_score: the score from which a detection is as good as certain.
+        starting_score: from this score on, a detection counts as a face by itself; a weaker one
+            only where a face was a moment ago.
+        confident_score: from this score on, a detection is as good as certain.
     """
 
     landmark_template: Float32
@@ -35,16 +34,19 @@ class Detector(Protocol):
 
         Args:
             image: not changed.
-            coarse: at least 1: pass over faces less than `coarse` times as large as the
-                smallest searched for, which saves time by its square.
+            coarse: at least 1: skip faces less than `coarse` times as large as the smallest
+                searched for, which divides the time by its square.
+
+        Raises:
+            ValueError: not such an image, or `coarse` below 1; also of `detect_near`.
         """
         ...
 
     def detect_near(self, image: Image, boxes: Float32) -> Detections:
         """Find the faces that lie about `boxes`, (N, 4) float32 xyxy; N = 0 finds none.
 
-        For boxes no further than a quarter of their side from the face it finds what
-        `detect` finds; it may find other faces next to them, and each one once.
+        For boxes at most a quarter of their side from the face it finds what `detect` finds;
+        it may find other faces nearby, and reports each once.
         """
         ...
 
@@ -91,21 +93,21 @@ def make_detector(
     device: str = "cpu",
     precision: str = "auto",
 ) -> Detector:
-    """Build the detector called `name`; nothing that it does not need is imported.
+    """Build the detector called `name`, importing only what it needs.
 
     Args:
         name: a key of `DETECTORS`.
         min_face: smallest face side to look for, pixels (mtcnn).
         upsample: times the image is doubled before the search (dlib).
-        threads: of the inference engine on the CPU, 0 = as many as there are cores.
+        threads: of the inference engine on the CPU, 0 = one per core.
         keen: report doubtful faces too, with a lower score (mtcnn).
         device: one of `engines.choose.DEVICES` (mtcnn).
-        precision: one of `engines.choose.PRECISIONS`; all but "float32" let mtcnn's first net,
-            which only proposes, compute in bfloat16 on CPUs that have it.
+        precision: one of `engines.choose.PRECISIONS`; with all but "float32" mtcnn's first net,
+            which only proposes, computes in bfloat16 on CPUs that have it.
 
     Raises:
         ValueError: unknown name, device or precision; the message lists the known ones.
-        EngineError: a GPU is asked for and cannot be used.
+        EngineError: a GPU was requested and cannot be used.
     """
     if name not in DETECTORS:
         raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")

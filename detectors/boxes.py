@@ -1,4 +1,4 @@
-"""What detectors do with boxes: suppress doubles, move corners, make squares; numpy only."""
+"""Operations on detectors' boxes: suppress doubles, move corners, make squares; numpy only."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ def nms(
     Args:
         boxes: (N, 4) float32 xyxy.
         scores: (N,) float32; among equals the earlier row wins.
-        threshold: a box goes when it overlaps a kept one by more than this.
+        threshold: a box is dropped when it overlaps a kept one by more than this.
         measure: see `tracking.boxes.overlaps`.
 
     Returns:

@@ -24,7 +24,7 @@ LANDMARK_TEMPLATE = np.array(
     [(0.75, 0.305), (0.60, 0.313), (0.23, 0.304), (0.38, 0.313), (0.49, 0.585)], np.float32
 )
 
-_SURROUNDINGS = 0.5  # of a box's side, looked at on each of its sides: the detector wants room
+_SURROUNDINGS = 0.5  # of a box's side, searched on each of its sides: the detector needs room
 _SAME_FACE = 0.4  # overlap from which two boxes are one face, found from two places
 
 _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
@@ -33,7 +33,7 @@ _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 class DlibHogDetector:
     """Finds upright frontal faces from about 80 pixels on; deterministic.
 
-    The scores are the margins of dlib's classifier, above 0. Works on grey images: on
+    The scores are the margins of dlib's classifier, above 0. The search is on grey images: on
     colour it finds the same faces in 1.4 times the time.
 
     Args:
@@ -42,7 +42,7 @@ class DlibHogDetector:
 
     Raises:
         ValueError: a negative `upsample`.
-        WeightsError: the file of the points is not installed.
+        WeightsError: the landmark model is not installed.
     """
 
     landmark_template: Float32 = LANDMARK_TEMPLATE
@@ -58,11 +58,7 @@ class DlibHogDetector:
         self._lock = threading.Lock()  # dlib keeps the image's features in the detector
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image, or `coarse` below 1.
-        """
+        """See `detectors.Detector`."""
         check_search(image, coarse)
         small_wh = [max(1, round(side / coarse)) for side in image.shape[1::-1]]
         if not image.size:
@@ -77,11 +73,7 @@ class DlibHogDetector:
         return Detections(boxes * np.tile(zoom, 2), scores, (landmarks + half) * zoom - half)
 
     def detect_near(self, image: Image, boxes: Float32) -> Detections:
-        """Find the faces about `boxes`; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image.
-        """
+        """See `detectors.Detector`."""
         check_search(image)
         found = [(np.zeros((0, 4), "f4"), np.zeros(0, "f4"), np.zeros((0, 5, 2), "f4"))]
         for x1, y1, x2, y2 in _surroundings(boxes, (image.shape[1], image.shape[0])):
@@ -111,7 +103,7 @@ class DlibHogDetector:
 
 
 def _surroundings(boxes: Float32, image_wh: tuple[int, int]) -> list[list[int]]:
-    """Return the parts of the image about `boxes`, xyxy pixels, without empty ones."""
+    """Return the areas of the image about `boxes`, xyxy pixels, without empty ones."""
     margins = _SURROUNDINGS * (boxes[:, 2:] - boxes[:, :2])
     areas = np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], 1)
     areas = np.clip(np.rint(areas), 0, np.tile(image_wh, 2)).astype(int)
@@ -119,12 +111,9 @@ def _surroundings(boxes: Float32, image_wh: tuple[int, int]) -> list[list[int]]:
 
 
 def _predictor_file() -> Path:
-    """Return dlib's model of five points in the package `face_recognition_models`.
+    """Return dlib's five-point model in `face_recognition_models`; WeightsError if missing.
 
     The package is not imported: that needs setuptools' retired pkg_resources.
-
-    Raises:
-        WeightsError: the package or the file is missing.
     """
     spec = find_spec("face_recognition_models")
     if spec is not None and spec.origin is not None:

@@ -1,11 +1,11 @@
-"""MTCNN: three small nets, each judging what the one before lets through.
+"""MTCNN: three small nets, each filtering what the one before lets through.
 
 Reference:
     Zhang, Zhang, Li, Qiao, "Joint Face Detection and Alignment using Multitask
     Cascaded Convolutional Networks", 2016, arXiv 1604.02878, section II.
     Differs: P-Net's suppression within a level keeps the windows that beat their eight
-    neighbours (just these overlap by more than half), on all levels at once. Where the
-    faces are roughly known, shifted copies of their boxes stand in for P-Net's.
+    neighbours (only these overlap by more than half), on all levels at once. Near known
+    faces, shifted copies of their boxes replace P-Net's.
 """
 
 import cv2
@@ -26,11 +26,11 @@ LANDMARK_TEMPLATE = np.array(
 THRESHOLDS = 0.7, 0.7, 0.7  # of P-, R- and O-Net
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _NMS_THRESHOLD = 0.7
-_MAX_PROPOSALS = 1024  # of P-Net, the best; bounds the time that an image can take
-_CHUNK = 128  # faces that a net sees at a time: bounds the memory
+_MAX_PROPOSALS = 1024  # of P-Net, the best; bounds the time per image
+_CHUNK = 128  # faces per run of a net: bounds the memory
 _PLANS = 8  # pyramids kept: one for each image size and coarseness
 # From frame to frame a face moves by less; with these five starts 99 % of the faces of a
-# crowd are found where the frame before had them, with one start 91 %.
+# crowd are found near their last place, with one start 91 %.
 _STARTS = np.array([(0, 0), (-0.25, 0), (0.25, 0), (0, -0.25), (0, 0.25)], np.float32)
 
 
@@ -38,23 +38,22 @@ class MtcnnDetector:
     """Finds faces and five landmarks; deterministic; see `detectors.Detector`.
 
     The scores are O-Net's probabilities. At the usual threshold, 0.7, backs of heads pass as
-    faces; from `starting_score` on a tenth of those is left, and 95 % of the faces. The
+    faces; from `starting_score` on a tenth of those remains, and 95 % of the faces, while the
     others are found again where they were a moment ago.
 
     Boxes may leave the image, and go from pixel edge to pixel edge; a landmark at (0, 0)
     lies on the centre of the first pixel, as in OpenCV.
 
     Args:
-        min_face: smallest face side to look for, pixels, at least 12; time goes with
+        min_face: smallest face side to look for, pixels, at least 12; the time goes with
             1 / min_face squared.
         scale_factor: ratio of neighbouring pyramid levels, between 0 and 1.
-        thresholds: the probabilities that P-, R- and O-Net ask of a face, between 0 and 1.
-            The usual 0.6 for P-Net lets a third more through to R-Net, and no more faces out
-            of it.
-        threads: on the CPU, 0 = as many as there are cores.
+        thresholds: the least probabilities for P-, R- and O-Net, between 0 and 1. The usual
+            0.6 for P-Net lets a third more through to R-Net, and no more faces out of it.
+        threads: on the CPU, 0 = one per core.
         way: the engine and the device, see `mtcnn_nets.net_ways`.
-        exact: P-Net computes in float32 even on CPUs that have bfloat16. There bfloat16 takes
-            0.6 of its time; boxes stay as exact, R- and O-Net have the last word on them.
+        exact: P-Net computes in float32 even on CPUs that have bfloat16. With bfloat16 it takes
+            0.6 of the time, and boxes stay as exact, as R- and O-Net have the last word.
 
     Raises:
         ValueError: an argument out of its range.
@@ -93,26 +92,18 @@ class MtcnnDetector:
         self._pyramids: dict[tuple[int, int, float], Pyramid] = {}
 
     def detect(self, image: Image, coarse: float = 1.0) -> Detections:
-        """Find the faces of `image`, (H, W, 3) uint8 BGR; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image, or `coarse` below 1.
-        """
+        """See `detectors.Detector`."""
         check_search(image, coarse)
         boxes = self._refine(image, self._propose(image, coarse))
         return self._output(image, boxes)
 
     def detect_near(self, image: Image, boxes: Float32) -> Detections:
-        """Find the faces about `boxes`; see `detectors.Detector`.
-
-        Raises:
-            ValueError: not such an image.
-        """
+        """See `detectors.Detector`."""
         check_search(image)
         return self._output(image, self._refine(image, starts(boxes)))
 
     def _propose(self, image: Image, coarse: float) -> Float32:
-        """P-Net: return (N, 4) boxes of windows that may hold a face."""
+        """P-Net: return (N, 4) boxes that may hold a face."""
         pyramid = self._pyramid_for(image, coarse)
         if not pyramid.levels:
             return np.zeros((0, 4), np.float32)
@@ -125,7 +116,7 @@ class MtcnnDetector:
         return boxes[best[:_MAX_PROPOSALS]]
 
     def _refine(self, image: Image, boxes: Float32) -> Float32:
-        """R-Net: return those of `boxes` that look like a face, better placed."""
+        """R-Net: return those of `boxes` that look like a face, refined."""
         boxes = squares(boxes)
         outputs = run_on_crops(self._rnet, image, boxes, GEOMETRY["rnet"].side)
         passed = outputs[:, 0] > self._logits[1]
@@ -159,22 +150,17 @@ class MtcnnDetector:
 
 
 def starts(boxes: Float32) -> Float32:
-    """Return (5 N, 4) squares about (N, 4) boxes and next to them, where a search begins."""
+    """Return (5 N, 4) squares on and next to (N, 4) boxes, where a search begins."""
     about = squares(boxes)
     shifts = _STARTS[:, None] * (about[:, 2:] - about[:, :2])
     return (about + np.tile(shifts, 2)).reshape(-1, 4)
 
 
 def crop(image: Image, boxes: Float32, side: int) -> Image:
-    """Return the boxes' contents as (N, side, side, 3) uint8, grey outside the image.
+    """Return the contents of (N, 4) xyxy boxes as (N, side, side, 3) uint8, N >= 1.
 
-    The outermost pixels' centres lie on the box's edges: with such crops the published
-    weights do best.
-
-    Args:
-        image: (H, W, 3) uint8.
-        boxes: (N, 4) float32 xyxy, N >= 1.
-        side: of each crop in pixels.
+    Grey outside the image. The outermost pixels' centres lie on the box's edges: with such
+    crops the published weights do best.
     """
     steps = np.linspace(0, 1, side, dtype=np.float32)
     # Pixel k covers k..k+1: its centre, which remap calls k, lies at k + 0.5.

@@ -1,9 +1,9 @@
 """P-, R- and O-Net of MTCNN: the published weights as chains of layers, for each engine.
 
-All three are chains of convolution, PReLU and max-pooling; a fully connected layer
-is a convolution as large as its input. What can be done once is done to the
-weights: pixels are scaled by the first kernel, the two class scores become their
-difference (the logit of the softmax), and the heads become one convolution.
+All three are chains of convolution, PReLU and max-pooling; a fully connected layer is a
+convolution as large as its input. The weights are simplified once: the first kernel scales
+the pixels, the two class scores become their difference (the logit of the softmax), and
+the heads become one convolution.
 
 Reference:
     Zhang, Zhang, Li, Qiao, "Joint Face Detection and Alignment using Multitask
@@ -38,7 +38,7 @@ _REMEDY = "run `pip install -r requirements-live.txt`"
 
 
 class Geometry(NamedTuple):
-    """What the weights do not say of a net.
+    """What the weights do not say about a net.
 
     Attributes:
         side: the input's height and width in pixels; P-Net slides, its input may be larger.
@@ -76,9 +76,7 @@ class Layer:
 
 
 def read_weights(name: NetName) -> list[Float32]:
-    """Read a net's arrays from the installed package `mtcnn`, which is not imported.
-
-    Importing it would import TensorFlow.
+    """Read a net's arrays from the package `mtcnn`, not importing it: that loads TensorFlow.
 
     Raises:
         WeightsError: the package or its file is missing or unreadable.
@@ -98,13 +96,12 @@ def read_weights(name: NetName) -> list[Float32]:
 def layers_of(name: NetName, arrays: list[Float32]) -> list[Layer]:
     """Arrange a net's published arrays as layers for BGR pixels 0..255.
 
+    The last layer returns the channels `logit, 4 box offsets, (10 landmarks)`.
+
     Args:
         name: which net.
         arrays: kernel (height, width, in, out) or matrix (in, out), bias and slope of each
             layer; then kernel and bias of the heads: box, landmarks (O-Net), classes.
-
-    Returns:
-        The layers; the last gives the channels `logit, 4 box offsets, (10 landmarks)`.
 
     Raises:
         WeightsError: not the arrays of such a net.
@@ -122,7 +119,7 @@ def layers_of(name: NetName, arrays: list[Float32]) -> list[Layer]:
 
 
 def _as_kernel(weights: Float32, before: list[Layer]) -> Float32:
-    """Return (out, in, height, width); a matrix saw its input flattened as (width, height, in)."""
+    """Return (out, in, height, width); a matrix's input was flattened as (width, height, in)."""
     if weights.ndim == 2:
         channels = len(before[-1].bias)
         side = round((len(weights) / channels) ** 0.5)
@@ -151,9 +148,9 @@ class Net:
 
     Args:
         name: which net.
-        threads: on the CPU, 0 = as many as there are cores.
+        threads: on the CPU, 0 = one per core.
         way: the engine and the device, see `net_ways`.
-        pad: whether batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        pad: whether to pad batches, see `engines.pieces.pieces`; None = on GPUs.
         bfloat16: compute in bfloat16; on OpenVINO, where `engines.openvino_engine.has_bfloat16`.
 
     Raises:
@@ -197,7 +194,7 @@ class Net:
 
 
 def net_ways(engine: str = "auto", device: str = "auto") -> list[Way]:
-    """How the nets can be run, best first: on a GPU as the estimator is, else on OpenVINO.
+    """How the nets can be run, best first: on a GPU like the estimator, else on OpenVINO.
 
     See `engines.choose.ways` for the arguments and what is raised.
     """
@@ -212,7 +209,7 @@ def _on_openvino(layers: Sequence[Layer], shape: Shape, threads: int, bfloat16: 
 def _by_strips(run: Runner) -> Runner:
     """Run P-Net on strips of the image, whose maps stay in the processor's cache.
 
-    All are equally high, for a new height costs time: the last one overlaps more.
+    All have the same height, as a new one costs time: the last overlaps more.
     """
 
     def run_all(images: Image) -> Float32:
@@ -230,7 +227,7 @@ def _by_strips(run: Runner) -> Runner:
 
 
 def openvino_model(layers: Sequence[Layer], shape: Shape) -> Any:
-    """Build an `openvino.Model` out of `layers`."""
+    """Build an `openvino.Model` from `layers`."""
     import openvino as ov
     import openvino.opset13 as ops
 
@@ -256,7 +253,7 @@ def _on_onnxruntime(layers: Sequence[Layer], shape: Shape, threads: int, device:
 
 
 def onnx_model(layers: Sequence[Layer], shape: Shape) -> bytes:
-    """Build what would stand in an .onnx file out of `layers`."""
+    """Build the content of an .onnx file from `layers`."""
     writer = OnnxWriter()
     x = writer.add("Cast", ["bgr"], to=1)  # to float32
     x = writer.add("Transpose", [x], perm=[0, 3, 1, 2])  # (B, 3, H, W)
@@ -282,7 +279,7 @@ def _on_tensorflow(layers: Sequence[Layer], shape: Shape, threads: int, device: 
             if layer.slope is not None:
                 x = tf.maximum(x, 0.0) + layer.slope * tf.minimum(x, 0.0)
             if layer.pool:
-                # Partial windows count: make room for them with what no maximum takes.
+                # Partial windows count: pad for them with the least value.
                 ends = [(0, (tf.shape(x)[axis] - layer.pool) % 2) for axis in (1, 2)]
                 x = tf.pad(x, [(0, 0), *ends, (0, 0)], constant_values=x.dtype.min)
                 x = tf.nn.max_pool2d(x, layer.pool, 2, "VALID")

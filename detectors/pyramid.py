@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from structures import Float32, Image
 
-CELL = 12  # side of the window that P-Net judges, pixels
+CELL = 12  # side of P-Net's window, pixels
 STRIDE = 2  # between neighbouring windows, pixels
-GREY = 128  # of what no level covers: P-Net's zero
+GREY = 128  # where no level lies: P-Net's zero
 
 
 class Level(NamedTuple):
@@ -26,8 +26,8 @@ def level_sizes(width: int, height: int, min_face: float, factor: float) -> list
     """Return the levels' widths and heights, largest first.
 
     A face of `min_face` pixels is one cell high in the first level; each further level is
-    smaller by `factor`; the last is at least one cell wide and high. Empty for an image in
-    which not even one face of `min_face` has room.
+    smaller by `factor`; the last is at least one cell wide and high. Empty for an image
+    smaller than `min_face`.
     """
     sizes = []
     scale = CELL / min_face
@@ -63,7 +63,7 @@ class Pyramid:
     """The plan of a canvas for images of one size.
 
     Windows that reach over a level's edge are ignored, so the levels need no gaps and
-    faces at an image's edge are seen as they would be without the packing.
+    faces at an image's edge look as they would without the packing.
 
     Args:
         size_wh: the images' width and height, pixels.
@@ -72,7 +72,7 @@ class Pyramid:
 
     Attributes:
         levels: largest first; empty if the image is too small for a face.
-        outside: (h, w) bool for each window of the canvas: not within one level.
+        outside: (h, w) bool, true for each window of the canvas not within one level.
     """
 
     def __init__(self, size_wh: tuple[int, int], min_face: float, factor: float) -> None:

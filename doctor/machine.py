@@ -33,11 +33,11 @@ _NEVER_IMPORTED = frozenset({"mtcnn", "face_recognition_models"})
 _GIB = 2**30
 _LEAST_MEMORY_GIB = 1.0  # the program takes about 0.5
 _LEAST_DISK_GIB = 1.0  # twenty minutes of 1080p
-_WRITTEN_YEAR = 2025  # no clock that is right says less
+_WRITTEN_YEAR = 2025  # no correct clock shows an earlier year
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
-    """Whether Python is of a version that the packages come for."""
+    """Whether the packages support this version of Python."""
     text = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
     wanted = f"{'.'.join(map(str, _OLDEST))} to {'.'.join(map(str, _NEWEST))}"
     if version[:2] < _OLDEST:
@@ -61,13 +61,9 @@ def packages(
     version_of: Callable[[str], str | None] = _installed_version,
     load: Callable[[str], object] = importlib.import_module,
 ) -> Iterator[Finding]:
-    """Whether what the project depends on is installed, in that version, and loads.
+    """Whether the dependencies in `project` are installed in their versions, and load.
 
-    Args:
-        unneeded: packages that may be missing; they are not loaded.
-        project: the pyproject.toml whose dependencies are read, each "name==version".
-        version_of: returns a package's version, or None.
-        load: imports a module.
+    `unneeded` packages may be missing and are not loaded.
     """
     pins = [
         pin.split("==")
@@ -90,7 +86,7 @@ def packages(
 
 
 def _failure(module: str, load: Callable[[str], object]) -> str | None:
-    """Why a module cannot be imported, in one line, or None."""
+    """Return why a module cannot be imported, in one line, or None."""
     try:
         load(module)
     except Exception as error:  # whatever a broken package raises
@@ -105,12 +101,7 @@ def _remedy(failure: str) -> str:
 
 
 def processors(threads: int | None = None, root: Path = Path("/")) -> Iterator[Finding]:
-    """How many cores this process may use, by affinity and by its control group.
-
-    Args:
-        threads: asked for, None = one per core.
-        root: of the file system.
-    """
+    """How many cores this process may use, by affinity and by its control group."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -128,8 +119,8 @@ def processors(threads: int | None = None, root: Path = Path("/")) -> Iterator[F
 
 
 def memory(root: Path = Path("/")) -> Iterator[Finding]:
-    """How much memory there is for this process; nothing where the system does not say."""
-    text = _read(root / "proc/meminfo")
+    """How much memory this process may use; nothing where the system does not state it."""
+    text = read_text(root / "proc/meminfo")
     found = dict(re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE))
     if "MemAvailable" not in found or "MemTotal" not in found:
         return
@@ -146,7 +137,7 @@ def memory(root: Path = Path("/")) -> Iterator[Finding]:
         yield ok("memory", said)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A small text file, empty where it cannot be read."""
     try:
         return path.read_text("utf-8", "replace")
@@ -155,18 +146,18 @@ def _read(path: Path) -> str:
 
 
 def _number(path: Path) -> float | None:
-    """The number in a file; None where there is none or it says "max"."""
+    """The number in a file; None where it holds none, such as "max"."""
     try:
-        return float(_read(path))
+        return float(read_text(path))
     except ValueError:
         return None
 
 
 def _control_groups(root: Path, kind: str) -> Iterator[Path]:
-    """The folders of this process's control group and of those around it, as far as seen."""
+    """The visible folders of this process's control group and its parents."""
     base = root / "sys/fs/cgroup"
     yield from (base / kind, base)  # the former in version 1
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         if line.startswith("0::/"):
             group = base / line[4:].lstrip("/")
             while group != base and base in group.parents:
@@ -178,10 +169,10 @@ def _share_of_processors(root: Path) -> float | None:
     """The tightest limit on processor time, in processors."""
     shares = []
     for folder in _control_groups(root, "cpu"):
-        quota, period = [*_read(folder / "cpu.max").split(), "", ""][:2]
+        quota, period = [*read_text(folder / "cpu.max").split(), "", ""][:2]
         if not quota:
             quota, period = (
-                _read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")
+                read_text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")
             )
         with contextlib.suppress(ValueError, ZeroDivisionError):
             if (share := float(quota) / float(period)) > 0:  # -1: without limit
@@ -192,7 +183,7 @@ def _share_of_processors(root: Path) -> float | None:
 def disk(
     folders: Collection[Path], usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
 ) -> Iterator[Finding]:
-    """How much room there is where outputs would go, and whether this user may write there."""
+    """How much disk space the output folders have, and whether this user may write there."""
     for folder in folders:
         try:
             with tempfile.TemporaryFile(dir=folder):
@@ -210,7 +201,7 @@ def disk(
 
 
 def clock(now: time.struct_time | None = None) -> Iterator[Finding]:
-    """What time this machine believes it is; stills and records carry it."""
+    """This machine's time, which stills and records carry."""
     now = now or time.localtime()
     text = time.strftime("%Y-%m-%d %H:%M, zone %Z (UTC%z)", now)
     if now.tm_year < _WRITTEN_YEAR:

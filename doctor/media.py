@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import av
 
-from doctor.machine import INSTALL
+from doctor.machine import INSTALL, read_text
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
 from files import check_apart, check_writable
@@ -31,19 +31,14 @@ _SYSFS = Path("/sys/class/video4linux")
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _RESOLVE_S, _CONNECT_S, _OPEN_S, _LOOK_S = 2.5, 2.5, 4.0, 4.0  # 13 s in all
 _READ_S = 2.0
-_RARE_KEY_FRAMES_S = 4.0  # after a break no picture for so long
+_RARE_KEY_FRAMES_S = 4.0  # after an interruption no picture comes for so long
 _ITEM = "address"
 
 OpenVideo = Callable[..., Video]
 
 
 def display(wanted: bool, probe: Callable[[], str | None] | None = None) -> Iterator[Finding]:
-    """Whether a window can be opened.
-
-    Args:
-        wanted: False with --no-window.
-        probe: returns what is wrong, or None.
-    """
+    """Whether a window can be opened; `probe` returns what is wrong, or None."""
     if not wanted:
         yield ok("display", "not needed (--no-window)")
         return
@@ -56,7 +51,7 @@ def display(wanted: bool, probe: Callable[[], str | None] | None = None) -> Iter
 
 
 def frame_of(source: str, number: int = 0) -> Frame:
-    """Frame `number` of a file. Raises SourceError; StopIteration where it has fewer."""
+    """Frame `number` of a file; raises SourceError, or StopIteration where it has fewer."""
     with contextlib.closing(open_source(source)) as opened:
         return next(itertools.islice(opened, number, None))
 
@@ -92,10 +87,10 @@ def cameras(
     """Whether the cameras of this machine open and deliver frames.
 
     Args:
-        asked: the one that is wanted; its faults are problems, those of others warnings.
+        asked: the one that is needed; its faults are problems, those of others warnings.
         open_camera: opens the camera of an index.
         devices: folder of the devices.
-        names: folder that says what they are; Linux has it.
+        names: folder with their names, on Linux.
     """
     found = sorted(
         int(match[1])
@@ -105,26 +100,19 @@ def cameras(
     if not found:
         if asked is None:
             yield ok("cameras", "none is attached")
-        else:  # 0 is also what stands where nothing was asked for
+        else:  # 0 is also the default
             remedy = "plug one in, or give a file or an address; try --src sample"
             yield bad("cameras", asked > 0, "none is attached", remedy)
         return
     for index in found:
         node = names / f"video{index}"
-        name = f"{index}" + (f" ({text})" if (text := _line(node / "name")) else "")
-        if index != asked and _line(node / "index") not in ("", "0"):
+        name = f"{index}" + (f" ({text})" if (text := read_text(node / "name").strip()) else "")
+        if index != asked and read_text(node / "index").strip() not in ("", "0"):
             continue  # a camera's second node delivers no frames
         yield _camera(index, name, index == asked, open_camera)
     if asked is not None and asked not in found:
         listed = ", ".join(map(str, found))
         yield problem("cameras", f"there is no camera {asked}", f"choose of those here: {listed}")
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
 
 
 def _camera(index: int, name: str, needed: bool, open_camera: Callable[[int], Capture]) -> Finding:
@@ -153,7 +141,7 @@ def media_file(path: str) -> Iterator[Finding]:
 
 
 def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Finding]:
-    """Whether each output that was asked for can be made where it should go."""
+    """Whether each output that was asked for can be written."""
     for name in ("output", "events", "people"):
         path = getattr(options, name, None)
         if not path or path == "-":
@@ -169,9 +157,7 @@ def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Fin
 def address(text: str, open_it: OpenVideo = open_video) -> Iterator[Finding]:
     """Whether a camera answers, step by step; the first step that fails is the last.
 
-    Args:
-        text: URL, perhaps with user and password; neither is shown.
-        open_it: as `sources.decoding.open_video`.
+    `text` is a URL; its user and password are not shown.
     """
     escaped, name = escape_user(text.strip()), redact(text.strip())
     parts = urlsplit(escaped)
@@ -246,7 +232,7 @@ def _pictures(video: Video, start_s: float) -> Iterator[Finding]:
     keys: list[float] = []
     size = ""
     until_s = time.monotonic() + _LOOK_S
-    with contextlib.suppress(av.FFmpegError):  # it broke off: what came is reported
+    with contextlib.suppress(av.FFmpegError):  # disconnected: what came so far is reported
         for packet in video.container.demux(video.stream):
             if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
                 keys.append(float(packet.pts * packet.time_base))

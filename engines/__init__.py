@@ -1,7 +1,7 @@
-"""What runs the networks: the contract, and the menu of OpenVINO, ONNX Runtime and TensorFlow.
+"""What runs the networks: the contract, and OpenVINO, ONNX Runtime or TensorFlow for it.
 
-An engine takes chips and gives named outputs. OpenVINO and ONNX Runtime read .onnx files,
-TensorFlow the .keras file; none is imported before it is chosen. `engines.choose` says which.
+An engine takes chips and returns named outputs. OpenVINO and ONNX Runtime read .onnx files,
+TensorFlow the .keras file; none is imported before it is chosen (`engines.choose`).
 """
 
 import logging
@@ -23,7 +23,7 @@ class Engine(Protocol):
         name: as `--engine` takes it.
         device: "cpu" or "gpu".
         precision: one of `engines.choose.PRECISIONS` but "auto".
-        input_size: side of the chips it wants, pixels.
+        input_size: side of the chips it takes, pixels.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Engine(Protocol):
     def submit(self, chips: Image) -> Pending:
         """Start one forward pass; a GPU then works while the caller does something else.
 
-        Any thread may call it while others do: each gets the outputs of its own chips, in
-        arrays that no later call changes.
+        Thread-safe: each call gets the outputs of its own chips, in arrays that no later
+        call changes.
 
         Args:
-            chips: (B, S, S, 3) uint8 RGB, B >= 1; must not change until the answer has come.
+            chips: (B, S, S, 3) uint8 RGB, B >= 1; must not change before the result arrives.
 
         Returns:
-            Waits for the answer and returns it: name -> (B, ...) float32. Engines on the CPU
-            have done the work before, as no other processor could.
+            A function that waits for the result: name -> (B, ...) float32. On the CPU the
+            work is done already, as no other processor could do it meanwhile.
         """
         ...
 
@@ -57,7 +57,7 @@ class NetworkFiles(Protocol):
 
     @property
     def bfloat16(self) -> bool:
-        """Whether OpenVINO may compute in bfloat16 where it is asked for no precision."""
+        """Whether OpenVINO may compute in bfloat16 when no precision is requested."""
         ...
 
     def path(self, file_format: str) -> Path:
@@ -72,12 +72,12 @@ def make_engine(
     device: str = "auto",
     precision: str = "auto",
 ) -> Engine:
-    """Build the engine called `name`, or with "auto" the quickest for this machine.
+    """Build the engine called `name`, or with "auto" the fastest on this machine.
 
     Args:
         name: "auto" or one of `engines.choose.ENGINES`.
         network: what it runs.
-        threads: on the CPU, 0 = as many as there are cores.
+        threads: on the CPU, 0 = one per core.
         device: one of `engines.choose.DEVICES`.
         precision: one of `engines.choose.PRECISIONS`; see `choose_precision`.
 

@@ -1,9 +1,9 @@
-"""Which engine runs a network here, and on what; asks for files and packages, imports no engine.
+"""Which engine runs a network here, and on what; looks for files and packages, imports no engine.
 
-OpenVINO is the quickest on CPUs. TensorFlow and ONNX Runtime use an NVIDIA GPU where
-their CUDA libraries are installed; TensorFlow comes first, it computes in half precision.
-What is special about GPUs (filled-up batches, half precision, refusals, falling back) is
-tested on the CPU; none of it was run on hardware with a GPU yet.
+OpenVINO is the fastest on CPUs. TensorFlow and ONNX Runtime use an NVIDIA GPU where
+their CUDA libraries are installed; TensorFlow comes first, as it computes in half precision.
+What is special about GPUs (padded batches, half precision, refusals, falling back) is
+tested on the CPU; none of it has been run on a GPU yet.
 """
 
 import importlib.util
@@ -35,12 +35,7 @@ _ON_GPU = {
 
 
 class Way(NamedTuple):
-    """How a network is run.
-
-    Attributes:
-        engine: one of `ENGINES`.
-        device: "cpu" or "gpu".
-    """
+    """How a network is run: an `engine` of `ENGINES`, on the `device` "cpu" or "gpu"."""
 
     engine: str
     device: str
@@ -57,20 +52,20 @@ _PRECISIONS_OF = {
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver is installed; asks no library."""
+    """Whether an NVIDIA driver is installed; calls no library."""
     return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
 
 
 def installed(package: str) -> bool:
-    """Whether a package, or one within a package, can be imported; does not import it."""
+    """Whether a package, or one within it, can be imported; does not import it."""
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # the package that it would be in
+    except ModuleNotFoundError:  # the parent package
         return False
 
 
 def _can_use_gpu(engine: str) -> bool:
-    """Whether the variant with CUDA is installed: for both there is one without."""
+    """Whether the variant with CUDA is installed: both also exist without."""
     if engine == "tensorflow":
         return installed("tensorflow") and installed("nvidia.cudnn")
     spec = importlib.util.find_spec("onnxruntime")
@@ -80,7 +75,7 @@ def _can_use_gpu(engine: str) -> bool:
 
 
 class Machine(NamedTuple):
-    """What the choice depends on; tests describe machines that they do not run on."""
+    """What the choice depends on; tests describe other machines."""
 
     has_gpu: Callable[[], bool] = has_gpu
     can_use_gpu: Callable[[str], bool] = _can_use_gpu
@@ -96,21 +91,17 @@ def ways(
     formats: Collection[str] = ("keras", "onnx"),
     machine: Machine = THIS_MACHINE,
 ) -> list[Way]:
-    """How a network can be run here, best first; see `first_that_works`.
+    """Return how a network can be run here, best first, at least one; see `first_that_works`.
 
     Args:
         engine: "auto" or one of `ENGINES`.
-        device: one of `DEVICES`; "auto" is a GPU where it can be used, with the CPU to fall
-            back on.
+        device: one of `DEVICES`; "auto" is a GPU where one can be used, then the CPU.
         formats: of the files that exist; an engine of "auto" is one that reads them.
         machine: what is installed.
 
-    Returns:
-        One or more.
-
     Raises:
         ValueError: unknown engine or device.
-        EngineError: a GPU is asked for and cannot be used.
+        EngineError: a GPU was requested and cannot be used.
     """
     if engine not in ("auto", *ENGINES):
         raise ValueError(f"engine must be one of auto, {', '.join(ENGINES)}, got {engine!r}")
@@ -131,7 +122,7 @@ def ways(
 def first_that_works(choices: Sequence[Way], build: Callable[[Way], T]) -> T:
     """Build with the first choice that does not raise `EngineError`; the last one may.
 
-    A driver may be installed and a library of CUDA missing: that shows only when it is tried.
+    A missing CUDA library, with the driver installed, shows only when the engine is tried.
     """
     for way in choices[:-1]:
         try:
@@ -142,13 +133,10 @@ def first_that_works(choices: Sequence[Way], build: Callable[[Way], T]) -> T:
 
 
 def choose_precision(way: Way, precision: str) -> str:
-    """The precision to compute in, "auto" resolved.
+    """Return the precision to compute in; EngineError if the engine lacks the requested one.
 
-    That is float16 on TensorFlow's GPUs, else float32: on CPUs int8 saves a fifth of a stage
+    "auto" is float16 on TensorFlow's GPUs, else float32: on CPUs int8 saves a fifth of a stage
     that is a small part of the whole, and it moves single ages by a quarter of a year.
-
-    Raises:
-        EngineError: the engine does not have the one asked for.
     """
     known = _PRECISIONS_OF[way]
     if precision == "auto":

@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 
 _OPSET = 17
-Shape = Sequence[int | str | None]  # a text names a size that is free
+Shape = Sequence[int | str | None]  # a string names a free size
 
 
 class OnnxWriter:
     """Collects ONNX nodes and constants, and makes a file of them."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start empty."""
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
     def add(self, kind: str, inputs: Iterable[str], output: str = "", **attributes: Any) -> str:
-        """Add a node of one output, which gets a name of its own; returns that name."""
+        """Add a node of one output; returns the output's name, unique by default."""
         from onnx import helper
 
         output = output or f"{kind.lower()}{len(self._nodes)}"
@@ -41,13 +41,9 @@ class OnnxWriter:
     def model(
         self, name: str, shape: Shape, outputs: Mapping[str, Shape], dtype: type = np.float32
     ) -> bytes:
-        """The content of the ONNX file.
+        """Return the content of the ONNX file.
 
-        Args:
-            name: of the input.
-            shape: of the input.
-            outputs: name -> shape, of float32.
-            dtype: of the input.
+        `name`, `shape` and `dtype` are those of the input; `outputs` are name -> shape, of float32.
         """
         from onnx import TensorProto, checker, helper
 

@@ -23,9 +23,9 @@ class OnnxRuntimeEngine:
         precision: str = "float32",
         pad: bool | None = None,
     ) -> None:
-        """Load an .onnx file; arguments see `engines.make_engine`.
+        """Load an .onnx file; for the arguments see `engines.make_engine`.
 
-        With `pad` batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        `pad` pads batches, see `engines.pieces.pieces`; None = on GPUs.
 
         Raises:
             EngineError: the GPU cannot be used.
@@ -50,21 +50,15 @@ class OnnxRuntimeEngine:
     def _run(self, chips: Image) -> Outputs:
         try:
             results = self._session.run(None, {self._input: chips.astype(np.float32)})
-        except Exception as error:  # its exceptions have no base of their own
+        except Exception as error:  # its exceptions have no common base
             raise RuntimeError(f"ONNX Runtime: {error}") from error
         return dict(zip(self._names, results, strict=True))
 
 
 def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> Any:
-    """Open a network with ONNX Runtime.
+    """Open an .onnx file, or the content of one, as an `onnxruntime.InferenceSession`.
 
-    Args:
-        model: an .onnx file, or what would stand in one.
-        threads: on the CPU, 0 = as many as there are cores.
-        device: "cpu" or "gpu".
-
-    Returns:
-        An `onnxruntime.InferenceSession`.
+    `threads` is for the CPU, 0 = one per core; `device` is "cpu" or "gpu".
 
     Raises:
         EngineError: the GPU cannot be used.
@@ -74,8 +68,8 @@ def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> 
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # what goes wrong is raised as well
-    # Spinning threads take the core from whoever runs beside them: six times slower there.
+    options.log_severity_level = 4  # errors are raised as well
+    # Spinning threads take cores from the other threads, which then run six times slower.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "gpu":
@@ -85,10 +79,10 @@ def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> 
     source = model if isinstance(model, bytes) else str(model)
     try:
         session = onnxruntime.InferenceSession(source, options, providers=providers)
-    except Exception as error:  # its exceptions have no base of their own
+    except Exception as error:  # its exceptions have no common base
         raise RuntimeError(f"ONNX Runtime: {error}") from error
     if device == "gpu" and "CUDAExecutionProvider" not in session.get_providers():
-        raise unusable_gpu("onnxruntime")  # it would run on the CPU
+        raise unusable_gpu("onnxruntime")  # it would silently run on the CPU
     return session
 
 

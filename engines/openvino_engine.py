@@ -20,7 +20,7 @@ class OpenVinoEngine:
     def __init__(
         self, path: Path, threads: int = 0, precision: str = "float32", bfloat16: bool = False
     ) -> None:
-        """Compile an .onnx file; arguments see `engines.make_engine`, `CompiledNetwork`.
+        """Compile an .onnx file; for the arguments see `engines.make_engine`, `CompiledNetwork`.
 
         Raises:
             WeightsError: the file is damaged or not a network for chips.
@@ -42,24 +42,19 @@ class OpenVinoEngine:
 class CompiledNetwork:
     """A network of one input, compiled for low latency on the CPU.
 
-    Any number of threads may run it at once: an inference request holds the arrays of one
-    call, so each thread has a request of its own.
-
-    Attributes:
-        inputs: OpenVINO's nodes.
-        outputs: likewise.
+    Any number of threads may run it at once: each has its own inference request, because a
+    request holds the arrays of one call. `inputs` and `outputs` are OpenVINO's nodes.
     """
 
     def __init__(self, model: Any, threads: int = 0, bfloat16: bool = False) -> None:
-        """Compile the network.
+        """Compile the network, in a thread of its own.
 
-        It is compiled in a thread of its own: OpenVINO's CPU plugin gives the thread that
-        compiles a signal stack and leaves it registered when the network is gone, so that
-        the next Ctrl-C would crash the program if that were the main thread.
+        OpenVINO's CPU plugin gives the compiling thread a signal stack and leaves it registered
+        when the network is gone; in the main thread the next Ctrl-C would crash the program.
 
         Args:
             model: an `openvino.Model`, or the path of a file.
-            threads: 0 = as many as there are cores.
+            threads: 0 = one per core.
             bfloat16: compute in bfloat16, not float32; only where `has_bfloat16`.
 
         Raises:
@@ -72,7 +67,7 @@ class CompiledNetwork:
             # Always set: bfloat16, the default where the CPU has it, moves boxes.
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,  # a pinned thread waits for whatever shares its core
+            "ENABLE_CPU_PINNING": False,  # a pinned thread waits for anything that shares its core
         }
         if isinstance(model, Path):
             model = str(model)
@@ -89,7 +84,7 @@ class CompiledNetwork:
         return {name: results[i] for i, name in enumerate(self._names)}
 
     def first_view(self, rows: np.ndarray) -> Any:
-        """The first output, not copied: this thread's next call overwrites it."""
+        """The first output as a view that this thread's next call overwrites."""
         return self._request().infer([rows], share_inputs=True, share_outputs=True)[0]
 
     def _request(self) -> Any:
@@ -102,7 +97,7 @@ class CompiledNetwork:
 
 
 def has_bfloat16() -> bool:
-    """Whether this CPU has bfloat16: just there it is OpenVINO's own default."""
+    """Whether this CPU has bfloat16: only there is it OpenVINO's default."""
     import openvino
 
     default = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
@@ -120,7 +115,7 @@ def sizes_of(node: Any) -> tuple[int | None, ...]:
 def _check_onnx_begin(path: Path) -> None:
     """Raise RuntimeError unless the file begins as ONNX does, with the version's tag.
 
-    OpenVINO tries one format after the other, and some complain on stderr.
+    OpenVINO tries one format after the other, and some of them complain on stderr.
     """
     with path.open("rb") as file:
         if file.read(1) != b"\x08":

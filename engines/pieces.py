@@ -1,4 +1,4 @@
-"""What the engines share: outputs by name, batches cut into pieces, and the first try on a GPU."""
+"""Shared by the engines: outputs by name, batches in pieces, and the first run on a GPU."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,12 @@ LARGEST_PIECE = 512
 
 
 def pieces(rows: Image, largest: int = LARGEST_PIECE) -> Iterator[tuple[Image, int]]:
-    """Cut a batch so that few lengths ever occur: powers of two up to `largest`.
+    """Cut a batch (N, ...) into few different lengths: powers of two up to `largest`.
 
-    GPUs choose and load their kernels anew for each length.
-
-    Args:
-        rows: (N, ...), not changed.
-        largest: a power of two.
+    GPUs choose and load their kernels again for each length.
 
     Yields:
-        A piece, filled up with zeros, and how many of its rows are those of `rows`.
+        A piece, padded with zeros, and how many of its rows are those of `rows`.
     """
     for start in range(0, len(rows), largest):
         piece = rows[start : start + largest]
@@ -40,20 +36,16 @@ def pieces(rows: Image, largest: int = LARGEST_PIECE) -> Iterator[tuple[Image, i
 
 
 def join(parts: Sequence[tuple[Outputs, int]]) -> Outputs:
-    """Join the outputs of successive pieces, of each the first so many rows; see `pieces`."""
+    """Join the outputs of successive pieces, without their padding; see `pieces`."""
     first = parts[0][0]
     return {name: np.concatenate([part[name][:rows] for part, rows in parts]) for name in first}
 
 
 def chip_side(shapes: Sequence[tuple[int | None, ...]], path: Path) -> int:
-    """The side of the chips that a network takes.
-
-    Args:
-        shapes: of its inputs; None = any size.
-        path: its file, for the message.
+    """Return the side of the chips that a network of these input shapes takes (None = any).
 
     Raises:
-        WeightsError: it does not take (B, S, S, 3), B free and S fixed.
+        WeightsError: it does not take (B, S, S, 3), B free and S fixed; names `path`.
     """
     match shapes:
         case [(None, int(height), int(width), 3)] if height == width:
@@ -63,20 +55,16 @@ def chip_side(shapes: Sequence[tuple[int | None, ...]], path: Path) -> int:
 
 
 def try_gpu(engine: str, call: Callable[[], object]) -> None:
-    """Run a network for the first time on a GPU: only there some missing libraries show.
-
-    Raises:
-        EngineError: it failed.
-    """
+    """Run a network once on a GPU, where missing libraries show; EngineError if it fails."""
     try:
         call()
-    except Exception as error:  # each engine has exceptions of its own
+    except Exception as error:  # each engine has its own exceptions
         log.info("%s on the GPU: %s", engine, error)
         raise unusable_gpu(engine) from error
 
 
 def unusable_gpu(engine: str) -> EngineError:
-    """The error that says in one line that an engine cannot use the GPU, with the remedy."""
+    """The error that an engine cannot use the GPU, in one line with the remedy."""
     return EngineError(
         f"engine {engine} cannot use the GPU: a library of CUDA or the driver does not fit; "
         f"reinstall with: {remedy(Way(engine, 'gpu'))}, or use --device cpu"

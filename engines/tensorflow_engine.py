@@ -1,8 +1,8 @@
 """Keras models on TensorFlow: what keeps a GPU busy.
 
 One graph serves every batch size (the batch is left free, so nothing is traced twice).
-On a GPU batches are filled up to a few lengths, because cuDNN chooses its algorithms
-anew for each; chips go there as bytes and become numbers there.
+On a GPU batches are padded to a few lengths, because cuDNN chooses its algorithms again for
+each; chips are sent there as bytes and become floats there.
 """
 
 import logging
@@ -35,9 +35,9 @@ class TensorFlowEngine:
         precision: str = "float32",
         pad: bool | None = None,
     ) -> None:
-        """Load a .keras file; arguments see `engines.make_engine`. The import takes seconds.
+        """Load a .keras file; for the arguments see `engines.make_engine`. Takes seconds.
 
-        With `pad` batches are filled up, see `engines.pieces.pieces`; None = on GPUs.
+        `pad` pads batches, see `engines.pieces.pieces`; None = on GPUs.
 
         Raises:
             EngineError: the GPU cannot be used, or Keras runs on something else.
@@ -75,7 +75,7 @@ class TensorFlowEngine:
             try_gpu(self.name, self._warm_up)
 
     def submit(self, chips: Image) -> Pending:
-        """See `Engine`; all pieces of a large batch are on their way before one is awaited."""
+        """See `Engine`; all pieces of a large batch are started before one is awaited."""
         parts = pieces(chips) if self._pad else [(chips, len(chips))]
         with self._tf.device(self._place):
             started = [(self._forward(piece), rows) for piece, rows in parts]
@@ -87,7 +87,7 @@ class TensorFlowEngine:
         return collect
 
     def _warm_up(self) -> None:
-        """Run the batch lengths that are likely, smallest first, for a bounded time."""
+        """Run the likely batch lengths, smallest first, for a bounded time."""
         end, chips = time.monotonic() + _WARM_UP_S, 1
         while chips <= _WARM_UP_CHIPS and time.monotonic() < end:
             self.submit(np.zeros((chips, self.input_size, self.input_size, 3), np.uint8))()
@@ -95,20 +95,13 @@ class TensorFlowEngine:
 
 
 def start_tensorflow(threads: int = 0, device: str = "cpu") -> Any:
-    """Import TensorFlow, which takes seconds, and set it up.
+    """Import TensorFlow, which takes seconds, set it up and return the module.
 
-    Args:
-        threads: on the CPU, 0 = as many as there are cores; the first call decides.
-        device: "cpu" or "gpu".
-
-    Returns:
-        The module.
-
-    Raises:
-        EngineError: the GPU cannot be used.
+    `threads` is for the CPU, 0 = one per core; the first call decides. `device` is "cpu" or
+    "gpu"; EngineError if the GPU cannot be used.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # TensorFlow 2.21 says that oneDNN is on before it reads this; no setting silences that.
+    # TensorFlow 2.21 logs that oneDNN is on before it reads this; no setting silences that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -125,13 +118,11 @@ def start_tensorflow(threads: int = 0, device: str = "cpu") -> Any:
 
 
 def halve(model: Any) -> None:
-    """Let a Keras model compute its maps in float16, in place.
+    """Let a functional Keras model compute its maps in float16, in place.
 
     Weights stay float32, and so do the first scaling of pixels and all that comes after the
-    maps were pooled: heads, softmax, outputs. bfloat16 moves ages by up to two years.
-
-    Args:
-        model: a functional model; layers of models within it are left alone.
+    maps were pooled: heads, softmax, outputs. Layers of models within it are left alone.
+    bfloat16 would move ages by up to two years.
     """
     import keras
 

@@ -1,6 +1,6 @@
-"""Age, gender and ethnicity of aligned chips: the contract, and the menu of networks.
+"""Age, gender and ethnicity of aligned chips: the contract, and the choice of networks.
 
-Networks differ in architecture, weights and the engine that runs them; `make_estimator`
+An estimator is an architecture, its weights and the engine that runs them; `make_estimator`
 puts the three together.
 """
 
@@ -15,8 +15,8 @@ from errors import WeightsError
 from estimators.age import AGE_WIDTHS, decode_age
 from structures import ETHNICITIES, Estimates, Image
 
-# Each has a module in `networks` that builds it. Weights come with the first two, and for
-# facenet with the heads; the others are for those that a user has trained.
+# Each has a module in `networks` that builds it. The first three come with weights (facenet with
+# those of the heads); the others are for networks that a user has trained.
 ARCHITECTURES = ("mobilenetv2", "ssrnet", "facenet", "inceptionv3", "vggface", "transfer")
 _HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}
 
@@ -25,24 +25,17 @@ class Estimator(Protocol):
     """Describes faces, for any number of threads at once.
 
     Attributes:
-        input_size: side of the chips it wants, pixels.
-        has_ethnicity: whether `Estimates.ethnicity_probs` will be filled.
+        input_size: side of the chips it takes, pixels.
+        has_ethnicity: whether `Estimates.ethnicity_probs` are set.
     """
 
     input_size: int
     has_ethnicity: bool
 
     def estimate(self, chips: Image) -> Estimates:
-        """Describe aligned chips in one forward pass.
+        """Estimate aligned chips, (B, S, S, 3) uint8 RGB, in one forward pass, in their order.
 
-        Args:
-            chips: (B, S, S, 3) uint8 RGB; not changed. B may be 0.
-
-        Returns:
-            B estimates in the order of the chips.
-
-        Raises:
-            ValueError: chips of another shape or dtype.
+        B may be 0; the chips are not changed. ValueError for another shape or dtype.
         """
         ...
 
@@ -51,7 +44,7 @@ class ChipEstimator:
     """Runs chips through an engine and decodes its heads; see `Estimator`."""
 
     def __init__(self, engine: Engine, spread_scale: float) -> None:
-        """Wrap `engine`, and run one grey chip through it to warm it up and check its heads.
+        """Wrap `engine`; one grey chip warms it up and checks its heads.
 
         Args:
             engine: network with outputs `age` (B, 101), (B, 1) or of age classes, `gender`
@@ -86,10 +79,10 @@ class ChipEstimator:
         return self.submit(chips)()
 
     def submit(self, chips: Image) -> Callable[[], Estimates]:
-        """Start `estimate` and return what waits for its answer.
+        """Start `estimate` and return a function that waits for its result.
 
         A GPU works meanwhile: submit the next chips before collecting these, and change none
-        of them until their answer has come.
+        of them until their result has come.
         """
         want = (self.input_size, self.input_size, 3)
         if chips.ndim != 4 or chips.shape[1:] != want or chips.dtype != np.uint8:
@@ -118,15 +111,10 @@ def make_estimator(
     device: str = "auto",
     precision: str = "auto",
 ) -> Estimator:
-    """Build an estimator.
+    """Build an estimator called `name`, one of `ARCHITECTURES`.
 
-    Args:
-        name: one of `ARCHITECTURES`.
-        weights: a name of weights/manifest.json or a file; None = the default ones.
-        engine: see `engines.make_engine`; so are the others.
-        threads: on the CPU.
-        device: one of `engines.choose.DEVICES`.
-        precision: one of `engines.choose.PRECISIONS`.
+    `weights` are a name of weights/manifest.json or a file; None = the default. For the other
+    arguments see `engines.make_engine`.
 
     Raises:
         ValueError: unknown architecture, engine, device or precision.

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from structures import AGE_BINS, Float32
 
-# Youngest and oldest age, whole years, of each class of a network that reports classes, by their
-# number: seven that people speak of, Adience's eight (with gaps), twelve finer ones.
+# Youngest and oldest age, whole years, of each class, by the number of classes of the network:
+# seven common ones, Adience's eight (with gaps), twelve finer ones.
 AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
     7: ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 100)),
     8: ((0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)),
@@ -15,11 +15,11 @@ AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
         *((33, 38), (39, 45), (46, 51), (52, 60), (61, 70), (71, 100)),
     ),
 }
-AGE_WIDTHS = (1, *AGE_CLASSES, AGE_BINS)  # of the age outputs that can be read
+AGE_WIDTHS = (1, *AGE_CLASSES, AGE_BINS)  # of the supported age outputs
 
 
 def class_years(classes: int) -> Float32:
-    """Each class as a distribution over years, all of its years alike: (K, 101) float32."""
+    """Each class as a distribution over years, uniform within it: (K, 101) float32."""
     years = np.zeros((classes, AGE_BINS), np.float32)
     for row, (youngest, oldest) in zip(years, AGE_CLASSES[classes], strict=True):
         row[youngest : oldest + 1] = 1 / (oldest + 1 - youngest)
@@ -29,18 +29,17 @@ def class_years(classes: int) -> Float32:
 def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float32, Float32]:
     """Turn an age head's output into an expected age and its spread.
 
-    A head of 101 classes is read as a distribution over whole years: the expected
-    age is the sum of i * p_i, the spread the distribution's standard deviation
-    times `spread_scale`. A head of age classes is such a distribution, too, in which
-    the years of a class are alike: its expected age is that of the classes' middles.
-    A head of one value is the age itself, kept within 0..100, and its spread is
-    `spread_scale` years whatever the chip.
+    A head of 101 classes is a distribution over whole years: the expected age is the sum of
+    i * p_i, the spread its standard deviation times `spread_scale`. A head of age classes is
+    such a distribution, too, uniform within each class, so that its expected age is that of
+    the classes' middles. A head of one value is the age itself, clipped to 0..100, and its
+    spread is always `spread_scale` years.
 
     Args:
         output: (B, 101) or (B, K) probabilities, K in `AGE_CLASSES`, or (B, 1) years,
             float; B may be 0.
-        spread_scale: calibration measured on held-out faces: a factor for a
-            distribution (networks are over-sure), years for a single value.
+        spread_scale: calibration measured on held-out faces: a factor for a distribution
+            (networks are overconfident), years for a single value.
 
     Returns:
         age_years (B,) float32 and age_spread_years (B,) float32.

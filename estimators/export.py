@@ -1,4 +1,4 @@
-"""Make the files that other engines read out of a .keras file: door of `training.tools.export`."""
+"""Make the other engines' files from a .keras file: entry point of `training.tools.export`."""
 
 import runpy
 

@@ -1,8 +1,8 @@
-"""FaceNet: one embedding of a face, and small networks that read off it what they can.
+"""FaceNet: one embedding of a face, and small networks that estimate from it.
 
 Two files make up the estimator: the embedding network, converted once on this machine by
 `python -m estimators.facenet_convert`, and the heads of weights/manifest.json. An embedding
-identifies people: it is used for the answer and discarded, never stored or sent.
+identifies people: it is used for the estimate and discarded, never stored or sent.
 """
 
 from pathlib import Path
@@ -18,24 +18,21 @@ from structures import Image
 
 NETWORK = WEIGHTS_DIR / "cache" / "facenet_20180408.onnx"
 # The network takes 160 pixels. It was trained on faces with more around them than the canonical
-# chip has: 144 pixels and 8 mirrored ones on each side cost 1.5 % less error of age.
+# chip has: 144 pixels with 8 mirrored on each side reduce the age error by 1.5 %.
 BORDER = 8
 CONVERT = "python -m estimators.facenet_convert"
 
 
 def hash_file_of(network: Path) -> Path:
-    """Where the SHA-256 of the embedding network stands."""
+    """The file with the embedding network's SHA-256."""
     return network.with_suffix(".sha256")
 
 
 def embedding_weights(network: Path | None = None) -> Weights:
-    """The embedding network as the engines take it.
+    """Return the embedding network as the engines take it.
 
-    Args:
-        network: its file, None = where `python -m estimators.facenet_convert` puts it.
-
-    Raises:
-        WeightsError: it was not converted yet, or its hash is missing.
+    `network` is its file, None = where `python -m estimators.facenet_convert` puts it.
+    WeightsError if it was not converted yet, or its hash is missing.
     """
     network = network or NETWORK
     try:
@@ -62,17 +59,11 @@ def embedding_weights(network: Path | None = None) -> Weights:
 class FaceNetHeads:
     """A network from vectors to the named outputs of `estimators.Estimator`s; thread-safe.
 
-    Attributes:
-        reads: name of its input: that of the vector it was trained on.
-        width: of that vector.
+    `reads` is the name of its input, the vector it was trained on; `width` is that vector's.
     """
 
     def __init__(self, path: Path) -> None:
-        """Load an .onnx file; it runs on OpenVINO, for it is tiny.
-
-        Raises:
-            WeightsError: it is not a network for vectors.
-        """
+        """Load an .onnx file on OpenVINO, as it is tiny; WeightsError if it is not for vectors."""
         try:
             self._network = CompiledNetwork(path, threads=1)
         except RuntimeError as error:
@@ -95,7 +86,7 @@ class FaceNetEngine:
     """The embedding network and heads as one engine; see `engines.Engine`."""
 
     def __init__(self, network: Engine, heads: FaceNetHeads) -> None:
-        """Put the two together."""
+        """Combine the two."""
         self.name, self.device = network.name, network.device
         self.precision, self.input_size = network.precision, network.input_size
         self._network, self._heads = network, heads
@@ -118,12 +109,12 @@ class FaceNetEngine:
 def make_facenet(
     engine: str, heads: Weights, threads: int = 0, device: str = "auto", precision: str = "auto"
 ) -> FaceNetEngine:
-    """Build the engine of `--estimator facenet`: `engine` is for the embedding network.
+    """Build the engine of `--estimator facenet`: `engine` runs the embedding network.
 
     For the other arguments see `engines.make_engine`; `heads` must have an .onnx file.
 
     Raises:
-        WeightsError: a file is missing or damaged, or the heads are no heads.
+        WeightsError: a file is missing or damaged, or `heads` are not heads.
         EngineError: the engine is not installed, or lacks the device or precision.
     """
     small = FaceNetHeads(heads.path("onnx"))

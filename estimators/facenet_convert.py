@@ -1,4 +1,4 @@
-"""Make the network file of `--estimator facenet`: door of `training.tools.facenet_convert`."""
+"""Make the network of `--estimator facenet`: entry point of `training.tools.facenet_convert`."""
 
 import runpy
 

@@ -1,7 +1,7 @@
-"""The weights that come with the program, and how one is picked.
+"""The weights that come with the program, and how they are chosen.
 
-`weights/manifest.json` names every model: architecture, files with their SHA-256,
-calibration, terms. A shipped file whose hash differs is refused.
+`weights/manifest.json` lists every model: architecture, files with their SHA-256, calibration,
+terms. A shipped file whose hash differs is rejected.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ class Weights:
 
     Attributes:
         name: as `--weights` takes it.
-        architecture: which of `estimators.ARCHITECTURES` it belongs to.
+        architecture: one of `estimators.ARCHITECTURES`.
         files: format ("onnx", "onnx_int8", "keras") -> path; at least one.
         sha256: format -> expected hash; empty for a user's own file.
         spread_scale: calibration of the age spread, see `age.decode_age`.
         terms: what the file may be used for.
-        again: how the files are got again, where they are not those of the repository.
-        bfloat16: whether OpenVINO may compute in bfloat16 where it is asked for no precision.
+        again: how to get the files again, where they are not those of the repository.
+        bfloat16: whether OpenVINO may compute in bfloat16 when no precision is requested.
     """
 
     name: str
@@ -42,12 +42,7 @@ class Weights:
     bfloat16: bool = False
 
     def path(self, file_format: str) -> Path:
-        """The file in that format, checked against its hash.
-
-        Raises:
-            WeightsError: no such format, file missing, not readable, or not the file that was
-                shipped.
-        """
+        """Return the file in that format, checked against its hash, or raise WeightsError."""
         if file_format not in self.files:
             raise WeightsError(
                 f"weights {self.name} have no .{file_format} file; {self._remedy(file_format)}"
@@ -79,11 +74,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
-    """The manifest as it stands on disk.
-
-    Raises:
-        WeightsError: missing or not readable as JSON.
-    """
+    """Read the manifest; WeightsError if it is missing or not JSON."""
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -92,13 +83,13 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
 
 
 def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_DIR) -> Weights:
-    """Pick weights by name or by path.
+    """Choose weights by name or by path.
 
     Args:
         choice: a name of the manifest, the path of a .keras or .onnx file, or None for
             the architecture's default.
         architecture: what the weights must fit.
-        folder: that of the manifest and the files it names.
+        folder: of the manifest and the files it names.
 
     Raises:
         WeightsError: unknown name, missing file, or weights of another architecture.
@@ -124,7 +115,7 @@ def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_D
 
 
 def _default(architecture: str, manifest: dict[str, Any]) -> str:
-    """The name of the architecture's default weights; WeightsError where it has none."""
+    """Return the name of the architecture's default weights; WeightsError if it has none."""
     name: str = manifest["defaults"].get(architecture, "")
     if not name:
         raise WeightsError(
@@ -149,9 +140,9 @@ def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
 
 
 def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
-    """A user's own file, with its sibling in the other format if there is one."""
+    """A user's own file, with the same model in the other format if that exists."""
     both = {kind: path.with_suffix(f".{kind}") for kind in ("onnx", "keras")}
-    both[path.suffix.lower().removeprefix(".")] = path  # in its own spelling: it may be .ONNX
+    both[path.suffix.lower().removeprefix(".")] = path  # as spelled: it may be .ONNX
     try:
         files = {kind: file for kind, file in both.items() if file.is_file()}
     except OSError as error:
@@ -169,7 +160,7 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
 
 
 def _own_spread_scale(path: Path, architecture: str, manifest: dict[str, Any]) -> float:
-    """What `training.train` has measured and written beside the file, or what is usual."""
+    """The scale that `training.train` wrote beside the file, or the default."""
     default = manifest["models"].get(manifest["defaults"].get(architecture), {})
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ class Sink(Protocol):
 
     Attributes:
         closed: the user closed it (a window) or `close()` was called.
-        wants_picture: whether `write` uses its picture, asked before each frame; where no
+        wants_picture: whether `write` uses its image, read before each frame; where no
             sink does, none is drawn.
     """
 
@@ -40,16 +40,16 @@ class Sink(Protocol):
             result: everything known of the frame.
 
         Raises:
-            errors.SinkError: it cannot be written; nothing is dropped in silence.
+            errors.SinkError: it cannot be written; nothing is dropped silently.
         """
         ...
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Hear that no new frame has come: called about ten times a second while waiting.
+        """Refresh while no new frame comes: called about ten times a second.
 
         Args:
-            picture: the last frame with the overlay drawn anew, as for `write`.
-            result: the last result with what has changed since, its `status` above all.
+            picture: the last frame with its overlay drawn again, as for `write`.
+            result: the last result with its current `status`.
 
         Raises:
             errors.SinkError: as for `write`.

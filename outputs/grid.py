@@ -1,4 +1,4 @@
-"""Several cameras on one screen: a sink that puts their pictures together for others."""
+"""Several cameras on one screen: a sink that combines their images for other sinks."""
 
 import contextlib
 import math
@@ -14,13 +14,13 @@ from outputs import Sink
 from structures import Float32, Frame, FrameResult, Image, SourceState, SourceStatus
 
 _GAP = 4  # pixels between cells
-_GROUND = 24  # grey of what no camera fills
+_GROUND = 24  # grey level of unused space
 
 Rect = tuple[int, int, int, int]  # x, y, width, height; pixels
 
 
 def cells(count: int, size_wh: tuple[int, int]) -> list[Rect]:
-    """Divide a picture into `count` >= 1 equal cells, row by row, as wide a grid as it is high."""
+    """Divide an image into `count` >= 1 equal cells, row by row, in a nearly square grid."""
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     width = (size_wh[0] - (columns - 1) * _GAP) // columns
@@ -30,7 +30,7 @@ def cells(count: int, size_wh: tuple[int, int]) -> list[Rect]:
 
 
 def fit(result: FrameResult, room_wh: tuple[int, int]) -> FrameResult:
-    """Return `result` with its frame and boxes as large as `room_wh` allows, aspect kept."""
+    """Return `result` with its image and boxes scaled to fit `room_wh`, aspect kept."""
     width, height = result.frame.size_wh
     scale = min(room_wh[0] / width, room_wh[1] / height)
     size_wh = max(1, round(scale * width)), max(1, round(scale * height))
@@ -54,7 +54,7 @@ def _resize(image: Image, size_wh: tuple[int, int]) -> Image:
 
 @dataclass(slots=True, eq=False)
 class _Cell:
-    """One camera: where it is shown, None for nowhere, and its newest result."""
+    """One camera: its place, None if it is not shown, and its newest result."""
 
     camera: str
     rect: Rect | None = None
@@ -63,20 +63,19 @@ class _Cell:
 
 
 class GridSink:
-    """Hands one picture of all cameras to other sinks, in place of one a camera.
+    """Hands one image of all cameras to other sinks.
 
-    Results belong to `FrameResult.camera`. They are drawn here, at the size they are shown
-    in: text stays readable whatever the cameras' sizes, and only what changed is drawn. The
-    picture is handed on once a round, which ends when all that gave a frame in the round
-    before have come again, or one comes for the second time. A round without a new frame
-    refreshes the other sinks.
+    Results are assigned by `FrameResult.camera` and drawn at the size in which they are shown,
+    so that text stays readable; only what changed is drawn. The image is handed on once a
+    round. A round ends when all cameras with a frame in the round before have come again, or
+    one comes twice; without a new frame in it the other sinks are only refreshed.
 
     Args:
-        inners: take the pictures; they are closed with this sink.
+        inners: receive the images; they are closed with this sink.
         cameras: names, in the order shown, row by row.
         overlay: draws the results.
-        size_wh: of the pictures, pixels.
-        clock: seconds, for the times of the pictures.
+        size_wh: of the images, pixels.
+        clock: seconds, for the images' times.
     """
 
     wants_picture = False
@@ -120,12 +119,12 @@ class GridSink:
         self._canvas[:] = _GROUND
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Take a camera's new frame; `picture` is not looked at. See `outputs.Sink.write`."""
+        """Take a camera's new frame; `picture` is ignored. See `outputs.Sink.write`."""
         self._fresh.add(result.camera)
         self._take(result)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Take a camera's new status; `picture` is not looked at. See `outputs.Sink.refresh`."""
+        """Take a camera's new status; `picture` is ignored. See `outputs.Sink.refresh`."""
         self._take(result)
 
     def close(self) -> None:
@@ -145,32 +144,32 @@ class GridSink:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Draw what changed, hand the picture on, and begin the next round."""
+        """Draw what changed, hand the image on, and begin the next round."""
         for cell in self._cells.values():
             if cell.changed and cell.rect is not None:
                 self._draw(cell, cell.rect)
                 cell.changed = False
         is_new = bool(self._fresh)
-        self._index += bool(self._fresh)
+        self._index += is_new
         self._expected = self._fresh or self._seen
         self._seen, self._fresh = set(), set()
-        picture = self._canvas.copy()  # a recording may still hold the one before
-        result = FrameResult(Frame(picture, self._index, self._clock() - self._start_s))
+        image = self._canvas.copy()  # a recording may still hold the one before
+        result = FrameResult(Frame(image, self._index, self._clock() - self._start_s))
         for inner in self._inners:
             if is_new:
-                inner.write(picture, result)
+                inner.write(image, result)
             else:
-                inner.refresh(picture, result)
+                inner.refresh(image, result)
 
     def _draw(self, cell: _Cell, rect: Rect) -> None:
-        """Draw a camera's newest result into the middle of its place."""
+        """Draw a camera's newest result into the middle of its cell."""
         x, y, width, height = rect
         room = self._canvas[y : y + height, x : x + width]
         if cell.newest is None:
             waiting = SourceStatus(SourceState.CONNECTING)
-            picture = self._overlay.placeholder((width, height), cell.camera, waiting)
+            image = self._overlay.placeholder((width, height), cell.camera, waiting)
         else:
-            picture = self._overlay.draw(fit(cell.newest, (width, height)))
+            image = self._overlay.draw(fit(cell.newest, (width, height)))
             room[:] = _GROUND
-        left, top = (width - picture.shape[1]) // 2, (height - picture.shape[0]) // 2
-        room[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        left, top = (width - image.shape[1]) // 2, (height - image.shape[0]) // 2
+        room[top : top + image.shape[0], left : left + image.shape[1]] = image

@@ -59,7 +59,7 @@ class EventsWriter(RecordSink):
             raise SinkError("standard output is closed; open it or name a file")
         self._path = Path(path) if self._to_stdout else check_writable(path)
         self._file: FileIO | None = None
-        self._outage = Outage("records are left out until there is room, all else goes on")
+        self._outage = Outage("records are left out until there is room, everything else continues")
         self._left_out = 0
 
     @property

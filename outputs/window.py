@@ -1,4 +1,4 @@
-"""The sink that shows pictures in a window, whether there can be one, and films' own speed."""
+"""The sink that shows frames in a window, the check for a display, and the pace of films."""
 
 import contextlib
 import logging
@@ -17,11 +17,11 @@ from files import write_whole
 from structures import FrameResult, Image
 
 _QUIT = frozenset({27, ord("q"), ord("Q")})
-_FOR_EVER_S = 1e9
+_FOREVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
 _SMALLEST_HEIGHT = 360
-_LATE_S = 0.25  # further behind than that is given up, not made up for
+_LATE_S = 0.25  # a longer delay is not made up for
 
 _PROBE = """
 import contextlib, os
@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class DisplayProbe:
-    """Finds out whether a window can be opened, in a process of its own.
+    """Checks whether a window can be opened, in a process of its own.
 
     Without a usable display OpenCV's toolkit aborts the whole program. The probe takes half
-    a second: start it, load the models, then ask.
+    a second: start it, load the models, then call `problem`.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class DisplayProbe:
         self._child = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
 
     def problem(self) -> str | None:
-        """Wait for the answer: why no window can be opened and what to do, or None."""
+        """Wait for the result: why no window can be opened and what to do, or None."""
         child, self._child = self._child, None
         if child is None:
             return self._problem
@@ -75,9 +75,9 @@ class DisplayProbe:
 
 
 class Pacer:
-    """Says how long to wait so that a file plays at its true speed.
+    """Computes how long to wait so that a file plays at its true speed.
 
-    A short delay is made up for; after a long one, a pause or a jump, play resumes there.
+    A short delay is made up for; after a long one, a pause or a jump, play resumes from there.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Pacer:
         return max(0.0, -late_s)
 
     def restart(self) -> None:
-        """Let the next frame be due at once."""
+        """Make the next frame due at once."""
         self._offset_s = None
 
 
@@ -122,19 +122,19 @@ class Metronome:
 
 
 class Window:
-    """A sink that shows the annotated pictures; to be used from the main thread only.
+    """A sink that shows the annotated frames; to be used from the main thread only.
 
     Keys: q or Esc closes, space pauses and resumes, s saves a still, f switches full
-    screen. It opens with the first picture. Ask `DisplayProbe` before.
-
-    Attributes:
-        on_digit: is called with the digit pressed, 0 to 9; does nothing at first.
+    screen. It opens with the first frame. Check with `DisplayProbe` first.
 
     Args:
         title: holds no secrets.
-        pace: True for files: each picture waits until it is due. False: shown at once.
+        pace: True for files: each frame waits until it is due. False: shown at once.
         folder: where stills go; None = none are taken.
-        notify: is called with a line that says where a still went.
+        notify: is called with a line on where a still was saved.
+
+    Attributes:
+        on_digit: is called with the digit pressed, 0 to 9; does nothing at first.
     """
 
     wants_picture = True
@@ -163,25 +163,28 @@ class Window:
         return self._closed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Show one picture when it is due, and answer the keys. See `outputs.Sink.write`.
+        """Show one image when it is due, and handle keys. See `outputs.Sink.write`.
 
         Returns only after a pause has ended. Once closed, nothing is shown any more.
         """
         if picture is None:
             raise ValueError("a window needs pictures, got None")
-        self._show(picture, result.frame.index, self._wait_s(result))
+        wait_s = 0.0
+        if self._pacer is not None:
+            wait_s = self._pacer.wait_s(result.frame.time_s, time.monotonic())
+        self._show(picture, result.frame.index, wait_s)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Show the last picture with its new status, and answer the keys."""
+        """Show the last image with its new status, and handle keys."""
         if picture is not None:
             self._show(picture, result.frame.index)
 
     def hold(self) -> None:
-        """Keep the last picture on the screen until the user closes the window."""
-        self._answer(_FOR_EVER_S)
+        """Keep the last image on the screen until the user closes the window."""
+        self._answer(_FOREVER_S)
 
     def close(self) -> None:
-        """Take the window away; may be called again."""
+        """Close the window; may be called again."""
         self._closed = True
         if self._open:
             self._open = False
@@ -189,13 +192,8 @@ class Window:
                 cv2.destroyWindow(self._title)
                 cv2.waitKey(1)
 
-    def _wait_s(self, result: FrameResult) -> float:
-        if self._pacer is None:
-            return 0.0
-        return self._pacer.wait_s(result.frame.time_s, time.monotonic())
-
     def _show(self, picture: Image, index: int, wait_s: float = 0.0) -> None:
-        """Show a picture after `wait_s`, unless it is closed; answer the keys meanwhile."""
+        """Show an image after `wait_s`, unless it is closed; handle keys meanwhile."""
         try:
             if wait_s > 0:
                 self._answer(wait_s)
@@ -235,7 +233,7 @@ class Window:
             return True
 
     def _handle(self, key: int) -> None:
-        """Do what the key asks for; -1 is none."""
+        """Handle a key; -1 is none."""
         if key == -1:
             return
         key &= 0xFF
@@ -255,7 +253,7 @@ class Window:
             self.on_digit(key - ord("0"))
 
     def _save_still(self) -> None:
-        """Write the picture shown to a PNG file; a failure is logged and ends nothing."""
+        """Write the shown image to a PNG file; a failure is only logged."""
         if self._folder is None:
             self._notify("no stills are taken")
             return
@@ -272,7 +270,7 @@ class Window:
 
 
 def _first_size(width: int, height: int) -> tuple[int, int]:
-    """Return a window size of the picture's proportions, neither tiny nor off the screen."""
+    """Return a window size of the image's proportions, neither tiny nor larger than a screen."""
     scale = max(1.0, _SMALLEST_HEIGHT / height)
     scale = min(scale, _LARGEST_WH[0] / width, _LARGEST_WH[1] / height)
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,9 +1,9 @@
-"""How many people are and were there, by age band and perceived gender; one for all outputs.
+"""How many people are and were in view, by age band and perceived gender, for all outputs.
 
-The rule of anonymity stands here and nowhere else. Anonymous, a crowd gives away no visit,
-its numbers are those of the last full minute and rounded down to multiples of five: neither
-a number, nor the difference of two, nor that of a total and its groups says anything about
-fewer than five people. All outputs read the same crowd, so they change at the same moment.
+The rule of anonymity is implemented here only. An anonymous crowd reports no visit; its
+numbers are those of the last full minute, rounded down to multiples of five: neither a number,
+nor the difference of two, nor that of a total and its groups reveals fewer than five people.
+All outputs read the same crowd, so they change at the same moment.
 """
 
 import math
@@ -20,7 +20,7 @@ from typing import Any
 from people.visits import Visit, Visits
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
 
-LEAST = 5  # people; anonymous, nothing is reported of fewer
+LEAST = 5  # people; an anonymous crowd reports no fewer
 MINUTE_S = 60.0
 TABLE_ROWS = 50
 UNKNOWN = "unknown"  # the band of somebody without an estimate
@@ -32,11 +32,7 @@ Key = tuple[str, Gender, str]  # camera, gender, out of `AGE_BANDS.names`
 
 
 class Bands:
-    """Age bands, each from one of `starts` up to the next, in whole years; the last is open.
-
-    Attributes:
-        names: such as "20-29" and "80+".
-    """
+    """Age bands from each of `starts` up to the next, whole years; names as "20-29", "80+"."""
 
     def __init__(self, *starts: int) -> None:
         self._starts = starts
@@ -58,11 +54,11 @@ _WIDENED = {name: RECORD_BANDS.of(10 * i) for i, name in enumerate(AGE_BANDS.nam
 class Summary:
     """How many people all cameras have seen; what the page and /metrics show.
 
-    A number is None where it may not be reported: it is below `LEAST`, and anonymous.
+    A number is None where it may not be reported: below `LEAST` in an anonymous crowd.
 
     Attributes:
         now: people in view, by camera; cameras without images are left out.
-        now_total: their sum; None, too, where no camera has images.
+        now_total: their sum; also None where no camera has images.
         today: people seen since midnight, or since the run began.
         seen: people seen since the run began.
         groups: of `today`, those with an estimate, by gender and `AGE_BANDS`.
@@ -85,32 +81,24 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The exact numbers of a moment.
+    """The exact numbers of a moment."""
 
-    Attributes:
-        day: local date.
-        now: people in view, by camera; cameras without images are left out.
-        here: people in view.
-        left: who left since the run began.
-        left_today: who left since midnight.
-    """
-
-    day: date
-    now: dict[str, int]
-    here: Counter[Key]
-    left: Counter[Key]
-    left_today: Counter[Key]
+    day: date  # local
+    now: dict[str, int]  # people in view by camera, those without images left out
+    here: Counter[Key]  # people in view
+    left: Counter[Key]  # since the run began
+    left_today: Counter[Key]  # since midnight
 
 
 class Timeline:
-    """The largest of the numbers noted in each of so many steps of equal length."""
+    """The largest number noted in each of the last `steps` steps of equal length."""
 
     def __init__(self, step_s: float, steps: int) -> None:
         self._step_s, self._length = step_s, steps
         self._steps: deque[tuple[int, int]] = deque(maxlen=steps)
 
     def note(self, now_s: float, number: int) -> None:
-        """Take note of a number; a clock that was set back counts for the last step."""
+        """Note a number; if the clock was set back it counts for the last step."""
         step = int(now_s // self._step_s)
         if self._steps and step <= self._steps[-1][0]:
             step, largest = self._steps.pop()
@@ -127,17 +115,17 @@ class Timeline:
 class Crowd:
     """Counts the people of all cameras, each visit once; may be read from any thread.
 
-    Every output shows it every result that it gets (`update`); a result counts once,
-    however often it is shown. Nothing here grows with the length of a run.
+    Every output passes on every result (`update`); a result counts once, however often it
+    comes. Nothing here grows with the length of a run.
 
     Args:
         attributes: which of `structures.ATTRIBUTES` to report; ethnicity is never counted.
-        anonymous: report as said above. Otherwise everything, at once and exactly.
+        anonymous: follow the module's rule; otherwise report everything, at once and exactly.
         clock: seconds, monotonic.
         utc: seconds since 1970.
 
     Attributes:
-        minute: full minutes since the beginning: records are due when it has grown.
+        minute: full minutes since the beginning; when it grows, aggregate records are due.
     """
 
     def __init__(
@@ -163,7 +151,7 @@ class Crowd:
         self._due_s = clock() + MINUTE_S
         self._release()
 
-    # What the outputs show it
+    # Input
 
     def update(self, result: FrameResult) -> None:
         """Take in a new frame, or the last one again, perhaps with another `status`."""
@@ -186,26 +174,26 @@ class Crowd:
                     timeline.note(utc_s, sum(now.values()))
 
     def end(self) -> None:
-        """Let everybody who is still there leave, as at the end of a run."""
+        """End all visits, as at the end of a run."""
         with self._lock:
             for visits in self._visits.values():
                 self._count(visits.end())
             self._release()
 
-    # What they report
+    # Reports
 
     def here(self, camera: str) -> tuple[Visit, ...]:
-        """The visits of a camera that are not over, oldest first; none where anonymous."""
+        """The current visits of a camera, oldest first; none where anonymous."""
         visits = self._visits.get(camera)
         return tuple(visits.here.values()) if visits and not self.anonymous else ()
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """The names of all so far."""
+        """The names of all cameras so far."""
         return tuple(self._visits)
 
     def aggregate(self, camera: str) -> dict[str, Any]:
-        """The numbers of one camera, as an aggregate record of docs/events.md holds them."""
+        """The numbers of one camera, as in an aggregate record of docs/events.md."""
         with self._lock:
             moment = self._reported()
             groups = self._grouped(
@@ -250,7 +238,7 @@ class Crowd:
     # The rule of anonymity
 
     def _reported(self) -> _Moment:
-        """The numbers that may be reported, before rounding: this moment's or the minute's."""
+        """The numbers to report, before rounding: this moment's, or the last minute's."""
         return self._released if self.anonymous else self._moment()
 
     def _rounded(self, people: int) -> int:
@@ -260,7 +248,7 @@ class Crowd:
         return None if people < self._step and self.anonymous else self._rounded(people)
 
     def _newest(self) -> tuple[Visit, ...]:
-        """Copies of the newest visits, which do not change behind the reader's back."""
+        """Copies of the newest visits, which no other thread changes."""
         here = [visit for visits in self._visits.values() for visit in visits.here.values()]
         visits = [] if self.anonymous else [*here, *self._left_lately]
         visits.sort(key=lambda visit: visit.first_utc_s, reverse=True)
@@ -269,7 +257,7 @@ class Crowd:
     # The count
 
     def _count(self, left: list[Visit]) -> None:
-        """Count who has just left; at midnight begin anew."""
+        """Count visits that have just ended; the day's count starts again at midnight."""
         if self._today() != self._day:
             self._day = self._today()
             self._left_today.clear()
@@ -286,7 +274,7 @@ class Crowd:
         return _Moment(self._day, self._now(), here, self._left, self._left_today)
 
     def _release(self) -> None:
-        """Let this moment be the one that is reported for the next minute."""
+        """Keep this moment's numbers to be reported for the next minute."""
         left, left_today = self._left.copy(), self._left_today.copy()
         self._released = replace(self._moment(), left=left, left_today=left_today)
 
@@ -294,7 +282,7 @@ class Crowd:
         return date.fromtimestamp(self._utc())
 
     def _grouped(self, counts: Iterable[tuple[str, str, int]]) -> Counter[tuple[str, str]]:
-        """Add up (gender, age band, people), each as far as it was asked for."""
+        """Sum (gender, age band, people); what is not among the attributes becomes ""."""
         groups = Counter[tuple[str, str]]()
         for gender, band, number in counts:
             groups[self._asked("gender", gender), self._asked("age", band)] += number
@@ -304,7 +292,7 @@ class Crowd:
         return str(value) if attribute in self.attributes else ""
 
     def _all_groups(self, counts: Counter[Key]) -> dict[tuple[str, str], int | None]:
-        """All groups that there can be, empty ones too, of those with an estimate."""
+        """The people with an estimate in all possible groups, empty ones too."""
         known = ((gender, band, n) for (_, gender, band), n in counts.items() if band != UNKNOWN)
         groups = self._grouped(known)
         genders = dict.fromkeys(self._asked("gender", gender) for gender in Gender)
@@ -313,7 +301,7 @@ class Crowd:
 
 
 def _key(visit: Visit) -> Key:
-    """The group that the values last known say."""
+    """The group of a visit, from its last known values."""
     person = visit.person
     if person is None:
         return visit.camera, Gender.UNSURE, UNKNOWN

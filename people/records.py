@@ -1,4 +1,4 @@
-"""What is reported of a run: the records of docs/events.md, for every output the same.
+"""The records of docs/events.md, the same for every output.
 
     frame       every processed frame, with its tracks
     source      the source's state, whenever it changes
@@ -26,22 +26,21 @@ Record = dict[str, Any]
 
 
 def new_run() -> str:
-    """A random name for a run: ids of people mean nothing outside of it."""
+    """A random name for a run; ids of people are unique only within a run."""
     return secrets.token_hex(8)
 
 
 def to_json(record: Record) -> str:
-    """One line of JSON, without a line break."""
+    """A record as JSON on one line, without a line break."""
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 
 class Recorder:
-    """Makes the records of a run out of its frames; one per output.
+    """Makes the records of a run from its frames; one recorder per output.
 
     Args:
-        crowd: who is there and who was, and what of it may be reported; the same for all
-            outputs of a run, as is the next.
-        run: from `new_run`; empty = a new one.
+        crowd: counts people and decides what may be reported; shared by all outputs of a run.
+        run: from `new_run`, shared likewise; empty = a new one.
     """
 
     def __init__(self, crowd: Crowd, run: str = "") -> None:
@@ -51,15 +50,20 @@ class Recorder:
         self._minutes: dict[str, int] = {}
 
     def all_of(self, result: FrameResult) -> list[Record]:
-        """The record of a new frame, unless the crowd is anonymous, and `changes`."""
+        """The record of a new frame, unless the crowd is anonymous, and `changes`.
+
+        The state of the source precedes the frame that it belongs to, and all else follows it.
+        """
         changes = self.changes(result)
-        return changes if self.crowd.anonymous else [self.frame(result), *changes]
+        if self.crowd.anonymous:
+            return changes
+        before = [change for change in changes if change["type"] == "source"]
+        return [*before, self.frame(result), *changes[len(before) :]]
 
     def changes(self, result: FrameResult) -> list[Record]:
-        """The source, person and aggregate records that a frame gives rise to.
+        """The source, person and aggregate records that follow from a result.
 
-        Args:
-            result: a new frame's, or the last one's with another `status`.
+        It is of a new frame, or the last one with another `status`.
         """
         records = []
         camera, state = result.camera, (result.status.state, result.status.reconnects)
@@ -77,7 +81,7 @@ class Recorder:
         return records
 
     def last_changes(self) -> list[Record]:
-        """The records of the end of the run: everybody leaves, and the last aggregates."""
+        """The records at the end of the run: all visits end, and the last aggregates."""
         self.crowd.end()
         people, records = self._people(), []
         for camera in self.crowd.cameras:
@@ -149,5 +153,5 @@ class Recorder:
 
 
 def _status(status: SourceStatus) -> Record:
-    detail = redact(status.detail)  # it should hold no secret; this makes sure
+    detail = redact(status.detail)  # it should hold no secret anyway
     return {"state": status.state.value, "detail": detail, "reconnects": status.reconnects}

@@ -87,7 +87,7 @@ class PeopleWriter:
         self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
         self._refresh_s, self._refresh_due = refresh_s, 0.0
         self._retry_due = 0.0
-        self._outage = Outage("the table waits until there is room, all else goes on")
+        self._outage = Outage("the table waits until there is room, everything else continues")
         self._closed = False
 
     @property

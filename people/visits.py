@@ -1,20 +1,20 @@
 """A visit: one person of one camera, from the first frame to the last one.
 
-A person is a confirmed track. The person leaves, for every output alike, when the track
-ends, at a new epoch, and when the source breaks off.
+A person is a confirmed track. The visit ends, for all outputs, when the track ends, at a new
+epoch, and when the source disconnects.
 """
 
 from dataclasses import dataclass
 
 from structures import Frame, FrameResult, Smoothed, SourceState
 
-# A track does not outlive these: what comes afterwards is a new epoch.
+# A track ends at these: a new epoch follows.
 _BROKEN = frozenset({SourceState.RECONNECTING, SourceState.FAILED, SourceState.CONNECTING})
 
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """What is known of one person; small, and does not grow.
+    """One person from first to last frame; does not grow.
 
     Attributes:
         camera: name of the source; empty where there is only one.
@@ -22,10 +22,10 @@ class Visit:
         epoch: of the frames.
         first_s: `Frame.time_s` of the first frame.
         last_s: of the last one in which the face was detected, not merely predicted.
-        first_utc_s: when the program saw the first one, seconds since 1970.
-        last_utc_s: the same of the last one.
-        frames: in how many it was detected.
-        person: the values last known, None before the first estimate.
+        first_utc_s: when the program processed the first one, seconds since 1970.
+        last_utc_s: the same for the last one.
+        frames: in how many the face was detected.
+        person: the last known values, None before the first estimate.
         settled: whether the values have converged at least once.
         over: whether the person has left; nothing changes any more.
     """
@@ -44,11 +44,11 @@ class Visit:
 
 
 class Visits:
-    """Follows the coming and going of one camera's people.
+    """The visits of one camera.
 
     Attributes:
-        here: the visits that are not over, by track id, in the order of their first frames.
-        frame: the newest one; None before the first.
+        here: the current visits, by track id, in the order of their first frames.
+        frame: the newest frame; None before the first.
     """
 
     def __init__(self) -> None:
@@ -58,12 +58,7 @@ class Visits:
     def update(self, result: FrameResult, utc_s: float) -> list[Visit]:
         """Take in a new frame, or the last one again, perhaps with another `status`.
 
-        Args:
-            result: of the frame.
-            utc_s: seconds since 1970.
-
-        Returns:
-            The visits that are over with it.
+        `utc_s` is in seconds since 1970. Returns the visits that end with it.
         """
         frame, before = result.frame, self.frame
         if frame is before:
@@ -86,7 +81,7 @@ class Visits:
         return left
 
     def end(self) -> list[Visit]:
-        """Let everybody leave; returns their visits."""
+        """End all visits; returns them."""
         return self._end_all_but(set())
 
     def _end_all_but(self, tracked: set[int]) -> list[Visit]:

@@ -1,7 +1,7 @@
-"""One person in words: as JSON, as cells of a table, as the lines of a label.
+"""One person as JSON, as cells of a table, as the lines of a label.
 
-Only here is it decided to how many digits a value is reported, and what is left out
-(`attributes`: which of `structures.ATTRIBUTES` to report).
+The number of digits is decided here only. `attributes` are those of `structures.ATTRIBUTES`
+to report.
 """
 
 import math
@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def rounded(value: float, digits: int) -> float | None:
-    """Return a plain float of so many digits; None where JSON has no such number."""
+    """Return a plain float of so many digits; None where it is not finite."""
     value = float(value)
     return round(value, digits) if math.isfinite(value) else None
 
@@ -33,7 +33,7 @@ def top_ethnicity(probs: Float32) -> tuple[str, float]:
 
 
 def as_json(person: Smoothed | None, attributes: Collection[str]) -> dict[str, Any]:
-    """What records hold of a person; before the first estimate the values are None."""
+    """A person's values for records; None before the first estimate."""
     values: dict[str, Any] = {"samples": person.samples if person else 0}
     if "age" in attributes:
         values["age_years"] = rounded(person.age_years, 2) if person else None
@@ -49,7 +49,7 @@ def as_json(person: Smoothed | None, attributes: Collection[str]) -> dict[str, A
 
 
 def as_cells(person: Smoothed | None) -> dict[str, str]:
-    """The cells of `COLUMNS` and "samples", as far as they are known."""
+    """The cells of `COLUMNS` and "samples"; unknown ones are left out."""
     if person is None:
         return {"samples": "0"}
     cells = {
@@ -66,7 +66,7 @@ def as_cells(person: Smoothed | None) -> dict[str, str]:
 
 
 def as_face_cells(estimates: Estimates, i: int) -> dict[str, str | float]:
-    """The cells of a single face, row `i` of estimates that nothing was averaged with."""
+    """The cells of a single face: row `i` of estimates, not averaged."""
     female = float(estimates.female_prob[i])
     cells: dict[str, str | float] = {
         "age_years": round(float(estimates.age_years[i]), 1),
@@ -86,16 +86,13 @@ def label_lines(
     short: bool = False,
     attributes: Collection[str] = ATTRIBUTES,
 ) -> list[str]:
-    """Say what is known of a person, e.g. ["#3 female 34 ±4", "Asian 71 %"].
+    """The lines of a label, e.g. ["#3 female 34 ±4", "Asian 71 %"]; none if nothing is known.
 
     Args:
         person: None before the first estimate.
         name: put in front, such as "#3".
         short: one letter for the gender and no spread, for small images.
         attributes: which to report.
-
-    Returns:
-        No lines where nothing is known.
     """
     words = [name] if name else []
     if person is not None and "gender" in attributes:

@@ -18,18 +18,14 @@ from tracking import Tracker
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
 
-MOST_SEARCHES = 4  # at a time; more hardly helps, and each holds an image
+MOST_SEARCHES = 4  # at a time; more barely help, and each holds an image
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
     """Makes the stages that the options ask for; several channels may share the networks.
 
-    Attributes:
-        models: which networks, and on what they run.
-        tracking: how faces are followed, and whether they are hidden.
-        make_detector: as `detectors.make_detector`.
-        make_estimator: as `estimators.make_estimator`.
+    Tests and benchmarks hand in their own `make_detector` and `make_estimator`.
     """
 
     models: ModelOptions = USUAL_MODELS
@@ -38,9 +34,9 @@ class Assembly:
     make_estimator: Callable[..., Estimator] = make_estimator
 
     def detector(self, threads: int = 1) -> Detector:
-        """Make a detector on `threads` threads, 0 = one a core; by default others run beside it.
+        """Make a detector that uses `threads` threads, 0 = one per core.
 
-        Where faces are to be hidden it also reports what is only perhaps a face.
+        Where faces are to be hidden it reports doubtful faces, too.
         """
         models = self.models
         return self.make_detector(
@@ -83,7 +79,7 @@ class Assembly:
 
     def tracker(self, detector: Detector, ids: Iterator[int] | None = None) -> Tracker:
         """Make a tracker for what `detector` finds; `ids` may be shared with other trackers."""
-        from tracking.sort import SortTracker  # scipy takes longer to import than all else
+        from tracking.sort import SortTracker  # scipy is slow to import
 
         return SortTracker(
             self.tracking.max_age,
@@ -109,7 +105,7 @@ class Assembly:
     def channels(
         self, sources: Sequence[Source], estimator: Estimator, max_frames: int | None = None
     ) -> list[Channel]:
-        """Make a channel of each source, with a tracker and a smoother of its own; ids differ."""
+        """Make a channel of each source, with its own tracker and smoother; ids are unique."""
         detector, ids = self.detector(), itertools.count(1)
         return [
             Channel(

@@ -1,8 +1,8 @@
 """Tables of faces: the one that predict.py writes, and embeddings that it reads.
 
-`predict.py --features FILE.csv` takes embeddings that were made elsewhere. A line of the file
-is a face: as many numbers as the heads of `--weights` read, perhaps behind one column of text
-that names the face. The first line may be a header.
+`predict.py --features FILE.csv` reads embeddings made elsewhere, one face a line: as many
+numbers as the heads of `--weights` take, optionally after a column with the face's name. The
+first line may be a header.
 """
 
 import csv
@@ -31,9 +31,7 @@ _BATCH = 1024  # embeddings
 def columns(attributes: Collection[str], places: bool = True) -> list[str]:
     """The table's columns for a choice of `structures.ATTRIBUTES`.
 
-    Args:
-        attributes: the choice.
-        places: whether it is known where in an image the faces are.
+    `places`: whether the faces have boxes and scores.
     """
     names = ["file", "face", *_PLACE * places]
     names += ["age_years", "age_spread_years"] * ("age" in attributes)
@@ -55,22 +53,18 @@ def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterato
 
 
 def check_table(path: str | None) -> None:
-    """Make sure that the table can be written to `path`; None is standard output.
-
-    Raises:
-        SinkError: it cannot.
-    """
+    """Raise SinkError where the table cannot be written to `path`; None is standard output."""
     if path is not None:
         check_writable(path, (".csv", ".json"))
-    elif sys.stdout is None:  # what Python makes of one that is closed
+    elif sys.stdout is None:  # it was closed before Python started
         raise SinkError("standard output is closed; open it or name a file with --table")
 
 
 def write_table(path: str | None, rows: Sequence[Row], names: Sequence[str]) -> None:
     """Write the columns `names` of `rows`, to standard output where `path` is None.
 
-    A .csv or .json file is written whole or not at all. What the encoding has no bytes for
-    (names of files need not be text) is written as a backslash and its number.
+    A .csv or .json file is written whole or not at all. Characters that the encoding lacks
+    (file names need not be text) are written as escapes with a backslash.
 
     Raises:
         SinkError: it cannot be written.
@@ -109,11 +103,7 @@ def _print(text: str) -> None:
 
 
 def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
-    """Read a file of embeddings.
-
-    Args:
-        path: a CSV file.
-        width: how many numbers a face has to have.
+    """Read a CSV file of embeddings with `width` numbers each.
 
     Returns:
         The name of each face, "" where it has none, and (N, width) float32, N >= 1.
@@ -149,7 +139,7 @@ def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
 
 
 def _numbered(lines: Iterator[list[str]], width: int) -> Iterator[tuple[int, str, list[str]]]:
-    """Number, name and texts of the lines that are faces; a header and empty lines are left out.
+    """Line number, name and texts of each face; a header and empty lines are skipped.
 
     The first face decides whether there is a column of names.
     """
@@ -163,7 +153,7 @@ def _numbered(lines: Iterator[list[str]], width: int) -> Iterator[tuple[int, str
 
 
 def _is_header(fields: list[str], width: int) -> bool:
-    """Whether there are no numbers behind the first column, or only those that count columns."""
+    """Whether no column after the first is a number, or they only number the columns."""
     if not any(map(_is_number, fields[1:])):
         return not _is_number(fields[0])
     return fields[-width:] in ([str(i + first) for i in range(width)] for first in (0, 1))
@@ -192,16 +182,12 @@ def estimate_features(
 def predict_features(
     path: str, table: str | None, weights_name: str | None, attributes: Collection[str]
 ) -> str:
-    """Read embeddings and write the table; returns a summary.
+    """Read embeddings, describe them and write `table`; returns a summary.
 
-    Args:
-        path: of the embeddings.
-        table: as for `write_table`.
-        weights_name: of the heads, None = `DEFAULT_HEADS`.
-        attributes: what to report.
+    `weights_name` is that of the heads, None = `DEFAULT_HEADS`.
 
     Raises:
-        StreamError: a bad line, weights or a table that cannot be written.
+        StreamError: a bad line, bad weights, or a table that cannot be written.
     """
     from estimators.facenet import FaceNetHeads
     from estimators.weights import find_weights

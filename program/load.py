@@ -1,12 +1,12 @@
-"""How much is done for a frame, and doing less where a live source would fall behind.
+"""How much work is done for a frame, and less of it where a live source would fall behind.
 
-What is cut back, in this order, a step at a time, and restored in the reverse order:
+These are cut back one step at a time, and restored in the reverse order:
 
-1. faces are estimated less often (what is known of them stays);
+1. faces are estimated less often (known values stay);
 2. the whole image is searched less often (known faces are followed on every frame;
    new ones are found later);
-3. the search passes over small faces (those known are still followed);
-4. frames are dropped: a live source always gives its newest one.
+3. the search skips small faces (known ones are still followed);
+4. frames are dropped: a live source always returns its newest one.
 """
 
 from collections import deque
@@ -17,9 +17,9 @@ import numpy as np
 DEFAULT_MAX_LATENCY_MS = 150.0
 
 _LOOK_BACK = 15  # frames judged together
-_SETTLE_S = 0.7  # after a change, before the next one down: its effect must show first
+_SETTLE_S = 0.7  # after a change, before the next step down: its effect must show first
 _PATIENCE_S = 4.0  # of room before something is restored
-_MOST_PATIENCE_S = 120.0  # where restoring has just failed, it is retried ever less often
+_MOST_PATIENCE_S = 120.0  # after failed attempts to restore the wait doubles, up to this
 _ROOM = 0.6  # of the limit: below it there is room
 
 
@@ -30,9 +30,9 @@ class Effort:
     Attributes:
         search_s: seconds of the source's time from one search of the whole image to the
             next, where no fixed number of frames was asked for.
-        estimate_gap: frames from one estimate of a face to the next, at least. Estimates
-            of neighbouring frames are so much alike that three of them say hardly more
-            than one (see `tracking.smoothing`).
+        estimate_gap: frames from one estimate of a face to the next, at least. Neighbouring
+            frames are so alike that three estimates say little more than one (see
+            `tracking.smoothing`).
         coarse: see `detectors.Detector.detect`.
         label: what is being cut back, for users; empty = nothing.
     """
@@ -57,7 +57,7 @@ class LoadControl:
     """Chooses the effort that keeps a live source's frames younger than a limit.
 
     Args:
-        max_latency_ms: how old a frame may be once everything is done with it.
+        max_latency_ms: age limit of a fully processed frame.
 
     Raises:
         ValueError: a limit that is not positive.
@@ -80,12 +80,7 @@ class LoadControl:
         return LADDER[self._level]
 
     def note(self, latency_ms: float, now_s: float) -> None:
-        """Record how old a finished frame is.
-
-        Args:
-            latency_ms: its age.
-            now_s: `time.monotonic()`.
-        """
+        """Record the age of a finished frame; `now_s` is `time.monotonic()`."""
         self._recent_ms.append(latency_ms)
         late = float(np.percentile(self._recent_ms, 90))
         settled = now_s - self._changed_s > _SETTLE_S
@@ -99,7 +94,7 @@ class LoadControl:
             self._move(-1, now_s)
 
     def _cut_back(self, now_s: float) -> None:
-        """One step down; where the last change restored something, that was too early."""
+        """Go one step down; if the last change restored something, wait longer next time."""
         if self._level == len(LADDER) - 1:
             return
         if self._restored:

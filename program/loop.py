@@ -3,7 +3,7 @@
 One round takes at most one frame of each channel. Searches of whole images, by far the most
 expensive part, run in a pool of threads: those of the next frames begin before the faces of
 this one are described. Everything else happens here, in order. A channel without a new frame
-is skipped, and never waited for while another has one.
+is skipped while another has one.
 """
 
 import contextlib
@@ -31,23 +31,22 @@ from structures import Detections, Frame, FrameResult, Image, Track
 from threads import DetectorPool
 
 TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
-_BLANK_HW = (360, 640)  # of what is shown before the first frame
-_RATE_S = 1.0  # over which the frame rate is taken
-_PAUSE_S = 5.0  # a longer wait between frames is a pause, and counts for nothing
+_BLANK_HW = (360, 640)  # of the image shown before the first frame
+_RATE_S = 1.0  # over which the frame rate is averaged
+_PAUSE_S = 5.0  # a longer wait between frames is a pause and not counted
 
 
 class Tally:
-    """What has gone by since the run began; its size does not grow.
+    """Counts frames and tracks since the run began; its size does not grow.
 
     Attributes:
         frames: frames counted.
-        fps: frames per second over the last second, pauses left out; 0 while unknown.
-        tracks: confirmed tracks that there have been.
-        is_film: whether some frame went on from the one before; photographs never do.
+        fps: frames per second over the last second, without pauses; 0 while unknown.
+        tracks: confirmed tracks so far.
+        is_film: whether any frame continued the one before; photographs never do.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start at nothing; `clock` gives seconds."""
         self._clock = clock
         self.frames = 0
         self.fps = 0.0
@@ -90,15 +89,20 @@ class Tally:
 
 
 class Channel:
-    """One source on its way through the stages.
+    """One source with its pipeline.
+
+    Args:
+        source: frames come from here.
+        pipeline: of this source only; with `FacePlaces` where faces are to be hidden.
+        name: put into each result where there are several channels; else empty.
+        max_frames: ends it early.
+        hide: a way of `drawing.hiding.HIDING`; empty = faces are shown.
+        shows_rate: whether results carry the frame rate, which is the program's own.
 
     Attributes:
-        source: frames come from here.
-        pipeline: what is known of the people in front of it.
-        tally: what has gone by.
-        name: goes with each result where there are several channels; else empty.
+        tally: counts its frames and tracks.
         latest: the last result, or an empty one before the first.
-        ended: no frame will come.
+        ended: no further frame will come.
     """
 
     def __init__(
@@ -110,16 +114,6 @@ class Channel:
         hide: str = "",
         shows_rate: bool = True,
     ) -> None:
-        """Put a source and its pipeline together.
-
-        Args:
-            source: frames come from here.
-            pipeline: its own; with `FacePlaces` where faces are to be hidden.
-            name: where there are several channels.
-            max_frames: ends it early.
-            hide: a way of `drawing.hiding.HIDING`; empty = faces are shown.
-            shows_rate: whether results carry the frame rate, which is the program's own.
-        """
         self.source, self.pipeline, self.name = source, pipeline, name
         self.tally = Tally()
         self._hide, self._shows_rate = hide, shows_rate
@@ -134,8 +128,8 @@ class Channel:
     def fetch(self, pool: DetectorPool[Detector]) -> None:
         """Take the frames that fit, and begin the searches that are due.
 
-        A live source is asked for its newest frame and not waited for; of a film as many
-        are read ahead as the pool can search.
+        Of a live source the newest frame is taken without waiting; of a film as many are read
+        ahead as the pool can search.
         """
         room = 2 if self.source.is_live else 2 + pool.size
         while not self.ended and len(self._ahead) < room:
@@ -144,7 +138,7 @@ class Channel:
             except StopIteration:
                 self.ended = True
                 return
-            except StreamError as error:  # what came before is still worth having
+            except StreamError as error:  # raised once the frames before it are processed
                 self.ended, self._error = True, error
                 return
             if frame is None:
@@ -159,16 +153,12 @@ class Channel:
 
     @property
     def pending(self) -> Future[Detections] | None:
-        """The search that the next frame waits for, None if there is none."""
+        """The search that the next frame waits for, if any."""
         return self._ahead[0][1] if self._ahead else None
 
     @property
     def waits(self) -> bool:
-        """Whether there is no frame to continue with.
-
-        Raises:
-            StreamError: and there will be none, because the source broke off.
-        """
+        """Whether no frame is ready; raises StreamError once none will come after an error."""
         if self._error is not None and not self._ahead:
             raise self._error
         return not self._ahead
@@ -208,7 +198,7 @@ class Channel:
         return self.tally.summary(smoother.estimates_made, smoother.estimates_saved)
 
     def overdue(self) -> FrameResult | None:
-        """The last result with the source's status of now, where nothing new came for a tick."""
+        """The last result with the source's current status, if nothing new came for a tick."""
         now_s = time.monotonic()
         if self.ended or now_s - self._refreshed_s < TICK_S:
             return None
@@ -218,13 +208,13 @@ class Channel:
 
 
 class Loop:
-    """Runs channels through one estimator into the outputs.
+    """Runs channels through one estimator into the sinks.
 
     Args:
         channels: at least one.
         pool: detectors for the searches of whole images.
-        estimator: the one that the channels' pipelines were made with.
-        sinks: where results go.
+        estimator: the one of the channels' pipelines.
+        sinks: receive the results.
         overlay: draws them.
         control: chooses the effort for live sources; None = always full.
         arrived: set by live sources whenever they have a frame, see `LiveOptions`.
@@ -246,7 +236,7 @@ class Loop:
 
     @property
     def shows_photographs(self) -> bool:
-        """Whether all there was to see were photographs, and all of them were shown."""
+        """Whether all sources are photographs, and all of them were shown."""
         return all(
             channel.tally.frames == channel.source.frame_count and not channel.tally.is_film
             for channel in self._channels
@@ -254,7 +244,7 @@ class Loop:
 
     @property
     def ended(self) -> bool:
-        """Whether all sources came to their end."""
+        """Whether all sources have ended."""
         return all(channel.ended for channel in self._channels)
 
     def linger(self) -> None:
@@ -290,7 +280,7 @@ class Loop:
         """Continue every channel whose next frame is ready; wait a tick where none is."""
         searches = [channel.pending for channel in self._channels if not channel.waits]
         if searches and searches[0] and None not in searches:
-            # Not `concurrent.futures.wait`: Ctrl-C in the middle of it leaves locks behind.
+            # `concurrent.futures.wait` would leave locks behind after Ctrl-C.
             with contextlib.suppress(TimeoutError):
                 searches[0].exception(TICK_S)
         nexts = [(channel, channel.next_look()) for channel in self._channels]

@@ -1,4 +1,4 @@
-"""Options that the programs share, with their flags and defaults; how bad ones are refused."""
+"""Options that the programs share, with their flags, defaults and checks."""
 
 import argparse
 import contextlib
@@ -75,12 +75,9 @@ def every(text: str) -> int | None:
 
 
 def flag(default: Any, text: str, **settings: Any) -> Any:
-    """A dataclass field that is a command-line flag, too; see `add_flags`.
+    """A dataclass field that is also a command-line flag; see `add_flags`.
 
-    Args:
-        default: of both.
-        text: for the help.
-        settings: further arguments of `ArgumentParser.add_argument`.
+    `text` is its help; `settings` are further arguments of `ArgumentParser.add_argument`.
     """
     return field(default=default, metadata={"help": text, **settings})
 
@@ -142,14 +139,14 @@ class ModelOptions:
     )
     precision: str = flag(
         "auto",
-        "of the networks' numbers; auto: the quickest that changes no accuracy; float32: "
-        "as exact as can be, in mtcnn too; int8: a fifth quicker on processors, for the default "
+        "number format of the networks; auto: the fastest that costs no accuracy; float32: "
+        "the most exact, in mtcnn too; int8: a fifth faster on processors, for the default "
         f"weights {_USUALLY}",
         choices=PRECISIONS,
     )
     threads: int = flag(
         0,
-        "processors to keep busy (default: all that there are)",
+        "processors to keep busy (default: all)",
         type=number(int, 1, 1024),
         metavar="N",
     )
@@ -171,20 +168,20 @@ class TrackingOptions:
 
     detect_every: int | None = flag(
         None,
-        "search the whole picture in every Nth frame, and between only near the faces that "
-        "are known; auto: five times a second, less often under load (default: auto)",
+        "search the whole picture in every Nth frame, and in between only near known faces; "
+        "auto: five times a second, less often under load (default: auto)",
         type=every,
         metavar="N|auto",
     )
     max_age: int = flag(
         MAX_AGE,
-        f"frames for which a face that is not found again is kept {_USUALLY}",
+        f"frames to keep a face that is not found again {_USUALLY}",
         type=number(int, 0),
         metavar="N",
     )
     min_hits: int = flag(
         MIN_HITS,
-        f"frames for which a face must be found before it is shown {_USUALLY}",
+        f"frames in which a face must be found before it is shown {_USUALLY}",
         type=number(int, 1),
         metavar="N",
     )
@@ -207,7 +204,7 @@ class ReportOptions:
 
     Attributes:
         attributes: out of `structures.ATTRIBUTES`.
-        anonymous: only groups are reported, and no sound is recorded: a voice tells who speaks.
+        anonymous: report only groups and record no sound: a voice identifies its speaker.
     """
 
     attributes: tuple[str, ...] = USUAL_MODELS.attributes
@@ -219,32 +216,32 @@ class ReportOptions:
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what all programs have in common."""
+    """Add the flags that all programs share."""
     add_flags(parser.add_argument_group("finding and describing faces"), ModelOptions)
 
 
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what stream.py and batch.py have in common; `settle_privacy` must follow."""
+    """Add the flags of stream.py and batch.py; call `settle_privacy` on what was parsed."""
     add_model_flags(parser)
     add_flags(parser.add_argument_group("following and hiding faces"), TrackingOptions)
 
 
 def settle_privacy(options: argparse.Namespace) -> None:
-    """What follows from `--blur` and `--anonymous` for the other options."""
+    """Set the options that follow from `--blur` and `--anonymous`."""
     options.blur = options.blur or ("pixelate" if options.anonymous else "")
     if options.blur and options.detect_every is None:
-        options.detect_every = 1  # or else a new face would be seen until the next search
+        options.detect_every = 1  # else a new face would be visible until the next search
 
 
 def add_general_options(parser: argparse.ArgumentParser) -> None:
     """Add `--verbose` and `--version`."""
-    parser.add_argument("--verbose", action="store_true", help="say what is going on")
+    parser.add_argument("--verbose", action="store_true", help="log what happens")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
 
 @contextlib.contextmanager
 def signals_handled(handler: Any) -> Iterator[None]:
-    """Have `handler` hear of Ctrl-C, SIGTERM and SIGHUP; afterwards the old ones are back.
+    """Handle Ctrl-C, SIGTERM and SIGHUP by `handler`; the old handlers are restored afterwards.
 
     SIGHUP stays ignored where it was, as nohup has it.
     """
@@ -262,7 +259,7 @@ def signals_handled(handler: Any) -> Iterator[None]:
 
 
 def set_up_logging(verbose: bool) -> None:
-    """Warnings, or with `verbose` everything worth knowing, go to stderr in plain lines."""
+    """Log warnings, or with `verbose` information too, to stderr in plain lines."""
     ensure_stderr()
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")

@@ -1,12 +1,11 @@
 """What happens to one frame: detections -> tracks -> chips -> estimates -> smoothed.
 
-The stages come in through the constructor, so that tests and benchmarks can put in
-their own; the only state kept is the tracker's and the smoother's.
+The stages come in through the constructor; the only state is the tracker's and the smoother's.
 
-`process` takes one frame through all of it. A program that has other things to do at the
-same time takes the steps apart: it asks `wants_search`, lets a thread search the image,
-calls `follow` with what was found, and `describe` with the looks of several channels at
-once, so that all their faces go through the network in one batch.
+`process` takes one frame through all of it. `program.loop` runs the steps apart: it asks
+`wants_search`, lets a thread search the image, calls `follow` with the detections, and
+`describe` with the looks of several channels, so that all their faces go through the network
+in one batch.
 """
 
 from collections.abc import Sequence
@@ -41,8 +40,8 @@ class Look:
     Attributes:
         frame: the frame.
         tracks: all live tracks, tentative ones too.
-        places: (N, 4) float32 xyxy, wherever a face is or may be, those of no confirmed track
-            included: what to hide. Empty where faces are not hidden.
+        places: (N, 4) float32 xyxy, wherever a face is or may be, with or without a confirmed
+            track: what to hide. Empty where faces are not hidden.
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs.
         weights: (B,) float32, how far each chip can be trusted.
@@ -61,9 +60,22 @@ class Look:
 class Pipeline:
     """Finds, follows and describes the faces of one source's successive frames.
 
+    Args:
+        detector: finds faces; must return landmarks.
+        tracker: follows them.
+        estimator: describes their chips.
+        smoother: keeps the running estimate of each track.
+        detect_every: the whole image is searched on every Nth frame, and near the
+            known faces on those between; None = as `effort` says.
+        ethnicity: whether ethnicity is kept; if not, it is dropped here.
+        places: remembers where faces must be hidden; None where they need not be.
+
     Attributes:
         smoother: as given; it counts the estimates made and saved.
         effort: how much to do for each frame; may be changed at any time.
+
+    Raises:
+        ValueError: `detect_every` below 1.
     """
 
     def __init__(
@@ -76,21 +88,6 @@ class Pipeline:
         ethnicity: bool = False,
         places: FacePlaces | None = None,
     ) -> None:
-        """Put the stages together.
-
-        Args:
-            detector: finds faces; must give landmarks.
-            tracker: follows them.
-            estimator: describes their chips.
-            smoother: keeps the running answer of each track.
-            detect_every: the whole image is searched on every Nth frame, and near the
-                known faces on those between; None = as `effort` says.
-            ethnicity: whether ethnicity is kept; where not, it goes no further than here.
-            places: remembers where faces must be hidden; None where they need not be.
-
-        Raises:
-            ValueError: `detect_every` below 1.
-        """
         if detect_every is not None and detect_every < 1:
             raise ValueError(f"detect_every must be at least 1, got {detect_every}")
         self.smoother, self.effort = smoother, Effort()
@@ -98,23 +95,19 @@ class Pipeline:
         self._detect_every, self._ethnicity = detect_every, ethnicity
         self._places = places
         self._epoch: int | None = None
-        # The last frame of which `wants_search` said yes, and how many frames ago that was.
+        # The last frame that was searched whole, and how many frames ago that was.
         self._searched: Frame | None = None
         self._since_search = 0
 
     def process(self, frame: Frame) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
-        """Take one frame through all stages.
-
-        Returns:
-            The confirmed tracks by id, and what is known of them so far.
-        """
+        """Take one frame through all stages; returns the same as `result`."""
         found = self.search(frame, self._detector) if self.wants_search(frame) else None
         look = self.follow(frame, found)
         (look,) = describe(self._estimator, [(self, look)])
         return self.result(look)
 
     def wants_search(self, frame: Frame) -> bool:
-        """Whether the whole image is to be searched; asked of each frame once, in order."""
+        """Whether to search the whole image; to be called once per frame, in order."""
         self._since_search += 1
         last = self._searched
         if last is None or last.epoch != frame.epoch:
@@ -128,21 +121,16 @@ class Pipeline:
         return due
 
     def search(self, frame: Frame, detector: Detector) -> Detections:
-        """Search the whole image; may be called from any thread with a detector of its own.
+        """Search the whole image; any thread may call it with its own detector.
 
-        Where faces are to be hidden, small ones are not skipped under load either.
+        Where faces are to be hidden, small ones are searched under load, too.
         """
         return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
 
     def follow(self, frame: Frame, found: Detections | None) -> Look:
-        """Follow the faces into `frame`.
+        """Follow the faces into the next frame; `found` is of a search, None where none was made.
 
-        Args:
-            frame: the next one.
-            found: what a search of the whole image gave; None where there was none.
-
-        Returns:
-            The tracks, and the chips of those that are due for an estimate.
+        Returns the tracks, and the chips of those that are due for an estimate.
         """
         if frame.epoch != self._epoch:
             self._tracker.reset()
@@ -166,7 +154,7 @@ class Pipeline:
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]
     ) -> tuple[Image, Float32]:
-        """Cut out the faces of `rows`."""
+        """Cut the faces of `rows`: B chips, (B, S, S, 3) uint8 RGB, and their weights, (B,)."""
         size = self._estimator.input_size
         if not rows:
             return np.empty((0, size, size, 3), np.uint8), np.empty(0, np.float32)
@@ -194,12 +182,7 @@ class Pipeline:
 def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:
     """Estimate the faces that are due, in one batch for all channels, and smooth the results.
 
-    Args:
-        estimator: the one that the pipelines were made with.
-        looks: each channel's pipeline and its newest look.
-
-    Returns:
-        The looks in the same order, with their estimates.
+    `estimator` is the one of the pipelines. Returns the looks, in order, with their estimates.
     """
     if not any(look.due for _, look in looks):
         return [look for _, look in looks]

@@ -1,4 +1,4 @@
-"""Makes the sample clip and its truth: `python -m samples.make_sample [--check]`.
+"""Make the sample clip and its truth: `python -m samples.make_sample [--check]`.
 
 Without a flag it writes `sample.mp4` and `sample.json` into `--out`, by default next to this
 file. The truth and the images come from a seed and are the same everywhere; the bytes of the
@@ -27,11 +27,11 @@ KEY_FRAME_EVERY_S = 2
 BOX_TOLERANCE = 0.05  # pixels; SciPy and OpenCV versions may round differently
 VISIBLE_TOLERANCE = 0.02
 CHECK_EVERY = 30  # frames of the clip that `--check` draws again: every 30th
-PSNR_DB = 32.0  # what a decoded frame keeps of the drawn one, at the least
+PSNR_DB = 32.0  # least PSNR of a decoded frame against the drawn one
 
 
 def truth_json() -> str:
-    """Return the truth as JSON text, one frame a line."""
+    """Return the truth as JSON text, one frame per line."""
     whole = truth()
     head = {name: value for name, value in whole.items() if name != "frames"}
     frames = ",\n".join(json.dumps(frame, separators=(",", ":")) for frame in whole["frames"])
@@ -92,7 +92,7 @@ def video_differences(path: Path) -> list[str]:
 
 
 def check(folder: Path) -> list[str]:
-    """Compare the files in `folder` with what would be made; empty when they agree.
+    """Compare the files in `folder` with newly made ones; empty if they agree.
 
     Raises:
         SourceError: one of the files is missing.
@@ -114,7 +114,7 @@ def make(folder: Path) -> None:
 
 
 def main() -> int:
-    """Make the sample, or check the one there is; 1 if the check fails, 2 on an error."""
+    """Make the sample, or check the existing one; 1 if the check fails, 2 on an error."""
     parser = argparse.ArgumentParser(description="make the bundled sample clip and its truth")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the two files")
@@ -124,7 +124,7 @@ def main() -> int:
             make(options.out)
             return 0
         wrong = check(options.out)
-        print("\n".join(wrong[:20]) or "sample.mp4 and sample.json are what the script makes")
+        print("\n".join(wrong[:20]) or "sample.mp4 and sample.json match what the script makes")
         return 1 if wrong else 0
     except StreamError as error:
         print(error, file=sys.stderr)

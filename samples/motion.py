@@ -1,7 +1,7 @@
-"""Where everybody in the sample is at every moment, and the truth that follows from it.
+"""Where the people in the sample are at every moment, and the truth that follows.
 
 The people move behind a counter, filmed by a fixed camera a little below their eyes: the
-nearer somebody stands, the larger and the higher the face. All of this is computed from the
+nearer a person stands, the larger and the higher the face. All of this is computed from the
 table `VISITS` and from `people.json`; no image is opened.
 """
 
@@ -24,8 +24,8 @@ FRAMES = 450
 
 HORIZON_Y = 365.0  # where a face infinitely far away would stand
 RISE = 0.62  # how many pixels a face stands higher for each pixel of its height
-STEPS_PER_S, BOB = 1.9, 0.012  # walking: steps a second, bob as a fraction of the face
-STROLL = 150.0  # pixels a second from which on the whole bob is seen
+STEPS_PER_S, BOB = 1.9, 0.012  # walking: steps per second, bob as a fraction of the face
+STROLL = 150.0  # pixels per second from which on the bob is full
 
 # Every visit of every person: (time s, x of the face's centre, face height, roll degrees).
 Visit = tuple[tuple[float, float, float, float], ...]
@@ -54,7 +54,7 @@ VISITS: dict[int, tuple[Visit, ...]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Person:
-    """One of the people and what is known of the portrait, in the portrait's pixels.
+    """One of the people and the portrait, in the portrait's pixels.
 
     Attributes:
         photographed: first and last day on which the portrait can have been taken.
@@ -146,7 +146,7 @@ def _curve(person_id: int, visit: int) -> PchipInterpolator:
 
 
 def poses(time_s: float) -> list[Pose]:
-    """Return who is on the way at `time_s`, the nearest first; some may be out of view."""
+    """Return the poses at `time_s`, the nearest first; some may be out of view."""
     found = []
     for person in people().values():
         for visit, keys in enumerate(VISITS[person.id]):
@@ -162,7 +162,7 @@ def poses(time_s: float) -> list[Pose]:
 
 
 def visibility(standing: list[Pose]) -> list[float]:
-    """Fraction of each face box inside the image and not behind somebody nearer.
+    """Return the fraction of each face box inside the image and not behind a nearer person.
 
     `standing` are the poses of one frame, nearest first, as `poses` returns them.
     """
@@ -201,7 +201,7 @@ def _frame_row(index: int) -> dict[str, Any]:
 
 
 def truth() -> dict[str, Any]:
-    """Return everything that is true of the clip, ready for JSON."""
+    """Return the truth of the clip, ready for JSON."""
     facts = [
         {
             "id": person.id,

@@ -1,4 +1,4 @@
-"""Draws the sample: a blurred room made from a seed, and the people cut from portraits."""
+"""Draw the sample: a blurred room made from a seed, and the people cut from portraits."""
 
 from functools import cache
 
@@ -114,8 +114,8 @@ def _matte(person: Person, shape_hw: tuple[int, int], scale: float) -> NDArray[n
 def cut_out(person: Person) -> tuple[tuple[float, Layer], ...]:
     """Cut `person` out of the portrait: (scale, layer) from the largest size down.
 
-    Near the edge the colours are taken from further inside, so that no fringe of the old
-    background remains.
+    Near the edge colours come from further inside, so that no fringe of the old background
+    remains.
 
     Raises:
         SourceError: the portrait is missing or not an image.
@@ -173,7 +173,7 @@ def _blurred(pose: Pose, time_s: float) -> Layer:
 
 
 def _light(time_s: float) -> float:
-    """Brightness of the whole room: a slow drift, and a cloud that passes at 8 s."""
+    """Return the room's brightness: a slow drift, and a cloud that passes at 8 s."""
     return float(
         1.0
         + 0.05 * np.sin(2 * np.pi * time_s / 6.5)

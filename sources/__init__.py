@@ -16,16 +16,15 @@ from structures import Frame, SourceStatus
 class Source(Protocol):
     """An iterator of frames.
 
-    The end of the iteration is the end of the medium, or of `close()`. A camera has no
-    end: one that breaks off raises `errors.SourceLostError` instead.
+    It ends with the medium or at `close()`. A camera has no end: one that disconnects raises
+    `errors.SourceLostError` instead.
 
     Attributes:
-        is_live: frames come whether or not anybody takes them; the newest wins.
+        is_live: frames come whether or not they are taken; the newest wins.
         fps: frames per second with its fraction (29.97...); nominal where unknown.
         size_wh: of the first frame, pixels. A later frame of another size begins a new epoch.
-        name: what to call the source on screens and in logs; without secrets.
-        frame_count: of the container's header, for progress: it may be a little off; None
-            where unknown.
+        name: of the source on screens and in logs; without secrets.
+        frame_count: from the container's header, approximate; None where unknown.
         dropped: frames never handed out: overwritten by newer ones (live), or unreadable
             pictures of a folder.
     """
@@ -41,18 +40,15 @@ class Source(Protocol):
 
     @property
     def status(self) -> SourceStatus:
-        """How the source is doing at this moment; cheap, never waits."""
+        """The source's current state; cheap, never waits."""
         ...
 
     def take(self, timeout_s: float | None = None) -> Frame | None:
-        """Wait for the next frame, but no longer than `timeout_s`.
-
-        Returns:
-            The frame, or None where none came in time: try again.
+        """Wait for the next frame for up to `timeout_s`; None = none came in time, try again.
 
         Raises:
-            StopIteration: the medium came to its end, or `close()` was called.
-            errors.SourceLostError: it broke off for good.
+            StopIteration: the medium ended, or `close()` was called.
+            errors.SourceLostError: it disconnected and is not opened again.
         """
         ...
 

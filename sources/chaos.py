@@ -2,22 +2,22 @@
 
     chaos:FILE?freeze=5@10&drop=0.1&corrupt=0.01&resize=20&end=30
 
-plays FILE, any video, over and over at its own rate as a live source with the faults
-that are named: here it freezes for 5 s at second 10, loses a tenth of its frames,
-damages one in a hundred, changes its size at second 20 and breaks off at second 30.
+plays the video FILE in a loop at its own rate as a live source with the given faults: here
+it freezes for 5 s at second 10, loses a tenth of its frames, damages one in a hundred,
+changes its size at second 20 and disconnects at second 30.
 
     freeze=SECONDS@AT    silent, but connected (given up and opened again after two seconds)
-    late=SECONDS@AT      held up on the way: then everything arrives at once, too late
-    lose=SECONDS@AT      breaks off; nothing answers
-    refuse=SECONDS@AT    breaks off; the password is not accepted
-    end=AT               breaks off; may be opened again at once
+    late=SECONDS@AT      delayed: then everything arrives at once, too late
+    lose=SECONDS@AT      disconnects; nothing answers
+    refuse=SECONDS@AT    disconnects; the password is not accepted
+    end=AT               disconnects; may be opened again at once
     resize=AT            between full and half size
     drop=SHARE           frames lost, 0..1
     corrupt=SHARE        frames damaged, 0..1
     every=SECONDS        repeat the script after this time
     seed=NUMBER          chooses which frames are lost and damaged (default 0)
 
-Several of a kind stand side by side: `freeze=5@10,2@30`. Times count from the start of
+Several of a kind are separated by commas: `freeze=5@10,2@30`. Times count from the start of
 the program. It goes through the same reader as real cameras and shows the same states.
 """
 
@@ -57,14 +57,14 @@ class Span:
     at_s: float
 
     def left_s(self, now_s: float) -> float:
-        """How much of it is left at `now_s`; 0 before and after it."""
+        """Seconds of it left at `now_s`; 0 before and after it."""
         left_s = self.at_s + self.seconds - now_s
         return left_s if now_s >= self.at_s and left_s > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What goes wrong and when, in seconds of the camera's time; see the module."""
+    """The faults and their times, in seconds of the camera's time; see the module."""
 
     freeze: tuple[Span, ...] = ()
     late: tuple[Span, ...] = ()
@@ -79,11 +79,7 @@ class Script:
 
     @classmethod
     def parse(cls, text: str) -> "Script":
-        """Read `freeze=5@10,2@30&drop=0.1&...`.
-
-        Raises:
-            ValueError: one line on what is not understood.
-        """
+        """Read `freeze=5@10,2@30&drop=0.1&...`; raises ValueError with one line on a mistake."""
         found: dict[str, object] = {}
         for part in filter(None, text.split("&")):
             key, _, value = part.partition("=")
@@ -100,7 +96,7 @@ class Script:
         return now_s % self.every if self.every else now_s
 
     def left_s(self, what: tuple[Span, ...], now_s: float) -> float:
-        """How long one of the spans of `what` lasts from `now_s` on; 0 = none is active."""
+        """Seconds left at `now_s` of the active spans of `what`; 0 = none is active."""
         return max((span.left_s(self.moment(now_s)) for span in what), default=0.0)
 
     def happened(self, moments: tuple[float, ...], now_s: float) -> int:
@@ -146,7 +142,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the reader would give a real camera, seconds."""
+    """How long the reader would wait for a real camera, seconds."""
 
     open_s: float = OPEN_S
     read_s: float = READ_S
@@ -162,15 +158,10 @@ def split_chaos(text: str) -> tuple[str, str]:
 
 
 def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> LiveFeed:
-    """Open `chaos:FILE?FAULTS`.
-
-    Args:
-        text: the whole address.
-        options: as for every live source.
-        limits: how long its silence is tolerated.
+    """Open `chaos:FILE?FAULTS`; `limits` are how long its silence is tolerated.
 
     Raises:
-        SourceError: there is no such file, it is no video, or the faults are not understood.
+        SourceError: the file does not exist or is no video, or the faults are not understood.
     """
     file, faults = split_chaos(text)
     name = "".join(c if c.isprintable() else "?" for c in f"chaos:{file}")
@@ -186,9 +177,9 @@ def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> Li
 
 
 class ChaosCamera:
-    """A camera that sees a film, over and over, and misbehaves as its script says.
+    """A camera that plays a film in a loop, with the faults of its script.
 
-    Its time is counted in frames: a script gives the same faults on a slow machine, too.
+    Its time is counted in frames: a script has the same faults on a slow machine, too.
     """
 
     def __init__(self, address: str, name: str, fps: float, script: Script, limits: Limits) -> None:
@@ -215,7 +206,7 @@ class ChaosCamera:
         return 0.0 if self._started_s is None else time.monotonic() - self._started_s
 
     def _pictures(self, stop: threading.Event) -> Generator[Arrival, None, None]:
-        """Yield pictures until the script breaks off."""
+        """Yield images until the script disconnects."""
         opened_s = heard_s = self._now_s()
         first, lateness = math.ceil(opened_s * self._fps), Lateness()
         with contextlib.closing(self._film(stop)) as film:
@@ -224,7 +215,7 @@ class ChaosCamera:
                 due_s = at_s + self._script.left_s(self._script.late, at_s)
                 stop.wait(max(0.0, min(due_s, heard_s + self._limits.read_s) - self._now_s()))
                 silent = due_s - heard_s > self._limits.read_s
-                if stop.is_set() or silent or self._breaks_off(opened_s, at_s):
+                if stop.is_set() or silent or self._disconnects(opened_s, at_s):
                     return
                 luck = random.Random(f"{self._script.seed}:{number}")
                 is_lost = luck.random() < self._script.drop
@@ -234,7 +225,7 @@ class ChaosCamera:
                 image, now_s = self._spoilt(to_image(seen), at_s, luck), time.monotonic()
                 yield Arrival(image, now_s, lateness.of(at_s, now_s))
 
-    def _breaks_off(self, opened_s: float, at_s: float) -> bool:
+    def _disconnects(self, opened_s: float, at_s: float) -> bool:
         script = self._script
         ended = script.happened(script.end, at_s) > script.happened(script.end, opened_s)
         return ended or script.left_s((*script.lose, *script.refuse), at_s) > 0
@@ -245,11 +236,11 @@ class ChaosCamera:
             image = cast("Image", cv2.resize(image, None, fx=0.5, fy=0.5))
         if luck.random() < self._script.corrupt:
             row = luck.randrange(len(image))
-            image[row:] = image[row]  # what decoders make of the rest of a damaged picture
+            image[row:] = image[row]  # as decoders fill the rest of a damaged frame
         return image
 
     def _film(self, stop: threading.Event) -> Generator[VideoFrame, None, None]:
-        """Decode the film over and over."""
+        """Decode the film in a loop."""
         empty = False
         while not empty and not stop.is_set():
             empty = True

@@ -1,4 +1,4 @@
-"""Decoding with PyAV: what video files, test patterns and network streams share."""
+"""Decoding with PyAV, for video files, test patterns and network streams."""
 
 import contextlib
 import logging
@@ -38,17 +38,17 @@ def open_video(
 
     Args:
         address: path or URL, as FFmpeg understands it.
-        name: what to call it in messages.
-        file_format: FFmpeg's name of the format; None lets it find out.
-        options: FFmpeg's options.
-        timeout_s: limits for opening and for each read; None = no limits.
+        name: for messages.
+        file_format: FFmpeg's name of the format; None = detected.
+        options: of FFmpeg.
+        timeout_s: limits for opening and for each read; None = none.
 
     Raises:
         SourceError: it cannot be opened, or is not a video.
     """
     container = _open(address, name, file_format, options, timeout_s)
     if isinstance(container, SourceError):
-        raise container  # here, where FFmpeg's error, address and password in it, is gone
+        raise container  # not chained to FFmpeg's error, which holds address and password
     video = _moving_pictures(container, name)
     if isinstance(video, SourceError):
         container.close()
@@ -57,7 +57,7 @@ def open_video(
 
 
 def _moving_pictures(container: InputContainer, name: str) -> "Video | SourceError":
-    """Return the container's default stream of moving pictures, else its first one."""
+    """Return the container's default video stream, else its first one; no cover images."""
     streams = container.streams.video
     if any(stream.codec_context.name in _TEXT_ART for stream in streams):
         return SourceError(not_a_video(name))
@@ -89,12 +89,12 @@ def _open(
 
 
 def not_a_video(name: str) -> str:
-    """Return what a user reads when a file is something else."""
+    """Return the message for a file that is something else."""
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
 
 
 def _refusal(error: Exception, name: str) -> RefusedError | None:
-    """Return what to raise where a server said no."""
+    """Return the error for a server that refuses, None for any other failure."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return PasswordError(f"{name} refuses the user name or password; check both in the address")
     if isinstance(error, av.error.HTTPNotFoundError):
@@ -136,7 +136,7 @@ def host_is_known(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """An opened container, its stream of frames, and what to call it; to be closed."""
+    """An opened container, its video stream and its name; to be closed."""
 
     container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
@@ -161,9 +161,9 @@ class Video:
 
     @property
     def frame_count(self) -> int | None:
-        """How many frames the header promises, None where it does not say.
+        """The number of frames by the header, None where it does not state it.
 
-        A film trimmed without encoding it anew stores more frames than it shows.
+        A film trimmed without encoding it again stores more frames than it shows.
         """
         stored, duration = int(self.stream.frames), self.container.duration
         if not duration:
@@ -176,8 +176,8 @@ class Video:
     def media_clock(self) -> Callable[[VideoFrame, int], float]:
         """Return a function of PyAV's frame and its index: seconds from the container's start.
 
-        Frames without a time (raw H.264, for one) come at `fps`. AVI stores times in order of
-        decoding, which is not that of display where H.264 has B-frames.
+        Frames without a time (raw H.264, for one) are spaced by `fps`. AVI stores times in
+        decoding order, which differs from display order where H.264 has B-frames.
         """
         start, fps = Fraction(self.container.start_time or 0, av.time_base), self.fps
         by_dts, steady = self.container.format.name == "avi", SteadyClock(self.container)
@@ -194,8 +194,8 @@ class Video:
 class SteadyClock:
     """Continues times evenly where the clock of an MPEG-TS stream restarts or leaps.
 
-    Such streams are joined from recordings, and their clocks overflow. Times of containers
-    of other kinds are not changed.
+    Such streams may be joined from recordings, and their clocks overflow. Times of other
+    containers are not changed.
 
     Attributes:
         next_s: when the next frame or sound is due; None before the first.
@@ -210,7 +210,7 @@ class SteadyClock:
         self._offset_s = 0.0
 
     def of(self, time_s: float, length_s: float) -> float:
-        """Return the steady time of what is stamped `time_s` and lasts `length_s`."""
+        """Return the steady time of a frame or sound with stamp `time_s` and that length."""
         steady_s = time_s + self._offset_s
         due_s = steady_s if self.next_s is None else self.next_s
         if self._may_leap and not -self.BACK_S < steady_s - due_s < self.LEAP_S:
@@ -223,18 +223,14 @@ class SteadyClock:
 def decode(
     video: Video, stop: threading.Event, time_of: Callable[[VideoFrame, int], float]
 ) -> Generator[Frame, None, None]:
-    """Decode an opened video to its end, then close it.
+    """Decode an opened video to its end or until `stop` is set, then close it.
 
-    A change of size begins a new epoch, for pixel coordinates mean something else from
-    there on. Packets that cannot be decoded are skipped.
-
-    Args:
-        video: closed at the end, whatever happens.
-        stop: ends the generator soon after it is set.
-        time_of: returns a frame's `time_s` from PyAV's frame and its index.
+    A change of size begins a new epoch, as pixel coordinates change their meaning. Packets
+    that cannot be decoded are skipped. `time_of` returns a frame's `time_s` from PyAV's frame
+    and its index.
 
     Raises:
-        av.FFmpegError: the container broke off, after the last frame that can be decoded.
+        av.FFmpegError: the container ends early, after the last frame that can be decoded.
     """
     epoch, shape = 0, None
     with contextlib.closing(video):
@@ -275,10 +271,8 @@ def to_image(picture: VideoFrame) -> Image:
 def upright(image: Image, matrix: bytes) -> Image:
     """Turn and mirror `image`, (H, W, 3), by the nearest quarter turn.
 
-    Args:
-        image: as stored.
-        matrix: 36 bytes, nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
-            a x + c y, b x + d y. One that is all zero does nothing.
+    `matrix` is 36 bytes, nine int32 (a b u, c d v, x y w): the pixel at x, y goes to
+    a x + c y, b x + d y. One that is all zero does nothing.
     """
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32, 5))
     across, down = a, d

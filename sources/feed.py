@@ -1,4 +1,4 @@
-"""`Feed`: the source that stored media become once a thread reads them; words for users."""
+"""`Feed`: stored media read by a thread as a source; messages that sources share."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,14 +10,13 @@ from threads import ReadAhead
 NOMINAL_FPS = 25.0  # of media that state no rate
 
 
-def _no_drops() -> int:
-    return 0
-
-
 class Feed:
-    """A running reader with its description: `sources.Source` for stored media.
+    """`sources.Source` for stored media: a running reader; must be closed, also after its end.
 
-    It must be closed, also after its end.
+    `count_dropped` returns the number of frames that the producer left out.
+
+    Raises:
+        SourceError: no frame came; the reader is closed.
     """
 
     is_live = False
@@ -29,20 +28,8 @@ class Feed:
         name: str,
         fps: float,
         frame_count: int | None = None,
-        count_dropped: Callable[[], int] = _no_drops,
+        count_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Wait for the first frame; the reader is closed when none comes.
-
-        Args:
-            reader: yields the frames.
-            name: see `sources.Source`, as for `fps` and `frame_count`.
-            fps: of the frames.
-            frame_count: None where unknown.
-            count_dropped: frames left out by the producer.
-
-        Raises:
-            SourceError: no frame came.
-        """
         self.fps = fps
         self.name = name
         self.frame_count = frame_count
@@ -95,15 +82,15 @@ class Feed:
 
 
 def lost(name: str) -> str:
-    """Return what a user reads when the camera or stream called `name` broke off."""
+    """Return the message for a camera or stream that disconnected."""
     return f"{name} stopped sending; check its power, cable or network"
 
 
 def silent(name: str) -> str:
-    """Return what a user reads when one can be opened but gives no picture."""
+    """Return the message for one that can be opened but sends no image."""
     return f"{name} answers but sends no picture; start it again"
 
 
 def no_answer(name: str) -> str:
-    """Return what a user reads when nothing came back from an address in time."""
+    """Return the message for an address that does not answer in time."""
     return f"{name} did not answer in time; check address, cable and network"

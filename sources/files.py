@@ -53,39 +53,39 @@ def find_path(text: str, name: str) -> Path:
 def open_file(path: Path, name: str) -> Feed:
     """Open a video file: every frame once and in order, at its own time.
 
-    A file that is damaged or cut off gives the frames that can be decoded, logs a warning,
-    and ends as any film does.
+    Of a file that is damaged or cut off all frames that can be decoded come; a warning is
+    logged.
 
     Raises:
         SourceError: it is not a video, or no frame of it can be decoded.
     """
-    # Absolute, or else FFmpeg takes the "a:" of a file called "a:b.mp4" for a protocol.
+    # Absolute, or FFmpeg takes the "a:" of a file called "a:b.mp4" for a protocol.
     return play(open_video(str(path.absolute()), name))
 
 
 def play(video: Video, remote: bool = False) -> Feed:
     """Read an opened video that has an end; see `open_file`.
 
-    A `remote` one that breaks off raises `SourceLostError`.
+    A `remote` one that disconnects raises `SourceLostError`.
     """
     video.stream.thread_type = "AUTO"
     fps, count, time_of = video.fps, video.frame_count, video.media_clock()
-    promised = count or 0 if video.stream.frames else 0  # durations are too rough
+    promised = count or 0 if video.stream.frames else 0  # durations are too inexact
 
     def produce(stop: threading.Event) -> Generator[Frame, None, None]:
-        given = 0
+        decoded = 0
         try:
             for frame in decode(video, stop, time_of):
-                given += 1
+                decoded += 1
                 yield frame
         except av.FFmpegError as error:
             if remote:
                 raise SourceLostError(lost(video.name)) from None
-            log.warning("%s is damaged after %d frames: %s", video.name, given, error.strerror)
+            log.warning("%s is damaged after %d frames: %s", video.name, decoded, error.strerror)
             return
-        if given < promised and not stop.is_set():
+        if decoded < promised and not stop.is_set():
             cut = "%s ended after %d of %d frames: it may be damaged or cut off"
-            log.warning(cut, video.name, given, promised)
+            log.warning(cut, video.name, decoded, promised)
 
     reader = ReadAhead(produce, name="file-reader")
     return Feed(reader, name=video.name, fps=fps, frame_count=count)
@@ -95,8 +95,8 @@ def open_test_pattern(text: str) -> Feed:
     """Open a generated moving pattern that goes through the real decoder path.
 
     Args:
-        text: `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`; 640x360@25 for 10 s where
-            nothing else is said. FPS may be a fraction: `test:@30000/1001`.
+        text: `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`; by default 640x360@25 for 10 s.
+            FPS may be a fraction: `test:@30000/1001`.
 
     Raises:
         SourceError: the address is not of that form.

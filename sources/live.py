@@ -1,13 +1,13 @@
-"""Live sources: cameras and streams, read by a thread and opened again when they break off.
+"""Live sources: cameras and streams, read by a thread and opened again when they disconnect.
 
-    connect(stop) -> Connection   what opens a camera, once; the only thing that differs
+    connect(stop) -> Connection   opens a camera once; the only part that differs
     Reconnecting.produce          the loop around it, for a reader thread
-    Health                        what that loop records, for everyone else
-    LiveFeed                      the `sources.Source` of it
+    Health                        the state of the source, recorded by that loop
+    LiveFeed                      the `sources.Source`
 
-A camera that cannot be reached is tried again after half a second, then ever more rarely:
-every two seconds for about two minutes, finally every thirty. One that refuses the password
-is asked every thirty seconds from the start, for cameras lock accounts.
+A camera that cannot be reached is tried again after half a second, then every two seconds
+for about two minutes, finally every thirty. One that refuses the password is tried every
+thirty seconds from the start, as cameras lock accounts.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from sources.feed import NOMINAL_FPS, lost, no_answer, silent
 from structures import Frame, Image, SourceState, SourceStatus
 from threads import Newest, waits_s
 
-FRESH_PICTURES = 3  # a read that timed out first hands over one to three old ones
-_PICTURES_MISSED = 3  # a camera of one picture a second is not stalled after one
+FRESH_PICTURES = 3  # a read that timed out first returns one to three old frames
+_PICTURES_MISSED = 3  # a camera of one frame a second is not stalled after one
 _SLICE_S = 0.5  # of a long wait; Windows handles Ctrl-C only between waits
 _STARVED_S = 0.3  # without a frame: the next one is taken, however old it is
 _JOIN_S = 0.5  # a reader inside a read of a frozen camera ends by itself, later
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """A frame as a connection gives it.
+    """A frame as a connection yields it.
 
     Attributes:
         image: (H, W, 3) uint8 BGR.
         arrived_s: `time.monotonic()` when it left the decoder.
-        late_s: by how much it was held up on the way, 0 within what is usual.
-        left_out: frames just before that were too late to be worth converting.
+        late_s: its delay on the way, 0 if it is usual.
+        left_out: frames just before it that came too late to be converted.
     """
 
     image: Image
@@ -56,7 +56,7 @@ class Connection:
 
     Attributes:
         fps: frames per second; nominal where unknown.
-        arrivals: ends, or raises `SourceLostError`, when the camera breaks off, and soon
+        arrivals: ends, or raises `SourceLostError`, when the camera disconnects, and soon
             after the stop event is set; releases the camera at its end.
     """
 
@@ -70,17 +70,17 @@ Connect = Callable[[threading.Event], Connection]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a live source is waited for, in seconds; tests are less patient.
+    """How long to wait for a live source, in seconds; tests use shorter times.
 
     Attributes:
         open_s: for a connection, at the start of the program.
-        first_picture_s: for the first picture after it; some cameras send a key frame
-            only every ten seconds.
-        stale_s: without a picture until the source counts as stalled.
-        silence_s: without a picture until it is lost, where it is not opened again.
+        first_picture_s: for the first frame after it; some cameras send a key frame only
+            every ten seconds.
+        stale_s: without a frame until the source counts as stalled.
+        silence_s: without a frame until it is lost, where it is not opened again.
         retry_s: before the first new attempt; each further one waits 1.5 times longer.
         retry_soon_s: the longest wait during the first `soon_attempts`.
-        soon_attempts: how many those are.
+        soon_attempts: number of attempts with short waits.
         retry_late_s: the longest wait later, and the wait after a refusal.
     """
 
@@ -108,16 +108,16 @@ class LiveOptions:
     """What to do with a live source that fails.
 
     Attributes:
-        reconnect: a camera that breaks off is opened again, without limit; if False it
+        reconnect: a camera that disconnects is opened again, without limit; if False it
             raises `SourceLostError`.
         keep_trying: a camera that cannot be opened at the start is tried again, too;
             if False that is a `SourceError`.
-        max_latency_s: frames older than this when they are taken are dropped and counted,
-            except for one now and then where all are: a machine too slow for its camera
-            shows something, and learns how late it is.
+        max_latency_s: frames older than this when taken are dropped and counted. If all are,
+            one passes now and then, so that a slow machine shows something and measures how
+            late it is.
         arrived: set whenever a frame has come; sources that share one can be waited for
             together: `arrived.clear()`, `take(0)` of each, then `arrived.wait(0.1)`.
-        patience: how long to wait for what.
+        patience: the waiting times.
     """
 
     reconnect: bool = True
@@ -132,18 +132,15 @@ class LiveOptions:
 
 
 class Health:
-    """The state of one live source; used by its reader and by everyone who asks.
+    """The state of one live source; written by its reader, read by any thread.
 
-    The state follows from the age of the newest picture at the moment of asking, so that
-    a reader stuck inside a system call cannot keep it from changing. Moments are those of
-    `time.monotonic()`.
-
-    Args:
-        stale_s: age of the newest picture from which the source counts as stalled.
+    The state follows from the age of the newest frame when it is read, so that it changes
+    even while the reader is stuck in a system call; from `stale_s` on the source counts as
+    stalled. Times are those of `time.monotonic()`.
 
     Attributes:
         ever_live: whether it has ever delivered.
-        is_open: whether a connection stands.
+        is_open: whether it is connected.
         reconnects: how often it has been opened again.
     """
 
@@ -162,7 +159,7 @@ class Health:
         self._fresh = 0
 
     def opened(self, now_s: float, fps: float) -> None:
-        """Note that a connection stands; no picture has come yet."""
+        """Note that it is connected; no frame has come yet."""
         with self._lock:
             self.reconnects += self.ever_live
             self.is_open, self._refused, self._problem = True, False, ""
@@ -170,18 +167,16 @@ class Health:
             self._heard_s, self._newest_s = now_s, None
             self._was_live, self._is_steady, self._fresh = False, False, 0
 
-    def broke_off(self, problem: str, refused: bool = False) -> None:
-        """Note that there is no connection.
+    def disconnected(self, problem: str, refused: bool = False) -> None:
+        """Note why it is not connected, in one line without secrets.
 
-        Args:
-            problem: why: one line for people, without secrets.
-            refused: the other side said no, a reason that retrying will hardly fix.
+        `refused`: by the server, so that retrying will probably not help.
         """
         with self._lock:
             self.is_open, self._refused, self._problem = False, refused, problem
 
     def picture(self, now_s: float, is_late: bool = False) -> None:
-        """Note that a picture has come; late ones and the first after a gap are not fresh."""
+        """Note that a frame has come; late ones and the first after a gap are not fresh."""
         with self._lock:
             gap = self._newest_s is not None and now_s - self._newest_s > self._stale_s
             self._heard_s = self._newest_s = now_s
@@ -192,11 +187,11 @@ class Health:
             self.ever_live |= self._is_steady
 
     def silent_s(self, now_s: float) -> float:
-        """Seconds since a picture came or a connection was opened."""
+        """Seconds since a frame came or a connection was opened."""
         return now_s - self._heard_s
 
     def status(self, now_s: float) -> SourceStatus:
-        """How the source is doing at `now_s`."""
+        """The source's status at `now_s`."""
         with self._lock:
             state, detail = self._state(now_s)
             return SourceStatus(state, detail, self.reconnects)
@@ -217,15 +212,10 @@ class Health:
 
 
 class Reconnecting:
-    """Produces the frames of a camera, over as many connections as it takes.
+    """Produces the frames of a camera, over as many connections as needed.
 
     `index` continues over all of them; each begins a new epoch, as does a change of size.
-
-    Args:
-        connect: opens the camera once.
-        name: what to call it; without secrets.
-        health: records what happens.
-        options: whether it continues, and how long it waits.
+    `name` is without secrets; `health` records the camera's state.
 
     Attributes:
         fps: of the newest connection; 0 before the first.
@@ -249,7 +239,7 @@ class Reconnecting:
 
         Raises:
             SourceError: it could not be opened, and `keep_trying` is off.
-            SourceLostError: it broke off, and `reconnect` is off.
+            SourceLostError: it disconnected, and `reconnect` is off.
         """
         while not stop.is_set():
             problem: StreamError = SourceLostError(lost(self._name))
@@ -263,13 +253,13 @@ class Reconnecting:
                 return
             options = self._options
             if not (options.reconnect if self._health.ever_live else options.keep_trying):
-                raise problem  # here, so that no library error with the address is chained to it
+                raise problem  # not chained to a library's error, which may hold the address
             self._log(problem)
-            self._health.broke_off(str(problem), isinstance(problem, RefusedError))
+            self._health.disconnected(str(problem), isinstance(problem, RefusedError))
             stop.wait(self._wait_s(problem))
 
     def _frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield the frames of one connection; raises `SourceLostError` when it breaks off."""
+        """Yield the frames of one connection; raises `SourceLostError` at its end."""
         connection = self._connect(stop)
         self.fps = connection.fps
         self._epoch += 1
@@ -296,13 +286,13 @@ class Reconnecting:
 
     def _wait_s(self, problem: StreamError) -> float:
         refused = isinstance(problem, RefusedError)
-        # A relay knows no such path while its own camera is away: once seen, it will return.
+        # A relay does not know the path while its own camera is away: once seen, it will return.
         if refused and (isinstance(problem, PasswordError) or not self._health.ever_live):
             return self._options.patience.retry_late_s
         return next(self._waits_s)
 
     def _log(self, problem: StreamError | None) -> None:
-        """Log what has changed, not each of ten thousand attempts."""
+        """Log changes only, not each of ten thousand attempts."""
         text = "" if problem is None else str(problem)
         if text != self._logged:
             if problem is None:
@@ -313,18 +303,13 @@ class Reconnecting:
 
 
 class LiveFeed:
-    """`sources.Source` for cameras: the newest frame wins, and breaking off is no end.
+    """`sources.Source` for cameras: the newest frame wins, and a disconnect is not the end.
 
     With `keep_trying` it returns at once, and until its first frame `size_wh` is (0, 0) and
-    `fps` nominal. Else it waits for the first frame.
-
-    Args:
-        connect: opens the camera once.
-        name: what to call it; without secrets.
-        options: what to do when it fails.
+    `fps` nominal. Else it waits for the first frame. `name` is without secrets.
 
     Raises:
-        SourceError: it cannot be opened, or sends no picture.
+        SourceError: it cannot be opened, or sends no frame.
     """
 
     is_live = True
@@ -360,7 +345,7 @@ class LiveFeed:
         raise SourceError(problem)
 
     def _describe(self, frame: Frame) -> None:
-        """Take over what is known since the first frame."""
+        """Set size and rate at the first frame."""
         if self.size_wh == (0, 0):
             self.size_wh, self.fps = frame.size_wh, self._camera.fps
 
@@ -409,7 +394,7 @@ class LiveFeed:
         return now_s - frame.arrived_s > limit_s and now_s - self._given_s < _STARVED_S
 
     def _give_up_if_lost(self) -> None:
-        """Raise where a camera must not be opened again and its reader hangs in a read."""
+        """Raise where the reader hangs in a read of a camera that is not opened again."""
         if self._options.reconnect or not self._health.ever_live:
             return
         if self._health.silent_s(time.monotonic()) > self._options.patience.silence_s:

@@ -1,8 +1,8 @@
-"""Network streams: their addresses, how one is opened and read, and pictures that come late.
+"""Network streams: their addresses, how one is opened and read, and frames that come late.
 
-After a hold-up on the way, what was held back arrives all at once, and shows the past; where
-decoding is slower than the camera, packets pile up in front of the decoder. The sender's
-clock tells such pictures from fresh ones.
+After a delay on the way, the frames held back arrive at once and show the past; where decoding
+is slower than the camera, packets pile up in front of the decoder. The sender's clock
+distinguishes such frames from fresh ones.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ from threads import call_with_deadline
 OPEN_S = 4.5
 READ_S = 2.0
 FILM_READ_S = 10.0
-UNDECODABLE_S = 20.0  # without a picture although data come: longer than key frames are apart
+UNDECODABLE_S = 20.0  # without a frame although data come: longer than key frames are apart
 WINDOW_S = 5.0  # a connection that is silent for two seconds is given up: backlogs are shorter
-JITTER_S = 0.2  # what networks and decoders make of an even pace
+JITTER_S = 0.2  # usual variation by networks and decoders
 _LEAP_S = 10.0
 
 _HOST = r"(?:\[[^\]]*\]|[^@:/?#\[\]]+)(?::\d+)?(?=[/?#]|$)"
@@ -50,11 +50,10 @@ _LOW_LATENCY = {
 
 
 def escape_user(address: str) -> str:
-    """Return `address` with user name and password in the form that URLs demand.
+    """Return `address` with user name and password escaped as URLs demand.
 
-    Passwords are typed as they are, with @, : or / in them, and FFmpeg would take a part
-    of them for the host: `rtsp://user:p@ss:w/rd@host/cam`. What is already escaped, and
-    an address without a user, stay as they are.
+    Users type passwords with @, : or / in them, and FFmpeg would take a part of them for the
+    host: `rtsp://user:p@ss:w/rd@host/cam`. Escapes, and an address without a user, stay.
     """
     found = _WITH_USER.fullmatch(address)
     if found is None:
@@ -69,20 +68,15 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
     An http(s) address whose container states a duration is a film and is read like a
     file; everything else is live. One that cannot be opened yet counts as live.
 
-    Args:
-        address: URL, as FFmpeg understands it.
-        name: what to call it; without secrets.
-        options: what to do when a live stream fails.
-
     Raises:
         SourceError: wrong password, unknown path or host, nothing listening, no answer.
     """
     if not address.lower().startswith(("http://", "https://")):
         return LiveFeed(_connecting(address, name, _LOW_LATENCY, READ_S), name, options)
-    # `nobuffer` throws away the frames that were looked at while opening: not for films,
-    # which may also be slow for a while without being lost.
+    # `nobuffer` drops the frames that were read while opening: not for films, which may
+    # also be slow for a while without being lost.
     video = None
-    try:  # a name look-up knows no time limit of its own
+    try:  # a name look-up has no time limit of its own
         video = call_with_deadline(
             lambda: _open(address, name, None, FILM_READ_S), OPEN_S + 0.3, Video.close
         )
@@ -108,7 +102,7 @@ def _connecting(
     read_s: float,
     opened: Video | None = None,
 ) -> Connect:
-    """Return what opens a network stream; the first time that is the one `opened` already."""
+    """Return what opens a network stream; the first call returns the one already `opened`."""
     spare = [opened] if opened else []
 
     def connect(stop: threading.Event) -> Connection:
@@ -121,17 +115,17 @@ def _connecting(
 def pictures_from(
     video: Video, stop: threading.Event, read_s: float
 ) -> Generator[Arrival, None, None]:
-    """Read an opened video that has no end, until it breaks off; then close it.
+    """Read an opened video without an end until it disconnects, then close it.
 
-    Damaged packets are skipped, and so are pictures that are late already: see `CatchUp`.
+    Damaged packets are skipped, and so are late frames: see `CatchUp`.
     """
-    video.stream.thread_type = "NONE"  # the default damages multi-slice H.264 in silence
+    video.stream.thread_type = "NONE"  # the default damages multi-slice H.264 without an error
     catch_up, left_out = CatchUp(video.stream.codec_context), 0
     packet_s = picture_s = time.monotonic()
     with contextlib.closing(video), contextlib.suppress(av.FFmpegError):
         for packet in video.container.demux(video.stream):
             before_s, packet_s = packet_s, time.monotonic()
-            # After a timeout FFmpeg first hands over an old packet; only the next is an error.
+            # After a timeout FFmpeg first returns an old packet; only the next is an error.
             timed_out = packet_s - before_s > 0.95 * read_s
             if stop.is_set() or timed_out or packet_s - picture_s > UNDECODABLE_S:
                 return
@@ -159,21 +153,20 @@ def _media_s(picture: VideoFrame) -> float | None:
 
 
 class Lateness:
-    """Compares the clock of one connection's sender with ours, picture by picture.
+    """Compares the clock of one connection's sender with ours, frame by frame.
 
     The smallest difference within the last five seconds of the sender's time counts as "no
-    delay"; a clock that drifts or leaps is forgiven after that time.
+    delay", so the effect of a clock that drifts or leaps ends after that time.
     """
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque()  # sender's time, difference
 
     def of(self, media_s: float | None, arrived_s: float) -> float:
-        """Return by how many seconds a picture is late; 0 within what is usual.
+        """Return by how many seconds a frame is late; 0 if the delay is usual.
 
-        Args:
-            media_s: the sender's time stamp; None where it gives none.
-            arrived_s: `time.monotonic()` when the picture left the decoder.
+        `media_s` is the sender's time stamp, if any, `arrived_s` the `time.monotonic()` when
+        the frame left the decoder.
         """
         if media_s is None:
             return 0.0
@@ -187,11 +180,11 @@ class Lateness:
 
 
 class CatchUp:
-    """Saves work on pictures that are late, until the newest are being decoded again.
+    """Saves work on late frames until the decoder has caught up.
 
-    Late pictures are decoded, as the next ones need them, but only one in 0.3 s is converted
+    Late frames are decoded, as the next ones need them, but only one in 0.3 s is converted
     to BGR, which takes about as long. Where that is not enough, the decoder skips all but
-    key frames until it has caught up.
+    key frames.
     """
 
     SHOW_EVERY_S = 0.3
@@ -203,22 +196,19 @@ class CatchUp:
         self._shown_s = -math.inf
 
     def late_s(self, media_s: float | None, is_key: bool, now_s: float) -> float:
-        """Return by how much a picture that has left the decoder is late, seconds.
+        """Return `Lateness.of` a decoded frame, and set what the decoder skips.
 
-        Args:
-            media_s: the sender's time stamp; None where it gives none.
-            is_key: whether it can be decoded without others.
-            now_s: `time.monotonic()`.
+        `is_key`: it can be decoded without others.
         """
         late_s = self._lateness.of(media_s, now_s)
         if late_s > self.KEY_FRAMES_ONLY_S:
             self._decoder.skip_frame = "NONKEY"
-        elif late_s == 0 and is_key:  # what comes next refers to pictures that were decoded
+        elif late_s == 0 and is_key:  # the next frames refer to decoded ones
             self._decoder.skip_frame = "DEFAULT"
         return late_s
 
     def leaves_out(self, late_s: float, now_s: float) -> bool:
-        """Return whether a picture that is so late is not worth converting."""
+        """Return whether to skip the conversion of a frame that is so late."""
         if late_s > 0 and now_s - self._shown_s < self.SHOW_EVERY_S:
             return True
         self._shown_s = now_s

@@ -26,9 +26,9 @@ def open_source(
     open_camera: Callable[[int], Capture] = open_capture,
     live: LiveOptions = _USUAL,
 ) -> Source:
-    """Open a source by its name; all that can be wrong with it is said here, within 5 s.
+    """Open a source by its name; a failure is reported within 5 s.
 
-    A camera that answers in time may take longer to send its first picture.
+    A camera that answers in time may take longer to send its first frame.
 
     Args:
         text: one of
@@ -36,11 +36,11 @@ def open_source(
             a path: a video, a picture, or a folder of pictures;
             an address (rtsp, rtmp, http, srt, udp ...): a network stream;
             `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`: a generated moving pattern;
-            `chaos:FILE?FAULTS`: a video played as a camera that misbehaves, see `chaos`.
-        width: wanted of cameras, pixels.
-        height: wanted of cameras, pixels.
-        fps: wanted of cameras; nominal rate of a folder of pictures. Else without effect.
-        open_camera: gives the capture of a camera index.
+            `chaos:FILE?FAULTS`: a video played as a camera with faults, see `chaos`.
+        width: requested of cameras, pixels.
+        height: requested of cameras, pixels.
+        fps: requested of cameras; nominal rate of a folder of pictures. Else without effect.
+        open_camera: returns the capture of a camera index.
         live: what to do with cameras and network streams that fail.
 
     Raises:

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
-PHOTOGRAPH_S = 2.0  # for which a photograph is shown
+PHOTOGRAPH_S = 2.0  # how long a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
-LARGEST_SIDE = 32766  # pixels; OpenCV's warps count them in 16 bits
+LARGEST_SIDE = 32766  # pixels; OpenCV's warps use 16-bit coordinates
 
 _lock = threading.Lock()
 _inside = 0
@@ -30,10 +30,10 @@ _level_before = 0
 
 @contextlib.contextmanager
 def silent_opencv() -> Iterator[None]:
-    """Silence OpenCV's log, which is the whole process's, for a moment.
+    """Silence OpenCV's log, which the whole process shares, for a moment.
 
-    Its remarks are made here in plain words. Several threads may silence it at a time: the
-    last one out restores it. libpng's lines do not go through that log.
+    Several threads may do so at a time: the last one out restores it. libpng's messages do
+    not go through that log.
     """
     global _inside, _level_before
     with _lock:
@@ -50,13 +50,9 @@ def silent_opencv() -> Iterator[None]:
 
 
 def load_picture(path: Path, name: str) -> Image:
-    """Return the picture at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
+    """Return the image at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
 
-    Nothing is said on stderr, but by libpng where a PNG file is damaged.
-
-    Args:
-        path: of the file.
-        name: what to call it.
+    Nothing is printed on stderr, except by libpng where a PNG file is damaged.
 
     Raises:
         SourceError: it cannot be read, or is larger than `LARGEST_SIDE`.
@@ -100,7 +96,7 @@ def follows(path: Path, before: Path) -> bool:
 
 
 def resembles(image: Image, before: Image) -> bool:
-    """Whether an image can be the next frame of a film: same size, much the same view.
+    """Whether an image can be the next frame of a film: same size, similar content.
 
     Numbered photographs of one camera differ by 40 to 80 grey levels on average over a
     coarse grid; successive frames by less than 20.
@@ -128,15 +124,11 @@ def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
 
     Pictures numbered in sequence that resemble one another are a film. Any other begins a
     new epoch, so that nobody is followed from one photograph into the next. Those that
-    cannot be read are left out, logged and counted in `dropped`.
-
-    Args:
-        folder: folders within it are not searched.
-        name: what to call it.
-        fps: nominal rate, None = 25.
+    cannot be read are left out, logged and counted in `dropped`. Folders within it are not
+    searched. `fps` is the nominal rate, None = 25.
 
     Raises:
-        SourceError: there is no picture in it, or none that can be read.
+        SourceError: it holds no picture, or none that can be read.
     """
     paths = list_pictures(folder)
     if not paths:
@@ -165,7 +157,7 @@ class _Album:
         self._fps = fps
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield the pictures; a film's come at its rate, photographs two seconds apart."""
+        """Yield the frames: a film's at its rate, photographs two seconds apart."""
         epoch, time_s = 0, 0.0
         before: tuple[int, Image] | None = None
         for index, image in self._readable():

@@ -24,7 +24,7 @@ RETRY_S = 0.02
 
 
 class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The methods used of `cv2.VideoCapture`."""
 
     def isOpened(self) -> bool: ...  # noqa: D102
 
@@ -38,7 +38,7 @@ class Capture(Protocol):
 
 
 def open_capture(index: int) -> Capture:
-    """Open camera `index` without OpenCV's own remarks on stderr."""
+    """Open camera `index` without OpenCV's messages on stderr."""
     with silent_opencv():
         return cv2.VideoCapture(index)
 
@@ -52,18 +52,12 @@ def open_webcam(
     fps: float | None = None,
     open_camera: Callable[[int], Capture] = open_capture,
 ) -> LiveFeed:
-    """Open a camera of this machine; the newest frame only.
+    """Open a camera of this machine, 0 = the first; the newest frame only.
 
-    Args:
-        index: 0 is the first camera.
-        options: what to do when it fails.
-        width: wanted, pixels; a camera without this size gives another.
-        height: wanted, pixels.
-        fps: wanted.
-        open_camera: gives the capture of an index.
+    `width`, `height` (pixels) and `fps` are requests; a camera may choose other values.
 
     Raises:
-        SourceError: there is no such camera, it is busy, or it gives no picture.
+        SourceError: the camera does not exist, is busy, or delivers no frame.
     """
     name = f"camera {index}"
     wishes = {
@@ -96,7 +90,7 @@ def _pictures(
     patience: Patience,
     stop: threading.Event,
 ) -> Generator[Arrival, None, None]:
-    """Read until it breaks off; some cameras give nothing at first."""
+    """Read until it disconnects; some cameras deliver nothing at first."""
     limit_s, latest_s, is_first = min(OPEN_S, patience.open_s), time.monotonic(), True
     try:
         while not stop.is_set():
@@ -118,7 +112,7 @@ def _pictures(
 def _compare(wish_wh: tuple[int | None, int | None], image: Image, name: str) -> None:
     height, width = image.shape[:2]
     if (wish_wh[0] or width, wish_wh[1] or height) != (width, height):
-        log.warning("%s gives %dx%d, not the size asked for", name, width, height)
+        log.warning("%s delivers %dx%d, not the requested size", name, width, height)
 
 
 def _read(capture: Capture) -> tuple[bool, Any]:

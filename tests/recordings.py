@@ -49,7 +49,7 @@ def record(
 
 
 def read(path: Path) -> list[Any]:
-    """PyAV's frames of a file up to where it breaks off."""
+    """PyAV's frames of a file up to where it ends early."""
     frames: list[Any] = []
     with av.open(str(path)) as file:
         try:

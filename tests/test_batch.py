@@ -171,14 +171,14 @@ def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(tmp_pat
 
 
 @pytest.mark.parametrize("seconds", ["0", "1"])
-def test_a_film_that_cannot_be_recorded_is_told_and_nothing_of_it_is_published(
+def test_a_film_that_cannot_be_recorded_is_reported_and_nothing_of_it_is_published(
     seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wide = [np.zeros((16, 16400, 3), np.uint8)] * 120  # more than H.264 can hold
     film = write_clip(tmp_path / "wide.mkv", wide, codec="mjpeg", pixels="yuvj420p")
     assert run_batch(film, "--out", tmp_path / "out", "--slice", seconds) == 1
-    told = capsys.readouterr().out
-    assert "cannot be written" in told and "Traceback" not in told
+    reported = capsys.readouterr().out
+    assert "cannot be written" in reported and "Traceback" not in reported
     assert visible(tmp_path / "out") == []
 
 

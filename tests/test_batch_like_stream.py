@@ -92,7 +92,7 @@ def test_faces_are_hidden_in_every_frame(seconds: str, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_an_anonymous_archive_tells_of_groups_only(
+def test_an_anonymous_archive_reports_groups_only(
     seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film, out = write_clicks(tmp_path / "film.mp4", seconds=8), tmp_path / "out"

@@ -87,7 +87,7 @@ def test_what_somebody_puts_into_the_work_folder_is_never_run(
 
 
 @pytest.mark.parametrize("content", [b"{}\n", b"[1, 2]\n", b"\xff\n", b'{"frame": 1}\n'])
-def test_a_damaged_file_is_told_by_its_name(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_by_its_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "seen.jsonl").write_bytes(content)
     with pytest.raises(SinkError, match=r"seen\.jsonl is damaged"):
         load_results(tmp_path / "seen.jsonl")

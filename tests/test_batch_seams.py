@@ -95,14 +95,14 @@ def test_two_people_who_cross_near_the_seam_are_not_exchanged(meet: int) -> None
         assert where == {1: place(1, each.frame.index), 2: place(2, each.frame.index)}
 
 
-def test_a_track_that_broke_off_gives_way_to_the_one_that_took_its_place() -> None:
+def test_a_track_that_ended_early_gives_way_to_its_successor() -> None:
     early = [seen(i, track(1 if i < 25 else 2, 50)) for i in range(30)]
     late = [seen(i, track(1, 50)) for i in range(20, 50)]
     assert match_tracks(early[20:], late[:10]) == {1: 2}
     assert ids_by_frame(joined(early, late))[49] == [2]
 
 
-def test_tracks_that_hardly_overlap_are_two_people() -> None:
+def test_tracks_that_barely_overlap_are_two_people() -> None:
     early = [seen(i, track(1, 0)) for i in range(10)]
     late = [seen(i, track(1, 25)) for i in range(10)]
     assert match_tracks(early, late) == {}
@@ -144,7 +144,7 @@ def total(pairs: dict[int, int], early: list[FrameResult], late: list[FrameResul
     return score
 
 
-def test_the_answer_of_a_person_goes_on_across_a_seam_as_if_there_were_none() -> None:
+def test_the_estimate_of_a_person_continues_across_a_seam_as_if_there_were_none() -> None:
     ages = np.random.default_rng(1).normal(40, 4, 60)
 
     def part(first: int, stop: int, own_id: int) -> list[FrameResult]:

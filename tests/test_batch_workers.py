@@ -47,7 +47,7 @@ def sample_copies(folder: Path, number: int) -> Path:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_real_workers_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_real_workers_and_the_next_run_resumes(tmp_path: Path) -> None:
     films, out = sample_copies(tmp_path / "films", 3), tmp_path / "out"
     command = [
         sys.executable,

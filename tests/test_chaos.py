@@ -110,7 +110,7 @@ def test_the_same_seed_loses_the_same_pictures() -> None:
     script = Script.parse("drop=0.5&seed=3&freeze=5@10,2@30&every=60")
     assert (script.drop, script.seed, len(script.freeze)) == (0.5, 3, 2)
     assert script.left_s(script.freeze, 12.0) == 3.0
-    assert script.left_s(script.freeze, 91.0) == 1.0, "the script began anew"
+    assert script.left_s(script.freeze, 91.0) == 1.0, "the script restarted"
     assert script.left_s(script.freeze, 20.0) == 0.0
 
 

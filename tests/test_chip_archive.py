@@ -117,7 +117,7 @@ def test_other_settings_are_refused_unless_it_is_to_be_replaced(
     other = MADE | {"size": 96}
     with pytest.raises(DatasetError, match=r"with size 112, not 96; .*--replace"):
         go_on(tmp_path, WORK, made=other)
-    with pytest.raises(DatasetError, match="from other pictures"):
+    with pytest.raises(DatasetError, match="from other images"):
         go_on(tmp_path, WORK, made=MADE | {"pictures": "def"})
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     go_on(tmp_path, WORK[:3], made=other, replace=True)

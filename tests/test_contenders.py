@@ -8,7 +8,7 @@ import pytest
 from errors import WeightsError
 from structures import Estimates
 from tests.fakes import ConstantEstimator
-from training.judging.contenders import architecture_of, ask, load, time_ms
+from training.judging.contenders import architecture_of, estimate_all, load, time_ms
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -59,15 +59,15 @@ def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 def test_answers_come_in_the_order_of_the_faces() -> None:
     chips = np.repeat(np.arange(150, dtype=np.uint8), 3).reshape(150, 1, 1, 3)
     done: list[int] = []
-    told = ask(LevelEstimator(), chips, done.append)
-    assert told.age_years.tolist() == list(range(150))
+    estimates = estimate_all(LevelEstimator(), chips, done.append)
+    assert estimates.age_years.tolist() == list(range(150))
     assert sum(done) == 150
-    assert len(ask(LevelEstimator(), chips[:0])) == 0
+    assert len(estimate_all(LevelEstimator(), chips[:0])) == 0
 
 
 def test_a_network_that_tells_no_numbers_is_refused() -> None:
     with pytest.raises(WeightsError, match="NaN"):
-        ask(ConstantEstimator(age_years=float("nan")), np.zeros((3, 96, 96, 3), np.uint8))
+        estimate_all(ConstantEstimator(age_years=float("nan")), np.zeros((3, 96, 96, 3), np.uint8))
 
 
 def test_time_is_measured_at_the_batch_size_asked_for() -> None:

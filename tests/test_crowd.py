@@ -145,7 +145,7 @@ def test_who_left_goes_into_the_counts_that_never_fall() -> None:
     hall.see({}, wait_s=1)
     assert hall.left() == hall.groups() == {("female", "20-29"): 1}
     hall.see({}, wait_s=DAY_S)
-    assert hall.left() == {("female", "20-29"): 1}, "what Prometheus counts does not begin anew"
+    assert hall.left() == {("female", "20-29"): 1}, "what Prometheus counts does not restart"
     assert hall.groups() == {}
 
 
@@ -185,7 +185,7 @@ def test_who_is_in_view_of_a_camera_without_images_is_unknown() -> None:
     assert not summary.newest[0].over
 
 
-def test_at_midnight_the_day_begins_anew_with_those_who_are_here() -> None:
+def test_at_midnight_the_count_of_the_day_restarts_with_those_in_view() -> None:
     hall = Hall()
     hall.see({1: person(), 2: person()})
     hall.see({2: person()}, wait_s=60)

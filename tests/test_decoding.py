@@ -74,7 +74,7 @@ def test_times_in_avi_grow_evenly_with_b_frames(tmp_path: Path, opened: Open) ->
 
 
 @pytest.mark.parametrize("starts_s", [(0, 0), (0, 100), (100, 0)])
-def test_a_broadcast_whose_clock_leaps_goes_on_evenly(
+def test_a_broadcast_whose_clock_leaps_continues_evenly(
     tmp_path: Path, opened: Open, starts_s: tuple[float, float]
 ) -> None:
     clip, parts = tmp_path / "clip.ts", b""
@@ -88,7 +88,7 @@ def test_a_broadcast_whose_clock_leaps_goes_on_evenly(
 
 
 def trimmed(path: Path, start_s: float) -> Path:
-    """A copy of a film from `start_s` on, not encoded anew: an edit list hides what is before."""
+    """A copy of a film from `start_s` on, not encoded again: an edit list hides what is before."""
     out = path.with_stem("trimmed")
     with av.open(str(path)) as old, av.open(str(out), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])

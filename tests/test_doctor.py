@@ -26,11 +26,11 @@ class Terminal(io.StringIO):
 
 
 def test_a_finding_is_laid_out_for_80_columns_with_its_remedy_below() -> None:
-    told = lines(problem("weights", "word " * 40, "remedy " * 20), 80, colour=False)
-    assert all(len(line) <= 80 for line in told)
-    assert told[0].startswith("problem  weights ")
-    assert sum("->" in line for line in told) == 1
-    assert " ".join(" ".join(told).split()).count("word") == 40
+    reported = lines(problem("weights", "word " * 40, "remedy " * 20), 80, colour=False)
+    assert all(len(line) <= 80 for line in reported)
+    assert reported[0].startswith("problem  weights ")
+    assert sum("->" in line for line in reported) == 1
+    assert " ".join(" ".join(reported).split()).count("word") == 40
 
 
 def test_only_a_terminal_gets_colours_and_no_color_is_respected(
@@ -130,9 +130,9 @@ def test_the_checks_run_beside_each_other() -> None:
 def test_the_whole_report_finds_this_machine_ready() -> None:
     out = io.StringIO()
     assert main_report(options(json=True), out, 6 * SAFETY_S) == 0
-    told = json.loads(out.getvalue())
-    assert told["ready"] is True
-    items = {finding["item"] for finding in told["findings"]}
+    reported = json.loads(out.getvalue())
+    assert reported["ready"] is True
+    items = {finding["item"] for finding in reported["findings"]}
     assert {"python", "packages", "weights", "faces", "recording", "source", "clock"} <= items
 
 

@@ -72,7 +72,7 @@ def test_a_camera_that_gives_no_picture_is_told(
     assert found[0].level == "problem" and "camera 0" in found[0].text
 
 
-def test_a_camera_that_is_not_there_is_told_with_those_that_are(two_cameras: Folders) -> None:
+def test_a_missing_camera_is_reported_with_those_that_exist(two_cameras: Folders) -> None:
     def open_camera(index: int) -> ScriptedCamera:
         return ScriptedCamera(endless(numbered(3)))
 
@@ -129,7 +129,9 @@ def camera(tmp_path: Path) -> media.OpenVideo:
     return open_it
 
 
-def test_a_camera_that_works_is_told_step_by_step(listener: int, camera: media.OpenVideo) -> None:
+def test_a_camera_that_works_is_reported_step_by_step(
+    listener: int, camera: media.OpenVideo
+) -> None:
     found = list(media.address(f"rtsp://joe:p@ss@127.0.0.1:{listener}/live", camera))
     assert [f.item for f in found] == ["host", "port", "stream", "picture", "key frames"]
     assert {f.level for f in found} == {"ok"}

@@ -273,7 +273,7 @@ def test_what_fits_no_heads_is_one_line(
         "hidden=0": "hidden of at least 1",
         "batch=100": "do not fill a batch of 100",
         "sets=none": "no embeddings of none",
-        "vector=words": "vector wants one of",
+        "vector=words": "vector must be one of",
     }.items():
         arguments = [str(config), "--embeddings", str(embedded), "--out", str(tmp_path / "run")]
         assert train_main([*arguments, "--set", change]) == 2

@@ -149,7 +149,7 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
         (["gone.onnx", "--sets", "two"], "gone.onnx does not exist"),
         ([SMALL, "--sets", "gone"], "no set gone"),
         ([SMALL, "--sets", "two:val"], "no rows of the split val; has test, train"),
-        ([SMALL], "name what to evaluate on"),
+        ([SMALL], "choose what to evaluate on"),
         ([SMALL, "--folder", "gone"], "no folder gone"),
         (["--sets", "two", "--card", "card.md"], "a card is of one model"),
         ([SMALL, "--sets", "two", "--classes", "9"], "invalid choice"),

@@ -55,9 +55,9 @@ def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path: Path)
     said = ModelEntry("new", "ssrnet", 6.5, "some faces", "everyone")
     for missing in ("architecture", "spread_scale", "trained_on", "terms"):
         values = {key: getattr(said, key) for key in ModelEntry.__slots__} | {missing: None}
-        with pytest.raises(WeightsError, match=f"wants --{missing.replace('_', '-')}"):
+        with pytest.raises(WeightsError, match=f"needs --{missing.replace('_', '-')}"):
             check_entry(ModelEntry(**values), replace=False, path=path)
-    with pytest.raises(WeightsError, match="--architecture wants one of"):
+    with pytest.raises(WeightsError, match="--architecture must be one of"):
         check_entry(ModelEntry("new", "resnet", 1.0, "a", "b"), replace=False, path=path)
     card = enter_model(said, {"onnx": tmp_path / "new.onnx"}, path)
     entry = weights.read_manifest(path)["models"]["new"]
@@ -97,7 +97,7 @@ def test_formats_that_are_none_are_refused(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as ended:
         export.main(["a.keras", "--formats", "onnx,pickle"])
     assert ended.value.code == 2
-    assert "want a list out of onnx,int8,savedmodel,keras" in capsys.readouterr().err
+    assert "want a list of onnx,int8,savedmodel,keras" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_a_file_written_whole_replaces_what_there_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_ffmpeg_cannot_write_is_told_in_its_words_only() -> None:
+def test_what_ffmpeg_cannot_write_is_reported_in_its_words_only() -> None:
     error = av.error.ProtocolNotFoundError(-1330794744, "Protocol not found", "12:30.mp4")
     assert str(sink_error("12:30.mp4", error)) == "12:30.mp4: cannot be written: Protocol not found"
 

@@ -163,7 +163,7 @@ def test_a_lost_camera_is_dimmed_and_one_never_seen_says_that_it_connects() -> N
     assert np.array_equal(picture[104:204, :200], expected)
 
 
-def test_only_what_changed_is_drawn_anew() -> None:
+def test_only_what_changed_is_drawn_again() -> None:
     class Counting(Overlay):
         drawn = 0
 

@@ -35,7 +35,7 @@ def test_the_preset_is_the_slower_one_after_a_calm_while_and_the_quicker_as_soon
     assert encoder.work(3, 0.9, crowded=False) == CALM  # busy, but in time
     assert encoder.work(3, 0.9, crowded=True) == CROWDED
     assert encoder.work(10, 0.2, crowded=False) == CROWDED
-    assert encoder.work(5, 0.6, crowded=False) == CROWDED  # calm no more: counted anew
+    assert encoder.work(5, 0.6, crowded=False) == CROWDED  # no longer calm: counted again
     assert encoder.work(15, 0.2, crowded=False) == CROWDED
     assert encoder.work(10, 0.2, crowded=False) == CALM
 
@@ -58,7 +58,7 @@ def written(path: Path, presets: Sequence[str]) -> tuple[H264File, int]:
     return file, count
 
 
-def test_a_file_goes_on_with_another_preset_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_file_continues_with_another_preset_and_loses_nothing(tmp_path: Path) -> None:
     file, count = written(tmp_path / "out.mp4", [CROWDED, CALM, CROWDED])
     assert levels(file.path) == pytest.approx([grey(i) for i in range(count)], abs=3)
     assert times_of(file.path) == pytest.approx(np.arange(count) / 25, abs=0.001)

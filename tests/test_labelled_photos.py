@@ -74,7 +74,7 @@ def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path: Path) 
     assert examples.notes == (
         "first",
         "2 left out, cannot be read: torn.png, gone.png",
-        "1 photographs show several faces: the largest one is taken",
+        "1 photographs show several faces: the largest one is used",
     )
 
 

@@ -96,7 +96,7 @@ def test_a_film_behind_an_http_address_is_read_like_a_file(tmp_path: Path, web: 
     source.close()
 
 
-def test_a_film_behind_an_http_address_that_breaks_off_is_lost(
+def test_a_film_behind_an_http_address_that_disconnects_is_lost(
     tmp_path: Path, web: Web, opened: Open
 ) -> None:
     pictures = list(np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))

@@ -27,7 +27,7 @@ def live_health() -> Health:
 def test_a_source_is_connecting_until_its_first_picture_and_then_live() -> None:
     health = Health(stale_s=1.0)
     assert state(health, 0) is SourceState.CONNECTING
-    health.broke_off("nothing listens")
+    health.disconnected("nothing listens")
     assert health.status(1).detail == "nothing listens"
     health.opened(2.0, fps=25)
     assert state(health, 9.0) is SourceState.CONNECTING
@@ -62,7 +62,7 @@ def test_late_pictures_are_not_fresh_but_do_not_stall_a_source_that_is_live() ->
 
 def test_three_pictures_after_a_reconnect_make_it_live_again() -> None:
     health = live_health()
-    health.broke_off("stopped sending")
+    health.disconnected("stopped sending")
     assert state(health, 0.1) is SourceState.RECONNECTING
     health.opened(1.0, fps=25)
     for now_s in (1.1, 1.2):
@@ -74,7 +74,7 @@ def test_three_pictures_after_a_reconnect_make_it_live_again() -> None:
 
 def test_a_refusal_is_a_failure_until_a_connection_stands() -> None:
     health = live_health()
-    health.broke_off("wrong password", refused=True)
+    health.disconnected("wrong password", refused=True)
     assert health.status(0.1).detail == "wrong password"
     assert state(health, 9.0) is SourceState.FAILED
     health.opened(10.0, fps=25)
@@ -141,7 +141,7 @@ def test_late_pictures_are_left_out_but_for_one_now_and_then() -> None:
     assert not leaves_out(0.0, True, 10.0)
     # A second's hold-up, then pictures of 40 ms that take 10 ms each.
     left_out = [leaves_out(0.04 * i, False, 11.0 + 0.01 * i) for i in range(1, 31)]
-    assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are hardly late"
+    assert left_out == [False] + [True] * 25 + [False] * 4, "the last four are barely late"
 
 
 def test_a_decoder_that_stays_behind_does_key_frames_only_until_it_has_caught_up() -> None:

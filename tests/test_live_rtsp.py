@@ -108,9 +108,9 @@ def test_a_refusal_is_named_without_the_password(
 ) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(SourceError, match=words) as caught:
         open_source(camera.address(path, password))
-    told = caplog.text + repr(caught.value) + repr(caught.value.__cause__)
-    assert password not in told
-    assert "joe" not in told
+    reported = caplog.text + repr(caught.value) + repr(caught.value.__cause__)
+    assert password not in reported
+    assert "joe" not in reported
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for(camera: RtspCamera, opened: Open) -> None:

@@ -175,7 +175,7 @@ class SilentSource(ListSource):
         return None
 
 
-def test_while_no_frame_comes_the_sinks_hear_of_the_state(pool: Pool) -> None:
+def test_while_no_frame_comes_the_sinks_receive_the_state(pool: Pool) -> None:
     source = SilentSource()
 
     class Impatient(ListSink):

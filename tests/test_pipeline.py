@@ -165,9 +165,9 @@ def test_ethnicity_goes_no_further_unless_it_was_asked_for() -> None:
         has_ethnicity = True
 
         def estimate(self, chips: Image) -> Estimates:
-            told = super().estimate(chips)
+            made = super().estimate(chips)
             shares = np.full((len(chips), 5), 0.2, np.float32)
-            return Estimates(told.age_years, told.age_spread_years, told.female_prob, shares)
+            return Estimates(made.age_years, made.age_spread_years, made.female_prob, shares)
 
     for asked in (False, True):
         pipeline = pipeline_of(ScriptedDetector([[LEFT]]), Telling(), ethnicity=asked)

@@ -181,7 +181,7 @@ def test_other_settings_are_refused_in_one_line(
         (["utkface", "--root", "nowhere"], "no folder nowhere; check --root"),
         (["utkface", "--need", "wealth"], "want a list out of age, gender, ethnicity"),
         (["utkface", "--aligned", "--margin", "0.4"], "leave --margin out"),
-        (["utkface", "--test-share", "0.8", "--val-share", "0.3"], "more than 1 together"),
+        (["utkface", "--test-share", "0.8", "--val-share", "0.3"], "add up to more than 1"),
         (["utkface", "--margin", "-1"], "want a number from 0 to 4"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_half_copied_set_is_refused_and_a_few_missing_pictures_are_counted(
     root = half_copied(tmp_path / "half", there=4, of=10)
     assert prepare("fairface", "--root", root, "--out", tmp_path / "out", "--aligned") == 2
     error = capsys.readouterr().err
-    assert "6 of 10 pictures are missing" in error and "train/0.jpg" in error
+    assert "6 of 10 images are missing" in error and "train/0.jpg" in error
     root = half_copied(tmp_path / "most", there=8, of=10)
     assert prepare("fairface", "--root", root, "--out", tmp_path / "out", "--aligned") == 0
     assert "2 left out (missing picture 2)" in capsys.readouterr().out
@@ -278,7 +278,7 @@ def test_photographs_become_upright_chips_and_others_are_refused(
 def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = utkface(tmp_path / "raw", 3, 0)
     assert prepare("utkface", "--root", root, "--out", tmp_path / "out", "--workers", "1") == 2
-    assert "none of 3 pictures gave a chip: 3 no face" in capsys.readouterr().err
+    assert "none of 3 images yielded a chip: 3 no face" in capsys.readouterr().err
     assert not (tmp_path / "out" / "utkface.csv").exists()
 
 

@@ -119,15 +119,15 @@ print(recording.failed)
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("live", [0, 1])
-def test_a_file_that_cannot_grow_is_told_once_and_plays_while_all_else_goes_on(
+def test_a_file_that_cannot_grow_is_reported_once_and_plays_while_all_else_continues(
     tmp_path: Path, suffix: str, live: int
 ) -> None:
     path = tmp_path / f"out{suffix}"
     done = run_child(FULL, path, live, 0, 200_000)
     problem = f"{path}: cannot be written: File too large"
     assert (done.returncode, done.stdout) == (0, problem + "\n"), done.stderr
-    told = [line for line in done.stderr.splitlines() if "left out" not in line]
-    assert told == [f"{problem}; the recording stops there, all else goes on"]
+    logged = [line for line in done.stderr.splitlines() if "left out" not in line]
+    assert logged == [f"{problem}; the recording stops there, everything else continues"]
     assert len(read(path)) > 5
     assert names(tmp_path) == [path.name]
 
@@ -147,7 +147,7 @@ def small_disk() -> Iterator[Path]:
     folder.rmdir()
 
 
-def test_a_full_disk_is_told_once_and_leaves_files_that_play(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_once_and_leaves_files_that_play(small_disk: Path) -> None:
     done = run_child(FULL, small_disk / "out.mp4", 0, 2, 0)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("cannot be written: No space left on device\n")
@@ -162,7 +162,7 @@ def test_after_a_failure_the_next_file_is_tried_when_its_time_comes(
     times = [index / 25 for index in range(100)]
     recording = record(tmp_path / "out.mp4", times, segment_s=1)
     assert "out-002.mp4: is a folder" in str(recording.failed)
-    assert caplog.text.count("the recording stops there, all else goes on") == 1
+    assert caplog.text.count("the recording stops there, everything else continues") == 1
     assert names(tmp_path) == [f"out-00{number}.mp4" for number in (1, 2, 3, 4)]
     for number in (1, 3, 4):
         indices = range(25 * number - 25, 25 * number)

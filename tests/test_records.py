@@ -27,7 +27,7 @@ def check(record: Record) -> Record:
 
 
 def a_run(recorder: Recorder) -> list[Record]:
-    """All records of a run in which somebody comes and goes and the source breaks off."""
+    """All records of a run in which somebody comes and goes and the source disconnects."""
     records: list[Record] = []
     seen = [track(1), track(2, misses=1)]
     frames = [
@@ -44,6 +44,13 @@ def a_run(recorder: Recorder) -> list[Record]:
             with_state(frames[-1], state, "no answer", int(state == "live"))
         )
     return records + recorder.last_changes()
+
+
+def test_the_state_of_a_source_precedes_the_frame_that_it_belongs_to() -> None:
+    recorder = Recorder(Crowd())
+    first = recorder.all_of(result(0, [track(1)]))
+    assert [record["type"] for record in first] == ["source", "frame"]
+    assert [record["type"] for record in recorder.all_of(result(1, [track(1)]))] == ["frame"]
 
 
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
@@ -68,8 +75,8 @@ def test_the_schema_refuses_what_is_not_in_it() -> None:
 
 def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones() -> None:
     people = [r for r in a_run(Recorder(Crowd())) if r["type"] == "person"]
-    told = [(r["event"], r["id"], r["settled"]) for r in people]
-    assert told == [
+    reported = [(r["event"], r["id"], r["settled"]) for r in people]
+    assert reported == [
         ("appeared", 1, True),
         ("appeared", 2, True),
         ("left", 1, True),
@@ -83,7 +90,7 @@ def test_people_appear_when_their_values_settle_and_leave_with_the_last_ones() -
     assert left["frames"] == 3
 
 
-def test_a_source_is_told_of_first_and_when_its_state_changes() -> None:
+def test_a_source_is_reported_first_and_when_its_state_changes() -> None:
     sources = [r["source"] for r in a_run(Recorder(Crowd())) if r["type"] == "source"]
     assert [s["state"] for s in sources] == ["live", "stalled", "reconnecting", "live"]
     assert sources[-1]["reconnects"] == 1 and sources[1]["detail"] == "no answer"
@@ -98,14 +105,14 @@ def test_a_state_holds_no_secret_even_if_its_detail_does() -> None:
 def test_aggregates_come_once_a_minute() -> None:
     now_s = 0.0
     recorder = Recorder(Crowd(clock=lambda: now_s))
-    told = []
+    reported = []
     for second in range(200):
         now_s = float(second)
-        told += [second for r in recorder.changes(result(second)) if r["type"] == "aggregate"]
-    assert told == [60, 120, 180]
+        reported += [second for r in recorder.changes(result(second)) if r["type"] == "aggregate"]
+    assert reported == [60, 120, 180]
 
 
-def test_anonymous_nothing_is_told_of_any_one_person() -> None:
+def test_anonymous_nothing_is_reported_of_any_one_person() -> None:
     recorder = Recorder(Crowd(anonymous=True))
     records = [r for one in passers_by(4) for r in recorder.changes(one)] + recorder.last_changes()
     assert {r["type"] for r in records} == {"source", "aggregate"}
@@ -128,7 +135,7 @@ def test_cameras_are_kept_apart() -> None:
     assert [r["people"] for r in last if r["type"] == "aggregate"] == [1, 1]
 
 
-def test_a_live_frame_tells_how_old_it_is() -> None:
+def test_a_live_frame_reports_its_age() -> None:
     live = FrameResult(Frame(PICTURE, 0, 0.0, arrived_s=0.0))
     record = check(Recorder(Crowd()).frame(live))
     assert record["latency_ms"] > 0

@@ -119,7 +119,7 @@ def test_a_card_has_the_groups_of_all_its_sets() -> None:
     assert rows["60-69"][5] == rows["all"][5] == "25"
     mae = results[0].scores["all"]["mae_years"].value
     assert rows["all"][2] == f"**{mae:.2f}**"
-    assert lines[-1] == "`do it` makes these figures."
+    assert lines[-1] == "`do it` reproduces these figures."
 
 
 def test_a_new_section_leaves_the_rest_of_a_card_alone() -> None:

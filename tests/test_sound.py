@@ -117,7 +117,7 @@ def test_where_there_is_no_sound_nothing_is_said(
     assert not caplog.records
 
 
-def test_sound_that_is_gone_at_the_end_is_told_and_the_pictures_are_kept(
+def test_sound_that_is_gone_at_the_end_is_reported_and_the_pictures_are_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     film = write_clicks(tmp_path / "film.mp4")
@@ -149,7 +149,7 @@ def test_sound_that_ends_early_holds_no_pictures_back(tmp_path: Path) -> None:
     assert len(read(file.path)) == 100
 
 
-def test_the_sound_of_a_broadcast_whose_clock_begins_again_goes_on(tmp_path: Path) -> None:
+def test_the_sound_of_a_broadcast_whose_clock_restarts_continues(tmp_path: Path) -> None:
     film = write_clicks(tmp_path / "film.ts")
     film.write_bytes(2 * film.read_bytes())
     recording = Recording(tmp_path / "out.mp4", 25, sound_from=film)

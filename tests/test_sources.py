@@ -148,7 +148,7 @@ def test_a_film_cut_off_gives_what_is_there_and_a_warning(
         assert "damaged" in caplog.text
 
 
-def test_a_film_with_damaged_packets_goes_on_after_them(
+def test_a_film_with_damaged_packets_continues_after_them(
     tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = write_clip(tmp_path / "clip.avi", numbered(30), codec="png", pixels="rgb24")

@@ -71,7 +71,7 @@ class Gate:
         assert self.asked.acquire(timeout=SAFETY_S)
         self.asked.release()
 
-    def open_for_ever(self) -> None:
+    def open_forever(self) -> None:
         self._allowed.release(1000)
 
 
@@ -108,7 +108,7 @@ def test_newest_skips_what_was_overwritten_and_counts_it() -> None:
     gate.allow(1)
     assert reader.take(SAFETY_S) == 6
     assert reader.dropped == 4
-    gate.open_for_ever()
+    gate.open_forever()
     reader.close()
 
 
@@ -119,7 +119,7 @@ def test_newest_counts_no_drops_before_somebody_takes() -> None:
     assert reader.peek(SAFETY_S) == 4
     assert reader.take(SAFETY_S) == 4
     assert reader.dropped == 0
-    gate.open_for_ever()
+    gate.open_forever()
     reader.close()
 
 
@@ -155,7 +155,7 @@ def test_waiting_ends_with_a_timeout_and_may_be_tried_again(
         reader.take(0.01)
     gate.allow(1)
     assert reader.take(SAFETY_S) == 0
-    gate.open_for_ever()
+    gate.open_forever()
     reader.close()
 
 
@@ -216,7 +216,7 @@ def test_a_consumer_that_raises_leaves_no_thread_behind() -> None:
 def test_the_generator_is_closed_in_the_thread_that_ran_it() -> None:
     gate = Gate()
     reader = ReadAhead(gate.produce)
-    gate.open_for_ever()
+    gate.open_forever()
     reader.take(SAFETY_S)
     reader.close()
     assert gate.left_in is not None
@@ -232,7 +232,7 @@ def test_ctrl_c_interrupts_a_consumer_that_waits() -> None:
     with pytest.raises(KeyboardInterrupt):
         reader.take(SAFETY_S)
     timer.join()
-    gate.open_for_ever()
+    gate.open_forever()
     reader.close()
 
 

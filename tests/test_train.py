@@ -257,7 +257,7 @@ def test_a_teacher_is_asked_once(folder: Path, tmp_path: Path, whole: Path) -> N
         ("backbone=none.keras", "none.keras does not exist"),
         ("batch=99", "do not fill a batch of 99"),
         ("init=none.keras", "none.keras does not exist"),
-        ("epochs=x", "epochs wants a whole number"),
+        ("epochs=x", "epochs must be a whole number"),
     ],
 )
 def test_bad_input_is_one_line_and_code_two(
@@ -289,7 +289,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert "is of another architecture" in capsys.readouterr().err
     (tmp_path / "out" / "checkpoint.npz").write_bytes(b"PK\x03\x04")
     assert main(arguments(folder, tmp_path / "out", *changes, more=["--resume"])) == 2
-    assert "is no checkpoint" in capsys.readouterr().err
+    assert "is not a checkpoint" in capsys.readouterr().err
 
 
 def test_the_schedule_warms_up_and_ends_low() -> None:

@@ -33,7 +33,7 @@ def test_a_new_epoch_is_the_end_of_all_visits_whatever_the_ids() -> None:
     assert len(visits.here) == 1
 
 
-def test_people_stay_while_a_source_stalls_and_leave_when_it_breaks_off() -> None:
+def test_people_stay_while_a_source_stalls_and_leave_when_it_disconnects() -> None:
     visits, last = Visits(), result(0, [track(1)])
     after(visits, last)
     assert after(visits, with_state(last, "stalled")) == []

@@ -94,7 +94,7 @@ def test_a_camera_whose_driver_raises_is_lost(opened: Open) -> None:
         )
 
 
-def test_a_camera_unplugged_and_plugged_in_again_goes_on_in_a_new_epoch(opened: Open) -> None:
+def test_a_camera_unplugged_and_plugged_in_again_continues_in_a_new_epoch(opened: Open) -> None:
     plugs = [
         ScriptedCamera(paced(numbered(5))),
         ScriptedCamera([], opens=False),

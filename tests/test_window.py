@@ -36,7 +36,7 @@ def test_a_short_delay_is_made_up_for() -> None:
     assert pacer.wait_s(0.3, now_s=10.2) == pytest.approx(0.1)
 
 
-def test_after_a_long_delay_play_goes_on_without_rushing() -> None:
+def test_after_a_long_delay_play_resumes_without_rushing() -> None:
     pacer = Pacer()
     pacer.wait_s(0.0, now_s=10.0)
     assert pacer.wait_s(0.04, now_s=15.0) == 0

@@ -4,16 +4,16 @@
     Newest               live media: the newest item wins, those overwritten are counted
     WriterThread         outputs: items are written in order beside the frame loop
     DetectorPool         frames are searched ahead, by threads with a detector each
-    Outbox               outputs that may be away for long: never waits, drops the oldest
+    Outbox               outputs that may be offline for long: never waits, drops the oldest
     LoopThread           an asyncio loop beside the frame loop (the web page)
     call_with_deadline   one call that might hang (opening a camera, a name look-up)
-    waits_s              how long to wait before each further try
+    waits_s              waiting times before each further attempt
     blocked_sigint       worker processes leave Ctrl-C to the program
     end_with_parent      a worker process ends with the program that started it
 
-Every queue is bounded, every wait ends when `close()` is called from any thread, and
-what a worker raises is raised again where its items are taken or submitted. Workers are
-daemons, joined by `close()`; one stuck in a system call stops as soon as that returns.
+Every queue is bounded, every wait ends when `close()` is called from any thread, and a
+worker's error is raised again where its items are taken or submitted. Workers are daemons,
+joined by `close()`; one stuck in a system call stops as soon as that returns.
 """
 
 from threads.readers import Newest, ReadAhead

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Producer = Callable[[threading.Event], Generator[T, None, None]]
 
-_DEPTH = 4  # items read ahead; a 4K picture takes 25 MB
+_DEPTH = 4  # items read ahead; a 4K frame takes 25 MB
 _JOIN_S = 1.5
 
 log = logging.getLogger(__name__)
@@ -21,11 +21,7 @@ class _Reader(Generic[T]):
 
     The generator is advanced and closed in that thread only, so that what it opened is
     released where it was used. It checks the stop event wherever it may loop for long.
-
-    Args:
-        produce: yields the items.
-        name: of the thread, for debuggers.
-        arrived: set whenever an item or the end has come; several readers may share one.
+    `arrived` is set whenever an item or the end has come; several readers may share one.
 
     Attributes:
         dropped: items overwritten by newer ones since the first `take`.
@@ -54,14 +50,14 @@ class _Reader(Generic[T]):
                 for item in items:
                     if not self._offer(item):
                         break
-        except BaseException as error:  # whatever it is, the consumer gets it
+        except BaseException as error:  # raised again in the consumer
             self._error = error
         with self._change:
             self._finished = True
             self._announce()
 
     def _announce(self) -> None:
-        """Wake those who wait; the condition is held."""
+        """Wake all waiting threads; the condition is held."""
         self._change.notify_all()
         if self._arrived is not None:
             self._arrived.set()
@@ -93,21 +89,18 @@ class _Reader(Generic[T]):
             raise self._error or StopIteration
 
     def peek(self, timeout_s: float | None = None) -> T:
-        """Return what `take` would return now, and leave it there. Raises as `take` does."""
+        """Return what `take` would return, without removing it. Raises as `take` does."""
         with self._change:
             self._await_item(timeout_s)
             return self._slots[0]
 
     def take(self, timeout_s: float | None = None) -> T:
-        """Wait for the next item and return it.
-
-        Args:
-            timeout_s: how long to wait; None waits until there is one or none will come.
+        """Wait for the next item and return it; `timeout_s` None waits without limit.
 
         Raises:
             TimeoutError: nothing arrived in time; it may be tried again.
-            StopIteration: the producer came to its end, or the reader was closed.
-            BaseException: what the producer raised, after its last item.
+            StopIteration: the producer ended, or the reader was closed.
+            BaseException: the producer's error, after its last item.
         """
         with self._change:
             self._await_item(timeout_s)
@@ -118,7 +111,7 @@ class _Reader(Generic[T]):
     def close(self, join_s: float | None = None) -> None:
         """Stop the worker and join it; may be called again, and from any thread.
 
-        One inside a read is waited for `join_s` (None = 1.5), and stops after that read.
+        A worker inside a read is waited for `join_s` (None = 1.5 s), and stops after that read.
         """
         self._stop.set()
         with self._change:

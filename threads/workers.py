@@ -1,4 +1,4 @@
-"""Threads that work for somebody: searches, one call that may hang, an asyncio loop."""
+"""Threads for searches, for one call that may hang, and for an asyncio loop."""
 
 import contextlib
 import multiprocessing
@@ -16,14 +16,9 @@ _JOIN_S = 1.5
 
 
 class DetectorPool(Generic[T]):
-    """Runs calls in threads, each with a tool of its own, made at its first call.
+    """Runs calls in `size` threads, each with a tool of its own, made at its first call.
 
-    Args:
-        make_tool: makes what calls cannot share: a detector.
-        size: number of threads, at least 1.
-
-    Attributes:
-        size: as given.
+    `make_tool` makes what threads cannot share: a detector.
     """
 
     def __init__(self, make_tool: Callable[[], T], size: int) -> None:
@@ -33,7 +28,7 @@ class DetectorPool(Generic[T]):
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="detector")
 
     def submit(self, call: Callable[[T], R]) -> Future[R]:
-        """Begin `call(tool)` as soon as a thread is free; the future has what came of it."""
+        """Call `call(tool)` as soon as a thread is free; returns the future of its result."""
         return self._pool.submit(self._run, call)
 
     def _run(self, call: Callable[[T], R]) -> R:
@@ -42,19 +37,15 @@ class DetectorPool(Generic[T]):
         return call(self._mine.tool)
 
     def close(self) -> None:
-        """Let the calls that run come to their end, and no other begin; may be called again."""
+        """Wait for running calls and cancel the others; may be called again."""
         self._pool.shutdown(cancel_futures=True)
 
 
 class LoopThread:
-    """An asyncio loop in a thread of its own.
-
-    Args:
-        name: of the thread, for debuggers.
-    """
+    """An asyncio loop in a thread of its own; `name` is for debuggers."""
 
     def __init__(self, name: str = "loop") -> None:
-        import asyncio  # takes a tenth of a second, and only a web page needs it
+        import asyncio  # takes a tenth of a second, and only the web page needs it
 
         self._asyncio = asyncio
         self._loop = asyncio.new_event_loop()
@@ -74,12 +65,12 @@ class LoopThread:
             future.cancel()
 
     def soon(self, function: Callable[[], object]) -> None:
-        """Let the loop call `function`; never waits, does nothing after `close()`."""
+        """Have the loop call `function`; never waits, does nothing after `close()`."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
-        """Cancel what still runs, stop the loop and join its thread; may be called again."""
+        """Cancel running tasks, stop the loop and join its thread; may be called again."""
         if self._loop.is_closed():
             return
         with contextlib.suppress(TimeoutError):
@@ -133,14 +124,14 @@ def call_with_deadline(
 def waits_s(
     first_s: float, longest_s: float = 60.0, growth: float = 2.0, jitter: float = 0.5
 ) -> Iterator[float]:
-    """Yield the seconds to wait before each further try, without end.
+    """Yield the seconds to wait before each further attempt, without end.
 
     Args:
         first_s: before the first.
-        longest_s: to which they grow.
-        growth: how many times longer each one is than the one before.
-        jitter: share by which each is shortened at random, at most, so that many programs
-            do not come back at the same moment.
+        longest_s: their limit.
+        growth: ratio of each to the one before.
+        jitter: largest share by which each is shortened at random, so that many programs do
+            not return at the same moment.
     """
     wait_s = first_s
     while True:
@@ -163,10 +154,10 @@ def blocked_sigint() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Have this process end at once when the one that started it has ended.
+    """End this process at once when the one that started it has ended.
 
-    A killed program cannot end its worker processes; they would wait for ever. Without
-    effect in a process that `multiprocessing` did not start.
+    A killed program cannot end its worker processes; they would wait forever. Without effect
+    in a process that `multiprocessing` did not start.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

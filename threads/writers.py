@@ -20,9 +20,9 @@ class WriterThread(Generic[T]):
 
     Args:
         write: called in the worker with one item at a time.
-        depth: how many items may wait.
-        patience_s: how long `submit` and `close` wait for a writer that is stuck.
-        name: of the thread, for debuggers.
+        depth: limit of waiting items.
+        patience_s: how long `submit` and `close` wait for a stuck writer.
+        name: of the thread.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class WriterThread(Generic[T]):
                     item = self._queue.popleft()
                     self._change.notify_all()
                 self._write(item)
-        except BaseException as error:  # whatever it is, the submitter gets it
+        except BaseException as error:  # raised again in `submit` and `close`
             with self._change:
                 self._error = error
                 self._queue.clear()
@@ -72,7 +72,7 @@ class WriterThread(Generic[T]):
         Raises:
             ValueError: after `close()`.
             TimeoutError: the queue stayed full for `patience_s`.
-            BaseException: what `write` raised for an earlier item.
+            BaseException: the error of `write` for an earlier item.
         """
         if not self._queue_within(self._patience_s, item):
             raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
@@ -96,7 +96,7 @@ class WriterThread(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """How many items are queued."""
+        """The number of queued items."""
         return len(self._queue)
 
     def _raise_error(self) -> None:
@@ -105,18 +105,18 @@ class WriterThread(Generic[T]):
             raise self._error
 
     def close(self) -> None:
-        """Write what is queued, stop the worker and join it; may be called again.
+        """Write the queued items, stop the worker and join it; may be called again.
 
         If Ctrl-C interrupts it, the worker continues: see `stopped`.
 
         Raises:
             TimeoutError: the worker is stuck in `write`.
-            BaseException: what `write` raised, unless it was raised already.
+            BaseException: the error of `write`, unless it was raised already.
         """
         with self._change:
             self._closing = True
             self._change.notify_all()
-            # Not by join() and is_alive(): after Ctrl-C in the one the other is wrong.
+            # Not by join() and is_alive(): after Ctrl-C in join(), is_alive() is wrong.
             if not self._change.wait_for(lambda: self._stopped, self._patience_s):
                 raise TimeoutError(f"nothing could be written for {self._patience_s:g} s")
         self._thread.join()
@@ -129,14 +129,14 @@ class Outbox(Generic[T]):
 
     If the queue is full, its oldest item is dropped and counted; the first loss is logged.
 
-    Attributes:
-        dropped: items lost so far.
-
     Args:
         serve: called once, in the worker, with this object; takes items until `closing` is
             set and none is left.
-        depth: how many items may wait.
+        depth: limit of waiting items.
         name: of the thread, also in the log.
+
+    Attributes:
+        dropped: items lost so far.
     """
 
     def __init__(self, serve: Callable[["Outbox[T]"], None], depth: int, name: str) -> None:
@@ -160,18 +160,14 @@ class Outbox(Generic[T]):
 
     @property
     def closing(self) -> bool:
-        """Whether `close` was called: deliver what is left, and return."""
+        """Whether `close` was called: the worker delivers the rest and returns."""
         return self._closing
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def put(self, items: Iterable[T]) -> None:
-        """Queue `items`.
-
-        Raises:
-            BaseException: what the worker raised, once; later items are ignored.
-        """
+        """Queue `items`; raises the worker's error once, later items are ignored."""
         self.check()
         with self._change:
             self._queue.extend(items)
@@ -184,13 +180,13 @@ class Outbox(Generic[T]):
             self._change.notify_all()
 
     def check(self) -> None:
-        """Raise what the worker raised, once."""
+        """Raise the worker's error, once."""
         error, self._error = self._error, None
         if error is not None:
             raise error
 
     def take(self, most: int, timeout_s: float) -> list[T]:
-        """For the worker: wait for an item, then return up to `most`; none in time is []."""
+        """For the worker: wait for an item, then return up to `most`; [] if none came in time."""
         with self._change:
             self._change.wait_for(lambda: self._queue or self._closing, timeout_s)
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]

@@ -1,8 +1,8 @@
-"""Following faces and smoothing what is said of them: the two contracts.
+"""Following faces and smoothing their estimates: the two contracts.
 
-A tracker turns the boxes of single frames into tracks with ids that last; a smoother
-turns the estimates made along one track into one steady answer. The two know nothing
-of each other: the loop hands track ids from the one to the other.
+A tracker turns the boxes of single frames into tracks with lasting ids; a smoother turns
+the estimates along one track into one steady answer. Neither knows of the other: the loop
+passes track ids from one to the other.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ MAX_AGE, MIN_HITS = 10, 3  # frames; the tracker's defaults, see `sort.SortTrack
 
 
 class Tracker(Protocol):
-    """Gives the faces of successive frames lasting ids.
+    """Assigns lasting ids to the faces of successive frames.
 
     Each processed frame is exactly one call: `update` where detection ran, `predict` where
     it did not.
@@ -25,7 +25,7 @@ class Tracker(Protocol):
         ...
 
     def predict(self) -> list[Track]:
-        """Move the tracks on by one frame without detections; return the live tracks by id."""
+        """Advance the tracks by one frame without detections; return the live ones by id."""
         ...
 
     def predicted_boxes(self) -> Float32:
@@ -51,8 +51,8 @@ class Smoother(Protocol):
     def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
         """Whether an estimate is worth making; ask once per frame and visible track.
 
-        With `least_gap` not before that many frames have passed since the last one. A no is
-        counted as an estimate saved.
+        Never before `least_gap` frames have passed since the last one. Each no counts as an
+        estimate saved.
         """
         ...
 
@@ -68,20 +68,20 @@ class Smoother(Protocol):
         Args:
             track_ids: B ids.
             estimates: of B chips; B = 0 changes nothing.
-            weights: (B,) float32 in 0..1, how far each chip can be trusted; an
-                estimate of weight 0 is passed over.
-            frame_index: `Frame.index`, which says how far apart the estimates lie.
+            weights: (B,) float32 in 0..1, how far each chip can be trusted; an estimate of
+                weight 0 is ignored.
+            frame_index: `Frame.index`, which dates the estimates.
 
         Raises:
             ValueError: lengths differ, a weight is out of range, or an age, spread or
-                probability is not finite. Nothing has been taken in then.
+                probability is not finite. Nothing has changed then.
         """
         ...
 
     def forget_except(self, track_ids: Collection[int]) -> None:
-        """Drop what is known of every other track."""
+        """Drop every other track."""
         ...
 
     def current(self, track_id: int) -> Smoothed | None:
-        """What is believed of a track now; None before its first usable estimate."""
+        """The answer for a track now; None before its first usable estimate."""
         ...

@@ -1,8 +1,8 @@
 """Arithmetic on boxes: overlap, growing, and the tracker's parametrisation of them.
 
-Boxes are xyxy pixels, x right, y down, as everywhere in the project. The tracker's
-filter sees them as (cx, cy, s, r): centre in pixels, area s in square pixels, aspect
-ratio r = width / height. No function changes its arguments.
+Boxes are xyxy pixels, x right, y down. The tracker's filter sees them as (cx, cy, s, r):
+centre in pixels, area s in square pixels, aspect ratio r = width / height. No function
+changes its arguments.
 """
 
 from typing import Literal, TypeVar
@@ -49,7 +49,7 @@ def overlaps(a: NDArray[Float], b: NDArray[Float], measure: Measure = "union") -
 
     Args:
         a: (N, 4) xyxy, float32 or float64; so is the result.
-        b: (M, 4) xyxy, of the same kind.
+        b: (M, 4) xyxy, of the same dtype.
         measure: "union" for intersection over union; "min" for intersection over the
             smaller of the two areas, 1 where one box lies inside the other.
 

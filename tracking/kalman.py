@@ -26,7 +26,7 @@ from tracking.boxes import Float64, cxcysr_to_xyxy, xyxy_to_cxcysr
 MEASURED_CENTRE = 0.05  # standard deviations, as fractions of side, area and ratio
 MEASURED_AREA = 0.2
 MEASURED_RATIO = 0.08
-FIRST_VELOCITY = 0.15  # of the side per frame: what a newly seen face may be doing
+FIRST_VELOCITY = 0.15  # of the side per frame: how fast a newly seen face may move
 FIRST_GROWTH = 0.05  # of the area per frame
 ACCELERATION = 0.03  # of the side per frame and frame
 GROWTH_CHANGE = 0.01  # of the area per frame and frame
@@ -67,11 +67,10 @@ def process_noise(side: float, area: float, ratio: float) -> Float64:
 
 
 class BoxFilter:
-    """Where one box is, how it moves, and how sure that is.
+    """Where one box is, how it moves, and how sure that is; one `predict` is one frame.
 
-    One call of `predict` is one frame. The three measured pairs and the ratio do not
-    mix in any matrix, so corrections are convex combinations of prediction and
-    measurement, and area and ratio stay positive.
+    The three measured pairs and the ratio do not mix in any matrix, so corrections are convex
+    combinations of prediction and measurement, and area and ratio stay positive.
     """
 
     def __init__(self, box: ArrayLike) -> None:
@@ -86,7 +85,7 @@ class BoxFilter:
         self._filter.P[4:, 4:] = np.diag(np.square([velocity, velocity, FIRST_GROWTH * area]))
 
     def predict(self, fading: bool = False) -> None:
-        """Move on by one frame; `fading` lets the velocities die down (a missed box)."""
+        """Advance by one frame; `fading` reduces the velocities (a missed box)."""
         area = self._filter.x[2]
         self._filter.predict(F=_FADING if fading else _STEADY, Q=process_noise(*self._scales()))
         self._filter.x[2] = max(self._filter.x[2], MOST_SHRINKING * area)
@@ -118,6 +117,6 @@ class BoxFilter:
         return np.array(self._filter.P)
 
     def _scales(self) -> tuple[float, float, float]:
-        """Side, area and ratio that the noise is measured by."""
+        """Side, area and ratio, in which the noise is expressed."""
         area, ratio = float(self._filter.x[2]), float(self._filter.x[3])
         return area**0.5, area, ratio

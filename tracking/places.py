@@ -1,4 +1,4 @@
-"""Where faces are or have just been: what has to be hidden when faces must not be seen."""
+"""Where faces are or have just been: what to hide when faces must not be seen."""
 
 from collections.abc import Collection
 
@@ -14,9 +14,8 @@ _GOES_ON = 0.3  # overlap from which a box is the one of the frame before
 class FacePlaces:
     """Remembers the places of one source's faces.
 
-    A place is what was detected, or where a track of any state lies. One that no place of
-    the next frame overlaps was lost: the face may still be there, unfound, so that it
-    remains a place for `keep_s` more.
+    A place is a detection's box, or a track's in any state. One that no place of the next
+    frame overlaps was lost: as the face may still be there, unfound, it remains for `keep_s`.
     """
 
     def __init__(self, keep_s: float = KEEP_S) -> None:
@@ -26,15 +25,12 @@ class FacePlaces:
         self._lost: list[tuple[Float32, float]] = []
 
     def update(self, found: Float32, tracks: Collection[Track], time_s: float) -> Float32:
-        """Take in one frame.
+        """Take in one frame; return every place in it, (M, 4) float32 xyxy; boxes may overlap.
 
         Args:
-            found: (N, 4) float32 xyxy, all detections, in whatever part was searched.
+            found: (N, 4) float32 xyxy, all detections, wherever was searched.
             tracks: all live ones.
             time_s: of the frame.
-
-        Returns:
-            (M, 4) float32 xyxy, every place in this frame; boxes may overlap.
         """
         before, self._now = self._now, np.concatenate([found, *(t.box[None] for t in tracks)])
         overlap = iou_matrix(before, self._now).max(axis=1, initial=0.0)
@@ -44,6 +40,6 @@ class FacePlaces:
         return np.concatenate([self._now, *(box[None] for box, _ in self._lost)])
 
     def reset(self) -> None:
-        """Forget all, as after a cut."""
+        """Forget all places, as after a cut."""
         self._now = NOWHERE
         self._lost.clear()

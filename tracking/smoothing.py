@@ -1,12 +1,12 @@
-"""One steady answer per track out of many unsteady estimates.
+"""One steady answer per track from many unsteady estimates.
 
-The estimates along a track are far from independent: one face, seen by one model, is
-wrong by much the same amount in every frame. Two facts shape what follows (measured
-with a MobileNetV2 on a talking head of 1,200 frames at 24 fps: estimated age scattered
-by 3.2 years, correlated over about 15 frames):
+The estimates along a track are far from independent: one face, seen by one model, is wrong
+by about the same amount in every frame. Two facts shape what follows (measured with a
+MobileNetV2 on a talking head of 1,200 frames at 24 fps: estimated age scattered by 3.2
+years, correlated over about 15 frames):
 
-- An estimate's variance, spread², is taken apart into a systematic part that no
-  number of frames averages out, (0.8 spread)², and noise, (0.6 spread)² / weight.
+- An estimate's variance, spread², has a systematic part that no number of frames averages
+  out, (0.8 spread)², and noise, (0.6 spread)² / weight.
 - Noise is an AR(1) process with a correlation time of τ = 12 frames. An estimate made
   `gap` frames after the last one is worth tanh(gap / 2τ) independent ones (the limit of
   the variance of a mean of AR(1) samples: (1 - ρ) / (1 + ρ) with ρ = exp(-gap / τ)), so
@@ -28,19 +28,19 @@ from tracking.boxes import Float64
 MEMORY = 64  # estimates kept per track: 2.5 s of every frame, 13 s of every fifth
 CORRELATION_FRAMES = 12.0
 SYSTEMATIC_SHARE, NOISE_SHARE = 0.8, 0.6  # of the spread; their squares add up to one
-LEAST_SPREAD_YEARS = 4.0  # no model is surer than that of a face, whatever it says
+LEAST_SPREAD_YEARS = 4.0  # no model is surer about a face, whatever it reports
 AGE_STEP_YEARS = 1.0  # the answer moves only by steps of at least this
 ENOUGH_LOOKS = 2.25  # effective estimates: noise is then half the systematic part
 RECENT, CONFLICT = 5, 2.0  # the last 5 estimates off by more than 2 sd of the noise
 EVERY = 5  # a converged track is estimated on every 5th frame
-LOG_ODDS_LIMIT = 3.0  # 95 %: neither one estimate nor all of them are surer; belief can turn
-LOG_ODDS_BAR = math.log(0.85 / 0.15)  # 85 %: from here on a label is given
+LOG_ODDS_LIMIT = 3.0  # 95 %: neither one estimate nor all are surer; the label can change
+LOG_ODDS_BAR = math.log(0.85 / 0.15)  # 85 %: from here on a label is set
 CUT = 4.685  # scales from the mean; 95 % efficient for Gaussian noise
 STEPS = 3  # of the robust mean
 
 
 class _PastEstimate(NamedTuple):
-    """One estimate as remembered; `fresh` is what it is worth after the one before it."""
+    """One estimate as remembered; `fresh` is its worth, given the one before it."""
 
     age: float
     spread: float
@@ -51,7 +51,7 @@ class _PastEstimate(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _TrackMemory:
-    """All that is remembered of one track."""
+    """What is remembered of one track."""
 
     answer: Smoothed
     past: deque[_PastEstimate] = field(default_factory=lambda: deque(maxlen=MEMORY))
@@ -60,31 +60,26 @@ class _TrackMemory:
 
 
 class TrackSmoother:
-    """Keeps a running age, gender and ethnicity for every live track.
+    """Keeps a running age, gender and ethnicity for every live track; see `tracking.Smoother`.
 
-    Age is a robust weighted mean over the last `MEMORY` estimates: Tukey's biweight
-    about the weighted median, so that a blurred frame counts for nothing, and a wrong
-    start or another person is outvoted. The reported value stays where it is until the
-    mean is `AGE_STEP_YEARS` away from it; it is then set to the mean. Its uncertainty
-    falls from the spread of one estimate to 0.8 of it, and no further.
+    Age is a robust weighted mean over the last `MEMORY` estimates: Tukey's biweight about the
+    weighted median, so that a blurred frame counts for nothing, and a wrong start or another
+    person is outvoted. The reported value stays until the mean is `AGE_STEP_YEARS` away, and
+    is then set to the mean. Its uncertainty falls from the spread of one estimate to 0.8 of
+    it, and no further.
 
-    Gender is a bounded sum of log-odds, each clipped and multiplied by the root of its
-    weight and by what it is worth after the last one. `UNSURE` until the sum passes
-    85 % either way; a label, once given, stands until the other side passes 85 %.
+    Gender is a bounded sum of log-odds, each clipped and multiplied by the root of its weight
+    and by its worth after the last one. `UNSURE` until the sum passes 85 % either way; a
+    label, once set, stays until the other side passes 85 %.
 
     Ethnicity is the weighted mean of the remembered probabilities.
 
-    A track has converged when more estimates would hardly change the answer: when the
-    noise left in the age is at most half its systematic part, a gender is given, and
-    the latest estimates agree with both. Where the memory is full without that, for a
-    face seen poorly or an undecided gender, it counts as converged, too. A converged
-    track is due on every `every`th frame only, which loses next to nothing (five
-    frames are well within the correlation time), and on all again when estimates
-    begin to disagree.
-
-    Attributes:
-        estimates_made: estimates taken in.
-        estimates_saved: times that `is_due` said no.
+    A track has converged when more estimates would barely change the answer: the noise left
+    in the age is at most half its systematic part, a gender is set, and the latest estimates
+    agree with both. With a full memory a poorly seen face or an undecided gender counts as
+    converged, too. A converged track is due on every `every`th frame only, which loses next
+    to nothing (five frames are well within the correlation time), and on all frames again
+    when estimates begin to disagree.
     """
 
     def __init__(self, every: int = EVERY) -> None:
@@ -136,7 +131,7 @@ _NOTHING = Smoothed(math.nan, math.inf, 0.5, Gender.UNSURE, samples=0, converged
 
 
 def _take_in(memory: _TrackMemory, estimates: Estimates, row: int, weight: float, gap: int) -> None:
-    """Add one estimate, made `gap` frames after the last one, and form the new answer."""
+    """Add one estimate, made `gap` frames after the last, and update the answer."""
     fresh = math.tanh(gap / (2 * CORRELATION_FRAMES))
     ethnicity = estimates.ethnicity_probs
     estimate = _PastEstimate(
@@ -155,7 +150,7 @@ def _take_in(memory: _TrackMemory, estimates: Estimates, row: int, weight: float
 
 
 def _answer(memory: _TrackMemory) -> Smoothed:
-    """Form the answer from the memory and the answer before."""
+    """Return the answer from the memory and the previous answer."""
     before, full = memory.answer, len(memory.past) == MEMORY
     columns = list(zip(*memory.past, strict=True))
     ages, spreads, weights, fresh = (np.array(column, np.float64) for column in columns[:4])
@@ -180,16 +175,14 @@ def _answer(memory: _TrackMemory) -> Smoothed:
 def robust_mean(values: Float64, scales: Float64, weights: Float64) -> tuple[float, Float64]:
     """Return Tukey's biweight mean about the weighted median, in a few steps of its W-form.
 
-    A value further than `CUT` of its scales from the mean does not count at all. Each
-    step's mean lies between values that count, so some value always does.
+    Also the fraction (N,) in 0..1 of each weight that counts. A value further than `CUT` of its
+    scales from the mean does not count. Each step's mean lies between values that count, so
+    some value always does.
 
     Args:
         values: (N,), N >= 1.
         scales: (N,) > 0, one standard deviation of the noise of each.
         weights: (N,) > 0.
-
-    Returns:
-        The mean, and the factor (N,) in 0..1 that is left of each weight.
 
     Reference: Maronna, Martin, Yohai, Salibián-Barrera, "Robust Statistics", 2nd edition
     2019, sections 2.3 (M-estimators of location) and 2.8.1 (the W-form).
@@ -210,7 +203,7 @@ def _errors(
 ) -> tuple[float, float, float]:
     """Return how many independent estimates there are, their noise, and the common error.
 
-    The noise is that of an estimate of weight 1, in years; larger than the model says
+    The noise is that of an estimate of weight 1, in years; larger than the model reports
     where the estimates scatter more.
     """
     mean_weight = np.average(weights, weights=fresh)
@@ -221,14 +214,14 @@ def _errors(
 
 
 def _label(before: Gender, log_odds: float) -> Gender:
-    """The label that passes its bar, or else the one there was."""
+    """The label that passes its bar, else the previous one."""
     if abs(log_odds) < LOG_ODDS_BAR:
         return before
     return Gender.FEMALE if log_odds > 0 else Gender.MALE
 
 
 def _mean_ethnicity(past: Collection[_PastEstimate]) -> Float32 | None:
-    """Weighted mean of the probabilities of those estimates that have any."""
+    """Weighted mean of the probabilities that the estimates have."""
     known = [each for each in past if each.ethnicity is not None]
     if not known:
         return None

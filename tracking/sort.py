@@ -1,4 +1,4 @@
-"""SORT: boxes of single frames become tracks, by a Kalman filter and overlap alone.
+"""SORT: boxes of single frames become tracks by a Kalman filter and overlap alone.
 
 Reference: Bewley, Ge, Ott, Ramos, Upcroft, "Simple Online and Realtime Tracking",
 ICIP 2016, arXiv 1602.00763. Differs:
@@ -6,16 +6,16 @@ ICIP 2016, arXiv 1602.00763. Differs:
 - A confirmed track stays, and is returned with its predicted box, until it has gone
   unmatched for more than `max_age` frames and at least two detection runs; the paper
   ends it after one miss (T_lost = 1) and shows matched tracks only.
-- Pairs below the overlap threshold are out before the assignment, not after it, so
+- Pairs below the overlap threshold are excluded before the assignment, not after it, so
   that no acceptable pair is given up for one that is then refused.
 - What is left over gets a second assignment with both boxes grown, which catches fast
   faces (Yang, Odashima, Masui, Jiang, "Hard to Track Objects with Irregular Motions and
   Similar Appearances? Make It Easier by Buffering the Matching Space", WACV 2023). In a
-  clip of a street with detection on every fifth frame, 9 ids instead of 22.
+  street clip with detection on every fifth frame, 9 ids instead of 22.
 - A track starts with a detection of at least `start_score`; weaker ones only continue
   existing tracks (after Zhang et al., "ByteTrack: Multi-Object Tracking by
   Associating Every Detection Box", ECCV 2022, which matches them in a second round).
-- Frames without detection are allowed for: `predict`.
+- Frames without detection are supported: `predict`.
 """
 
 import itertools
@@ -32,14 +32,14 @@ from tracking.boxes import Float64, grow, iou_matrix
 from tracking.kalman import BoxFilter
 
 # How far boxes are grown for the second assignment, as a fraction of their extent on every
-# side: more for a track that has gone unseen, because its place is less certain.
+# side: more for an unseen track, whose place is less certain.
 GROWTH, GROWTH_PER_FRAME, MOST_GROWTH = 0.5, 0.05, 1.0
-MIN_SIDE = 2.0  # pixels; a box that shrank to less is no face any more
+MIN_SIDE = 2.0  # pixels; a smaller box is no face any more
 
 
 @dataclass(slots=True, eq=False)
 class _Live:
-    """One track while it lives; the values handed out are made of it anew each frame."""
+    """One live track; the values handed out are copies made each frame."""
 
     track_id: int
     motion: BoxFilter
@@ -58,10 +58,10 @@ class _Live:
         self.frames_seen += 1
 
     def match(self, box: Float32, row: int, min_hits: int) -> None:
-        """Take the detection of `row`; confirm where it has now been seen often enough.
+        """Take the detection of `row`; confirm the track if it was seen often enough.
 
-        A tentative track has been matched on every run, so with detection on every
-        frame `frames_seen` counts its hits, and with rarer runs the span they cover.
+        A tentative track was matched on every run, so `frames_seen` counts its hits with
+        detection on every frame, and the span they cover with rarer runs.
         """
         self.motion.update(box)
         self.detection_index = row
@@ -90,24 +90,23 @@ class _Live:
 
 
 class SortTracker:
-    """Gives detections lasting ids; one call of `update` or `predict` is one frame.
+    """Assigns lasting ids to detections; one call of `update` or `predict` is one frame.
 
-    A new track is tentative and ends with the first detection run that misses it. It
-    is confirmed once every run has matched it over a span of at least `min_hits`
-    frames, twice at least: after `min_hits` matches where detection runs on every
-    frame, after two where it runs on every fifth. In the first `min_hits` frames after
-    the start or a `reset` new tracks are confirmed at once, so that a still image
-    and a new connection show their faces without delay; with `min_hits` = 1 always.
+    A new track is tentative and ends with the first detection run that misses it. It is
+    confirmed once every run has matched it over at least `min_hits` frames, and twice: after
+    `min_hits` matches with detection on every frame, after two with detection on every fifth.
+    In the first `min_hits` frames after the start or a `reset` new tracks are confirmed at
+    once, so that a still image and a new connection show their faces without delay; with
+    `min_hits` = 1 always.
 
-    A confirmed track keeps its id and is returned, matched or not, until more than
-    `max_age` frames have passed since its last match and at least two runs missed it
-    (where runs are rarer than `max_age` one miss must not end it). While it is missed
-    its velocity fades. It ends early when its predicted box shrinks to nothing or
-    leaves the image by the upper or left edge.
+    A confirmed track keeps its id and is returned, matched or not, until more than `max_age`
+    frames have passed since its last match and at least two runs missed it (where runs are
+    rarer than `max_age` one miss must not end it). While missed its velocity fades. It ends
+    early when its predicted box shrinks to nothing or leaves the image by the upper or left
+    edge.
 
-    One detection is one face: the tracker merges nothing (suppressing doubles is the
-    detector's work), so two equal boxes are two tracks. Boxes without area are passed
-    over. Ids are never used twice by one instance.
+    One detection is one face: suppressing doubles is the detector's work, so two equal boxes
+    are two tracks. Boxes without area are ignored. Ids are never reused by one instance.
     """
 
     def __init__(
@@ -122,10 +121,10 @@ class SortTracker:
 
         Args:
             max_age: frames that a confirmed track outlives its last match; 0 ends it at the
-                first run that misses it. Up to 10 the identities kept rise (MOT17 with
-                simulated detections: IDF1 46 % at 1, 57 % at 10 and at 15); beyond it
-                mostly boxes that lie on nobody do, and at 25 fps a box that outstays its
-                face by half a second looks wrong.
+                first run that misses it. Raised to 10 it keeps more identities (MOT17 with
+                simulated detections: IDF1 46 % at 1, 57 % at 10 and at 15); beyond that it
+                mostly keeps boxes on nobody, and at 25 fps a box that outstays its face by
+                half a second looks wrong.
             min_hits: frames over which a new track must be seen, at least 1.
             iou_threshold: least overlap of predicted and detected box, in (0, 1].
             start_score: least score of a detection that starts a track.
@@ -148,11 +147,7 @@ class SortTracker:
         self._frames = 0
 
     def update(self, detections: Detections) -> list[Track]:
-        """See `tracking.Tracker`.
-
-        Raises:
-            ValueError: a box is not finite; the tracker is then as it was before.
-        """
+        """See `tracking.Tracker`; ValueError for a box that is not finite, and nothing changes."""
         boxes = detections.boxes
         if not np.isfinite(boxes).all():
             raise ValueError(f"boxes must be finite, got {boxes[~np.isfinite(boxes).all(axis=1)]}")
@@ -225,14 +220,9 @@ class SortTracker:
 
 
 def assign(overlap: Float64, threshold: float) -> dict[int, int]:
-    """Pair rows with columns so that the sum of overlaps is greatest.
+    """Return row -> column so that the sum of overlaps is greatest.
 
-    Args:
-        overlap: (N, M), 0 = none; N or M may be 0.
-        threshold: pairs below it are not made.
-
-    Returns:
-        row -> column.
+    `overlap` is (N, M), 0 = none, N or M may be 0; pairs below `threshold` are not made.
     """
     allowed = np.where(overlap >= threshold, overlap, 0.0)
     rows, columns = linear_sum_assignment(allowed, maximize=True)
@@ -241,5 +231,5 @@ def assign(overlap: Float64, threshold: float) -> dict[int, int]:
 
 
 def _is_gone(box: Float32) -> bool:
-    """Whether a predicted box is too small to be a face, or left of or above the image."""
+    """Whether a box is too small to be a face, or left of or above the image."""
     return bool(((box[2:] - box[:2]) < MIN_SIDE).any() or (box[2:] <= 0).any())

@@ -1,1 +1,1 @@
-"""Reading labelled chips, training and measuring the age and gender networks."""
+"""Read labelled chips, train and measure the age and gender networks."""

@@ -1,9 +1,9 @@
-"""Average the weights of networks that have grown out of the same one.
+"""Average the weights of networks fine-tuned from the same one.
 
     python -m training.average BEFORE.keras AFTER.keras --out MIDDLE.keras
 
-Training on gains something and forgets something; halfway between before and after, much of
-the gain is often kept without the loss. Networks that began apart do not average to anything.
+Fine-tuning gains something and forgets something; halfway between before and after, much of the
+gain is often kept without the loss. Networks trained apart do not average to anything.
 
 Reference:
     Wortsman, Ilharco, Kim and others, "Robust fine-tuning of zero-shot models", CVPR 2022.
@@ -23,11 +23,7 @@ from training.tools import run_tool
 
 
 def average(sources: Sequence[Path], target: Path) -> None:
-    """Write the network whose weights are the mean of those of others.
-
-    Args:
-        sources: .keras files of one architecture, with the same heads.
-        target: .keras file to write.
+    """Write the network whose weights are the mean of those of .keras files with the same heads.
 
     Raises:
         WeightsError: one of them cannot be read, or they are built differently.
@@ -47,7 +43,7 @@ def average(sources: Sequence[Path], target: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = OneLineParser(
         prog="python -m training.average", description=__doc__.partition("\n")[0]
     )

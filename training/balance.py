@@ -2,21 +2,20 @@
 
     python -m training.balance weights/NAME.keras --data DIR --sets fairface
 
-A network trained where most people are young sees those over 50 too young. Dividing its age
-probabilities by a power of the prior it has learned undoes that, by one change of the age
+A network trained where most people are young estimates those over 50 too young. Dividing its
+age probabilities by a power of the prior it has learned undoes that, by one change of the age
 layer's bias:
 
     logit_i  <-  logit_i - strength * log prior_i
 
-The prior is the mean of the model's own age probabilities over the *train* rows,
-smoothed; the strength is the one with the least error averaged over age bands on these
-rows. Test rows are not looked at. The file is replaced; make its .onnx file anew with
-`python -m estimators.export`.
+The prior is the mean of the model's own age probabilities over the *train* rows, smoothed; the
+strength is the one with the least error averaged over age bands on these rows. Test rows are not
+used. The file is replaced; make its .onnx file again with `python -m estimators.export`.
 
 Reference:
     Menon, Jayasumana, Rawat, Jain, Veit, Kumar, "Long-tail learning via logit
     adjustment", ICLR 2021, section 4.1. Differs: a power of the prior, chosen by
-    validation, because the rows it will meet are balanced no more than those it has met.
+    validation, because future faces are balanced no better than the train rows.
 """
 
 import os
@@ -46,24 +45,21 @@ Float64 = NDArray[np.float64]
 
 
 def prior_of(probs: Float64) -> Float64:
-    """The smoothed mean, (101,), of (N, 101) age probabilities; adds up to 1."""
+    """Return the smoothed mean, (101,), of (N, 101) age probabilities; adds up to 1."""
     prior = gaussian_filter1d(probs.mean(axis=0), _PRIOR_SMOOTHING_YEARS, mode="nearest")
     return np.asarray(prior / prior.sum(), np.float64)
 
 
 def rebalanced(probs: Float64, prior: Float64, strength: float) -> Float64:
-    """(N, 101) probabilities divided by `prior ** strength`, adding up to 1 again."""
+    """Divide (N, 101) probabilities by `prior ** strength`, and normalise them again."""
     odds = probs / prior**strength
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
 
 
 def banded_error_years(probs: Float64, low: Float64, high: Float64) -> float:
-    """Years that the expected ages lie outside their ranges, averaged over the age bands.
+    """Return the years that expected ages lie outside their ranges, averaged over age bands.
 
-    Args:
-        probs: (N, 101).
-        low: (N,) each label's youngest age, years.
-        high: (N,) its oldest.
+    `probs` is (N, 101); `low` and `high`, (N,), are the labels' youngest and oldest age, years.
     """
     error = years_outside(probs @ np.arange(AGE_BINS), low, high)
     band = np.digitize((low + high) / 2, BAND_STARTS)
@@ -71,14 +67,14 @@ def banded_error_years(probs: Float64, low: Float64, high: Float64) -> float:
 
 
 def best_strength(probs: Float64, low: Float64, high: Float64) -> tuple[float, list[float]]:
-    """The strength of least banded error, and the error of each of `STRENGTHS`."""
+    """Return the strength of least banded error, and the error of each of `STRENGTHS`."""
     prior = prior_of(probs)
     errors = [banded_error_years(rebalanced(probs, prior, s), low, high) for s in STRENGTHS]
     return float(STRENGTHS[int(np.argmin(errors))]), errors
 
 
 def balance(path: Path, chips: Chips) -> list[float]:
-    """Change the age layer of the model at `path` in place; returns the errors tried.
+    """Change the age layer of a model file in place; return the error of each of `STRENGTHS`.
 
     Raises:
         WeightsError: no such file, or not a Keras model with a layer `age_logits` of 101 classes.
@@ -100,7 +96,7 @@ def balance(path: Path, chips: Chips) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = OneLineParser(
         prog="python -m training.balance", description=__doc__.partition("\n")[0]
     )

@@ -2,7 +2,7 @@
 
 A set is `NAME.tar` with images of 112 x 112 pixels and `NAME.csv` (see `labels`) with a row
 for each; `training.prepare` makes both. All chips are aligned in the same geometry. Ages are
-kept as ranges: an exact age is a range of no width, so that one loss serves all sets.
+ranges: an exact age is a range of width 0, so that one loss serves all sets.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Chips:
         age_high: `(N,)` float32, oldest such age; equal to `age_low` where it is exact.
         female: `(N,)` float32, 0 for male and 1 for female; NaN = unknown.
         race: `(N,)` int64, index into `structures.ETHNICITIES`; -1 = unknown.
-        files: `(N,)` str, of what each was made.
+        files: `(N,)` str, of the image it was cut from.
         groups: `(N,)` str; chips of the same group belong on one side of a split.
     """
 
@@ -49,11 +49,11 @@ class Chips:
         return len(self.images)
 
     def take(self, rows: NDArray[np.int64]) -> Chips:
-        """Returns the chips of `rows` `(M,)` int64, in that order, as copies."""
+        """Return copies of the chips of `rows` `(M,)` int64, in that order."""
         return Chips(*(values[rows] for values in self._columns()))
 
     def face(self, row: int) -> Face:
-        """The labels of one chip."""
+        """Return the labels of one chip."""
         low, high = float(self.age_low[row]), float(self.age_high[row])
         female, race = self.female[row], int(self.race[row])
         return Face(
@@ -77,16 +77,16 @@ class Chips:
 
 
 def load_chips(folder: Path, name: str, split: str, limit: int | None = None) -> Chips:
-    """Reads one split of one set into memory (37 kB a chip of 112 pixels).
+    """Read one split of one set into memory (37 kB per chip of 112 pixels).
 
     Args:
-        folder: Holds `NAME.tar` and `NAME.csv`.
-        name: Of the set.
-        split: As in the column of the csv.
-        limit: Take at most this many rows, the first ones.
+        folder: holds `NAME.tar` and `NAME.csv`.
+        name: of the set.
+        split: as in the csv file.
+        limit: at most this many rows, the first ones.
 
     Raises:
-        DatasetError: A file is missing, no row is of this split, or a row or chip is damaged.
+        DatasetError: a file is missing, no row is of this split, or a row or chip is damaged.
     """
     archive = folder / f"{name}.tar"
     if not archive.exists():
@@ -107,7 +107,7 @@ def load_chips(folder: Path, name: str, split: str, limit: int | None = None) ->
 
 
 def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:
-    """Combines `(N, S, S, 3)` uint8 RGB chips with their N labels."""
+    """Combine `(N, S, S, 3)` uint8 RGB chips with their N labels."""
     nan = float("nan")
     ages = np.array([face.age or (nan, nan) for face in faces], np.float32).reshape(-1, 2)
     return Chips(
@@ -122,7 +122,7 @@ def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:
 
 
 def join(parts: Sequence[Chips]) -> Chips:
-    """Joins sets one behind the other; `parts` must not be empty."""
+    """Concatenate sets; `parts` must not be empty."""
     if len(parts) == 1:
         return parts[0]
     return Chips(*(np.concatenate(c) for c in zip(*(p._columns() for p in parts), strict=True)))
@@ -131,9 +131,9 @@ def join(parts: Sequence[Chips]) -> Chips:
 def years_outside(
     years: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]
 ) -> NDArray[np.floating]:
-    """Years, `(N,)`, by which ages lie outside their ranges `low`..`high`; 0 within.
+    """Return the years, `(N,)`, by which ages lie outside their ranges; 0 within.
 
-    For an exact label, a range of no width, that is the absolute error.
+    For an exact label, a range of width 0, that is the absolute error.
     """
     return np.maximum(0, np.maximum(low - years, years - high))
 
@@ -141,9 +141,9 @@ def years_outside(
 def nearest_class(
     years: NDArray[np.floating] | NDArray[np.integer], ranges: Sequence[tuple[int, int]]
 ) -> NDArray[np.int64]:
-    """The class, `(N,)`, that each age, rounded to whole years, lies in or nearest to.
+    """Return the class, `(N,)`, that each age, rounded to whole years, lies in or nearest to.
 
-    Between two that are equally near (schemes may have gaps) it is the younger one.
+    Of two equally near ones (schemes may have gaps) it is the younger.
     """
     lows, highs = np.array(ranges, np.float64).T
     whole = np.rint(years)[:, None].astype(np.float64)  # (N, 1), against (K,)
@@ -151,7 +151,7 @@ def nearest_class(
 
 
 def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resizes chips `(N, S, S, 3)` to `(N, size, size, 3)`, averaging pixels when shrinking."""
+    """Resize chips `(N, S, S, 3)` to `(N, size, size, 3)`, averaging pixels when shrinking."""
     out = np.empty((len(images), size, size, 3), np.uint8)
     how = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_LINEAR
     for i, image in enumerate(images):
@@ -160,7 +160,7 @@ def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _read_images(archive: Path, names: Sequence[str]) -> NDArray[np.uint8]:
-    """Decodes the named members of a tar, all of one size, into `(N, S, S, 3)` uint8 RGB."""
+    """Decode the named members of a tar, all of one size, into `(N, S, S, 3)` uint8 RGB."""
     data = archive.read_bytes()
     with tarfile.open(archive) as tar:
         places = {member.name: (member.offset_data, member.size) for member in tar}

@@ -5,7 +5,7 @@
 
 DIR of --data holds NAME.tar and NAME.csv, as `python -m training.prepare` makes them. The
 files go to OUT/NAME.embeddings/; `training.fitting.vectors` describes them. Rerun the command
-to resume an interrupted run. Embeddings identify people: treat the files like the pictures.
+to resume an interrupted run. Embeddings identify people: protect the files like the photographs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_embeddings(
     splits: Sequence[str] = (),
     part_faces: int = PART_FACES,
 ) -> int:
-    """Write the embeddings of a set, or those that an earlier run did not.
+    """Write the missing embeddings of a set; return the number of faces embedded by this run.
 
     Args:
         data: folder with NAME.tar and NAME.csv.
@@ -54,10 +54,7 @@ def write_embeddings(
         embedder: makes the embeddings.
         views: 1 = of the chips, 2 = also of their mirror images, more = also of variants.
         splits: which; empty = all in the table.
-        part_faces: faces in a file.
-
-    Returns:
-        The number of faces embedded by this run.
+        part_faces: faces per file.
 
     Raises:
         DatasetError: the set is missing or damaged, or OUT holds other embeddings of it.
@@ -93,7 +90,7 @@ def write_embeddings(
 
 
 def _begun(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The record of an earlier run with these settings, or a new one, already on disk."""
+    """Return the record of an earlier run with these settings, or write a new one."""
     path = folder_of(out, name) / "record.json"
     if not path.is_file():
         record = {**settings, "parts": {}}
@@ -116,7 +113,7 @@ def _write_parts(
     embedder: Embedder,
     views: int,
 ) -> int:
-    """Write the missing files of a split, each with its rows; returns the number of faces."""
+    """Write the missing files of a split, each with its rows; return the number of faces."""
     faces = sum(len(rows) for _, rows in todo)
     with tqdm(
         total=len(chips), initial=len(chips) - faces, desc=title, unit="face", disable=None
@@ -130,7 +127,7 @@ def _write_parts(
 def _embed(
     embedder: Embedder, images: NDArray[np.uint8], views: int, first: int, bar: Any
 ) -> dict[str, Half]:
-    """Name -> (V, N, W) float16 of (N, S, S, 3) uint8 RGB chips; see `Vectors.views`."""
+    """Return name -> (V, N, W) float16 for (N, S, S, 3) uint8 RGB; see `Vectors.views`."""
     found: dict[str, list[list[Half]]] = {}
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
@@ -148,7 +145,7 @@ def _embed(
 def _variant(
     images: NDArray[np.uint8], view: int, size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """The chips as they are (view 0), mirrored (1) or varied at random, `size` pixels wide."""
+    """Return the chips unchanged (view 0), mirrored (1) or varied, `size` pixels wide."""
     if view == 0:
         return shrink(images, size)
     if view == 1:
@@ -157,7 +154,7 @@ def _variant(
 
 
 def main(argv: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder) -> int:
-    """Command line; returns the exit code: 0, 2 after one line on what is wrong, 130."""
+    """Run the command; return 0, 2 after a one-line error, or 130 after Ctrl-C."""
     parser = OneLineParser(
         prog="python -m training.embeddings",
         description=__doc__,

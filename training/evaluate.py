@@ -1,15 +1,15 @@
-"""How good networks are on labelled faces: figures, tables and a page to look at.
+"""Measure networks on labelled faces: figures, tables and a page to look at.
 
     python -m training.evaluate WEIGHTS... --data DIR --sets utkface fairface:test --out out/
     python -m training.evaluate WEIGHTS --folder my-photos/ --out out/
 
-WEIGHTS are names of weights/manifest.json, .keras or .onnx files; without any, all that come
-with the program. `--sets` are sets of aligned chips as `training.prepare` makes them,
-`--folder` your own photographs, in which faces are found and aligned first.
+WEIGHTS are names of weights/manifest.json, .keras or .onnx files; by default all that come with
+the program. `--sets` are sets of aligned chips as `training.prepare` makes them, `--folder` your
+own photographs, in which faces are found and aligned first.
 
 `--out` then holds report.html (everything, in one file that needs no network), metrics.json,
 a CSV table of predictions for each network and set, and, for a folder, error_card.html: what
-to expect of faces like these. docs/evaluation.md explains the figures.
+to expect of such faces. docs/evaluation.md explains the figures.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from files import check_writable
 from program.options import OneLineParser, number
 from training.chips import load_chips
 from training.judging import report
-from training.judging.contenders import BATCHES, Contender, ask, load, time_ms
+from training.judging.contenders import BATCHES, Contender, estimate_all, load, time_ms
 from training.judging.labelled_photos import NAMES, Examples, cut_faces, read_labels
 from training.judging.results import Result, judge, make_folder, metrics_json, predictions
 from training.judging.scores import Group, groups_of
@@ -41,7 +41,7 @@ from training.result_files import write_bytes
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; bad values end the program with one line and exit code 2."""
+    """Read the command line; bad values exit with one line and code 2."""
     parser = OneLineParser(
         prog="python -m training.evaluate", description=__doc__.partition("\n")[0]
     )
@@ -61,17 +61,21 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_networks(parser.add_argument_group("networks"))
     options = parser.parse_args(arguments)
     if not options.sets and not options.folder:
-        parser.error("name what to evaluate on with --data DIR --sets NAME or --folder DIR")
+        parser.error("choose what to evaluate on with --data DIR --sets NAME or --folder DIR")
     if options.sets and not options.data:
-        parser.error("say with --data which folder holds the sets")
+        parser.error("give the folder of the sets with --data")
     if options.card and len(options.weights) != 1:
-        parser.error("a card is of one model: name just one with --card")
+        parser.error("a card is of one model: give one WEIGHTS with --card")
     return options
 
 
 def _add_photographs(group: Any) -> None:
     add = group.add_argument
-    add("--folder", metavar="[NAME=]DIR", help="labelled photographs; NAME is what to call them")
+    add(
+        "--folder",
+        metavar="[NAME=]DIR",
+        help="labelled photographs; NAME is their name in the report",
+    )
     add("--names", choices=("auto", "labels", *NAMES), default="auto",
         help="where labels are: labels.csv, or names of files (default: the table if it exists, "
         "else names like AGE_GENDER_RACE_x.jpg)")  # fmt: skip
@@ -90,7 +94,7 @@ def _add_networks(group: Any) -> None:
 
 
 def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estimator) -> str:
-    """Evaluate and write everything; returns the short table as Markdown."""
+    """Evaluate and write everything; return the short table as Markdown."""
     report.check()
     make_folder(options.out)
     if options.card:
@@ -114,11 +118,7 @@ def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estim
 
 
 def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iterator[Examples]:
-    """The sets, one after the other.
-
-    Raises:
-        DatasetError: one is missing, damaged or empty.
-    """
+    """Yield the sets; DatasetError if one is missing, damaged or empty."""
     for text in options.sets:
         name, _, split = text.partition(":")
         split = split or _usual_split(options.data / f"{name}.csv")
@@ -140,18 +140,24 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
 def evaluate(
     contender: Contender, examples: Examples, groups: list[Group], options: argparse.Namespace
 ) -> Result:
-    """Ask one network about one set, and measure its estimates."""
+    """Run one network on one set, and measure its estimates."""
     images = examples.images(contender.estimator.input_size)
     title = f"{contender.name} on {examples.name}"
     with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
-        told = ask(contender.estimator, images, bar.update)
+        estimates = estimate_all(contender.estimator, images, bar.update)
     return judge(
-        contender.name, examples, told, groups, options.classes, options.resamples, options.seed
+        contender.name,
+        examples,
+        estimates,
+        groups,
+        options.classes,
+        options.resamples,
+        options.seed,
     )
 
 
 def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
-    """Of photographs searched by several detectors: those in which all of them find a face."""
+    """Return the photographs in which each of several detectors finds a face, as a group."""
     files = [set(one.chips.files.tolist()) for one in sets if one.missed is not None]
     if examples.missed is None or len(files) < 2:
         return []
@@ -163,11 +169,7 @@ def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
 def write_reports(
     options: argparse.Namespace, contenders: Sequence[Contender], results: Sequence[Result]
 ) -> None:
-    """Write metrics.json, report.html and the cards that were asked for.
-
-    Raises:
-        SinkError: one cannot be written.
-    """
+    """Write metrics.json, report.html and the requested cards; SinkError if one cannot be."""
     about = report.about(options.seed, options.resamples)
     times = {contender.name: contender.ms for contender in contenders}
     write_bytes(options.out / "metrics.json", metrics_json(results, times, about))
@@ -183,7 +185,7 @@ def write_reports(
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that makes the figures of a model card again."""
+    """Return the command that reproduces the figures of a model card."""
     parts = ["python -m training.evaluate", *(Path(text).name for text in options.weights)]
     if options.sets:
         parts += ["--data DIR --sets", *options.sets]
@@ -194,19 +196,19 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _some(count: int, limit: int | None) -> NDArray[np.int64]:
-    """Rows, (M,), at most `limit` of `count`: spread evenly, because tables are often sorted."""
+    """Return at most `limit` of `count` rows, spread evenly: tables are often sorted."""
     return np.linspace(0, count - 1, min(count, limit or count)).astype(np.int64)
 
 
 def _usual_split(table: Path) -> str:
-    """The split to use where none is named: test, or "" for a set without splits."""
+    """Return the default split: test, or "" for a set without splits."""
     if not table.exists():
         return "test"  # reading it will report what is missing
     return "test" if any(face.split for face in read_table(table)) else ""
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
-    """What to call the photographs, and where they are."""
+    """Return the photographs' name and folder."""
     name, equals, path = text.partition("=")
     if equals and not Path(text).exists():
         return name, Path(path)
@@ -214,19 +216,14 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 
 def _plain(name: str) -> str:
-    """A name that any file system takes."""
+    """Return a name that is valid on any file system."""
     return re.sub(r"[^\w.-]+", "-", name)
 
 
 def main(
     arguments: Sequence[str] | None = None, make: Callable[..., Estimator] = make_estimator
 ) -> int:
-    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong.
-
-    Args:
-        arguments: the command line; None = that of the process.
-        make: builds an estimator.
-    """
+    """Run the command; return 0, 2 after a one-line error, or 130 after Ctrl-C."""
     options = parse_arguments(arguments)
     try:
         print(run(options, make))

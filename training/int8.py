@@ -1,4 +1,4 @@
-"""Make the int8 file of `--precision int8`: door of `training.tools.int8`."""
+"""Make the int8 file of `--precision int8`: entry point of `training.tools.int8`."""
 
 import runpy
 

@@ -1,17 +1,17 @@
-"""The labels of a set's faces, as one table that all tools here read and write.
+"""The labels of a set's faces: one table that all tools here read and write.
 
 A row is a face. Columns of `NAME.csv`, all text, empty where unknown:
 
-    file        of the picture or chip, relative to the table or archive
+    file        of the image or chip, relative to the table or archive
     age_min     youngest age in years that the label allows
     age_max     oldest such age; equal to age_min where the age is exact, empty for "and over"
     gender      male, female
     ethnicity   one of `structures.ETHNICITIES`
-    person      who it is, where the set says so; the same text means the same person
+    person      who it is, if known; the same text means the same person
     group       faces that must stay on one side of a split: a person, or near duplicates
     split       train, val, test or whatever the set publishes
 
-Reading also accepts what published sets and tables made by hand have: `age` in place of the
+Reading also accepts the forms of published sets and hand-made tables: `age` in place of the
 two columns, `race` in place of ethnicity, genders as 0 and 1 (UTKFace's polarity: 0 is male)
 or m and f, ethnicities by number, FairFace's seven names.
 """
@@ -27,13 +27,13 @@ from structures import ETHNICITIES
 from training.result_files import writing
 
 COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
-# "70 and over" needs an upper end; hardly anybody in the sets is older than this.
+# "70 and over" needs an upper end; almost nobody in the sets is older.
 OLDEST_YEARS = 100.0
 GENDERS = ("male", "female")
 
 _T = TypeVar("_T")
 _FEMALE = {"male": False, "m": False, "0": False, "female": True, "f": True, "1": True}
-# FairFace's names -> those of five groups.
+# FairFace's names -> our five groups.
 _ETHNICITY = {name.lower(): i for i, name in enumerate(ETHNICITIES)} | {
     "east asian": 2,
     "southeast asian": 2,
@@ -48,8 +48,7 @@ class Face:
 
     Attributes:
         file: relative path, "/" between folders.
-        age: youngest and oldest age that the label allows, years; equal where it is exact,
-            None = unknown.
+        age: youngest and oldest age that the label allows, years; None = unknown.
         female: None = unknown.
         ethnicity: index into `structures.ETHNICITIES`, None = unknown.
         person: who it is, "" = unknown.
@@ -69,8 +68,7 @@ class Face:
 def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
     """Parse an age range, such as ("20", "29"), into years.
 
-    An empty `age_max` means "and over" and becomes `OLDEST_YEARS`, or the youngest age where
-    that is above.
+    An empty `age_max` means "and over": `OLDEST_YEARS`, or the youngest age if that is higher.
 
     Raises:
         ValueError: the texts are no numbers in ascending order.
@@ -83,14 +81,7 @@ def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
 
 
 def parse(row: Mapping[str, str | None]) -> Face:
-    """Read one row of a table.
-
-    Args:
-        row: text by column; other columns are ignored.
-
-    Raises:
-        ValueError: a bad label.
-    """
+    """Read one row of a table, text by column; ValueError for a bad label."""
     text = {name: (value or "").strip() for name, value in row.items() if name}
     if not text.get("file"):
         raise ValueError("want the name of a file in the column file")
@@ -112,12 +103,12 @@ def read_rows(
     remedy: str,
     delimiter: str = ",",
 ) -> Iterator[_T]:
-    """Yield what `parse_row` makes of each row of a table; its first line names the columns.
+    """Yield what `parse_row` returns for each row of a table; its first line names the columns.
 
     Args:
         path: of the table.
-        columns: those that are needed; there may be others.
-        parse_row: gets a row, None in columns that it lacks; raises ValueError where it is wrong.
+        columns: the required ones; there may be others.
+        parse_row: gets a row, None in columns that it lacks; raises ValueError if it is wrong.
         remedy: what to do about a bad table, for messages.
         delimiter: between columns.
 
@@ -142,20 +133,12 @@ def read_rows(
 
 
 def read_table(path: Path) -> list[Face]:
-    """Read a table of labels.
-
-    Raises:
-        DatasetError: see `read_rows`.
-    """
+    """Read a table of labels; DatasetError as in `read_rows`."""
     return list(read_rows(path, ("file",), parse, f"make a table of {', '.join(COLUMNS)}"))
 
 
 def write_table(path: Path, faces: Iterable[Face]) -> None:
-    """Write a table of labels; the file appears when it is complete.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write a table of labels, whole or not at all; SinkError if it cannot be written."""
     with writing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -163,7 +146,7 @@ def write_table(path: Path, faces: Iterable[Face]) -> None:
 
 
 def as_texts(face: Face) -> tuple[str, ...]:
-    """The texts of a face's row, column by column; "" where unknown."""
+    """Return a face's row, one text per column; "" where unknown."""
     low, high = ("", "") if face.age is None else (f"{years:g}" for years in face.age)
     gender = "" if face.female is None else GENDERS[face.female]
     ethnicity = "" if face.ethnicity is None else ETHNICITIES[face.ethnicity]

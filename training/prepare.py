@@ -1,8 +1,8 @@
 """Turn a published set of faces into aligned chips with one table.
 
 Writes OUT/NAME.tar (chips), NAME.csv (labels, see training/labels.py), NAME.json (counts,
-reasons, settings, versions) and NAME.png (who is in it). docs/datasets.md says where the sets
-are published and what is left out of them.
+reasons, settings, versions) and NAME.png (charts of the faces). docs/datasets.md says where the
+sets are published and what is left out of them.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from detectors import DETECTORS
+from detectors import DETECTORS, MIN_FACE
 from errors import StreamError
 from estimators.embedders import Embedder, make_embedder
 from program.options import OneLineParser, attribute_list, number
@@ -32,7 +32,7 @@ _INTERRUPTED = 130
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; bad values end the program with one line and exit code 2."""
+    """Read the command line; bad values exit with one line and code 2."""
     parser = OneLineParser(
         prog="python -m training.prepare",
         description=__doc__.partition("\n")[0],
@@ -43,28 +43,28 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("name", metavar="NAME", help=f"the set: {', '.join(DATASETS)}")
     add("--root", type=Path, required=True, metavar="DIR", help="folder of the published set")
     add("--out", type=Path, required=True, metavar="OUT", help="folder to write to")
-    add("--replace", action="store_true", help="begin anew where OUT holds the set made otherwise")
+    add("--replace", action="store_true", help="start over if OUT has other settings")
     _add_face_options(parser.add_argument_group("faces").add_argument)
     _add_chip_options(parser.add_argument_group("chips").add_argument)
     _add_split_options(parser.add_argument_group("splits").add_argument)
     options = parser.parse_args(arguments)
     if options.aligned and options.margin != CANONICAL_MARGIN:
-        parser.error("--aligned takes the pictures as they are; leave --margin out")
+        parser.error("--aligned does not crop the images; leave --margin out")
     if options.test_share + options.val_share > 1:
-        parser.error("--test-share and --val-share must not be more than 1 together")
+        parser.error("--test-share and --val-share must not add up to more than 1")
     return options
 
 
 def _add_face_options(add: Callable[..., Any]) -> None:
     add("--need", type=attribute_list, default=(), metavar="LIST",
-        help="leave out faces without one of these labels, out of age,gender,ethnicity"
+        help="leave out faces without one of these labels: age,gender,ethnicity"
     )  # fmt: skip
     add("--limit", type=number(int, 1), metavar="N", help="at most N faces, the first ones")
     add("--several", choices=("refuse", "largest"), default="refuse",
-        help="what to do with pictures of several faces (default: %(default)s them)"
+        help="what to do with images of several faces (default: %(default)s them)"
     )  # fmt: skip
     add("--detector", choices=DETECTORS, default="mtcnn", help="default: %(default)s")
-    add("--min-face", type=number(int, 20), default=40, metavar="PX",
+    add("--min-face", type=number(int, 20), default=MIN_FACE, metavar="PX",
         help="mtcnn: smallest face to look for (default: %(default)s)")  # fmt: skip
 
 
@@ -76,11 +76,11 @@ def _add_chip_options(add: Callable[..., Any]) -> None:
         help="around the tight face, as in dlib's get_face_chip (padding); all weights here were "
         "trained with the default, %(default)s")  # fmt: skip
     add("--aligned", action="store_true",
-        help="the pictures are aligned chips already: only resize them")  # fmt: skip
+        help="the images are aligned chips already: only resize them")  # fmt: skip
     add("--embeddings", nargs="?", const="facenet", metavar="NAME|FILE",
         help="also write the chips' embeddings; see training.embeddings")  # fmt: skip
     add("--workers", type=number(int, 1, 1024), default=os.cpu_count() or 1, metavar="N",
-        help="processes (default: one a core)")  # fmt: skip
+        help="processes (default: one per core)")  # fmt: skip
 
 
 def _add_split_options(add: Callable[..., Any]) -> None:
@@ -95,7 +95,7 @@ def _add_split_options(add: Callable[..., Any]) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> PrepareSettings:
-    """What the outputs depend on."""
+    """Return the settings that the outputs depend on."""
     kinds = ("size", "margin", "detector", "min_face", "several", "aligned")
     cut = Cut(**{kind: getattr(options, kind) for kind in kinds})
     return PrepareSettings(
@@ -113,15 +113,7 @@ def settings_of(options: argparse.Namespace) -> PrepareSettings:
 def main(
     arguments: Sequence[str] | None = None, make: Callable[..., Embedder] = make_embedder
 ) -> int:
-    """Run the program.
-
-    Args:
-        arguments: the command line; None = that of the process.
-        make: builds the network of --embeddings.
-
-    Returns:
-        The exit code: 0, 2 after one line on what is wrong, 130 after Ctrl-C.
-    """
+    """Run the command; return 0, 2 after a one-line error, or 130 after Ctrl-C."""
     options = parse_arguments(arguments)
     settings = settings_of(options)
     try:

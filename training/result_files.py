@@ -1,4 +1,4 @@
-"""Files of results: written whole or not at all, and the versions they were made with."""
+"""Result files, written whole or not at all, and the versions they were made with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def writing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it replaces `path` at the end.
 
     Raises:
-        SinkError: it cannot be written, as on a full disk; what was there before stays.
+        SinkError: it cannot be written, as on a full disk; an existing file stays.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def write_tfrecord(path: Path, records: Iterable[bytes]) -> None:
 
 
 def packages(names: Iterable[str]) -> dict[str, str]:
-    """Versions of those packages that are installed, by name."""
+    """Return the versions of the installed ones among these packages, by name."""
     found = {}
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
@@ -69,12 +69,12 @@ def packages(names: Iterable[str]) -> dict[str, str]:
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of `packages`."""
+    """Return the versions of Python and of `packages`."""
     return {"python": platform.python_version()} | packages(names)
 
 
 def git(*arguments: str) -> str:
-    """What git says of this program's working copy; "" where it is none, or git is missing."""
+    """Return git's output for this program's working copy; "" without one or without git."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True
@@ -85,6 +85,6 @@ def git(*arguments: str) -> str:
 
 
 def commit() -> dict[str, str]:
-    """The git commit of this program, with "-dirty" where files differ; empty where unknown."""
+    """Return this program's git commit, with "-dirty" if files differ; empty if unknown."""
     found = git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     return {"commit": found} if found else {}

@@ -8,7 +8,7 @@ CONFIG is a settings file, or the name of one in training/configs/. DIR holds NA
 NAME.csv of each set, as `python -m training.prepare` makes them. The folder of --out then
 holds NAME.keras (the best epoch, averaged weights), NAME.json (settings, counts, versions,
 results), log.csv, history.png, tensorboard/ and checkpoint.npz.
-Ctrl-C leaves the checkpoint; --resume continues exactly there.
+Ctrl-C leaves the checkpoint; --resume resumes exactly there.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path, help="folder with NAME.tar and NAME.csv of the sets")
     parser.add_argument("--out", type=Path, help="folder to write to (default: runs/CONFIG)")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--cache", type=Path, help="keeps a teacher's answers (default: --out)")
-    parser.add_argument("--settings", action="store_true", help="print all settings and end")
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
+    parser.add_argument("--cache", type=Path, help="folder of a teacher's outputs (default: --out)")
+    parser.add_argument("--settings", action="store_true", help="print all settings and exit")
     args = parser.parse_args(argv)
     if not args.settings and (args.config is None or args.data is None):
-        parser.error("want CONFIG and --data DIR")
+        parser.error("CONFIG and --data DIR are required")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     args = parse_args(argv)
     if args.settings:
         for key, default, meaning in settings_table():
@@ -74,13 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("train: interrupted; --resume continues from the last checkpoint", file=sys.stderr)
+        print(
+            "train: interrupted; --resume restarts from the last checkpoint",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0 if finished else INTERRUPTED
 
 
 def run(args: argparse.Namespace) -> bool:
-    """Train what the command line asks for; returns whether all of it is finished.
+    """Train as the command line says; return whether all of it is finished.
 
     Raises:
         StreamError: bad settings, data or weights, or a full disk.
@@ -112,17 +115,9 @@ def train(
     out: Path,
     args: argparse.Namespace,
 ) -> dict[str, Any] | None:
-    """Fit, measure and record one network.
+    """Fit, measure and record one network; return its record, or None if interrupted.
 
-    Args:
-        settings: of the run.
-        data: all rows.
-        rows: those to learn and those held out.
-        out: folder to write to.
-        args: the command line.
-
-    Returns:
-        Its record; None where it was interrupted.
+    `rows` are those to train on and those held out; the files go to `out`.
 
     Raises:
         StreamError: bad data or weights, another run in `out`, or a full disk.
@@ -138,12 +133,14 @@ def train(
     plan = _plan(settings, targets, learnt, int(model.inputs[0].shape[1]))
     held, name = data.chips.take(held_out), args.config.stem
     print(
-        f"{len(learnt)} chips to learn, {len(held)} held out, {model.count_params()} weights, "
+        f"{len(learnt)} chips to train on, {len(held)} held out, {model.count_params()} weights, "
         f"{plan.steps} steps an epoch on {keras.backend.backend()}"
     )
-    ask = partial(predict, images=held.images)
+    predict_held_out = partial(predict, images=held.images)
     with Loader(data.chips.images, plan, settings.workers) as loader:
-        task = FitTask(settings, targets, plan.steps, loader.batches, ask, held, out, name)
+        task = FitTask(
+            settings, targets, plan.steps, loader.batches, predict_held_out, held, out, name
+        )
         finished = Fit(task, model, progress).run()
     if not finished:
         print(
@@ -161,7 +158,7 @@ def train(
 
 
 def _fresh_network(settings: TrainingSettings) -> Any:
-    """The network of `settings`; its random weights depend on the seed alone."""
+    """Return the network of `settings`; its random weights depend on the seed alone."""
     import keras
 
     from training.fitting.networks import build_network
@@ -172,7 +169,7 @@ def _fresh_network(settings: TrainingSettings) -> Any:
 
 
 def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int) -> BatchPlan:
-    """How batches of chips of `size` pixels are drawn from the rows to learn."""
+    """Return how batches of chips of `size` pixels are drawn from the training rows."""
     chances = targets.chances
     if chances is not None:
         chances = chances[learnt] / chances[learnt].sum()
@@ -180,9 +177,9 @@ def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int)
 
 
 def _measured(task: FitTask, progress: Progress, folder: Path) -> dict[str, Any]:
-    """The record of a finished run: results of the kept epoch on rows never learnt."""
+    """Return the record of a finished run: results of the kept epoch on held-out rows."""
     model = load_kept(task)
-    found = {"rows": len(task.held_out)} | metrics(task.ask(model), task.held_out)
+    found = {"rows": len(task.held_out)} | metrics(task.predict(model), task.held_out)
     return facts(task, model) | {
         "epochs": progress.epoch,
         "minutes": round(progress.minutes, 2),
@@ -193,28 +190,28 @@ def _measured(task: FitTask, progress: Progress, folder: Path) -> dict[str, Any]
 
 
 def load_kept(task: FitTask) -> Any:
-    """The network of the epoch that is kept."""
+    """Load the network of the kept epoch."""
     import keras
 
     return keras.saving.load_model(task.weights, compile=False)
 
 
 def facts(task: FitTask, model: Any) -> dict[str, Any]:
-    """What every record holds."""
+    """Return what every record holds."""
     return {
         "architecture": task.settings.architecture,
         "settings": task.settings.public(),
         "parameters": model.count_params(),
-        "spread_scale": spread_scale(task.ask(model), task.held_out),
+        "spread_scale": spread_scale(task.predict(model), task.held_out),
         "versions": made_with(),
     }
 
 
 def require_batch(learnt: Rows, settings: TrainingSettings, what: str) -> None:
-    """Raise DatasetError where there are too few rows to learn for one batch."""
+    """Raise DatasetError if there are too few training rows for one batch."""
     if len(learnt) < settings.batch:
         raise DatasetError(
-            f"{len(learnt)} {what} to learn do not fill a batch of {settings.batch}; "
+            f"{len(learnt)} {what} to train on do not fill a batch of {settings.batch}; "
             "set a smaller batch or add rows"
         )
 
@@ -222,7 +219,7 @@ def require_batch(learnt: Rows, settings: TrainingSettings, what: str) -> None:
 def test_results(
     model: Any, folder: Path, settings: TrainingSettings
 ) -> dict[str, dict[str, float]]:
-    """Results on the test rows of those sets in `folder` that have any."""
+    """Return the results on the test rows of those sets in `folder` that have any."""
     found = {}
     for name in settings.sets:
         if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
@@ -244,14 +241,14 @@ def summarize(path: Path, results: Sequence[Mapping[str, float]]) -> None:
 
 
 def show(results: Mapping[str, Mapping[str, float]], only: Sequence[str] = ()) -> None:
-    """Print results, one line a set; all of their figures, or some."""
+    """Print results, one line per set; all of their figures, or some."""
     for name, found in results.items():
         figures = {key: found[key] for key in only if key in found} if only else found
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()))
 
 
 def _start_keras() -> None:
-    """Import Keras quietly; EngineError where its backend is not installed."""
+    """Import Keras quietly; EngineError if its backend is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import cv2

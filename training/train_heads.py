@@ -8,7 +8,7 @@ CONFIG is a settings file, or the name of one in training/configs/. EMB holds wh
 `python -m training.embeddings` wrote about each set. The folder of --out then holds
 NAME.keras (the best epoch on held-out rows, averaged weights), NAME.json (settings, counts,
 versions, results, also on the test rows where EMB has them), log.csv, history.png,
-tensorboard/ and checkpoint.npz, from which --resume continues.
+tensorboard/ and checkpoint.npz, from which --resume resumes.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _SHOWN = ("age_mae_years", "gender_accuracy", "ethnicity_accuracy")
 
 @dataclass(frozen=True, slots=True)
 class HeadsData:
-    """What heads learn from.
+    """Training data of heads.
 
     Attributes:
-        chips: the labels, all sets one behind the other.
+        chips: the labels, all sets concatenated.
         views: (V, N, W) float16, see `training.fitting.vectors`.
-        learnt: rows to learn.
+        learnt: rows to train on.
         held_out: rows to choose the epoch by; no group is in both.
     """
 
@@ -62,7 +62,7 @@ class HeadsData:
     def batches(
         self, settings: TrainingSettings, targets: Targets, epoch: int, start: int
     ) -> Batches:
-        """Every row to learn once, or as often as it is drawn, in one of its views."""
+        """Yield every training row once, or as often as it is drawn, in one of its views."""
         rng = np.random.default_rng([settings.seed, epoch])
         order = rng.permutation(self.learnt)
         if targets.chances is not None:
@@ -87,7 +87,7 @@ def load_data(folder: Path, settings: TrainingSettings) -> HeadsData:
     if len(kinds | shapes) != 2:
         raise DatasetError(
             f"the embeddings of {', '.join(settings.sets)} in {folder} are of different networks "
-            "or views; make them alike with training.embeddings"
+            "or views; make them again in the same way with training.embeddings"
         )
     chips = join([part.chips for part in parts])
     views = np.concatenate([part.views[settings.vector] for part in parts], axis=1)
@@ -99,25 +99,24 @@ def load_data(folder: Path, settings: TrainingSettings) -> HeadsData:
 
 
 def old_enough(chips: Chips, min_age: int) -> Rows:
-    """Rows of people of at least `min_age` for sure; those of unknown age only where it is 0."""
+    """Return rows surely of at least `min_age`; those of unknown age only if it is 0."""
     if min_age == 0:
         return np.arange(len(chips))
     return np.flatnonzero(chips.age_low >= min_age)
 
 
 def build(settings: TrainingSettings, data: HeadsData) -> Any:
-    """The network of `settings`, its input standardised by the rows to learn.
+    """Build the network of `settings`, its input standardised by the training rows.
 
-    Raises:
-        DatasetError: no heads can be built from the settings.
+    DatasetError if no heads can be built from the settings.
     """
     width, heads = data.views.shape[2], settings.heads()
     if settings.age == "ssr" or settings.architecture != "facenet":
-        raise DatasetError("heads want architecture = 'facenet' and an age other than 'ssr'")
+        raise DatasetError("heads need architecture = 'facenet' and an age other than 'ssr'")
     if settings.network == "published":
         return build_published(settings.vector, width, heads, settings.l2)
     if not heads.hidden:
-        raise DatasetError("network = 'modern' wants hidden of at least 1")
+        raise DatasetError("network = 'modern' needs hidden of at least 1")
     model = build_modern(settings.vector, width, heads, settings.blocks, settings.input_dropout)
     some = data.learnt[:: max(1, len(data.learnt) // 8192)]
     vectors = data.views[0, some].astype(np.float32)
@@ -128,10 +127,10 @@ def build(settings: TrainingSettings, data: HeadsData) -> Any:
 def results_on_test(
     model: Any, folder: Path, settings: TrainingSettings, embedder: str
 ) -> dict[str, dict[str, float]]:
-    """Results on the test rows of every set in the folder that has some.
+    """Return the results on the test rows of every set in the folder that has some.
 
     Keys: NAME for all people, NAME_10 for those of at least 10 years; with `_mirrored` the
-    answers are the mean of those about the chip and its mirror image.
+    answers are averaged over the chip and its mirror image.
     """
     found = {}
     for name in sorted(path.stem for path in folder.glob("*.embeddings")):
@@ -151,17 +150,10 @@ def results_on_test(
 def train(
     settings: TrainingSettings, folder: Path, out: Path, name: str, resume: bool = False
 ) -> dict[str, Any] | None:
-    """Fit, measure and record heads.
+    """Fit, measure and record heads; return the record, or None if interrupted.
 
-    Args:
-        settings: of the run.
-        folder: of the embeddings.
-        out: folder to write to.
-        name: of the files.
-        resume: continue the run in `out` rather than beginning anew.
-
-    Returns:
-        The record; None where the run was interrupted.
+    `folder` has the embeddings; NAME.keras and the other files go to `out`. `resume` resumes
+    the run there instead of starting over.
 
     Raises:
         StreamError: bad settings or embeddings, or a file cannot be written.
@@ -174,14 +166,14 @@ def train(
     progress = begin(out, settings, digest, resume, overwrite=True)
     model = build(settings, data)
     print(
-        f"{len(data.learnt)} faces to learn, {len(data.held_out)} held out, "
+        f"{len(data.learnt)} faces to train on, {len(data.held_out)} held out, "
         f"{model.count_params()} weights"
     )
     targets, held_out = make_targets(data.chips, settings), data.chips.take(data.held_out)
     batches = partial(data.batches, settings, targets)
-    ask = partial(predict_vectors, views=data.views[:1, data.held_out])
+    predict_held_out = partial(predict_vectors, views=data.views[:1, data.held_out])
     steps = len(data.learnt) // settings.batch
-    task = FitTask(settings, targets, steps, batches, ask, held_out, out, name)
+    task = FitTask(settings, targets, steps, batches, predict_held_out, held_out, out, name)
     if not Fit(task, model, progress).run():
         return None
     best = load_kept(task)
@@ -199,7 +191,7 @@ def train(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, 2 after one line on what is wrong, 130."""
+    """Run the command; return 0, 2 after a one-line error, or 130 after Ctrl-C."""
     parser = OneLineParser(
         prog="python -m training.train_heads",
         description=__doc__,
@@ -209,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     parser.add_argument("--embeddings", type=Path, required=True, metavar="EMB")
     parser.add_argument("--out", type=Path, help="folder to write to (default: runs/CONFIG)")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     args = parser.parse_args(argv)
     name = args.config.stem
     out = args.out or Path("runs") / name
@@ -225,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         record = None
     if record is None:
         print(
-            "train_heads: interrupted; the best epoch so far is kept, --resume continues",
+            "train_heads: interrupted; the best epoch so far is kept; resume with --resume",
             file=sys.stderr,
         )
         return INTERRUPTED

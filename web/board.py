@@ -1,4 +1,4 @@
-"""What the frame loop leaves and the server takes: the newest of everything, under one lock."""
+"""Hands the newest results from the frame loop to the server, under one lock."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from people.crowd import Crowd, Summary
 from structures import FrameResult, Image
 
 _REPEAT_S = 0.5  # how often an image without a new frame is passed on
-_LINGER_S = 3.0  # images are drawn for so long after a still, in case another is asked for
+_LINGER_S = 3.0  # how long images are drawn after a still, in case another is requested
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,13 +18,13 @@ class Posted:
     """The newest of one camera.
 
     Attributes:
-        result: what is known of its newest frame.
+        result: of its newest frame.
         version: grows with every result that differs.
-        image: (H, W, 3) uint8 BGR, the newest that was drawn; None while nobody watches.
+        image: (H, W, 3) uint8 BGR, the newest drawn; None while nobody watches.
         image_result: the result that the image shows.
         image_version: grows with every image.
-        imaged_s: `time.monotonic()` when it came.
-        frames: how many there have been.
+        imaged_s: `time.monotonic()` when the image came.
+        frames: number of frames so far.
     """
 
     result: FrameResult
@@ -37,11 +37,9 @@ class Posted:
 
 
 class Board:
-    """Hands over from the frame loop to the server's loop; neither waits for the other.
+    """Hands results from the frame loop to the server's loop; neither waits for the other.
 
-    Args:
-        soon: lets the server's loop call a function.
-        crowd: counts the people.
+    `soon` has the server's loop call a function.
     """
 
     def __init__(self, soon: Callable[[Callable[[], object]], object], crowd: Crowd) -> None:
@@ -62,12 +60,10 @@ class Board:
         return self._viewers > 0 or time.monotonic() < self._linger_until_s
 
     def post(self, image: Image | None, result: FrameResult, *, new_frame: bool) -> None:
-        """Leave the newest result, and its image where one was drawn.
+        """Store the newest result, and its image where one was drawn.
 
-        Args:
-            image: (H, W, 3) uint8 BGR or None; must not be changed afterwards.
-            result: everything known of the frame.
-            new_frame: False where only the status can have changed.
+        `image`, (H, W, 3) uint8 BGR or None, must not be changed afterwards. `new_frame` is
+        False where only the status can have changed.
         """
         self._crowd.update(result)
         now_s = time.monotonic()
@@ -106,34 +102,34 @@ class Board:
         await self._event.wait()
 
     def watch(self) -> None:
-        """Ask for images, until `unwatch` is called as often."""
+        """Request images, until `unwatch` is called as often."""
         self._viewers += 1
 
     def unwatch(self, linger: bool = False) -> None:
-        """Ask for images no longer; `linger` keeps them for a few seconds more."""
+        """Stop requesting images; `linger` keeps them for a few more seconds."""
         self._viewers -= 1
         if linger:
             self._linger_until_s = time.monotonic() + _LINGER_S
 
     @property
     def viewers(self) -> int:
-        """How many watch at this moment."""
+        """The number of current viewers."""
         return self._viewers
 
     @property
     def silence_s(self) -> float | None:
-        """Seconds since the frame loop was heard of; None before its first word."""
+        """Seconds since the frame loop last posted; None before the first post."""
         return None if self._heard_s is None else time.monotonic() - self._heard_s
 
     def newest(self, camera: str | None) -> Posted | None:
-        """Return the newest of a camera, None = the first one; None where there is none yet."""
+        """Return the newest of a camera (None = the first one), or None before its first."""
         with self._lock:
             if camera is None:
                 return next(iter(self._posted.values()), None)
             return self._posted.get(camera)
 
     def everything(self) -> tuple[dict[str, Posted], Summary]:
-        """Return the newest of all cameras, in the order of their first frames, and the counts."""
+        """Return the newest of all cameras, ordered by their first frames, and the counts."""
         with self._lock:
             posted = dict(self._posted)
         return posted, self._crowd.summary()

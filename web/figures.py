@@ -1,6 +1,6 @@
 """The run's figures: as JSON for the page, and as metrics for Prometheus.
 
-What of the people may be reported is decided by `people.crowd.Crowd`.
+`people.crowd.Crowd` decides what may be reported of people.
 """
 
 import math
@@ -18,7 +18,7 @@ from people.wording import as_json, top_ethnicity
 from structures import SourceState
 from web.board import Board, Posted
 
-SILENT_S = 10.0  # a frame loop that is not heard of for so long is stuck, or paused
+SILENT_S = 10.0  # a frame loop that posts nothing for so long is stuck, or paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Facts:
 
     Attributes:
         title: of the page; holds no secrets.
-        crowd: rules what of the people is reported.
+        crowd: counts the people.
         webrtc: whether it is available.
         began_s: when the run began, seconds since 1970.
         estimates: returns the estimates made and saved so far; None = not reported.
@@ -154,12 +154,7 @@ _SOURCE_METRICS: tuple[_SourceMetric, ...] = (
 
 
 class RunCollector:
-    """Collects the metrics of this run for prometheus_client, which formats them.
-
-    Args:
-        board: the newest of everything.
-        facts: what does not change.
-    """
+    """Collects the metrics of this run for prometheus_client, which formats them."""
 
     def __init__(self, board: Board, facts: Facts) -> None:
         self._board, self._facts = board, facts
@@ -184,7 +179,7 @@ class RunCollector:
         yield from self._people(summary)
         what = "Clients that watch pictures."
         yield _filled(GaugeMetricFamily("faces_viewers", what), [({}, self._board.viewers)])
-        # Anonymous they are left out: they grow with every face in view.
+        # Left out where anonymous: they grow with every face in view.
         if self._facts.estimates is not None and not self._facts.crowd.anonymous:
             made, saved = self._facts.estimates()
             what = "Faces put through the model."

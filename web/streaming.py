@@ -1,4 +1,4 @@
-"""Images on their way to browsers: as JPEG, each encoded once, and by WebRTC with a codec."""
+"""Images for browsers: as JPEG, each encoded once, and as video by WebRTC."""
 
 import asyncio
 import importlib.util
@@ -32,13 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """An encoded image.
-
-    Attributes:
-        data: the file.
-        index: of its frame.
-        version: of the image, see `Posted.image_version`.
-    """
+    """A JPEG file, the index of its frame, and its `Posted.image_version`."""
 
     data: bytes
     index: int
@@ -74,7 +68,7 @@ class LiveImages:
         self._due_s: dict[str, float] = {}
 
     async def next_posted(self, camera: str | None, after: int) -> tuple[Posted, Image]:
-        """Wait for an image whose version is above `after`; whoever calls must watch."""
+        """Wait for an image whose version is above `after`; the caller must watch the board."""
         while True:
             posted = self._board.newest(camera)
             if posted and posted.image is not None and posted.image_version > after:
@@ -95,7 +89,7 @@ class LiveImages:
             await asyncio.sleep(wait_s)  # and look again: it may be encoded, or outdated
 
     def _encode(self, name: str, posted: Posted, image: Image) -> Jpeg:
-        # Due in steps, not from now on: a camera of 30 fps must not lose every other frame.
+        # Due at fixed steps, not relative to now, or 30 fps would lose every other frame.
         now_s = time.monotonic()
         self._due_s[name] = max(self._due_s.get(name, 0.0) + 1 / MAX_FPS, now_s - 1 / MAX_FPS)
         shows = posted.image_result or posted.result
@@ -118,7 +112,7 @@ class LiveImages:
 def webrtc_is_available() -> bool:
     """Whether WebRTC is available; imports nothing.
 
-    Not in one process with TensorFlow: aiortc's SRTP library crashes on its symbols.
+    Not in a process with TensorFlow, whose symbols crash aiortc's SRTP library.
     """
     return "tensorflow" not in sys.modules and importlib.util.find_spec("aiortc") is not None
 
@@ -126,9 +120,7 @@ def webrtc_is_available() -> bool:
 class Calls:
     """The WebRTC connections of a server; to be used in its loop only.
 
-    Args:
-        board: learns while somebody watches.
-        images: where they come from.
+    The `board` counts them as viewers.
     """
 
     def __init__(self, board: Board, images: LiveImages) -> None:
@@ -136,10 +128,10 @@ class Calls:
         self._open: set[RTCPeerConnection] = set()
 
     async def answer(self, sdp: str, camera: str | None) -> str:
-        """Take a browser's offer and return the answer, both as SDP.
+        """Return the answer to a browser's offer, both as SDP.
 
         Raises:
-            web.HTTPException: the offer makes no sense, or too many are watching.
+            web.HTTPException: the offer is invalid, or too many are watching.
         """
         from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
@@ -155,7 +147,7 @@ class Calls:
             await call.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
             description = await call.createAnswer()
             await call.setLocalDescription(description)
-        except Exception as error:  # a parser of what strangers send raises all kinds
+        except Exception as error:  # parsing untrusted input may raise anything
             await self._end(call)
             log.debug("WebRTC offer refused: %s", error)
             raise web.HTTPBadRequest(text="The offer cannot be answered.\n") from error

@@ -28,17 +28,16 @@ _STOP_S = 3.0
 
 
 class WebView:
-    """A sink that serves the annotated image, the people and their figures as a page.
+    """A sink that serves the annotated image, the people and the run's figures as a page.
 
-    It only leaves the newest of everything where the server's thread finds it, and never
-    waits. Images are wanted only while somebody watches.
+    It only posts the newest results for the server's thread and never waits. Images are
+    requested only while somebody watches.
 
     Args:
-        address: "[HOST:]PORT"; the host is 127.0.0.1 where none is given, port 0 any
-            that is free.
+        address: "[HOST:]PORT"; the default host is 127.0.0.1, port 0 is any free one.
         recorder: makes the records of /events; its crowd counts the people.
-        token: who knows it may use the page; needed unless only this machine reaches it.
-        title: what to call the run; holds no secrets.
+        token: grants access to the page; required unless only this machine can reach it.
+        title: of the run; holds no secrets.
         estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
 
@@ -46,7 +45,7 @@ class WebView:
         url: the page's address, without the token.
 
     Raises:
-        SinkError: a bad address, a host unknown, a port in use, a token missing or short.
+        SinkError: a bad address, an unknown host, a port in use, a token missing or short.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class WebView:
 
     @property
     def wants_picture(self) -> bool:
-        """Whether somebody watches at this moment: to be asked before each frame."""
+        """Whether somebody watches now; to be read before each frame."""
         return self._board.is_watched and not self._anonymous
 
     @property
@@ -94,24 +93,21 @@ class WebView:
         return self._closed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Leave one frame for the server. See `outputs.Sink.write`.
+        """Post one frame for the server; `picture` must not be changed afterwards.
 
-        Args:
-            picture: (H, W, 3) uint8 BGR, must not be changed afterwards; None where
-                `wants_picture` was False.
-            result: everything known of the frame.
+        See `outputs.Sink.write`.
         """
         self._board.post(self._shown(picture), result, new_frame=True)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Leave the new status for the server. See `outputs.Sink.refresh`."""
+        """Post the new status for the server. See `outputs.Sink.refresh`."""
         self._board.post(self._shown(picture), result, new_frame=False)
 
     def _shown(self, picture: Image | None) -> Image | None:
         return None if self._anonymous else picture
 
     def close(self) -> None:
-        """End all answers and free the port; may be called again."""
+        """End all responses and free the port; may be called again."""
         if self._closed:
             return
         self._closed = True

@@ -1,1 +1,1 @@
-"""What a user might take instead: `setup` makes the environments, `players` run in them."""
+"""Alternatives to this program: `setup` makes the environments, `players` run in them."""

@@ -1,16 +1,16 @@
-"""One program for each alternative: it plays a clip and reports which boxes it shows when.
+"""One program per alternative: it plays a clip and reports its boxes for each frame.
 
     python -m benchmarks.alternatives.players NAME CLIP --frames N
 
-It runs in the environment of that name (`setup`), which has packages of its own, so nothing of
-the project is imported here. Each frame is answered with one JSON line on standard output as
-soon as it is done: `{"tracks": [{"box": [x1, y1, x2, y2]}, ...]}`, pixels of the full frame;
-the events of `stream.py` have the same fields and more. The caller times the lines. Whatever a
-library prints goes to standard error.
+It runs in the environment of that name (`setup`), which has its own packages, so nothing of the
+project is imported here. Each frame yields one JSON line on standard output as soon as it is done:
+`{"tracks": [{"box": [x1, y1, x2, y2]}, ...]}`, pixels of the full frame; the events of `stream.py`
+have the same fields and more. The caller times the lines. Whatever a library prints goes to
+standard error.
 
-The Keras network is the program's own default in its .keras form, so that only the way of
-running it is compared. `model.predict` is made for whole data sets and costs about 100 ms a
-call whatever the batch; `predict_on_batch` does the same for one batch without it.
+The Keras network is the program's own default in its .keras form, so that only the way of running
+it is compared. `model.predict` is made for whole data sets and costs about 100 ms per call whatever
+the batch; `predict_on_batch` does the same for one batch without that.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MARGIN = 0.4  # of the box's side, all around, as is usual
 CALLS = ("predict", "predict_on_batch")
 
 Box = Sequence[float]
-# (H, W, 3) uint8 BGR -> xyxy boxes. `Any`: every environment has a NumPy of its own.
+# (H, W, 3) uint8 BGR -> xyxy boxes. `Any`: every environment has its own NumPy.
 Show = Callable[[Any], Sequence[Box]]
 
 
@@ -63,10 +63,10 @@ def facenet_mtcnn(options: argparse.Namespace) -> Show:
 
 
 def mtcnn_keras(options: argparse.Namespace) -> Show:
-    """The package `mtcnn`, then a Keras call on what it found.
+    """The package `mtcnn`, then a Keras call on its faces.
 
-    The package keeps its own settings: smallest face 20 pixels. From 30 on its pyramid goes
-    wrong and it finds nothing.
+    It keeps its own setting, smallest face 20 pixels: from 30 on its pyramid is wrong and it
+    finds nothing.
     """
     describe = keras_call(options.call)
     from mtcnn import MTCNN
@@ -84,7 +84,7 @@ def mtcnn_keras(options: argparse.Namespace) -> Show:
 
 
 def dlib_keras(options: argparse.Namespace) -> Show:
-    """The classic loop: dlib's HOG detector, then a Keras call on what it found."""
+    """The classic loop: dlib's HOG detector, then a Keras call on its faces."""
     import dlib
 
     detector = dlib.get_frontal_face_detector()
@@ -121,7 +121,7 @@ PLAYERS: dict[str, Callable[[argparse.Namespace], Show]] = {
 
 
 def keras_call(call: str) -> Callable[[Any, Sequence[Box]], None]:
-    """Load the network; returns what estimates all faces of an image in one `call`."""
+    """Load the network; return a function that estimates all faces of an image in one `call`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
@@ -145,7 +145,7 @@ def keras_call(call: str) -> Callable[[Any, Sequence[Box]], None]:
 
 
 def _crop(image: Any, box: Box) -> Any:
-    """(SIDE, SIDE, 3) float32 RGB: the box with its margin, cut off at the image's edge."""
+    """Return (SIDE, SIDE, 3) float32 RGB: the box with its margin, clipped to the image."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = box
     dx, dy = MARGIN * (x2 - x1), MARGIN * (y2 - y1)
@@ -156,7 +156,7 @@ def _crop(image: Any, box: Box) -> Any:
 
 
 def play(options: argparse.Namespace) -> int:
-    """Load everything, then answer frame after frame; returns the exit code."""
+    """Load everything, then report frame after frame; return the exit code."""
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     show = PLAYERS[options.name](options)
@@ -174,7 +174,7 @@ def play(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alternatives.players")
     parser.add_argument("name", choices=PLAYERS)
     parser.add_argument("clip")

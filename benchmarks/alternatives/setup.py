@@ -2,8 +2,8 @@
 
     python -m benchmarks.alternatives.setup [NAME ...]
 
-One environment for each file of `requirements/`; one that already exists and matches its file
-is left as it is. Together they take about 8 GB, mostly TensorFlow and PyTorch.
+One environment per file of `requirements/`; one that exists and matches its file is kept.
+Together they take about 8 GB, mostly TensorFlow and PyTorch.
 """
 
 import argparse
@@ -19,16 +19,12 @@ COMMAND = "python -m benchmarks.alternatives.setup"
 
 
 def requirements(name: str) -> Path:
-    """The file that says what is in an environment."""
+    """Return the requirements file of an environment."""
     return REQUIREMENTS / f"{name}.txt"
 
 
 def interpreter(name: str) -> Path:
-    """The Python of a ready environment.
-
-    Raises:
-        BenchmarkError: it has not been made, or not from the requirements of today.
-    """
+    """Return the Python of an environment; BenchmarkError if it is missing or outdated."""
     folder = cache_dir("environments") / name
     if not _is_ready(name, folder):
         raise BenchmarkError(
@@ -38,11 +34,7 @@ def interpreter(name: str) -> Path:
 
 
 def make(name: str) -> None:
-    """Make an environment, replacing one that is not ready.
-
-    Raises:
-        BenchmarkError: pip could not install the requirements.
-    """
+    """Make an environment, replacing one that is not ready; BenchmarkError if pip fails."""
     folder = cache_dir("environments") / name
     if _is_ready(name, folder):
         print(f"{name}: is ready")
@@ -70,7 +62,7 @@ def _is_ready(name: str, folder: Path) -> bool:
 @command(
     "alternatives.setup",
     __doc__,
-    flag("names", nargs="*", metavar="NAME", help=f"out of {', '.join(NAMES)}"),
+    flag("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}"),
 )
 def main(options: argparse.Namespace) -> None:
     """Make the environments of these names, or all."""

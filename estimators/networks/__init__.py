@@ -1,1 +1,1 @@
-"""The architectures, one a file, and the heads and backbones that they share."""
+"""The architectures, one per file, and the heads and backbones they share."""

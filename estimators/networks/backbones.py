@@ -15,20 +15,16 @@ _ENDINGS = (".keras", ".h5")
 def on_application(
     kind: str, size: int, heads: Heads | None, backbone_weights: str | None, **settings: Any
 ) -> Any:
-    """Heads on a network of `keras.applications` that scales pixels to -1..1 itself.
+    """Build heads on a network of `keras.applications` that scales pixels to -1..1 itself.
+
+    It maps (B, size, size, 3) float RGB 0..255 -> dict of the outputs in `heads`.
 
     Args:
         kind: the network's name there.
         size: side of the chips in pixels.
-        heads: what it answers; None = age as expectation, gender, ethnicity.
-        backbone_weights: see `with_weights`.
+        heads: its outputs; None = age as expectation, gender, ethnicity.
+        backbone_weights: see `with_weights`, also for errors.
         settings: more arguments of the network.
-
-    Returns:
-        A functional model: (B, size, size, 3) float RGB 0..255 -> dict of what `heads` says.
-
-    Raises:
-        WeightsError: the backbone's weights cannot be loaded.
     """
     import keras
     from keras import layers
@@ -46,13 +42,13 @@ def on_application(
 
 
 def with_weights(make: Callable[[str | None], Any], weights: str | None, name: str) -> Any:
-    """Build a backbone and give it weights.
+    """Build a backbone and load its weights.
 
     Args:
         make: builds it, given None for random weights or "imagenet".
-        weights: None, "imagenet" (downloaded by Keras, which keeps it), or a file: a .keras
-            file of a network with the same layers, such as one trained here, or an .h5 file
-            of the backbone alone, as `keras.applications` publishes them ("no top").
+        weights: None, "imagenet" (downloaded and cached by Keras), or a file: a .keras file of
+            a network with the same layers, such as one trained here, or an .h5 file of the
+            backbone alone, as `keras.applications` publishes them ("no top").
         name: of the network, for messages.
 
     Raises:
@@ -70,23 +66,19 @@ def with_weights(make: Callable[[str | None], Any], weights: str | None, name: s
         raise
     except Exception as error:  # Keras raises a bare Exception where it cannot download
         raise WeightsError(
-            f"cannot get the ImageNet weights of {name} (is there internet here?); "
+            f"cannot get the ImageNet weights of {name} (does this machine have internet?); "
             "give the path of their .h5 or a .keras file in place of imagenet"
         ) from error
 
 
 def load_backbone(model: Any, path: Path, name: str) -> None:
-    """Fill a backbone from a file, see `with_weights`.
-
-    Raises:
-        WeightsError: no such file, or one of another network.
-    """
+    """Load a backbone from a file, see `with_weights`; WeightsError if it does not fit."""
     if not path.is_file() or path.suffix not in _ENDINGS:
         raise WeightsError(f"backbone weights {path} are no existing .keras or .h5 file")
     if path.suffix == ".h5":
         try:
             model.load_weights(path)
-        except Exception as error:  # h5py's and Keras' own, of many kinds
+        except Exception as error:  # h5py's and Keras' own, of many types
             raise WeightsError(f"{path} does not hold the weights of a {name}") from error
         return
     missing = copy_layers(load_keras(path), model.layers)
@@ -97,11 +89,7 @@ def load_backbone(model: Any, path: Path, name: str) -> None:
 
 
 def load_keras(path: Path) -> Any:
-    """Load a .keras file.
-
-    Raises:
-        WeightsError: no such file, or not a Keras model.
-    """
+    """Load a .keras file; WeightsError if it is missing or not a Keras model."""
     import keras
 
     if not path.is_file():
@@ -113,11 +101,7 @@ def load_keras(path: Path) -> Any:
 
 
 def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
-    """Copy weights from the layers of `source` to those of the same name and shapes.
-
-    Returns:
-        Names of the layers with weights that got none.
-    """
+    """Copy weights to the layers of the same name and shapes; return the names that got none."""
     there = {layer.name: layer.get_weights() for layer in source.layers}
     missing = []
     for layer in layers:
@@ -131,13 +115,9 @@ def copy_layers(source: Any, layers: Iterable[Any]) -> list[str]:
 
 
 def start_from(model: Any, path: Path) -> list[str]:
-    """Give a whole network the weights of a trained one; heads that differ stay as they are.
+    """Load the weights of a trained network; WeightsError if the backbones differ.
 
-    Returns:
-        Names of the layers of heads that stayed.
-
-    Raises:
-        WeightsError: the backbones differ.
+    Returns the layers of differing heads, left as built.
     """
     missing = copy_layers(load_keras(path), model.layers)
     foreign = [name for name in missing if not is_head(name)]

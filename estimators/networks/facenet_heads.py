@@ -1,7 +1,7 @@
 """Small networks from a face's vectors to age, gender and ethnicity.
 
-`published` is the network that was published for FaceNet's 512 numbers; `modern` reads the
-wider vector below them as well as it can. Both are trained in minutes on a processor.
+`published` is the network published for FaceNet's 512 numbers; `modern` uses the wider vector
+below them as well as it can. Both are trained in minutes on a CPU.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,11 @@ _TRUNK, _HEAD = 512, 768  # units of the published network
 
 
 def build_published(vector: str, width: int, heads: Heads, l2: float) -> "keras.Model":
-    """A dense layer of 512 units, and one of 768 of its own for each head.
+    """Build a dense layer of 512 units, and one of 768 of its own for each head.
 
-    Args:
-        vector: name of the input.
-        width: of the input.
-        heads: which; `hidden` is ignored, `dropout` is that of every layer.
-        l2: factor on the squares of all kernels, added to the loss.
-
-    Returns:
-        A functional model: (B, width) -> dict of `age`, `gender` and perhaps `race`.
+    The model maps `vector`, (B, width), -> dict of `age`, `gender` and perhaps `race`.
+    `heads.hidden` is ignored and `heads.dropout` is that of every layer; `l2` times the squares
+    of all kernels is added to the loss.
     """
     import keras
     from keras import layers
@@ -47,24 +42,24 @@ def build_published(vector: str, width: int, heads: Heads, l2: float) -> "keras.
 def build_modern(
     vector: str, width: int, heads: Heads, blocks: int, input_dropout: float
 ) -> "keras.Model":
-    """Standardised inputs, `blocks` residual layers with LayerNorm and SiLU, linear heads.
+    """Build `blocks` residual layers with LayerNorm and SiLU on standardised inputs.
 
     Args:
         vector: name of the input.
         width: of the input.
         heads: which; `hidden` is the width of all layers.
-        blocks: at least 1; the first has nothing to be added to.
+        blocks: at least 1; the first has no residual connection.
         input_dropout: share of the input dropped in training.
 
     Returns:
         As `build_published`. The layer `standardise` must be given the vectors' mean and
-        variance; it never changes in training.
+        variance; training never changes it.
     """
     import keras
     from keras import layers
 
     vectors = keras.Input((width,), name=vector)
-    # Not `layers.Normalization`, whose numbers the ONNX export would make inputs.
+    # Not `layers.Normalization`: the ONNX export would turn its numbers into inputs.
     x = layers.BatchNormalization(center=False, scale=False, name="standardise", trainable=False)(
         vectors
     )

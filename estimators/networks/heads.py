@@ -1,4 +1,4 @@
-"""What a network answers: its heads, and how they grow on a backbone's features."""
+"""A network's outputs: its heads, built on a backbone's features."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Heads:
         ethnicity: whether it has a head `race`.
         hidden: units of a dense layer of each head before its last one, 0 = none.
         dropout: share of the features dropped in training, of the hidden units as well.
-        age_blur: of "expectation": standard deviation in years of the Gaussian that the
-            distribution is blurred by. Where ages are learnt from ranges, nothing else
-            keeps it from heaping up at their ends.
+        age_blur: of "expectation": standard deviation in years of the Gaussian that blurs the
+            distribution. Where ages are learnt from ranges, nothing else keeps it from
+            piling up at their ends.
     """
 
     age: str = "expectation"
@@ -57,18 +57,12 @@ class Heads:
 
 
 def add_heads(features: Any, heads: Heads) -> dict[str, Any]:
-    """Put the heads on features.
+    """Build the heads on features, a `(B, D)` Keras tensor; return output -> Keras tensor.
 
-    They compute in float32 whatever the layers before do. The names of all their layers
-    begin with that of the output, by which `is_head` knows them.
-
-    Args:
-        features: `(B, D)` Keras tensor.
-        heads: which.
-
-    Returns:
-        Output -> Keras tensor: `age` (B, 101) or (B, K) probabilities or (B, 1) years,
-        `gender` (B, 2) = (male, female), `race` (B, 5) = `structures.ETHNICITIES`.
+    They are `age` (B, 101) or (B, K) probabilities or (B, 1) years, `gender` (B, 2) =
+    (male, female), `race` (B, 5) = `structures.ETHNICITIES`, in float32 whatever the layers
+    before compute in. The names of all their layers begin with that of the output, by which
+    `is_head` knows them.
     """
     from keras import layers
 
@@ -86,20 +80,20 @@ def add_heads(features: Any, heads: Heads) -> dict[str, Any]:
 
 
 def is_head(layer_name: str) -> bool:
-    """Whether a layer of that name belongs to a head, not to the backbone."""
+    """Whether the layer belongs to a head, not to the backbone."""
     return layer_name.startswith(OUTPUTS)
 
 
 def is_constant(layer_name: str) -> bool:
-    """Whether a layer of that name has weights that never learn."""
+    """Whether the layer has weights that are never trained."""
     return layer_name in (_BLUR, "standardise")
 
 
 def make_dropout(share: float, name: str) -> Any:
-    """A layer that drops a share of its input in training.
+    """Return a layer that drops a share of its input in training.
 
-    It has a seed of its own, from the generator that `keras.utils.set_random_seed` sets:
-    without one PyTorch's global noise would be used, which no checkpoint holds.
+    It has its own seed, from the generator that `keras.utils.set_random_seed` sets: without one
+    PyTorch's global noise would be used, which no checkpoint holds.
     """
     from keras import layers
 
@@ -153,24 +147,19 @@ def regression_stage(
 
 
 def soft_stagewise_regression(stages: Sequence[tuple[Any, Any, Any]]) -> Any:
-    """Sums the stages' expectations, each on bins that divide the one before it.
+    """Sum the stages' expectations, each on bins that divide the one before it: `(B, 1)`.
 
     The value is sum_k sum_i p_i (i + eta_i) / prod_{j <= k} s_j (1 + delta_j) with bins
-    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end.
-
-    Args:
-        stages: Per stage (p, eta, delta): probabilities `(B, s)` that sum to 1, index
-            shifts `(B, s)` in bins, -1..1, and the width scale `(B, 1)`; coarsest first.
-
-    Returns:
-        `(B, 1)` of the kind of the inputs.
+    i = 0..s-1, in units of the range V: 0 is its lower end, 1 its upper end. A stage is (p, eta,
+    delta), coarsest first: probabilities `(B, s)` that sum to 1, index shifts `(B, s)` in bins,
+    -1..1, and the width scale `(B, 1)`.
     """
     value, divisor = None, None
     for p, eta, delta in stages:
         bins = p.shape[-1]
         step = (delta + 1.0) * float(bins)
         divisor = step if divisor is None else divisor * step
-        # Bin by bin: the ONNX export would make an input of a constant tensor 0..s-1.
+        # Bin by bin: the ONNX export would turn a constant tensor 0..s-1 into an input.
         terms = [p[:, i : i + 1] * (eta[:, i : i + 1] + float(i)) for i in range(bins)]
         term = sum(terms[1:], terms[0]) / divisor
         value = term if value is None else value + term

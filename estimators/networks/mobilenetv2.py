@@ -26,7 +26,7 @@ def build(
     """Build the network; see `on_application`.
 
     Args:
-        heads: what it answers; None = age as expectation, gender, ethnicity.
+        heads: its outputs; None = age as expectation, gender, ethnicity.
         backbone_weights: None for random, "imagenet", or the path of a file.
         width: factor on the number of channels; ImageNet's weights exist for 0.35, 0.5,
             0.75, 1, 1.3 and 1.4.

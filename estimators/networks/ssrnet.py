@@ -1,8 +1,8 @@
 """SSR-Net: soft stagewise regression of age, and of gender, on 64 x 64 face chips.
 
-Two small streams look at the chip (ReLU with average pooling, tanh with maximum
-pooling). At three depths they are multiplied and give a coarse-to-fine answer: stage 1
-picks one of three thirds of the range, stage 2 a third of that third, stage 3 again.
+Two small streams process the chip (ReLU with average pooling, tanh with maximum pooling). At
+three depths they are multiplied and refine the answer: stage 1 picks one of three thirds of
+the range, stage 2 a third of that third, stage 3 again.
 
 Reference: Yang, Huang, Lin, Hsiu, Chuang (IJCAI 2018), "SSR-Net: A Compact Soft Stagewise
 Regression Network for Age Estimation", section 3.
@@ -33,7 +33,7 @@ from estimators.networks.heads import (
 INPUT_SIZE = 64
 
 # Arguments of `build` for the weights that come with the program: 151 k parameters instead of
-# 44 k. The width is added where the maps are small, so that a chip costs 1.6 times as much.
+# 44 k. The width is added where the maps are small, so a chip costs only 1.6 times as much.
 WIDE: dict[str, Any] = {"filters": (32, 48, 64, 96), "fusion_filters": 16, "hidden": 16}
 
 # A gender score of 0..1 becomes log-odds of about -5..5: wide enough to be sure.
@@ -50,18 +50,18 @@ def build(
     hidden: int = 6,
     dropout: float = 0.2,
 ) -> keras.Model:
-    """Builds an untrained SSR-Net for age and gender; the defaults are the published widths.
+    """Build an untrained SSR-Net for age and gender; the defaults are the published widths.
 
     Input "rgb" is `(B, 64, 64, 3)` float, RGB, 0..255; scaling is the model's first layer.
-    The output is a dict: "age" `(B, 1)` float32 in years, not clipped, so that it may come
-    out a little below 0, and "gender" `(B, 2)` float32, probabilities of (male, female).
+    The output is a dict: "age" `(B, 1)` float32 in years, not clipped, so that it may be a
+    little below 0, and "gender" `(B, 2)` float32, probabilities of (male, female).
 
     The gender block regresses a score with range V = 1 as published (0 male, 1 female).
     It may leave 0..1, so it is no probability; we read it as log-odds, 10 * (score - 0.5),
     and take the sigmoid, which is monotonic in the score and keeps its gradient.
 
     Args:
-        heads: None; or what it always answers, of which `dropout` is taken.
+        heads: None; or its fixed outputs, of which `dropout` is used.
         backbone_weights: A .keras file of the same widths to take the streams from.
         filters: Channels of the four convolutions of stream 1; stream 2 has half of them.
         fusion_filters: Channels of the 1 x 1 convolutions in front of each product.
@@ -69,11 +69,11 @@ def build(
         dropout: Fraction of the fused features dropped in training.
 
     Raises:
-        ValueError: `filters` has not four positive even entries, or other heads are wanted.
+        ValueError: `filters` has not four positive even entries, or other heads are requested.
         WeightsError: `backbone_weights` cannot be loaded; ImageNet has none.
     """
     if heads and (heads.age, heads.ethnicity, heads.hidden) != ("ssr", False, 0):
-        raise ValueError(f"SSR-Net answers age by ssr and gender only, got {heads}")
+        raise ValueError(f"SSR-Net has age by ssr and gender only, got {heads}")
     dropout = heads.dropout if heads else dropout
     if len(filters) != 4 or any(f < 2 or f % 2 for f in filters):
         raise ValueError(f"want four positive even filters, got {tuple(filters)!r}")
@@ -105,7 +105,7 @@ def build(
 def _stream(
     x: Any, filters: Sequence[int], activation: str, pooling: type[layers.Layer], name: str
 ) -> list[Any]:
-    """Runs one stream; returns the three maps that the stages read, deepest first."""
+    """Run one stream; return the three maps that the stages use, deepest first."""
     maps = []
     for depth, width in enumerate(filters, start=1):
         x = layers.Conv2D(width, 3, name=f"{name}_conv{depth}")(x)
@@ -114,14 +114,14 @@ def _stream(
         if depth < len(filters):
             x = pooling(2, name=f"{name}_pool{depth}")(x)
         maps.append(x)
-    # Sides 31, 14, 6, 4: the third only leads on to the fourth.
+    # Sides 31, 14, 6, 4: the third only feeds the fourth.
     return [maps[3], maps[1], maps[0]]
 
 
 def _stage(
     a: Any, b: Any, pool: int, bins: int, fusion: int, hidden: int, dropout: float, name: str
 ) -> tuple[Any, Any, Any]:
-    """Fuses the streams at one depth: p `(B, bins)`, eta `(B, bins)`, delta `(B, 1)`."""
+    """Fuse the streams at one depth: p `(B, bins)`, eta `(B, bins)`, delta `(B, 1)`."""
     a = layers.Conv2D(fusion, 1, activation="relu", name=f"{name}_fuse1")(a)
     b = layers.Conv2D(fusion, 1, activation="tanh", name=f"{name}_fuse2")(b)
     if pool > 1:

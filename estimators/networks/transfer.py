@@ -15,16 +15,13 @@ if TYPE_CHECKING:
 
 
 def build(heads: Heads | None = None, backbone_weights: str | None = None) -> keras.Model:
-    """Build the network.
+    """Build the network: (B, S, S, 3) float RGB 0..255 -> dict of the outputs in `heads`.
 
     Args:
-        heads: what it answers; None = age as expectation, gender, ethnicity.
+        heads: its outputs; None = age as expectation, gender, ethnicity.
         backbone_weights: a .keras file that takes (B, S, S, 3) float RGB 0..255 (scaling
             included) and returns features (B, D), or maps (B, H, W, D), which are averaged.
-            Of a network that has heads of ours already, what lies before them is taken.
-
-    Returns:
-        A functional model: (B, S, S, 3) float RGB 0..255 -> dict of what `heads` says.
+            Of a network that already has heads of ours, the part before them is used.
 
     Raises:
         WeightsError: no file is given, or not one of this kind.
@@ -46,10 +43,10 @@ def build(heads: Heads | None = None, backbone_weights: str | None = None) -> ke
 
 
 def _features(model: Any, path: Path) -> Any:
-    """The tensor that the heads are to grow on."""
+    """Return the tensor that the heads are built on."""
     if not isinstance(model.output, dict):
         if not hasattr(model.output, "shape") or len(model.output.shape) not in (2, 4):
-            raise WeightsError(f"{path} gives no features of the shape (B, D) or (B, H, W, D)")
+            raise WeightsError(f"{path} has no features of the shape (B, D) or (B, H, W, D)")
         return model.output
     firsts = [layer for layer in model.layers if is_head(layer.name)]
     if not firsts or not hasattr(firsts[0].input, "shape"):

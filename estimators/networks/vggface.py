@@ -35,20 +35,18 @@ def build(
     size: int = INPUT_SIZE,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """Build the network.
+    """Build the network: (B, size, size, 3) float RGB 0..255 -> dict of the outputs in `heads`.
+
+    Subtracting the mean colour is its first layer.
 
     Args:
-        heads: what it answers; None = age as expectation, gender, ethnicity, each behind
-            a dense layer of 256.
+        heads: its outputs; None = age as expectation, gender, ethnicity, each behind a dense
+            layer of 256.
         backbone_weights: None for random, "imagenet" (VGG16's, at full width and 224
             pixels), or a file's path; see `backbones`.
         width: factor on all widths; 1 is the published network of 134 million parameters.
         size: side of the chips in pixels, 32 or more.
         dropout: share of each dense layer dropped in training.
-
-    Returns:
-        A functional model: (B, 224, 224, 3) float RGB 0..255 -> dict of what `heads` says.
-        Subtracting the mean colour is its first layer.
 
     Raises:
         WeightsError: the backbone's weights cannot be loaded.
@@ -71,7 +69,7 @@ def build(
 def _backbone(
     width: float, size: int, dropout: float, mean_rgb: tuple[float, float, float]
 ) -> keras.Model:
-    """From chips to `(B, 4096 * width)` features."""
+    """Return the model from chips to `(B, 4096 * width)` features."""
     import keras
     from keras import layers
 
@@ -105,6 +103,6 @@ def _take_weights(model: Any, published: Any) -> Any:
     for mine, other in zip(ours, theirs, strict=True):
         kernel, bias = other.get_weights()
         if mine.name == "conv1_1":
-            kernel = kernel[:, :, ::-1]  # theirs sees BGR
+            kernel = kernel[:, :, ::-1]  # theirs takes BGR
         mine.set_weights([kernel, bias])
     return model

@@ -1,8 +1,8 @@
 """H.264 files that browsers play, and that survive a killed process.
 
-While it is written the file is fragmented: whatever happens, all but the last moments can
-be played. Finished, it is an ordinary file with one index at its end (FFmpeg writes that
-first and then hides the fragments, so that a full disk does no harm).
+While it is written the file is fragmented: after a crash all but the last moments can be
+played. Finished, it is an ordinary file with one index at its end (FFmpeg writes that first
+and then hides the fragments, so that a full disk does no harm).
 """
 
 import contextlib
@@ -33,35 +33,35 @@ PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
-BY_LOAD = ("veryfast", "superfast")  # calm, and where the encoder falls behind
+BY_LOAD = ("veryfast", "superfast")  # with time to spare, and where the encoder falls behind
 USUAL_PRESET = "superfast"  # files 4 % larger than veryfast's for 60 % of the work
-USUAL_CRF = 25  # as good as 23 with looking ahead, which is off here
+USUAL_CRF = 25  # as good as 23 with look-ahead, which is off here
 TICKS_PER_S = 90_000
 TICK = Fraction(1, TICKS_PER_S)
-KEY_FRAME_S = 1.0  # a key frame this often: seeking is as fine as that
+KEY_FRAME_S = 1.0  # between key frames: the precision of seeking
 
-# What the presets of `BY_LOAD` would set differently in the headers. A file states those
-# once, in front: only an encoder with the same ones can continue it.
+# What the presets of `BY_LOAD` would set differently in the headers. A file has those once,
+# at its start: only an encoder with the same ones can continue it.
 _SAME_HEADERS = "stitchable=1:cabac=1:8x8dct=1:weightp=0:ref=1"
 _MARK = "faces-live: age and gender, recorded by stream.py"  # by which ours are known
-_CROWDED = 0.5  # share of a period's pictures that found the queue half full
+_CROWDED = 0.5  # share of a period's frames that found the queue half full
 _PERIOD_S = 1.0
 _ROOM = 0.4  # busy share below which there is time for the slower preset
-_CALM_S = 20.0  # for which there must have been time
+_CALM_S = 20.0  # how long there must have been time
 _FRAGMENT_US = 200_000  # of which a killed process loses the last
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How pictures are encoded: each comes out before the next goes in.
+    """How frames are encoded, without look-ahead.
 
-    Looking ahead would make files a sixth smaller for a third more work, and a killed
-    process would lose what is held back.
+    Look-ahead would make files a sixth smaller for a third more work, and a killed process
+    would lose the frames held back.
 
     Attributes:
         preset: of x264.
         crf: of x264: quality, 0 lossless .. 51 worst.
-        fps: of the pictures, roughly: for the header, and the length of the last one.
+        fps: approximate: for the header, and the length of the last frame.
     """
 
     preset: str
@@ -80,7 +80,7 @@ class Encoding:
             "tune": "zerolatency",
             "crf": str(self.crf),
             "forced-idr": "1",
-            "sc_threshold": "0",  # key frames come when they are due, not at cuts
+            "sc_threshold": "0",  # key frames at regular times, not at cuts
             "threads": str(min(4, os.cpu_count() or 1)),
         }
         if self.preset in BY_LOAD:
@@ -89,12 +89,12 @@ class Encoding:
 
 
 class PresetChoice:
-    """Takes a quicker preset while pictures pile up, and the slower one when there is room.
+    """Chooses a faster preset while frames pile up, and the slower one when there is room.
 
-    The next quicker one, ultrafast, would make files twice as large for a tenth less work.
+    The next faster one, ultrafast, would make files twice as large for a tenth less work.
 
     Args:
-        fixed: a preset to stay with; None chooses by the load.
+        fixed: the only preset to use; None chooses by the load.
 
     Attributes:
         preset: the one to encode with now.
@@ -108,12 +108,9 @@ class PresetChoice:
         self._pictures = self._crowded = 0
 
     def note(self, began_s: float, ended_s: float, crowded: bool) -> None:
-        """Count one encoded picture.
+        """Count one encoded frame, with the begin and end of its encoding on any clock.
 
-        Args:
-            began_s: when its encoding began, on any clock.
-            ended_s: when it ended.
-            crowded: whether others pile up behind it, or were left out.
+        `crowded`: whether others pile up behind it, or were left out.
         """
         if self._fixed:
             return
@@ -155,7 +152,7 @@ def successor(context: VideoCodecContext, encoding: Encoding) -> VideoCodecConte
 
 
 class ColourConverter:
-    """Turns (H, W, 3) uint8 BGR pictures into the encoder's frames, of even size."""
+    """Converts (H, W, 3) uint8 BGR images to the encoder's frames, of even size."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
@@ -176,14 +173,14 @@ class ColourConverter:
 
 
 class H264File:
-    """One file with pictures of one size; not to be used from two threads at a time.
+    """One file with frames of one size; not to be used from two threads at a time.
 
     Args:
         path: made here, or replaced.
-        size_wh: of all its pictures, pixels.
-        encoding: how; `write` may change its preset.
+        size_wh: of all its frames, pixels.
+        encoding: of the frames; `write` may change its preset.
         start_s: the time that is the file's zero.
-        film: whose sound is copied beside the pictures; None = without.
+        film: whose sound is copied; None = without.
     """
 
     def __init__(
@@ -195,7 +192,7 @@ class H264File:
         film: Path | None = None,
     ) -> None:
         self.size_wh = size_wh
-        self.path = path.absolute()  # or FFmpeg takes the "a:" of "a:b.mp4" for a protocol
+        self.path = path.absolute()  # else FFmpeg takes the "a:" of "a:b.mp4" for a protocol
         self._fps = encoding.fps
         self._start_s = start_s
         self._offset = -round(start_s * TICKS_PER_S)
@@ -227,22 +224,22 @@ class H264File:
         self._file.start_encoding()
 
     def write(self, picture: Image, time_s: float, epoch: int, preset: str = "") -> None:
-        """Encode one (H, W, 3) uint8 BGR picture of the size promised.
+        """Encode one image, (H, W, 3) uint8 BGR, of the file's size.
 
-        Another `preset` takes over at the next key frame; empty = the same.
+        Another `preset` applies from the next key frame on; empty = the same.
         """
         frame = self._colours.convert(picture)
         frame.pts = pts = self._pts(time_s, epoch)
         if pts >= self._next_key:
-            self._go_on_with(preset)
+            self._continue_with(preset)
             frame.pict_type = av.video.frame.PictureType.I
             self._next_key = pts + round(KEY_FRAME_S * TICKS_PER_S)
         if self._sound is not None:
             self._sound.copy_until(pts / TICKS_PER_S)
         self._mux(self._encoder.encode(frame))
 
-    def _go_on_with(self, preset: str) -> None:
-        """Let an encoder of another preset take over; emptied, the old one takes no more."""
+    def _continue_with(self, preset: str) -> None:
+        """Flush the encoder and replace it by one with another preset."""
         if preset in ("", self._encoding.preset):
             return
         encoding = dataclasses.replace(self._encoding, preset=preset)
@@ -256,12 +253,13 @@ class H264File:
             self._file.mux(packet)
 
     def _pts(self, time_s: float, epoch: int) -> int:
-        """Return the time in ticks, which never stands still and never runs backwards."""
+        """Return the time in ticks, strictly increasing."""
         pts = round(time_s * TICKS_PER_S) + self._offset
         if pts <= self._last_pts:
-            anew = self._epoch is not None and epoch != self._epoch
-            later = self._last_pts + (round(TICKS_PER_S / self._fps) if anew else 1)
-            if anew or later - pts > TICKS_PER_S:  # a clock set back; else a frame out of order
+            is_new_epoch = self._epoch is not None and epoch != self._epoch
+            later = self._last_pts + (round(TICKS_PER_S / self._fps) if is_new_epoch else 1)
+            # A clock was set back; else a frame is out of order.
+            if is_new_epoch or later - pts > TICKS_PER_S:
                 self._offset += later - pts
             pts = later
         self._last_pts, self._epoch = pts, epoch
@@ -278,11 +276,9 @@ class H264File:
         self._file.close()
 
     def finish(self, next_s: float | None = None) -> None:
-        """Write what the encoder and the film still hold, and the index of all of it.
+        """Flush the encoder, the sound up to `next_s`, and write the index.
 
-        Args:
-            next_s: the time at which the next file begins, where the sound is cut; None =
-                a frame after the last.
+        The next file begins there; None = a frame after the last.
 
         Raises:
             av.FFmpegError, OSError: the end could not be written; the file can be played.
@@ -307,10 +303,10 @@ def is_recording(path: Path) -> bool:
 
 def _muxer_options(path: Path) -> dict[str, str]:
     options = {"flush_packets": "1", "max_interleave_delta": str(_FRAGMENT_US)}
-    if path.suffix.lower() == ".mkv":  # by design readable up to where it breaks off
+    if path.suffix.lower() == ".mkv":  # by design readable up to an early end
         return options | {"cluster_time_limit": str(_FRAGMENT_US // 1000)}
     return options | {
-        # delay_moov: without it the first picture's time would be lost
+        # delay_moov: without it the first frame's time would be lost
         "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
         "frag_duration": str(_FRAGMENT_US),
         "video_track_timescale": str(TICKS_PER_S),
@@ -321,9 +317,9 @@ def concatenate(paths: Sequence[Path], target: Path, film: Path | None = None) -
     """Write one recording with the packets of several, at their own times.
 
     Args:
-        paths: in order, with the same picture size, each beginning at its place in the film.
-        target: the file to make; seekable, its index in front.
-        film: whose sound is copied beside the pictures; None = without.
+        paths: in order, of the same image size, each beginning at its place in the film.
+        target: the file to make; seekable, its index at the start.
+        film: whose sound is copied; None = without.
 
     Raises:
         SinkError: it cannot be written.
@@ -350,8 +346,8 @@ def _concatenate(paths: Sequence[Path], target: Path, film: Path | None) -> None
             stack.callback(sound.close)
         last, end_s = -1, 0.0
         for packet in _packets_of(paths):
-            # The decoding times of each slice begin anew, which can touch those of the slice
-            # before where frames come irregularly.
+            # The decoding times of each slice restart, and may overlap those of the slice
+            # before where frames are irregular.
             packet.dts = last = max(packet.dts or 0, last + 1)
             start_s, end_s = _times_s(packet)
             if sound is not None:
@@ -369,6 +365,6 @@ def _packets_of(paths: Sequence[Path]) -> "Iterator[Packet[Any]]":
 
 
 def _times_s(packet: "Packet[Any]") -> tuple[float, float]:
-    """When a packet's picture begins and ends."""
+    """Begin and end of a packet's frame."""
     start, tick = packet.pts or 0, packet.time_base
     return float(start * tick), float((start + (packet.duration or 0)) * tick)

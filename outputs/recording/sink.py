@@ -1,4 +1,4 @@
-"""The sink that records the annotated pictures, into one file or several."""
+"""The sink that records the annotated frames, into one file or several."""
 
 import logging
 import math
@@ -24,22 +24,22 @@ from structures import Frame, FrameResult, Image
 from threads import WriterThread
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
-_QUEUE_DEPTH = 2  # pictures; a 4K one takes 25 MB, and 0.1 s to encode when closing
-_LIVE_QUEUE_DEPTH = 8  # outlasts a disk that is busy for a third of a second
+_QUEUE_DEPTH = 2  # frames; a 4K one takes 25 MB, and 0.1 s to encode when closing
+_LIVE_QUEUE_DEPTH = 8  # enough for a disk that is busy for a third of a second
 _PATIENCE_S = 60.0  # for a disk that hangs
-_CONSEQUENCE = "the recording stops there, all else goes on"
+_CONSEQUENCE = "the recording stops there, everything else continues"
 
 log = logging.getLogger(__name__)
 
 
 class Recording:
-    """A sink that records the annotated pictures.
+    """A sink that records the annotated frames.
 
-    They are encoded in a thread of their own, at their true times. The path is checked here,
-    but the file is made with the first frame only. One that exists is kept if `live`, and the
-    new one is named after the time; else it is replaced if it is a recording of ours. When the
-    size changes, a new part begins: out.mp4, out-2.mp4 ... Odd sizes get their last column
-    or row doubled, as H.264's half-size colour needs even ones.
+    They are encoded in a thread of their own, at their true times. The path is checked here;
+    the file is made with the first frame. One that exists is kept if `live`, and the new one
+    named after the time; else it is replaced if it is a recording of ours. When the size
+    changes, a new part begins: out.mp4, out-2.mp4 ... An odd width or height is made even by
+    doubling the last column or row, as H.264's half-size colour requires.
 
     With `segment_s` a new file begins that often: out-001.mp4, out-002.mp4 ..., or of a live
     source out-20260131-120000.mp4, the time of its first frame in UTC. Set it for cameras:
@@ -50,22 +50,22 @@ class Recording:
 
     Args:
         path: ends in .mp4, .mov or .mkv.
-        fps: roughly; a hint, the timing is the frames' own.
-        live: pictures are left out, and counted, rather than waited for; times are
-            relative to the first frame, not to the start of the medium.
-        preset: of x264, ultrafast .. placebo: quick and large to slow and small. None
+        fps: approximate; the timing is the frames' own.
+        live: frames are left out, and counted, rather than waited for; times are relative to
+            the first frame, not to the start of the medium.
+        preset: of x264, ultrafast .. placebo: fast and large to slow and small. None
             chooses, by the load if `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
-        segment_s: seconds of recording after which a new file is begun; None = never.
-        sound_from: the source where it is a film on disk: its sound is kept.
+        segment_s: seconds of recording per file; None = one file.
+        sound_from: the source, if it is a film on disk: its sound is kept.
         inputs: files that are read; no part of the recording overwrites one.
 
     Attributes:
-        dropped: pictures left out so far because the encoder was behind.
+        dropped: frames left out so far because the encoder was behind.
 
     Raises:
         SinkError: the file cannot be made there.
-        ValueError: fps or segment_s is not positive, x264 has no such preset or crf.
+        ValueError: fps or segment_s is not positive, or x264 has no such preset or crf.
     """
 
     wants_picture = True
@@ -113,17 +113,14 @@ class Recording:
 
     @property
     def failed(self) -> SinkError | None:
-        """Why a file could not be written, the last one that could not; None = all could."""
+        """The error of the last file that could not be written; None = all could."""
         return self._hung or self._files.failed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Queue one picture. See `outputs.Sink.write`; here it raises no SinkError.
+        """Queue one image. See `outputs.Sink.write`; this one raises no SinkError.
 
-        A live recording never waits. Else it waits while the encoder is behind.
-
-        Args:
-            picture: (H, W, 3) uint8 BGR; must not be changed afterwards.
-            result: its frame's time is used.
+        A live recording never waits; others wait while the encoder is behind. `picture`,
+        (H, W, 3) uint8 BGR, must not be changed afterwards.
         """
         if picture is None:
             raise ValueError("a recording needs pictures, got None")
@@ -144,10 +141,10 @@ class Recording:
         """Nothing to do. See `outputs.Sink.refresh`."""
 
     def close(self) -> None:
-        """Write what is queued and finish the file; may be called again.
+        """Write the queued frames and finish the file; may be called again.
 
         If that takes too long or Ctrl-C interrupts it, the file stays as it is and can be
-        played: the writer may still be in it, and it takes one thread at a time.
+        played: the writer's thread may still use it.
         """
         if self._closed:
             return
@@ -168,7 +165,7 @@ class Recording:
             log.warning("%s; %s", self._hung, _CONSEQUENCE)
 
     def _encode(self, item: tuple[Image, Frame]) -> None:
-        """Encode one picture; runs in the writer's thread."""
+        """Encode one image; runs in the writer's thread."""
         began_s = time.monotonic()
         self._files.write(*item, self._choice.preset)
         if self._live:
@@ -178,14 +175,10 @@ class Recording:
 
 
 def part_path(path: Path, number: int, *, segments: bool, began: datetime | None = None) -> Path:
-    """Return the path of a recording's file.
+    """Return the path of a recording's file `number`, from 1, where the user gave `path`.
 
-    Args:
-        path: as the user gave it.
-        number: of the file in this recording, from 1.
-        segments: whether there will be many.
-        began: when its first picture was taken, where the source is live: a file that is
-            there already is kept then.
+    `segments`: whether the recording is cut by time; `began`: time of the file's first frame,
+    for live sources, which keep a file that exists; else None.
     """
     if not segments:
         plain = path.with_stem(path.stem + (f"-{number}" if number > 1 else ""))
@@ -198,16 +191,11 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
 class RecordingFiles:
     """The files of one recording, one after another; for one thread at a time.
 
-    Faults of files are logged once a day and kept in `failed`; nothing more is written until the
+    An error of a file is logged once a day and kept in `failed`; nothing more is written until the
     next one is due.
 
-    Args:
-        path: as the user gave it; see `part_path`.
-        encoding: its preset is that of `write`.
-        live: see `Recording`, as for `segment_s` and `failed`.
-        segment_s: seconds.
-        film: the film that is recorded, for its sound; None if it is none.
-        inputs: see `Recording`.
+    Its parameters, `inputs` too, are those of `Recording`; `film` is the recorded film, for
+    its sound. The preset in `encoding` is replaced by that of `write`.
     """
 
     def __init__(
@@ -237,7 +225,7 @@ class RecordingFiles:
         return self._outage.failed
 
     def write(self, picture: Image, frame: Frame, preset: str) -> None:
-        """Encode one (H, W, 3) uint8 BGR picture at its frame's time."""
+        """Encode one (H, W, 3) uint8 BGR image at its frame's time."""
         size_wh = picture.shape[1], picture.shape[0]
         due = size_wh, self._segment_of(frame.time_s)
         try:
@@ -253,14 +241,14 @@ class RecordingFiles:
             self._fail(part.path if part else self._path, error)
 
     def _segment_of(self, time_s: float) -> int:
-        """Count the time; it need not begin at 0, and it may run backwards."""
+        """Return the number of the segment; time need not begin at 0 and may run backwards."""
         if self._last_s is not None:
             self._recorded_s += max(0.0, time_s - self._last_s)
         self._last_s = time_s
         return int((self._recorded_s + 1e-6) / self._segment_s) if self._segment_s else 0
 
     def _begin(self, size_wh: tuple[int, int], frame: Frame, preset: str) -> None:
-        """Begin the next file with `frame`, after the one before was finished."""
+        """Finish the current file and begin the next one with `frame`."""
         if self._part is not None:
             part, self._part = self._part, None
             self._finish(part, frame.time_s)

@@ -1,4 +1,4 @@
-"""The sound of a film, copied packet by packet into what is recorded of it."""
+"""The sound of a film, copied packet by packet into its recording."""
 
 import io
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def has_sound(film: Path, suffix: str) -> bool:
     """Whether `film` has sound that files ending in `suffix` can hold.
 
-    If they cannot, a warning is logged. No sound, or no film at all, is not worth one.
+    A warning is logged only where the film has sound that they cannot hold.
     """
     try:
         with av.open(str(film.absolute())) as file:
@@ -41,7 +41,7 @@ def has_sound(film: Path, suffix: str) -> bool:
 
 
 def _best(film: InputContainer) -> AudioStream:
-    """Raise ValueError where there is none."""
+    """The best audio stream; raises ValueError where there is none."""
     stream = film.streams.best("audio")
     if not isinstance(stream, AudioStream):
         raise ValueError("no sound")
@@ -49,18 +49,13 @@ def _best(film: InputContainer) -> AudioStream:
 
 
 class Sound:
-    """The best stream of sound in a film, on its way into a recording of it.
+    """Copies the best audio stream of a film into `file`, a recording without packets yet.
 
-    Faults of it are logged once, and the recording continues without.
-
-    Args:
-        film: its path.
-        start_s: the film's time, as in `Frame.time_s`, that is the recording's zero.
-        file: of the recording, before its first packet.
-        name: of the recording, for the log.
+    Errors in it are logged once, and the recording continues without. `start_s` is the film's
+    time, as in `Frame.time_s`, that is the recording's zero.
 
     Raises:
-        av.FFmpegError, OSError, ValueError: it cannot be opened (any more).
+        av.FFmpegError, OSError, ValueError: the film cannot be opened (any more).
     """
 
     def __init__(self, film: Path, start_s: float, file: OutputContainer, name: str) -> None:
@@ -80,7 +75,7 @@ class Sound:
     def _packets_from(self, stream: AudioStream, start_s: float) -> "Iterator[Packet[Any]]":
         """Yield the packets from `start_s` on, which becomes their zero.
 
-        None lies before zero: some files cannot say so, and would have everything else late.
+        None is before zero: some files cannot hold negative times and would shift all others.
         """
         zero = round((start_s + (self._film.start_time or 0) / av.time_base) / self._tick)
         if start_s > 0:

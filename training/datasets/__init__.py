@@ -1,9 +1,8 @@
-"""Published sets of labelled faces: the contract of their readers, and the menu.
+"""Published sets of labelled faces: the contract of their readers, and the choice of them.
 
-A reader is a module that turns the published layout of a set into faces as `training.labels`
-describes them. It reads names and tables only and opens no picture. It counts, reason by
-reason, what the published cleaning rules leave out; a table that it cannot understand is an
-error that names the line.
+A reader is a module that turns the published layout of a set into `training.labels.Face`s. It
+reads only names and tables and opens no image. It counts, by reason, what the published cleaning
+rules leave out; a table that it cannot parse is an error that names the line.
 """
 
 from collections import Counter
@@ -30,7 +29,7 @@ class Reading(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """What a module for one set has.
+    """What a module for one set provides.
 
     Attributes:
         layout: what the root must hold, in a few words, for messages.
@@ -55,11 +54,7 @@ DATASETS["appa_real_apparent"] = partial(_reader, "appa_real", "read_apparent")
 
 
 def read_dataset(name: str, root: Path) -> Reading:
-    """Read the set called `name`.
-
-    Args:
-        name: a key of `DATASETS`.
-        root: the folder that holds the set.
+    """Read the set called `name`, a key of `DATASETS`, in the folder `root`.
 
     Raises:
         DatasetError: the set is unknown, missing, empty or damaged.
@@ -77,7 +72,7 @@ def read_dataset(name: str, root: Path) -> Reading:
         ) from error
     if not reading.faces:
         why = "".join(f", {n} left out: {reason}" for reason, n in reading.dropped.items())
-        raise DatasetError(f"{root} holds no faces of {name}{why}; want {reader.layout}")
+        raise DatasetError(f"{root} contains no faces of {name}{why}; want {reader.layout}")
     return reading
 
 

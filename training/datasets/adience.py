@@ -2,12 +2,12 @@
 
     fold_0_data.txt .. fold_4_data.txt                 tab-separated
     aligned/USER/landmark_aligned_face.FACE.IMAGE      aligned, 816 x 816, or
-    faces/USER/coarse_tilt_aligned_face.FACE.IMAGE     cut out only
+    faces/USER/coarse_tilt_aligned_face.FACE.IMAGE     cropped only
 
-The folders of the users may also lie in the root itself. An age is a range such as (25, 32),
-a single number, or None; gender is m, f or u. A face with one of the two labels is kept for
-what it has (most faces of unknown gender are babies); one with neither is left out. The splits
-are the published folds, fold0 .. fold4, which have no person in common.
+The folders of the users may also lie in the root itself. An age is a range such as (25, 32), a
+single number, or None; gender is m, f or u. A face with one of the two labels is kept for it
+(most faces of unknown gender are babies); one with neither is left out. The splits are the
+published folds, fold0 .. fold4, which have no person in common.
 
 Reference:
     Eidinger, Enbar, Hassner, "Age and Gender Estimation of Unfiltered Faces", IEEE
@@ -38,7 +38,7 @@ _RANGE = re.compile(r"\((\d+), *(\d+)\)")
 
 
 def read(root: Path) -> Reading:
-    """Read the folds, with pictures from the first place that has any; see `datasets.Reader`."""
+    """Read the folds, with images from the first place that has any; see `datasets.Reader`."""
     reading = join(
         table(root / f"fold_{fold}_data.txt", _COLUMNS, partial(_label, fold), "\t")
         for fold in range(_FOLDS)
@@ -69,7 +69,7 @@ def _age(text: str) -> tuple[float, float] | None:
 
 
 def _placed(faces: list[Face], folder: str, kind: str) -> list[Face]:
-    """The same faces with their files where they are in one of the layouts."""
+    """Return the same faces with their files as one of the layouts has them."""
     names: Iterator[tuple[str, str, str]] = (face.file.partition("/") for face in faces)
     files = (f"{folder}{user}/{kind}.{name}" for user, _, name in names)
     return [replace(face, file=file) for face, file in zip(faces, files, strict=True)]

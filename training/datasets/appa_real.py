@@ -5,7 +5,7 @@
     train/000000.jpg            the photograph
     train/000000.jpg_face.jpg   the face turned upright, with a margin of 40 %
 
-The cut-out face is used where it exists: photographs may show others, too. These tables have no
+The cropped face is used where it exists: photographs may show others, too. These tables have no
 gender. `appa_real` has the real age as its label, `appa_real_apparent` the mean guess.
 
 Reference:

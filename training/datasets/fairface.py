@@ -3,8 +3,8 @@
     fairface_label_train.csv, fairface_label_val.csv    file, age, gender, race, service_test
     train/N.jpg, val/N.jpg                              aligned, 224 x 224
 
-The test labels were never published; results are reported on what is called val, so its split
-is called test here and nothing is to be tuned on it. East Asian and Southeast Asian become
+The test labels were never published; results are reported on the split called val, which is
+therefore called test here and must not be used for tuning. East Asian and Southeast Asian become
 Asian; Latino_Hispanic and Middle Eastern become Others.
 
 Reference:

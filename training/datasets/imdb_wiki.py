@@ -1,14 +1,14 @@
 """IMDB-WIKI: half a million portraits of actors and of people in Wikipedia.
 
     imdb.mat, wiki.mat   in the root or one folder below (imdb_crop, wiki_crop, imdb, wiki)
-    NN/NAME.jpg          beside them, as the field full_path says
+    NN/NAME.jpg          beside them, as in the field full_path
 
-Each table is one MATLAB struct with an entry a face in each field. `dob` is a serial date, day
+Each table is one MATLAB struct with one entry per face in each field. `dob` is a serial date, day
 1 being 1 January of the year 0; `photo_taken` is a year, taken to be its 1 July; gender 0 is
-**female**, 1 is male, NaN unknown; `face_score` is -Inf where no face was found;
-`second_face_score` is a number where there is a second one.
+**female**, 1 is male, NaN unknown; `face_score` is -Inf if no face was found;
+`second_face_score` is a number if there is a second one.
 
-The labels were collected by machine. The usual rules leave out, in this order: no face, a
+The labels were collected automatically. The usual rules leave out, in this order: no face, a
 second face, unknown gender, no date, age outside 0..100.
 
 Reference:
@@ -29,7 +29,7 @@ from training.datasets import Reading
 from training.datasets.layout import COPY_AGAIN, join
 from training.labels import Face
 
-LAYOUT = "imdb.mat or wiki.mat, in the root or one folder below, and the pictures beside it"
+LAYOUT = "imdb.mat or wiki.mat, in the root or one folder below, and the images beside it"
 _FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 _ORDINAL_OF_DAY_0 = 366  # MATLAB counts from the year 0, which has 366 days, Python from 1
 _OLDEST = 100
@@ -47,7 +47,7 @@ def read(root: Path) -> Reading:
 
 
 def age_at(photo_taken: float, birth: float) -> int | None:
-    """Whole years between a MATLAB serial date and 1 July of a year; None = no such date."""
+    """Return the whole years from a MATLAB serial date to 1 July of a year; None = no such date."""
     if not np.isfinite([photo_taken, birth]).all():
         return None
     ordinal = int(birth) - _ORDINAL_OF_DAY_0
@@ -87,18 +87,18 @@ def _label(row: dict[str, Any], folder: Path) -> Face | str:
 
 
 def _text(cell: Any) -> str:
-    """What a cell of MATLAB's holds; an empty one is an empty array."""
+    """Return the text of a MATLAB cell; an empty one is an empty array."""
     return str(np.ravel(cell)[0]).strip() if np.size(cell) else ""
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """The fields of the struct, each (N,)."""
+    """Return the fields of the struct, each (N,)."""
     from scipy.io import loadmat
 
     try:
         struct = loadmat(path)[path.stem][0, 0]
         fields = {name: np.ravel(struct[name]) for name in _FIELDS}
-    except Exception as error:  # of many kinds, from the depths of a damaged file
+    except Exception as error:  # of many types, if the file is damaged
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"cannot read the table {path}: {reason}; {COPY_AGAIN}") from error
     if len({len(values) for values in fields.values()}) > 1:

@@ -1,4 +1,4 @@
-"""Shared by the readers: finding pictures, and reading tables line by line."""
+"""Shared by the readers: find images, and read tables line by line."""
 
 import re
 from collections import Counter
@@ -11,12 +11,10 @@ from training.labels import Face, read_rows
 COPY_AGAIN = "copy or unpack the set again"
 
 
-def pictures(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
-    """Paths of the files in `folder` and those below, relative to it, in order.
+def image_files(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
+    """Yield the files in `folder` and below, relative to it, sorted, hidden ones left out.
 
-    Args:
-        folder: hidden files in it are left out.
-        suffix: how their names end, in lower or upper case.
+    Their names end in `suffix`, in lower or upper case.
     """
     found = (
         path.relative_to(folder) for path in folder.rglob("*") if not path.name.startswith(".")
@@ -27,12 +25,10 @@ def pictures(folder: Path, suffix: str = ".jpg") -> Iterator[str]:
 def named(
     files: Iterable[str], pattern: str, label: Callable[[str, re.Match[str]], Face]
 ) -> Reading:
-    """Faces whose labels are in the names of their files.
+    """Return the faces whose labels are in the names of their files, relative paths.
 
-    Args:
-        files: relative paths.
-        pattern: of the whole name, without folders; other names are dropped.
-        label: makes a face of the relative path and the match.
+    `label` makes a face of the path and the match of `pattern` with the whole name, without
+    folders. Other names are dropped.
     """
     faces, dropped, form = [], Counter[str](), re.compile(pattern)
     for file in files:
@@ -49,11 +45,11 @@ def table(
     label: Callable[[Mapping[str, str]], Face | str],
     delimiter: str = ",",
 ) -> Reading:
-    """Faces in a published table.
+    """Return the faces in a published table.
 
     Args:
         path: of the table; its first line names the columns.
-        columns: those that are needed; there may be others.
+        columns: the required ones; there may be others.
         label: makes a face of a row, or returns the reason for leaving it out; raises
             ValueError for a bad label.
         delimiter: between columns.
@@ -72,18 +68,14 @@ def table(
 
 
 def _whole(row: Mapping[str, str | None]) -> dict[str, str]:
-    """The row, its texts stripped.
-
-    Raises:
-        ValueError: the line has fewer columns than the first one.
-    """
+    """Return the row, its texts stripped; ValueError if it has fewer columns than the first."""
     if None in row.values():
-        raise ValueError("the line breaks off")
+        raise ValueError("the line is truncated")
     return {name: str(text).strip() for name, text in row.items() if name is not None}
 
 
 def join(readings: Iterable[Reading]) -> Reading:
-    """The parts of a set as one, in their order."""
+    """Join the parts of a set in their order."""
     faces: list[Face] = []
     dropped = Counter[str]()
     for reading in readings:

@@ -1,11 +1,10 @@
-"""Labeled Faces in the Wild: 13,233 pictures of 5,749 people; gender only, from lists.
+"""Labeled Faces in the Wild: 13,233 images of 5,749 people; gender only, from lists.
 
     NAME/NAME_0001.jpg                      in the root or below (lfw, lfw-deepfunneled)
     male_names.txt, female_names.txt        in the root; also lfw_male.txt and the like
 
-The lists were published apart from the pictures. Each line is a person's name or that of a
-picture. Who is on no list or on both is left out. The set is for tests: all of it is the split
-test.
+The lists were published separately. Each line is a person's name or that of an image. People on
+no list or on both are left out. The set is for tests: all of it is the split test.
 
 Reference:
     Huang, Ramesh, Berg, Learned-Miller, "Labeled Faces in the Wild", 2007. Lists: Afifi,
@@ -19,7 +18,7 @@ from pathlib import Path, PurePath
 
 from errors import DatasetError
 from training.datasets import Reading
-from training.datasets.layout import pictures
+from training.datasets.layout import image_files
 from training.labels import Face
 
 LAYOUT = "NAME/NAME_0001.jpg, male_names.txt and female_names.txt"
@@ -27,15 +26,11 @@ _NUMBERED = re.compile(r"(.+)_\d{4}\.jpg", re.IGNORECASE)
 
 
 def read(root: Path) -> Reading:
-    """Read the lists and the names of the pictures.
-
-    Raises:
-        DatasetError: a list is missing or cannot be read.
-    """
+    """Read the lists and the names of the images; DatasetError if a list cannot be read."""
     women = _people(root, "female")
     men = _people(root, "male")
     faces, dropped = [], Counter[str]()
-    for file in pictures(root):
+    for file in image_files(root):
         match = _NUMBERED.fullmatch(PurePath(file).name)
         if match is None:
             dropped["malformed name"] += 1
@@ -49,11 +44,7 @@ def read(root: Path) -> Reading:
 
 
 def _people(root: Path, gender: str) -> set[str]:
-    """Names on the list of one gender, as in the names of the files.
-
-    Raises:
-        DatasetError: the list is missing or cannot be read.
-    """
+    """Return the names on the list of one gender, as in the names of the files."""
     lists = sorted(
         path
         for path in root.glob("*.txt")

@@ -4,7 +4,7 @@
     AGE_GENDER_RACE_DATE.jpg            in the wild
 
 in one folder, or in part1, part2, part3. Gender 0 is male, 1 is female; race 0 White, 1 Black,
-2 Asian, 3 Indian, 4 Others. A few published names lack a label, a dot or have a blank too many;
+2 Asian, 3 Indian, 4 Others. A few published names lack a label or a dot, or have an extra blank;
 they are left out, as everywhere in the literature.
 
 Reference:
@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from training.datasets import Reading
-from training.datasets.layout import named, pictures
+from training.datasets.layout import image_files, named
 from training.labels import Face
 
 LAYOUT = "AGE_GENDER_RACE_DATE.jpg.chip.jpg or AGE_GENDER_RACE_DATE.jpg, in part1..3 or not"
@@ -25,8 +25,8 @@ _CHIP = ".jpg.chip.jpg"
 
 
 def read(root: Path) -> Reading:
-    """Read the names; where both layouts exist, the aligned pictures only."""
-    files = list(pictures(root))
+    """Read the names; where both layouts exist, only the aligned images."""
+    files = list(image_files(root))
     chips = [file for file in files if file.lower().endswith(_CHIP)]
     if chips:
         return named(chips, _LABELS + r"\.chip\.jpg", _label)

@@ -1,7 +1,7 @@
 """Batches of augmented chips, made ahead by other processes.
 
-What a batch holds depends on the seed, the epoch and its place in the epoch alone: not on
-the number of processes, nor on where a run was interrupted.
+A batch's content depends only on the seed, the epoch and its place in the epoch: not on the
+number of processes, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threads import blocked_sigint
 
 _T = TypeVar("_T")
 Chips = NDArray[np.uint8]
-_AHEAD = 3  # batches that wait for each process
+_AHEAD = 3  # batches queued per process
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class BatchPlan:
 
     Attributes:
         rows: `(M,)` int64, the chips to draw from.
-        chances: `(M,)` float64 that add up to 1, how likely each is drawn; None = every
-            row once in an epoch, in a random order.
-        batch: chips in a batch.
+        chances: `(M,)` float64 that add up to 1, the probability of each; None = every row
+            once per epoch, in random order.
+        batch: chips per batch.
         size: their side in pixels.
         strength: of the augmentation.
-        seed: of everything.
+        seed: of all randomness.
     """
 
     rows: NDArray[np.int64]
@@ -51,11 +51,11 @@ class BatchPlan:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; its last rows, too few for a batch, are left out."""
+        """Batches per epoch; the last rows, too few for a batch, are left out."""
         return len(self.rows) // self.batch
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Rows of an epoch's batches, (steps, batch) int64."""
+        """Return the rows of an epoch's batches, (steps, batch) int64."""
         rng = np.random.default_rng([self.seed, epoch])
         count = self.steps * self.batch
         if self.chances is None:
@@ -66,7 +66,7 @@ class BatchPlan:
 
 
 class Loader:
-    """Makes batches in its own processes, or in a thread if `workers` is 0; close it at the end."""
+    """Makes batches in its own processes, or in a thread if `workers` is 0; close it after use."""
 
     def __init__(self, images: Chips, plan: BatchPlan, workers: int) -> None:
         """Start the processes; they share one copy of `images`, `(N, S, S, 3)` uint8."""
@@ -83,7 +83,7 @@ class Loader:
         self._closing.callback(memory.unlink)
         self._closing.callback(memory.close)
         np.ndarray(images.shape, np.uint8, memory.buf)[:] = images
-        # Not forked: a process with TensorFlow in it must not be.
+        # Not forked: a process that loaded TensorFlow must not be.
         self._pool = ProcessPoolExecutor(
             workers,
             multiprocessing.get_context("spawn"),
@@ -99,7 +99,7 @@ class Loader:
         """Yield the batches of an epoch from number `start` on, in their order.
 
         Yields:
-            Chips `(B, size, size, 3)` uint8 RGB and the `(B,)` int64 rows that they show.
+            Chips `(B, size, size, 3)` uint8 RGB and their `(B,)` int64 rows.
         """
         order = self._plan.order(epoch)
         futures = (self._submit(order[i], epoch, i) for i in range(start, len(order)))
@@ -144,7 +144,7 @@ _shared: dict[str, Any] = {}  # in a worker process: the chips, and the memory t
 
 
 def _attach(name: str, shape: tuple[int, ...]) -> None:
-    """Sets up a worker process."""
+    """Set up a worker process."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
@@ -170,16 +170,13 @@ def augment(
 ) -> NDArray[np.uint8]:
     """Make one random variant of every chip: pose, light, colour, resolution, noise.
 
-    The whole similarity, flip and resize is one warp; light and colour are one matrix.
+    Similarity, flip and resize are one warp; light and colour are one matrix.
 
     Args:
         images: `(N, S, S, 3)` uint8, RGB; not changed.
-        size: Side of the result in pixels.
-        rng: Source of all chance.
-        strength: Multiplies spreads and probabilities (not the flip); 0 leaves the chip.
-
-    Returns:
-        `(N, size, size, 3)` uint8, RGB.
+        size: side of the result, `(N, size, size, 3)` uint8 RGB, in pixels.
+        rng: source of all randomness.
+        strength: multiplies spreads and probabilities (not the flip's); 0 varies only the flip.
     """
     out = np.empty((len(images), size, size, 3), np.uint8)
     for i, image in enumerate(images):
@@ -203,7 +200,7 @@ def augment(
 def _random_warp(
     side: int, size: int, rng: np.random.Generator, strength: float
 ) -> NDArray[np.float64]:
-    """Draws a map `(2, 3)` float64 from pixels of the result to pixels of the chip."""
+    """Draw a map `(2, 3)` float64 from pixels of the result to pixels of the chip."""
     turn, zoom, aspect, *shift = rng.standard_normal(5) * strength
     angle = np.deg2rad(6.0 * turn)
     scale = side / size * np.exp(0.09 * zoom)
@@ -217,7 +214,7 @@ def _random_warp(
 
 
 def _random_colour(rng: np.random.Generator, strength: float) -> NDArray[np.float32]:
-    """Draws a colour matrix `(3, 4)` float32 on (R, G, B, 1): light, contrast, tint, grey."""
+    """Draw a colour matrix `(3, 4)` float32 on (R, G, B, 1): light, contrast, tint, grey."""
     bright, contrast, *tint = rng.standard_normal(5) * strength
     slope = np.exp(0.15 * contrast)
     gain = np.exp(0.2 * bright) * np.exp(0.05 * np.array(tint))
@@ -229,7 +226,7 @@ def _random_colour(rng: np.random.Generator, strength: float) -> NDArray[np.floa
 
 
 def _erase(chip: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    """Fills a random rectangle of 4 to 20 % of the area with one colour, in place."""
+    """Fill a random rectangle of 4 to 20 % of the area with one colour, in place."""
     side = chip.shape[0]
     area = rng.uniform(0.04, 0.2) * side * side
     height = int(np.clip(np.sqrt(area * np.exp(rng.uniform(-0.7, 0.7))), 1, side))

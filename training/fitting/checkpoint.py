@@ -1,4 +1,4 @@
-"""The state of a run on disk, from which it resumes exactly as if nothing had happened."""
+"""The state of a run on disk, from which it resumes exactly."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from training.fitting.settings import TrainingSettings
 from training.result_files import writing
 
 _KINDS = ("network", "optimizer")
-# What may change when a run is resumed: neither weights nor order depend on it.
+# What may change when a run is resumed: neither weights nor order depend on these.
 _MAY_CHANGE = ("epochs", "minutes", "patience", "workers")
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is; all but the numbers in the network and the optimizer.
+    """How far a run is, without the weights of the network and the optimizer.
 
     Attributes:
-        epoch: passes that are complete.
-        step: batches of the next pass that are done.
+        epoch: completed epochs.
+        step: completed batches of the next epoch.
         minutes: spent on fitting.
         sums: mean losses of these batches times their number, by name.
-        history: the log, a line for each pass.
-        best: the line of the pass that is kept: that with the lowest score, or the last.
+        history: the log, a line per epoch.
+        best: the line of the kept epoch: that with the lowest score, or the last.
         frozen: whether the optimizer is that of the frozen backbone.
         of: settings and data; a run is resumed only with the same.
     """
@@ -44,12 +44,7 @@ class Progress:
     of: dict[str, Any] = field(default_factory=dict)
 
     def add(self, line: dict[str, float], last: bool = False) -> bool:
-        """Log a complete pass and go to the next; returns whether its weights are kept.
-
-        Args:
-            line: of the log.
-            last: keep each pass in place of the one before, not only better ones.
-        """
+        """Log a complete epoch; return whether its weights are kept: if better, or if `last`."""
         self.history.append(line)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         better = last or not self.best or line["score"] < self.best["score"]
@@ -58,7 +53,7 @@ class Progress:
         return better
 
     def is_over(self, settings: TrainingSettings) -> bool:
-        """Whether the last epoch is done, the time is up, or patience is at its end."""
+        """Whether the last epoch is done, the time is up, or patience has run out."""
         if self.epoch >= settings.epochs or (settings.minutes and self.minutes >= settings.minutes):
             return True
         if not settings.patience or not self.best or self.step:
@@ -69,17 +64,13 @@ class Progress:
 def begin(
     folder: Path, settings: TrainingSettings, digest: str, resume: bool, overwrite: bool = False
 ) -> Progress:
-    """Where a run begins: at the start, or where its checkpoint is.
+    """Return where a run starts: at the beginning, or with `resume` where its checkpoint is.
 
-    Args:
-        folder: of the run.
-        settings: of the run.
-        digest: of its data.
-        resume: from the checkpoint in the folder.
-        overwrite: without `resume`, begin anew where there is a checkpoint.
+    `digest` is that of its data; `overwrite` starts over without `resume` if there is a
+    checkpoint in `folder`.
 
     Raises:
-        SinkError: the folder holds a run, or another run than that to be resumed.
+        SinkError: the folder holds a run already, or one with other settings or data.
         WeightsError: the checkpoint cannot be read.
     """
     path = folder / "checkpoint.npz"
@@ -105,11 +96,7 @@ def begin(
 
 
 def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
-    """Write the state; what was there stays if it cannot be written.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write the state, whole or not at all; SinkError if it cannot be written."""
     from keras import ops
 
     arrays = {"progress": np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)}
@@ -121,10 +108,9 @@ def save_checkpoint(path: Path, progress: Progress, model: Any) -> None:
 
 
 def restore(path: Path, model: Any, optimizer_too: bool) -> None:
-    """Give a compiled model, and its built optimizer, the numbers of a checkpoint.
+    """Load a checkpoint into a compiled model, and into its built optimizer.
 
-    Raises:
-        WeightsError: it cannot be read, or is of another network.
+    WeightsError if it cannot be read, or is of another network.
     """
     arrays = _arrays(path)
     pairs = list(zip(_KINDS, _variables(model), strict=True))
@@ -146,9 +132,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _no_checkpoint(path: Path) -> WeightsError:
-    return WeightsError(f"{path} is no checkpoint of a run, or damaged; choose another --out")
+    return WeightsError(f"{path} is not a checkpoint of a run, or is damaged; choose another --out")
 
 
 def _variables(model: Any) -> tuple[list[Any], list[Any]]:
-    """Of the network, the state of its dropout included, and of its optimizer."""
+    """Return those of the network, including its dropout's state, and of its optimizer."""
     return list(model.variables), list(model.optimizer.variables)

@@ -28,23 +28,23 @@ from training.fitting.settings import TrainingSettings
 from training.result_files import writing
 
 # Most steps of one call of Keras' `fit`, during which the learning rate is constant: JAX reads
-# it only between calls. A short epoch has about eight of them.
+# it only between calls. A short epoch has about eight calls.
 _CHUNK = 32
 
-# Inputs of a batch, and the rows (B,) int64 that they show.
+# Inputs of a batch, and their rows (B,) int64.
 Batches = Iterator[tuple[NDArray[Any], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """What is fitted, and to what.
+    """What a network is fitted to.
 
     Attributes:
         settings: of the run.
         targets: of all rows.
-        steps: batches in an epoch.
+        steps: batches per epoch.
         batches: makes the batches of an epoch, from number `start` on.
-        ask: a network's answers about the held-out rows.
+        predict: returns a network's outputs for the held-out rows.
         held_out: their labels; they choose the epoch.
         folder: to write to.
         name: of the weights' file.
@@ -54,14 +54,14 @@ class FitTask:
     targets: Targets
     steps: int
     batches: Callable[[int, int], Batches]
-    ask: Callable[[Any], Answers]
+    predict: Callable[[Any], Answers]
     held_out: Chips
     folder: Path
     name: str
 
     @property
     def weights(self) -> Path:
-        """The file of the epoch that is kept."""
+        """The file of the kept epoch."""
         return self.folder / f"{self.name}.keras"
 
     @property
@@ -76,7 +76,7 @@ class Fit:
     Args:
         task: what to fit it to.
         model: the network, with its first weights.
-        progress: how far an earlier run came; its checkpoint is read.
+        progress: of an earlier run, whose checkpoint is then read.
 
     Raises:
         WeightsError: the checkpoint is of another network.
@@ -95,13 +95,9 @@ class Fit:
         progress.frozen = self._is_frozen
 
     def run(self) -> bool:
-        """Fit until the end, or until Ctrl-C; the state is then on disk.
+        """Fit until the end, or until Ctrl-C; return whether it is finished.
 
-        Returns:
-            Whether the run is finished.
-
-        Raises:
-            SinkError: a file cannot be written.
+        The state is on disk then; SinkError if a file cannot be written.
         """
         task = self._task
         with computing_in(self._model, task.settings.precision), _signals(self._interrupt):
@@ -122,7 +118,7 @@ class Fit:
         return self._progress.epoch < self._task.settings.frozen_epochs
 
     def _enter_stage(self) -> None:
-        """Freeze what does not learn, and compile with an optimizer for the rest."""
+        """Freeze what is not trained, and compile with an optimizer for the rest."""
         import keras
 
         settings, model = self._task.settings, self._model
@@ -144,7 +140,7 @@ class Fit:
         return bool(limit) and self._progress.minutes >= limit
 
     def _epoch(self) -> bool:
-        """Fit the rest of one epoch; returns whether it is complete, or the time is up."""
+        """Fit the rest of one epoch; return whether it is complete, or the time is up."""
         progress, steps = self._progress, self._task.steps
         title = f"epoch {progress.epoch + 1}/{self._task.settings.epochs}"
         source = self._task.batches(progress.epoch, progress.step)
@@ -157,7 +153,7 @@ class Fit:
         return progress.step >= steps or (self._time_is_up() and not self._stop)
 
     def _fit_some(self, source: Batches) -> int:
-        """Fit up to the end of a chunk of steps; returns the number of steps run."""
+        """Fit to the end of a chunk of steps; return the number of steps run."""
         import keras
 
         progress, task = self._progress, self._task
@@ -187,18 +183,18 @@ class Fit:
         return len(begun)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Ctrl-C: the step is finished; a second one ends at once."""
+        """Finish the step on Ctrl-C; end at once on a second one."""
         if self._stop:
             raise KeyboardInterrupt
         self._stop = self._model.stop_training = True
 
     def _after_epoch(self) -> None:
-        """Measure the averaged weights, save them if they are to be kept, and log."""
+        """Measure the averaged weights, save the kept ones, and log."""
         task, progress = self._task, self._progress
         self._average()
         line: dict[str, float] = {"epoch": progress.epoch + 1}
         line |= {name: total / progress.step for name, total in progress.sums.items()}
-        line |= metrics(task.ask(self._averaged), task.held_out)
+        line |= metrics(task.predict(self._averaged), task.held_out)
         line["rate"] = float(self._model.optimizer.learning_rate)
         line["minutes"] = round(progress.minutes, 3)
         if progress.add(line, last=task.settings.keep == "last"):
@@ -209,7 +205,7 @@ class Fit:
         tqdm.write(" ".join(f"{name} {value:.4g}" for name, value in line.items()))
 
     def _average(self) -> None:
-        """Give the averaged network its weights: their moving average, where there is one."""
+        """Set the averaged network's weights: their moving average, if there is one."""
         model = self._model
         current = model.get_weights()
         average(model.optimizer, model.trainable_variables)
@@ -219,7 +215,7 @@ class Fit:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Hand Ctrl-C and SIGTERM to a function for a while; only the main thread may."""
+    """Let a function handle Ctrl-C and SIGTERM for a while; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -233,16 +229,11 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def rate(settings: TrainingSettings, epochs: float, minutes: float) -> float:
-    """The learning rate after so many epochs and minutes.
+    """Return the learning rate after `epochs`, with their fraction, and minutes of fitting.
 
     While the backbone is frozen: constant, after a warm-up. Then by the used share of the
-    remaining epochs or of all minutes, whichever is larger: a slow machine still anneals to
-    the end.
-
-    Args:
-        settings: of the run.
-        epochs: done, with their fraction.
-        minutes: spent on fitting.
+    remaining epochs or of all minutes, whichever is larger, so that a slow machine still
+    anneals to the end.
     """
     frozen = settings.frozen_epochs
     if epochs < frozen:
@@ -258,7 +249,7 @@ def rate(settings: TrainingSettings, epochs: float, minutes: float) -> float:
 
 
 def factor(used: float, warmup: float) -> float:
-    """A rise from 2 % during the warm-up, then half a cosine down to 1 %; of shares 0..1."""
+    """Rise from 2 % during the warm-up, then half a cosine down to 1 %; of shares 0..1."""
     if used < warmup:
         return 0.02 + 0.98 * used / warmup
     left = min(1.0, (used - warmup) / (1 - warmup))

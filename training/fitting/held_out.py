@@ -1,4 +1,4 @@
-"""Rows held out of the training: which, and how well a network answers about them."""
+"""Rows held out of the training: which, and how good a network is on them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _BATCH, _BATCH_OF_VECTORS = 256, 1024
 
 
 def hold_out(groups: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
-    """Splits rows so that no group is on both sides.
+    """Split rows so that no group is on both sides.
 
     Args:
         groups: `(N,)` str.
-        share: of the rows to hold out; it is met as the groups allow, by at least one.
+        share: of the rows to hold out; met as the groups allow, with at least one.
         seed: decides which.
 
     Returns:
-        Rows to learn and rows held out, int64, ascending.
+        Training rows and held-out rows, int64, ascending.
 
     Raises:
         DatasetError: there are fewer than two groups.
@@ -46,13 +46,9 @@ def hold_out(groups: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, R
 
 
 def fold_rows(groups: NDArray[np.str_], folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-    """Cuts rows into parts of about one size; no group is in two of them.
+    """Cut rows into parts of similar size, for each the other rows and its own.
 
-    Returns:
-        For each part: rows to learn, which are all others, and its rows.
-
-    Raises:
-        DatasetError: there are fewer groups than parts.
+    No group is in two parts; DatasetError if there are fewer groups than parts.
     """
     order, members = _shuffled(groups, seed)
     if len(order) < folds:
@@ -67,13 +63,13 @@ def fold_rows(groups: NDArray[np.str_], folds: int, seed: int) -> list[tuple[Row
 
 
 def _shuffled(groups: NDArray[np.str_], seed: int) -> tuple[Rows, Rows]:
-    """The groups' numbers in random order, and each row's number."""
+    """Return the groups' numbers in random order, and each row's number."""
     names, members = np.unique(groups, return_inverse=True)
     return np.random.default_rng([seed, 0]).permutation(len(names)), members
 
 
 def predict(model: Any, images: NDArray[np.uint8]) -> Answers:
-    """A network's answers about `(N, S, S, 3)` uint8 RGB chips of any size."""
+    """Return a network's outputs for `(N, S, S, 3)` uint8 RGB chips of any size."""
     size = model.inputs[0].shape[1]
     return joined(
         model.predict_on_batch(shrink(images[i : i + _BATCH], size).astype(np.float32))
@@ -82,7 +78,7 @@ def predict(model: Any, images: NDArray[np.uint8]) -> Answers:
 
 
 def predict_vectors(model: Any, views: NDArray[np.float16]) -> Answers:
-    """Answers of heads, averaged over the views of `(V, N, W)` vectors."""
+    """Return the outputs of heads, averaged over the views of `(V, N, W)` vectors."""
     each = [
         joined(
             model.predict_on_batch(view[i : i + _BATCH_OF_VECTORS].astype(np.float32))
@@ -94,19 +90,19 @@ def predict_vectors(model: Any, views: NDArray[np.float16]) -> Answers:
 
 
 def joined(parts: Iterable[Mapping[str, Any]]) -> Answers:
-    """The answers about several batches, at least one, as one."""
+    """Concatenate the outputs for one or more batches."""
     found = list(parts)
     return {name: np.concatenate([np.asarray(p[name]) for p in found]) for name in found[0]}
 
 
 def metrics(answers: Answers, chips: Chips) -> dict[str, float]:
-    """How well the network answers where labels are known; unknown ones are left out.
+    """Measure a network's outputs where labels are known.
 
     Returns:
         `age_mae_years`, the mean distance from the labelled age or range; `cs5`, the share
         within 5 years; `gender_accuracy`; `ethnicity_accuracy`; of a head of age classes
-        `class_accuracy`; and `score`, by which the best epoch is chosen, less is better:
-        five points of gender, or twenty of ethnicity, weigh as much as a year.
+        `class_accuracy`; and `score`, which chooses the best epoch, less is better: five
+        points of gender, or twenty of ethnicity, count as much as a year.
     """
     found: dict[str, float] = {}
     known = np.isfinite(chips.age_low)
@@ -137,7 +133,7 @@ def metrics(answers: Answers, chips: Chips) -> dict[str, float]:
 
 
 def spread_scale(answers: Answers, chips: Chips) -> float:
-    """Calibration of the age spread on held-out rows; a factor, or years where age is a value.
+    """Return the calibration of the age spread; a factor, or years where age is a value.
 
     Where exact ages are known, 68 % of them lie within one spread; where only ranges are,
     their likelihood under a normal distribution of that spread is the largest.

@@ -1,4 +1,4 @@
-"""The network that settings describe: built, given its first weights, frozen in part."""
+"""The network that settings describe: built, initialised, frozen in part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_network(settings: TrainingSettings) -> Any:
     """
     try:
         model = _build(settings, settings.heads())
-    except ValueError as error:  # as of Keras about a size that is too small
+    except ValueError as error:  # such as Keras' about too small a size
         reason = str(error).partition("\n")[0]
         raise DatasetError(f"cannot build {settings.architecture}: {reason}") from error
     if settings.init:
@@ -48,7 +48,7 @@ def _build(settings: TrainingSettings, heads: Heads) -> Any:
 
 
 def layers_of(model: Any) -> Iterator[Any]:
-    """All layers, those of models within the model, too."""
+    """Yield all layers, including those of models within the model."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from layers_of(layer)
@@ -57,12 +57,12 @@ def layers_of(model: Any) -> Iterator[Any]:
 
 
 def freeze(model: Any, backbone: bool, norms: bool) -> None:
-    """Set which layers learn; a compiled model must be compiled again.
+    """Set which layers are trained; a compiled model must be compiled again.
 
     Args:
         model: the network.
-        backbone: whether what lies below the heads stays as it is.
-        norms: whether its batch normalisations keep the statistics they came with.
+        backbone: whether the layers below the heads are frozen.
+        norms: whether their batch normalisations keep the statistics they came with.
     """
     import keras
 
@@ -76,8 +76,8 @@ def freeze(model: Any, backbone: bool, norms: bool) -> None:
 def computing_in(model: Any, precision: str) -> Iterator[None]:
     """Compute the backbone's maps in `precision`; afterwards in float32 again.
 
-    Weights stay float32, as do the scaling of pixels and the heads. A file saved outside of
-    this says float32 everywhere.
+    Weights stay float32, as do the scaling of pixels and the heads. A file saved after this
+    has float32 everywhere.
     """
     import keras
 
@@ -103,7 +103,7 @@ def _gives_maps(layer: Any) -> bool:
 
 
 def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
-    """The optimizer for the stage with the backbone frozen, or for the other stage."""
+    """Return the optimizer for the stage with the backbone frozen, or for the other."""
     import keras
 
     rate = settings.frozen_rate or settings.rate if frozen else settings.rate
@@ -119,7 +119,7 @@ def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
         optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
     if settings.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    # `fit` would put the averaged weights in place of the current ones whenever it returns.
+    # `fit` would replace the current weights by the averaged ones whenever it returns.
     optimizer.finalize_variable_values = lambda variables: None
     return optimizer
 

@@ -1,8 +1,8 @@
-"""What a network learns: targets made from labels, and the losses that compare with them.
+"""Training targets made from labels, and the losses that compare with them.
 
-A row's targets are one array for each output; the first column is the row's weight, 0 where
-the label is unknown. Losses are written in `keras.ops`: the same on TensorFlow, JAX and
-PyTorch. A loss gives one number a row; Keras averages them.
+A row's targets are one array per output; the first column is the row's weight, 0 where the label
+is unknown. Losses are written in `keras.ops`: the same on TensorFlow, JAX and PyTorch. A loss
+returns one number per row; Keras averages them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.fitting.settings import TrainingSettings
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]  # a teacher's outputs -> (N, K)
 
-_HEAVIEST = 10.0  # a row of a rare class weighs at most so many average ones
+_HEAVIEST = 10.0  # a row of a rare class weighs at most as much as so many average ones
 _YEARS = np.arange(AGE_BINS)
 
 
@@ -33,9 +33,9 @@ class Targets:
 
     Attributes:
         arrays: output -> `(N, C)` float32; the first column is the row's weight.
-        chances: `(N,)` float64, how likely each row is to be drawn, adding up to 1; None =
-            every row once an epoch.
-        taught: whether the arrays hold a teacher's answers.
+        chances: `(N,)` float64, each row's probability of being drawn, adding up to 1; None =
+            every row once per epoch.
+        taught: whether the arrays hold a teacher's outputs.
     """
 
     arrays: dict[str, Floats]
@@ -43,9 +43,9 @@ class Targets:
     taught: bool
 
     def of(self, rows: NDArray[np.int64]) -> dict[str, Floats]:
-        """The targets of a batch: in each output its weights add up to the number of rows.
+        """Return a batch's targets; each output's weights add up to the number of rows.
 
-        A batch with few known labels, or without rare people, counts as much as any other.
+        So a batch with few known labels, or without rare people, counts as much as any other.
         """
         batch = {}
         for name, array in self.arrays.items():
@@ -65,7 +65,7 @@ def make_targets(
     Args:
         chips: the labels; weights against imbalance count these rows.
         settings: of the run.
-        answers: a teacher's, in any form of age, or none.
+        answers: a teacher's outputs, in any form of age, or None.
     """
     female = np.where(np.isfinite(chips.female), chips.female, -1).astype(np.int64)
     gender, smoothing = answers["gender"] if answers else None, settings.gender_smoothing
@@ -86,7 +86,7 @@ def make_targets(
 
 
 def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None) -> Floats:
-    """Targets of age (N, C), as `age_loss` or `age_value_loss` reads them."""
+    """Return the targets of age (N, C) for `age_loss` or `age_value_loss`."""
     width = AGE_HEADS[settings.age]
     known = np.isfinite(chips.age_low)
     low, high = (
@@ -103,7 +103,7 @@ def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None
         columns.append(age_targets(low, high, width, settings))
     if answers is not None:
         taught = convert_age(answers["age"], width)
-        if width == 1:  # it may contradict the label by a few years, but no more
+        if width == 1:  # it may contradict the label by only a few years
             slack = np.where(known, settings.teacher_slack, np.inf)
             taught = taught.clip((low - slack)[:, None], (high + slack)[:, None])
         columns.append(taught.astype(np.float32))
@@ -111,17 +111,15 @@ def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None
 
 
 def _decades(chips: Chips) -> NDArray[np.int64]:
-    """Decade of age 0..7 of each row, -1 = unknown."""
+    """Return each row's decade of age 0..7, -1 = unknown."""
     middle = np.where(np.isfinite(chips.age_low), (chips.age_low + chips.age_high) / 2, -10)
     return np.asarray(np.clip(np.floor(middle / 10), -1, 7), np.int64)
 
 
 def balanced(classes: NDArray[np.int64], strength: float) -> Floats:
-    """Weights against imbalance, (N,): 0 where the class is unknown, 1 on average elsewhere.
+    """Return weights against imbalance, (N,): 0 for an unknown class, 1 on average elsewhere.
 
-    Args:
-        classes: (N,) class of each row, -1 = unknown.
-        strength: 0 weighs all rows alike, 1 all classes.
+    `classes` are (N,), -1 = unknown; `strength` 0 weighs all rows alike, 1 all classes.
     """
     known = classes >= 0
     weights = known.astype(np.float64)
@@ -134,7 +132,7 @@ def balanced(classes: NDArray[np.int64], strength: float) -> Floats:
 
 
 def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSettings) -> Floats:
-    """The target distribution of exact ages; what ranges cover of each class.
+    """Return the target distribution of exact ages, or what ranges cover of each class.
 
     Args:
         low: (N,) youngest age, years 0..100.
@@ -143,8 +141,8 @@ def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSetting
         settings: of the run.
 
     Returns:
-        (N, K) float32: rows of exact ages add up to 1; in the rows of ranges every entry is
-        the share of the class' years that lie in the range.
+        (N, K) float32: rows of exact ages add up to 1; in rows of ranges each entry is the
+        share of the class' years that lie in the range.
     """
     whole_low, whole_high = np.floor(low)[:, None], np.floor(high)[:, None]
     if settings.age_loss == "label_distribution":
@@ -163,12 +161,12 @@ def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSetting
 
 
 def nearest_classes(count: int) -> NDArray[np.float64]:
-    """(101, K): 1 where the year belongs to the class, or is nearest to it."""
+    """Return (101, K): 1 where the year belongs to the class, or is nearest to it."""
     return np.eye(count)[nearest_class(_YEARS, AGE_CLASSES[count])]
 
 
 def convert_age(answer: Floats, width: int) -> Floats:
-    """Bring a teacher's age (N, any width) into the width of the network that learns."""
+    """Convert a teacher's age (N, any width) to the width of the trained network."""
     if answer.shape[1] == width:
         return answer
     if width == 1:
@@ -188,7 +186,7 @@ def convert_age(answer: Floats, width: int) -> Floats:
 def _classes(
     classes: NDArray[np.int64], count: int, strength: float, smoothing: float, taught: Floats | None
 ) -> Floats:
-    """Targets (N, 1 + K or 2 K): weight, smoothed label, the teacher's probabilities."""
+    """Return targets (N, 1 + K or 2 K): weight, smoothed label, teacher's probabilities."""
     label = np.eye(count)[np.maximum(classes, 0)] * (1 - smoothing) + smoothing / count
     columns = [balanced(classes, strength)[:, None], label.astype(np.float32)]
     if taught is not None:
@@ -197,7 +195,7 @@ def _classes(
 
 
 def _teachers_race(answers: Answers | None, count: int) -> Floats | None:
-    """The teacher's ethnicity; zeros, which teach nothing, where it reports none."""
+    """Return the teacher's ethnicity; zeros, which teach nothing, if it has none."""
     if answers is None:
         return None
     return answers.get("race", np.zeros((count, len(ETHNICITIES)), np.float32))
@@ -208,11 +206,9 @@ AGE_COLUMNS = 4  # before the distributions: weight, whether it is a range, youn
 
 
 def losses(settings: TrainingSettings, taught: bool) -> tuple[dict[str, Any], dict[str, float]]:
-    """The losses of a network's outputs, and how much each counts.
+    """Return the losses of a network's outputs, and their weights.
 
-    Args:
-        settings: of the run.
-        taught: whether the targets hold a teacher's answers.
+    `taught` says whether the targets hold a teacher's outputs.
     """
     share = settings.teacher_weight if taught else 0.0
     functions: dict[str, Any] = {
@@ -227,12 +223,11 @@ def losses(settings: TrainingSettings, taught: bool) -> tuple[dict[str, Any], di
 
 
 def class_loss(share: float) -> Any:
-    """Cross-entropy with the label, and with the teacher for a `share` of the loss.
+    """Return cross-entropy with the label, and with the teacher for a `share` of the loss.
 
-    Returns:
-        A loss of targets `(B, 1 + 2 K)`: weight, label, teacher's probabilities; and of
-        `(B, K)` probabilities. Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge
-        in a Neural Network", 2015, section 2, at temperature 1.
+    It takes targets `(B, 1 + 2 K)`: weight, label, teacher's probabilities; and `(B, K)`
+    probabilities. Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural
+    Network", 2015, section 2, at temperature 1.
     """
     from keras import ops
 
@@ -249,17 +244,16 @@ def class_loss(share: float) -> Any:
 
 
 def age_loss(settings: TrainingSettings, share: float) -> Any:
-    """The loss of an age that is answered as a distribution over years or classes.
+    """Return the loss of an age that is a distribution over years or classes.
 
     An exact age: cross-entropy with the target, which is a Gaussian around the age or one
-    class. A range: minus the logarithm of the probability of its years; a class that it
-    covers in part counts in part. Both: the distance of the expected age from the age or
-    range, and for mean_variance half its square and the variance.
+    class. A range: minus the logarithm of the probability of its years; a partly covered class
+    counts in part. Both: the distance of the expected age from the age or range, and for
+    mean_variance half its square and the variance.
 
-    Returns:
-        A loss of targets `(B, 4 + 2 K)`: weight, 1 for a range, youngest, oldest age, then
-        the target or what the range covers of each class, then the teacher's
-        probabilities; and of `(B, K)` probabilities.
+    It takes targets `(B, 4 + 2 K)`: weight, 1 for a range, youngest, oldest age, then the
+    target or what the range covers of each class, then the teacher's probabilities; and
+    `(B, K)` probabilities.
 
     Reference:
         Gao, Xing, Xie, Wu, Geng, "Deep Label Distribution Learning with Label Ambiguity",
@@ -297,11 +291,10 @@ def age_loss(settings: TrainingSettings, share: float) -> Any:
 
 
 def age_value_loss(share: float) -> Any:
-    """The loss of an age answered in years: decades outside the range, and a teacher's pull.
+    """Return the loss of an age in years: decades outside the range, and a teacher's pull.
 
-    Returns:
-        A loss of targets `(B, 5)`: weight, 1 for a range, youngest and oldest age, the
-        teacher's age in years; and of ages `(B, 1)` in years.
+    It takes targets `(B, 5)`: weight, 1 for a range, youngest and oldest age, the teacher's
+    age in years; and ages `(B, 1)` in years.
     """
     from keras import ops
 
@@ -320,6 +313,6 @@ def age_value_loss(share: float) -> Any:
 
 
 def class_middles(count: int) -> np.ndarray:
-    """Mean years of each class, (K,) float32; of 101 classes the years themselves."""
+    """Return the mean years of each class, (K,) float32; of 101 classes the years."""
     years = np.arange(AGE_BINS, dtype=np.float32)
     return years if count == AGE_BINS else class_years(count) @ years

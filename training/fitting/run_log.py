@@ -1,4 +1,4 @@
-"""What is kept of a run beside its weights: the log of its epochs, and facts for its record."""
+"""A run's records beside its weights: the log of its epochs, and facts for NAME.json."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from training.result_files import commit, versions, write_tfrecord, writing
 
 log = logging.getLogger(__name__)
 _Line = dict[str, float]
-# Panels of history.png: title, and the columns of the log that it shows.
+# Panels of history.png: title, and columns of the log.
 _PANELS = (
     ("loss, by head", ("loss", "age_loss", "gender_loss", "race_loss")),
     ("error of age on held-out faces, years", ("age_mae_years",)),
     (
-        "share right on held-out faces",
+        "share correct on held-out faces",
         ("cs5", "class_accuracy", "gender_accuracy", "ethnicity_accuracy"),
     ),
     ("learning rate", ("rate",)),
@@ -30,7 +30,7 @@ _PANELS = (
 
 
 def label_counts(chips: Chips) -> dict[str, Any]:
-    """The number of rows, and of each label."""
+    """Count the rows, and those with each label."""
     known = np.isfinite(chips.age_low)
     decades = np.clip((chips.age_low[known] + chips.age_high[known]) // 20, 0, 9).astype(int)
     races = np.bincount(chips.race[chips.race >= 0], minlength=len(ETHNICITIES))
@@ -44,7 +44,7 @@ def label_counts(chips: Chips) -> dict[str, Any]:
 
 
 def made_with() -> dict[str, str]:
-    """Versions of what made the weights, and the git commit where there is one."""
+    """Return the versions of what made the weights, and the git commit if known."""
     import keras
 
     found = versions(("numpy", "opencv-python", "keras"))
@@ -52,12 +52,9 @@ def made_with() -> dict[str, str]:
 
 
 def write_log(folder: Path, history: Sequence[_Line], plot: bool = False) -> None:
-    """Write log.csv and the events for TensorBoard, and history.png where `plot` says so.
+    """Write log.csv and the events for TensorBoard, and with `plot` history.png, in a second.
 
-    Args:
-        folder: to write to.
-        history: a line for each epoch, all with the same columns; nothing is written of none.
-        plot: draw history.png; it takes a second, so that is for the end.
+    `history` has a line per epoch, all with the same columns; if empty, nothing is written.
 
     Raises:
         SinkError: a file cannot be written.
@@ -75,7 +72,7 @@ def write_log(folder: Path, history: Sequence[_Line], plot: bool = False) -> Non
 
 
 def _write_events(path: Path, history: Sequence[_Line]) -> None:
-    """Write one scalar for each column and epoch of a log; the file is made anew.
+    """Write one scalar for each column and epoch of a log, replacing the file.
 
     A file of events is a TFRecord file. TensorFlow writes it whatever backend Keras runs on.
     """

@@ -19,7 +19,7 @@ from estimators.networks.facenet_heads import NETWORKS
 from estimators.networks.heads import AGE_HEADS, Heads
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-_TYPES = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_TYPES = {"str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def _text(default: str, meaning: str, choices: Iterable[str] = ()) -> Any:
@@ -36,7 +36,7 @@ def _flag(default: bool, meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """All that decides the result of a run, besides its data."""
+    """All that determines the result of a run, besides its data."""
 
     # The network
     architecture: str = _text("mobilenetv2", "which network", ARCHITECTURES)
@@ -111,11 +111,11 @@ class TrainingSettings:
     teacher_slack: float = _number(3.0, "ssr: years by which it may contradict a label")
 
     def heads(self) -> Heads:
-        """The heads, for the `build` of an architecture."""
+        """Return the heads, for the `build` of an architecture."""
         return Heads(self.age, self.ethnicity, self.hidden, self.dropout, self.age_blur)
 
     def public(self) -> dict[str, Any]:
-        """All settings by name; of files the name alone, as folders are private."""
+        """Return all settings by name; of files only the name, as folders are private."""
         values = dataclasses.asdict(self)
         for key in ("backbone", "init", "teacher"):
             values[key] = Path(values[key]).name if values[key] else ""
@@ -154,7 +154,7 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> TrainingSettings:
 
 
 def settings_table() -> list[tuple[str, str, str]]:
-    """Key, default and meaning of all settings, as text."""
+    """Return key, default and meaning of all settings, as text."""
     rows = []
     for item in dataclasses.fields(TrainingSettings):
         default = getattr(TrainingSettings(), item.name)
@@ -166,7 +166,7 @@ def settings_table() -> list[tuple[str, str, str]]:
 
 
 def to_toml(settings: TrainingSettings) -> str:
-    """All settings as the text of a settings file."""
+    """Return all settings as the text of a settings file."""
     values = dataclasses.asdict(settings)
     return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
 
@@ -176,7 +176,7 @@ def _fields() -> dict[str, dataclasses.Field[Any]]:
 
 
 def _value(key: str, text: str) -> Any:
-    """The text after --set as a value; quotes and brackets may be left out."""
+    """Return the text after --set as a value; quotes and brackets may be omitted."""
     item = _fields().get(key)
     if item is None or item.type == "str":
         return text.strip("\"'")
@@ -189,43 +189,42 @@ def _value(key: str, text: str) -> Any:
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
-    """The value of a setting; DatasetError where the key is unknown or the value bad."""
+    """Return a setting's value; DatasetError if the key is unknown or the value bad."""
     item = _fields().get(key)
     if item is None:
         raise DatasetError(f"{where}: unknown setting {key!r}; known: {', '.join(_fields())}")
     kind, limits = item.type, item.metadata
     if kind == "list[str]":
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            raise DatasetError(f"{where}: {key} wants a list of texts, got {value!r}")
+            raise DatasetError(f"{where}: {key} must be a list of strings, got {value!r}")
         return value
     if kind == "float" and type(value) is int:
         value = float(value)
     if type(value).__name__ != kind:
-        raise DatasetError(f"{where}: {key} wants {_TYPES[str(kind)]}, got {value!r}")
+        raise DatasetError(f"{where}: {key} must be {_TYPES[str(kind)]}, got {value!r}")
     if limits.get("choices") and value not in limits["choices"]:
         raise DatasetError(
-            f"{where}: {key} wants one of {', '.join(limits['choices'])}, got {value!r}"
+            f"{where}: {key} must be one of {', '.join(limits['choices'])}, got {value!r}"
         )
     if "low" in limits and not limits["low"] <= value <= limits["high"]:
         raise DatasetError(
-            f"{where}: {key} wants a number from {limits['low']} to {limits['high']}, got {value}"
+            f"{where}: {key} must be a number from {limits['low']} to {limits['high']}, got {value}"
         )
     return value
 
 
 def _consistent(settings: TrainingSettings) -> TrainingSettings:
-    """The settings; DatasetError where two of them contradict each other."""
+    """Return the settings; DatasetError if two of them contradict each other."""
     ssrnet = settings.architecture == "ssrnet"
     if ssrnet and (settings.age != "ssr" or settings.ethnicity or settings.hidden):
-        raise DatasetError("ssrnet wants age = 'ssr', ethnicity = false and hidden = 0")
+        raise DatasetError("ssrnet needs age = 'ssr', ethnicity = false and hidden = 0")
     if settings.folds == 1:
-        raise DatasetError("folds wants 0 or at least 2, got 1")
+        raise DatasetError("folds must be 0 or at least 2, got 1")
     if settings.patience and settings.keep == "last":
-        raise DatasetError("patience waits for a better epoch; it wants keep = 'best'")
+        raise DatasetError("patience waits for a better epoch; it needs keep = 'best'")
     if settings.frozen_epochs > settings.epochs:
         raise DatasetError(
-            f"frozen_epochs ({settings.frozen_epochs}) wants to be at most epochs "
-            f"({settings.epochs})"
+            f"frozen_epochs ({settings.frozen_epochs}) must be at most epochs ({settings.epochs})"
         )
     return settings
 

@@ -1,4 +1,4 @@
-"""What a run learns from: the train rows of its sets, and a teacher's answers about them."""
+"""Training data of a run: the train rows of its sets, and a teacher's outputs for them."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _BATCH = 64
 
 
 def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
-    """The teacher's answers about every chip and its mirror image; it is asked only once.
+    """Return the teacher's outputs for every chip, averaged with its mirror image's.
 
     Args:
         choice: a name of the manifest, or the path of a .keras or .onnx file.
-        chips: what to ask about.
-        cache: folder that keeps the answers; a file there belongs to one teacher and one set
+        chips: the chips.
+        cache: folder that keeps the outputs; a file there belongs to one teacher and one set
             of chips, by their contents.
 
     Returns:
-        Output of the teacher -> `(N, K)` float32, the mean over both mirror images.
+        Output of the teacher -> `(N, K)` float32.
 
     Raises:
         WeightsError: no such teacher, or it is no network for chips.
@@ -56,17 +56,17 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        log.warning("%s cannot be read (%s); asking the teacher again", kept, error)
-    answers = _ask(weights, path, chips.images)
+        log.warning("%s cannot be read (%s); running the teacher again", kept, error)
+    answers = _run(weights, path, chips.images)
     with writing(kept) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **answers)
     return answers
 
 
-def _ask(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
+def _run(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
     network, size = _network(weights, path)
     parts: list[Answers] = []
-    for start in tqdm(range(0, len(images), _BATCH), "asking the teacher", disable=None):
+    for start in tqdm(range(0, len(images), _BATCH), "running the teacher", disable=None):
         chips = shrink(images[start : start + _BATCH], size)
         plain, mirrored = network(chips), network(np.ascontiguousarray(chips[:, :, ::-1]))
         parts.append({name: (plain[name] + mirrored[name]) / np.float32(2) for name in plain})
@@ -87,7 +87,7 @@ def _teacher_weights(choice: str) -> Weights:
 
 
 def _network(weights: Weights, path: Path) -> tuple[Network, int]:
-    """The teacher as a function of `(B, S, S, 3)` uint8 RGB chips, and its S."""
+    """Return the teacher as a function of `(B, S, S, 3)` uint8 RGB chips, and its S."""
     if path.suffix == ".onnx":
         facenet = weights.architecture == "facenet"
         engine = make_facenet("openvino", weights) if facenet else OpenVinoEngine(path)
@@ -97,15 +97,15 @@ def _network(weights: Weights, path: Path) -> tuple[Network, int]:
     if not isinstance(model.output, dict) or not {"age", "gender"} <= set(model.output):
         raise WeightsError(f"the teacher {path} has no outputs age and gender")
 
-    def ask(chips: NDArray[np.uint8]) -> Answers:
+    def predict(chips: NDArray[np.uint8]) -> Answers:
         answers = model.predict_on_batch(chips.astype(np.float32))
         return {name: np.asarray(value, np.float32) for name, value in answers.items()}
 
-    return ask, size
+    return predict, size
 
 
 def digest_of(chips: Chips, *arrays: NDArray[Any]) -> str:
-    """A hash of the names of chips and of some arrays about them."""
+    """Return a hash of the names of chips and of arrays about them."""
     digest = hashlib.sha256("\n".join(chips.files).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
@@ -114,11 +114,11 @@ def digest_of(chips: Chips, *arrays: NDArray[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a network learns from.
+    """Training data of a network.
 
     Attributes:
-        chips: all train rows, one set behind the other.
-        answers: a teacher's outputs, each `(N, K)` float32, or none.
+        chips: all train rows, the sets concatenated.
+        answers: a teacher's outputs, each `(N, K)` float32, or None.
         digest: a hash of labels and answers, by which a resumed run recognises its data.
     """
 
@@ -128,18 +128,13 @@ class TrainingData:
 
 
 def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> TrainingData:
-    """Reads the train rows of all sets, and asks the teacher about them.
+    """Read the train rows of all sets in `folder`, and run the teacher on them.
 
-    Args:
-        folder: holds NAME.tar and NAME.csv of each set.
-        settings: of the run.
-        cache: folder that keeps the teacher's answers.
-
-    Raises:
-        StreamError: a set is missing or damaged, or the teacher is.
+    `cache` is the folder that keeps the teacher's outputs. StreamError if a set is missing or
+    damaged, or the teacher is.
     """
     if not folder.is_dir():
-        raise DatasetError(f"no folder {folder}; --data wants one with NAME.tar and NAME.csv")
+        raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")
     parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
     chips = join(_of_one_size(parts))
     answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
@@ -149,7 +144,7 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
 
 
 def _of_one_size(parts: list[Chips]) -> list[Chips]:
-    """The sets with chips as large as the smallest of them."""
+    """Return the sets with chips shrunk to the smallest size among them."""
     side = min(part.images.shape[1] for part in parts)
     return [
         part

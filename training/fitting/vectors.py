@@ -1,14 +1,14 @@
-"""Embeddings of a labelled set on disk: TFRecord files, one `tf.train.Example` a face.
+"""Embeddings of a labelled set on disk: TFRecord files, one `tf.train.Example` per face.
 
-DIR/NAME.embeddings/ holds SPLIT-00000-of-00018.tfrecord ... and record.json, which says of
-what and by what they were made. Features of an example:
+DIR/NAME.embeddings/ holds SPLIT-00000-of-00018.tfrecord ... and record.json, which describes
+from what and by what they were made. Features of an example:
 
     file, group             bytes
     age_min, age_max        float, years; absent = unknown
     gender                  int64, 0 = male, 1 = female; absent = unknown
     ethnicity               int64, index into `structures.ETHNICITIES`; absent = unknown
     embedding               float, V x W: of the chip, of its mirror image, of random variants
-    features                bytes, V x W float16, little endian; only where there are any
+    features                bytes, V x W float16, little endian; only if there are any
 
 Needs TensorFlow.
 """
@@ -34,12 +34,12 @@ Half = NDArray[np.float16]
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The vectors that embedding networks make of a set's faces.
+    """The embeddings of a set's faces.
 
     Attributes:
         chips: the labels; their images are empty, (N, 0, 0, 3).
-        views: name of a vector -> (V, N, W) float16; view 0 is the chip as it is, 1 its
-            mirror image, the others random variants.
+        views: name of a vector -> (V, N, W) float16; view 0 is the chip itself, 1 its mirror
+            image, the others random variants.
     """
 
     chips: Chips
@@ -47,26 +47,22 @@ class Vectors:
 
 
 def folder_of(out: Path, name: str) -> Path:
-    """The folder of a set's embeddings."""
+    """Return the folder of a set's embeddings."""
     return out / f"{name}.embeddings"
 
 
 def part_paths(folder: Path, split: str, count: int) -> list[Path]:
-    """The files of a split."""
+    """Return the files of a split."""
     return [folder / f"{split}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
 
 
 def write_part(path: Path, chips: Chips, views: Mapping[str, Half]) -> None:
-    """Write one TFRecord file; it appears when it is complete.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write one TFRecord file, whole or not at all; SinkError if it cannot be written."""
     write_tfrecord(path, (_example(chips, views, i) for i in range(len(chips))))
 
 
 def _example(chips: Chips, views: Mapping[str, Half], i: int) -> bytes:
-    """Face `i` as a serialized `tf.train.Example`, labels only where they are known."""
+    """Return face `i` as a serialized `tf.train.Example` with the known labels."""
     train = start_tensorflow().train
 
     def text(value: bytes) -> Any:
@@ -95,11 +91,7 @@ def _example(chips: Chips, views: Mapping[str, Half], i: int) -> bytes:
 
 
 def read_record(out: Path, name: str) -> dict[str, Any]:
-    """The record that `training.embeddings` wrote about a set's embeddings.
-
-    Raises:
-        DatasetError: there are none, or the record is damaged.
-    """
+    """Read the record of a set's embeddings; DatasetError if there is none, or a damaged one."""
     path = folder_of(out, name) / "record.json"
     if not path.is_file():
         raise DatasetError(
@@ -116,16 +108,10 @@ def read_record(out: Path, name: str) -> dict[str, Any]:
 
 
 def read_vectors(out: Path, name: str, split: str, wanted: str = "embedding") -> Vectors:
-    """Read one split of a set's embeddings into memory.
+    """Read one split of a set's embeddings, written to `out`, into memory.
 
-    Args:
-        out: folder that `training.embeddings` wrote to.
-        name: of the set.
-        split: of its table.
-        wanted: "embedding" or "features".
-
-    Raises:
-        DatasetError: missing, incomplete or damaged.
+    `wanted` is "embedding" or "features"; DatasetError if they are missing, incomplete or
+    damaged.
     """
     record = read_record(out, name)
     count = record["parts"].get(split)
@@ -135,7 +121,7 @@ def read_vectors(out: Path, name: str, split: str, wanted: str = "embedding") ->
             f"{name} in {out} has no split {split}; has {', '.join(record['parts'])}"
         )
     if width is None:
-        raise DatasetError(f"the embeddings of {name} in {out} come without {wanted}")
+        raise DatasetError(f"the embeddings of {name} in {out} have no {wanted}")
     parts = [
         _read_part(path, wanted, record["views"], width)
         for path in part_paths(folder_of(out, name), split, count)
@@ -145,7 +131,7 @@ def read_vectors(out: Path, name: str, split: str, wanted: str = "embedding") ->
 
 
 def _read_part(path: Path, wanted: str, views: int, width: int) -> tuple[Chips, Half]:
-    """Labels, and vectors (V, N, W), of one file."""
+    """Return labels and vectors (V, N, W) of one file."""
     try:
         columns = _columns(path, wanted, views * width)
         vectors = columns[wanted]
@@ -170,11 +156,7 @@ def _read_part(path: Path, wanted: str, views: int, width: int) -> tuple[Chips, 
 
 
 def _columns(path: Path, wanted: str, length: int) -> dict[str, NDArray[Any]]:
-    """The features of a file's examples, each (N, ...).
-
-    Raises:
-        ValueError: the file cannot be read, or an example lacks something.
-    """
+    """Return the features of a file's examples, each (N, ...); ValueError if it is damaged."""
     tf = start_tensorflow()
     io, nan = tf.io, float("nan")
     kinds = {

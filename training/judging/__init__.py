@@ -1,1 +1,1 @@
-"""How right networks are on labelled faces: figures, tables and pages."""
+"""How accurate networks are on labelled faces: figures, tables and pages."""

@@ -1,9 +1,9 @@
-"""How accurate estimates are: each row's share in a figure, and figures that are no means.
+"""Accuracy of estimates: each row's share in a figure, and figures that are not means.
 
-Most figures are a ratio of two sums over rows: errors by faces of known age, right answers by
+Most figures are a ratio of two sums over rows: errors by faces of known age, correct estimates by
 faces. `ratios` returns both parts of each row, 0 where the label is missing: unlabelled faces
-drop out, and one product with the counts of a resample gives the figure of that resample (see
-`scores`). A median and an area under a curve take the counts as weights.
+drop out, and one product with the counts of a resample yields its figure (see `scores`). A median
+and an area under a curve take the counts as weights.
 """
 
 from collections.abc import Sequence
@@ -24,26 +24,26 @@ RELIABILITY_BINS = 10
 
 
 class Ratio(NamedTuple):
-    """What each row adds to a figure: `(N,)` to the numerator and `(N,)` to the denominator."""
+    """What each row adds to a figure: `(N,)` to the numerator and to the denominator."""
 
     top: Float64
     bottom: Float64
 
 
 class Bin(NamedTuple):
-    """One step of a reliability curve: mean estimated probability, share that is so, rows."""
+    """One step of a reliability curve: mean estimated probability, true share, rows."""
 
     told: float
     true: float
     rows: int
 
 
-def ratios(chips: Chips, told: Estimates, schemes: Sequence[int] = ()) -> dict[str, Ratio]:
-    """What each row adds to each figure that is a ratio of sums.
+def ratios(chips: Chips, estimates: Estimates, schemes: Sequence[int] = ()) -> dict[str, Ratio]:
+    """Return what each row adds to each figure that is a ratio of sums, by name.
 
     Args:
-        chips: the labels; images are not looked at.
-        told: the estimates, row by row.
+        chips: the labels; images are not used.
+        estimates: the estimates, row by row.
         schemes: which of `AGE_CLASSES` to count classes by.
 
     Returns:
@@ -51,7 +51,7 @@ def ratios(chips: Chips, told: Estimates, schemes: Sequence[int] = ()) -> dict[s
     """
     exact = chips.age_low == chips.age_high
     ranged = chips.age_low < chips.age_high
-    error = signed_years(chips, told)
+    error = signed_years(chips, estimates)
     absolute = np.abs(error)
     found = {
         "mae_years": _mean(absolute, exact),
@@ -60,63 +60,60 @@ def ratios(chips: Chips, told: Estimates, schemes: Sequence[int] = ()) -> dict[s
         "outside_years": _mean(absolute, ranged),
         "outside_bias_years": _mean(error, ranged),
         "inside": _mean(absolute == 0, ranged),
-        "spread_1": _mean(absolute <= told.age_spread_years, exact),
-        "spread_2": _mean(absolute <= 2 * told.age_spread_years, exact),
+        "spread_1": _mean(absolute <= estimates.age_spread_years, exact),
+        "spread_2": _mean(absolute <= 2 * estimates.age_spread_years, exact),
     }
     for count in schemes:
-        truth, guess = age_classes(chips, told, count)
+        truth, guess = age_classes(chips, estimates, count)
         found[f"class{count}"] = _mean(truth == guess, truth >= 0)
         found[f"class{count}_near"] = _mean(np.abs(truth - guess) <= 1, truth >= 0)
     known = ~np.isnan(chips.female)
-    right = (told.female_prob > 0.5) == (chips.female > 0.5)
-    found["gender"] = _mean(right, known)
+    correct = (estimates.female_prob > 0.5) == (chips.female > 0.5)
+    found["gender"] = _mean(correct, known)
     found["gender_too_sure"] = _mean(
-        np.maximum(told.female_prob, 1 - told.female_prob) - right, known
+        np.maximum(estimates.female_prob, 1 - estimates.female_prob) - correct, known
     )
-    if told.ethnicity_probs is not None:
-        right = told.ethnicity_probs.argmax(axis=1) == chips.race
-        found["ethnicity"] = _mean(right, chips.race >= 0)
+    if estimates.ethnicity_probs is not None:
+        correct = estimates.ethnicity_probs.argmax(axis=1) == chips.race
+        found["ethnicity"] = _mean(correct, chips.race >= 0)
     return found
 
 
 def class_ratios(truth: Ints, guess: Ints, count: int) -> dict[str, Ratio]:
-    """Precision, recall and F1 of each of `count` classes, as `ratios` gives figures.
+    """Return the parts of precision, recall and F1 of each class, "precision 0" ... "f1 K-1".
 
     Args:
         truth: `(N,)`, -1 = unknown.
         guess: `(N,)`, 0..count-1.
         count: number of classes.
-
-    Returns:
-        "precision 0" ... "f1 K-1".
     """
     known = truth >= 0
     found = {}
     for i in range(count):
-        is_so, said = known & (truth == i), known & (guess == i)
-        hit = is_so & said
-        found[f"precision {i}"] = _mean(hit, said)
-        found[f"recall {i}"] = _mean(hit, is_so)
-        both = is_so.astype(np.float64) + said
+        is_class, guessed = known & (truth == i), known & (guess == i)
+        hit = is_class & guessed
+        found[f"precision {i}"] = _mean(hit, guessed)
+        found[f"recall {i}"] = _mean(hit, is_class)
+        both = is_class.astype(np.float64) + guessed
         found[f"f1 {i}"] = Ratio(2.0 * hit, both)
     return found
 
 
-def signed_years(chips: Chips, told: Estimates) -> Float64:
-    """`(N,)` years by which ages are estimated too old (+) or too young (-); NaN = unlabelled.
+def signed_years(chips: Chips, estimates: Estimates) -> Float64:
+    """Return `(N,)` years by which ages are overestimated (+) or underestimated (-).
 
-    Of a range, it is the distance outside: 0 within.
+    Of a range, it is the distance outside: 0 within. NaN = unlabelled.
     """
-    years = told.age_years.astype(np.float64)
+    years = estimates.age_years.astype(np.float64)
     outside = years_outside(years, chips.age_low, chips.age_high)
     return np.asarray(np.where(years < chips.age_low, -outside, outside), np.float64)
 
 
-def age_classes(chips: Chips, told: Estimates, count: int) -> tuple[Ints, Ints]:
-    """True and estimated age classes, `(N,)` each, by the scheme of `AGE_CLASSES[count]`.
+def age_classes(chips: Chips, estimates: Estimates, count: int) -> tuple[Ints, Ints]:
+    """Return true and estimated age classes, `(N,)` each, by `AGE_CLASSES[count]`.
 
-    A label belongs to a class if all of its range does; -1 where it does not, or where
-    nothing is known. The last class has no upper end.
+    A label belongs to a class if all of its range does; it is -1 otherwise, or if unknown.
+    The last class has no upper end.
     """
     ranges = AGE_CLASSES[count]
     lows, highs = np.array(ranges, np.float64).T
@@ -124,52 +121,47 @@ def age_classes(chips: Chips, told: Estimates, count: int) -> tuple[Ints, Ints]:
         chips.age_high[:, None] <= np.append(highs[:-1], np.inf)
     )
     truth = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
-    return truth.astype(np.int64), nearest_class(told.age_years, ranges)
+    return truth.astype(np.int64), nearest_class(estimates.age_years, ranges)
 
 
 def confusion(truth: Ints, guess: Ints, count: int) -> Ints:
-    """Faces, `(count, count)`, by true class (rows) and estimated class (columns).
+    """Count faces, `(count, count)`, by true class (rows) and estimated class (columns).
 
-    Args:
-        truth: `(N,)`; -1 is left out.
-        guess: `(N,)`.
-        count: number of classes.
+    `truth` and `guess` are `(N,)`; rows whose truth is -1 are left out.
     """
     known = truth >= 0
     pairs = truth[known] * count + guess[known]
     return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
 
-def reliability(told: NDArray[np.floating], truth: NDArray[np.floating]) -> list[Bin]:
-    """How often an estimated probability is right, in equal steps of it; no empty steps.
+def reliability(probs: NDArray[np.floating], truth: NDArray[np.floating]) -> list[Bin]:
+    """Return how often `(N,)` probabilities are right, in equal steps; no empty steps.
 
-    Args:
-        told: `(N,)` probabilities.
-        truth: `(N,)` 1 where it is so, 0 where not, NaN = unknown.
+    `truth` is `(N,)`, 1 where it is so, 0 where not, NaN = unknown.
     """
     known = ~np.isnan(truth)
-    told, truth = told[known], truth[known]
-    step = np.minimum((told * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    probs, truth = probs[known], truth[known]
+    step = np.minimum((probs * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     return [
-        Bin(float(told[rows].mean()), float(truth[rows].mean()), int(rows.sum()))
+        Bin(float(probs[rows].mean()), float(truth[rows].mean()), int(rows.sum()))
         for i in range(RELIABILITY_BINS)
         if (rows := step == i).any()
     ]
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: mean distance of estimate from truth, by rows; NaN of nothing.
+    """Return the expected calibration error: mean distance from truth, by rows; NaN if empty.
 
     Reference:
         Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
-        eq. 3. Differs: of the probability of one class, not of the likelier one.
+        eq. 3. Differs: of one class's probability, not of the likelier one's.
     """
     rows = sum(one.rows for one in bins)
     return sum(abs(one.told - one.true) * one.rows for one in bins) / rows if rows else float("nan")
 
 
 def weighted_median(values: Float64, weights: NDArray[np.floating]) -> Float64:
-    """Medians, `(B,)`, of `(N,)` values that count `(B, N)` times; NaN where none counts."""
+    """Return medians, `(B,)`, of `(N,)` values that count `(B, N)` times; NaN if none counts."""
     if not len(values):
         return np.full(len(weights), np.nan)
     order = np.argsort(values)
@@ -181,14 +173,14 @@ def weighted_median(values: Float64, weights: NDArray[np.floating]) -> Float64:
 
 
 def weighted_auc(
-    told: NDArray[np.floating], truth: NDArray[np.bool_], weights: NDArray[np.floating]
+    probs: NDArray[np.floating], truth: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> Float64:
-    """Areas, `(B,)`, under the ROC curve: how often a true row gets more than a false one.
+    """Return areas, `(B,)`, under the ROC curve: how often a true row gets more than a false one.
 
-    Ties count half. NaN where there are no true or no false rows.
+    Ties count half. NaN without true or without false rows.
 
     Args:
-        told: `(N,)`.
+        probs: `(N,)`.
         truth: `(N,)`.
         weights: `(B, N)`, how often each row counts.
 
@@ -196,10 +188,10 @@ def weighted_auc(
         Hanley and McNeil, "The meaning and use of the area under a receiver operating
         characteristic (ROC) curve", Radiology 1982.
     """
-    if not len(told):
+    if not len(probs):
         return np.full(len(weights), np.nan)
-    order = np.argsort(told)
-    starts = np.flatnonzero(np.append(True, np.diff(told[order]) > 0))
+    order = np.argsort(probs)
+    starts = np.flatnonzero(np.append(True, np.diff(probs[order]) > 0))
     counts = weights[:, order].astype(np.float64)
     hit = np.add.reduceat(counts * truth[order], starts, axis=1)
     miss = np.add.reduceat(counts * ~truth[order], starts, axis=1)

@@ -18,7 +18,7 @@ from estimators.facenet import NETWORK
 from estimators.weights import read_manifest
 from structures import Estimates, Image
 
-BATCHES = 1, 8  # for which a face's time is measured
+BATCHES = 1, 8  # for which the time per face is measured
 _BATCH = 64
 _CALLS, _WARM_UP = 25, 3
 
@@ -30,7 +30,7 @@ class Contender:
     Attributes:
         name: as shown; differs between contenders.
         estimator: the network.
-        ms: batch size -> milliseconds a face, as measured here.
+        ms: batch size -> milliseconds per face, as measured here.
     """
 
     name: str
@@ -47,8 +47,8 @@ def load(
     """Load networks.
 
     Args:
-        choices: names of weights/manifest.json, and .keras and .onnx files; none = all shipped
-            ones that can run; those of facenet need its conversion first.
+        choices: names of weights/manifest.json, and .keras and .onnx files; empty = all shipped
+            ones that can run; those of facenet must be converted first.
         architecture: of the files; None = found by `architecture_of`.
         make: builds an estimator.
         engine: further arguments of `make`.
@@ -72,14 +72,10 @@ def load(
 
 
 def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
-    """A file's architecture: from the record of its training, or by the size of its chips.
+    """Return a file's architecture: from the record of its training, or by its chips' size.
 
-    Args:
-        path: a .keras or .onnx file.
-        known: valid names, for the message.
-
-    Raises:
-        WeightsError: no such file, or no architecture takes such chips.
+    `known` are valid names, for the message. WeightsError if there is no such .keras or .onnx
+    file, or no architecture takes such chips.
     """
     suffix = path.suffix.lower()
     if suffix not in (".keras", ".onnx"):
@@ -104,15 +100,12 @@ def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
     )
 
 
-def ask(
+def estimate_all(
     estimator: Estimator, images: Image, tick: Callable[[int], object] = lambda done: None
 ) -> Estimates:
-    """Describe every chip of `images`, (N, S, S, 3) uint8 RGB; row i belongs to chip i.
+    """Run a network on all of `images`, (N, S, S, 3) uint8 RGB; row i belongs to chip i.
 
-    Args:
-        estimator: the network; S is its `input_size`.
-        images: the chips.
-        tick: called with the number of chips that were done.
+    S is its `input_size`; `tick` is called with the number of chips done.
 
     Raises:
         WeightsError: the network returns NaN.
@@ -122,24 +115,21 @@ def ask(
         parts.append(estimator.estimate(images[start : start + _BATCH]))
         tick(len(parts[-1]))
     races = [part.ethnicity_probs for part in parts if part.ethnicity_probs is not None]
-    told = Estimates(
+    estimates = Estimates(
         np.concatenate([part.age_years for part in parts]),
         np.concatenate([part.age_spread_years for part in parts]),
         np.concatenate([part.female_prob for part in parts]),
         np.concatenate(races) if estimator.has_ethnicity else None,
     )
-    if not (np.isfinite(told.age_years).all() and np.isfinite(told.female_prob).all()):
+    if not (np.isfinite(estimates.age_years).all() and np.isfinite(estimates.female_prob).all()):
         raise WeightsError("the network returns NaN for some faces; its training has failed")
-    return told
+    return estimates
 
 
 def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
-    """Milliseconds a face, the median of 25 calls with `batch` chips each.
+    """Return milliseconds per face: the median of 25 calls with `batch` chips each.
 
-    Args:
-        estimator: the network.
-        images: (N, S, S, 3) uint8 RGB, N >= 1; used over and over.
-        batch: chips in a call.
+    The chips are taken from `images`, (N, S, S, 3) uint8 RGB, N >= 1, over and over.
     """
     chips = images[np.arange(batch) % len(images)]
     times = []
@@ -151,7 +141,7 @@ def time_ms(estimator: Estimator, images: Image, batch: int) -> float:
 
 
 def _recorded(path: Path) -> str:
-    """The architecture in a record of training, "" where there is none."""
+    """Return the architecture in a record of training, "" if there is none."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["settings"]["architecture"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -159,29 +149,29 @@ def _recorded(path: Path) -> str:
 
 
 def _keras_side(path: Path) -> int | None:
-    """The side of the chips that a .keras file takes, without loading it."""
+    """Return the side of the chips that a .keras file takes, without loading it."""
     try:
         with zipfile.ZipFile(path) as parts:
             layers = json.loads(parts.read("config.json"))["config"]["layers"]
         shape = layers[0]["config"]["batch_shape"]
         return int(shape[1])
     except (OSError, zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged or no functional Keras model") from error
+        raise WeightsError(f"{path} is damaged or not a functional Keras model") from error
 
 
 def _onnx_side(path: Path) -> int | None:
-    """The side of the chips that an .onnx file takes."""
+    """Return the side of the chips that an .onnx file takes."""
     import openvino
 
     try:
         shape = openvino.Core().read_model(path).inputs[0].partial_shape
         return None if shape[1].is_dynamic else int(shape[1].get_length())
     except (RuntimeError, IndexError) as error:
-        raise WeightsError(f"{path} is damaged or no ONNX network") from error
+        raise WeightsError(f"{path} is damaged or not an ONNX network") from error
 
 
 def _side_of(architecture: str) -> int | None:
-    """`INPUT_SIZE` of the architecture's module, read: importing some takes seconds."""
+    """Read `INPUT_SIZE` in the architecture's module: importing some takes seconds."""
     spec = importlib.util.find_spec(f"estimators.networks.{architecture}")
     if spec is None or spec.origin is None:
         return None

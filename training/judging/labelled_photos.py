@@ -1,4 +1,4 @@
-"""Labelled photographs: find the face, align it, so that a network can describe it.
+"""Labelled photographs: find and align the faces.
 
 The labels come from `labels.csv` in the folder (columns as in `labels`), or from the names:
 
@@ -6,8 +6,8 @@ The labels come from `labels.csv` in the folder (columns as in `labels`), or fro
              34_1_holiday.jpg
     fgnet    SSSAYY[letter].JPG: the person and the age, as in 001A08.JPG
 
-A photograph is described by its largest face. One in which no face is found counts as
-missed, not as an error.
+A photograph stands for its largest face. One in which no face is found counts as missed, not as
+an error.
 """
 
 import re
@@ -40,7 +40,7 @@ class Examples:
 
     Attributes:
         name: as shown.
-        chips: those that are described, in any size.
+        chips: those with a found face, in any size.
         missed: labels of photographs without a found face; their images are black.
         aligned: side in pixels -> (N, side, side, 3) chips cut straight from photographs.
         notes: on the set, one line each.
@@ -53,21 +53,18 @@ class Examples:
     notes: tuple[str, ...] = ()
 
     def images(self, side: int) -> Image:
-        """The chips, (N, side, side, 3) uint8 RGB."""
+        """Return the chips, (N, side, side, 3) uint8 RGB."""
         if side not in self.aligned:
             return shrink(self.chips.images, side)
         return self.aligned[side]
 
 
 def read_labels(folder: Path, names: str = "auto") -> tuple[list[Face], list[str]]:
-    """The labels of the photographs of a folder.
+    """Read the labels of a folder's photographs; return the faces, and notes on those left out.
 
     Args:
         folder: the photographs; `labels.csv` may name some in folders within it.
         names: "labels", "utkface" or "fgnet"; "auto" = the table if it exists, else utkface.
-
-    Returns:
-        Labelled faces, and notes on photographs that are left out.
 
     Raises:
         DatasetError: no such folder, no labels, or a wrong one.
@@ -102,15 +99,9 @@ def cut_faces(
     name: str,
     notes: Sequence[str] = (),
 ) -> Examples:
-    """Find and align the largest face of each photograph.
+    """Find and align the largest face of each photograph, `Face.file` in `folder`.
 
-    Args:
-        folder: that `Face.file` is relative to.
-        faces: the labels.
-        detector: finds them.
-        sides: of the chips to cut, pixels, besides those for reports.
-        name: of the set.
-        notes: that come first.
+    Chips are cut `sides` pixels wide, besides those for reports; `notes` come first.
 
     Raises:
         DatasetError: none can be read, or none shows a face.
@@ -141,7 +132,7 @@ def cut_faces(
         raise DatasetError(f"no face was found in the photographs of {folder}; see --min-face")
     lines = [*notes, *_note("cannot be read", unreadable)]
     if several:
-        lines.append(f"{several} photographs show several faces: the largest one is taken")
+        lines.append(f"{several} photographs show several faces: the largest one is used")
     aligned = {side: np.stack(images) for side, images in cut.items()}
     black = np.zeros((len(missed), 1, 1, 3), np.uint8)
     chips, lost = labelled(aligned[SHOWN_SIZE], found), labelled(black, missed)
@@ -167,7 +158,7 @@ def _fgnet(path: Path) -> Face | None:
 
 
 def _note(what: str, files: Sequence[str]) -> list[str]:
-    """One line on photographs that are left out, if any."""
+    """Return a line on photographs that are left out, if any."""
     if not files:
         return []
     more = ", ..." if len(files) > 3 else ""

@@ -1,4 +1,4 @@
-"""One network on one set, measured; and the files that keep the results."""
+"""One network's results on one set, and the files that store them."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ _Question = tuple[str, str, tuple[str, ...], Ints, Ints]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassTable:
-    """How well the classes of one question are told apart.
+    """How well the classes of one question are distinguished.
 
     Attributes:
         key: "gender", "ethnicity", "age7", "age8" or "age12".
@@ -58,16 +58,16 @@ class Result:
     Attributes:
         model: the network's name.
         examples: the set.
-        told: its estimates of `examples.chips`, row by row.
-        groups: for which there are scores.
+        estimates: its estimates of `examples.chips`, row by row.
+        groups: the groups with scores.
         scores: group -> metric -> score.
         tables: of gender, ethnicity and age classes, where labelled and estimated.
-        curve: how often a probability of "female" is right; empty where not labelled.
+        curve: how often a probability of "female" is right; empty if not labelled.
     """
 
     model: str
     examples: Examples
-    told: Estimates
+    estimates: Estimates
     groups: list[Group]
     scores: dict[str, dict[str, Score]]
     tables: list[ClassTable]
@@ -77,7 +77,7 @@ class Result:
 def judge(
     model: str,
     examples: Examples,
-    told: Estimates,
+    estimates: Estimates,
     groups: list[Group],
     schemes: Sequence[int],
     resamples: int,
@@ -88,30 +88,30 @@ def judge(
     return Result(
         model,
         examples,
-        told,
+        estimates,
         groups,
-        measure(chips, told, groups, schemes, resamples, seed),
-        class_tables(chips, told, schemes, resamples, seed),
-        reliability(told.female_prob.astype(np.float64), chips.female.astype(np.float64)),
+        measure(chips, estimates, groups, schemes, resamples, seed),
+        class_tables(chips, estimates, schemes, resamples, seed),
+        reliability(estimates.female_prob.astype(np.float64), chips.female.astype(np.float64)),
     )
 
 
 def class_tables(
-    chips: Chips, told: Estimates, schemes: Sequence[int], resamples: int, seed: int
+    chips: Chips, estimates: Estimates, schemes: Sequence[int], resamples: int, seed: int
 ) -> list[ClassTable]:
-    """Tables of the questions that are both labelled and estimated."""
+    """Return tables of the questions that are both labelled and estimated."""
     gender = np.where(np.isnan(chips.female), -1, chips.female == 1).astype(np.int64)
     asked: list[_Question] = [
-        ("gender", "Gender", GENDERS, gender, (told.female_prob > 0.5).astype(np.int64))
+        ("gender", "Gender", GENDERS, gender, (estimates.female_prob > 0.5).astype(np.int64))
     ]
-    if told.ethnicity_probs is not None:
-        guess = told.ethnicity_probs.argmax(axis=1).astype(np.int64)
+    if estimates.ethnicity_probs is not None:
+        guess = estimates.ethnicity_probs.argmax(axis=1).astype(np.int64)
         asked.append(("ethnicity", "Ethnicity", ETHNICITIES, chips.race, guess))
     for count in schemes:
         names = tuple(f"{low}-{high}" for low, high in AGE_CLASSES[count][:-1])
         names += (f"{AGE_CLASSES[count][-1][0]}+",)
         title = f"Age, {count} classes"
-        asked.append((f"age{count}", title, names, *age_classes(chips, told, count)))
+        asked.append((f"age{count}", title, names, *age_classes(chips, estimates, count)))
     found = []
     for key, title, names, truth, guess in asked:
         if (truth >= 0).any():
@@ -124,11 +124,7 @@ def class_tables(
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for results, unless it exists.
-
-    Raises:
-        SinkError: it cannot be made or written to.
-    """
+    """Make a folder for results, unless it exists; SinkError if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -137,18 +133,18 @@ def make_folder(path: Path) -> None:
 
 
 def predictions(result: Result) -> bytes:
-    """A CSV table: a row for each face with its labels and estimates.
+    """Return a CSV table: a row per face with its labels and estimates.
 
-    Photographs in which no face was found have labels only.
+    Photographs in which no face was found have only labels.
     """
     text = io.StringIO()
     names = [f"{name.lower()}_prob" for name in ETHNICITIES]
-    labels, told = COLUMNS[:5], result.told
+    labels, estimates = COLUMNS[:5], result.estimates
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*labels, "age_years", "age_spread_years", "female_prob", *names])
-    for i in range(len(told)):
-        values = [told.age_years[i], told.age_spread_years[i], told.female_prob[i]]
-        values += [] if told.ethnicity_probs is None else told.ethnicity_probs[i].tolist()
+    for i in range(len(estimates)):
+        values = [estimates.age_years[i], estimates.age_spread_years[i], estimates.female_prob[i]]
+        values += [] if estimates.ethnicity_probs is None else estimates.ethnicity_probs[i].tolist()
         texts = [f"{value:.4g}" for value in values]
         nothing = [""] * (3 + len(names) - len(texts))
         writer.writerow([*as_texts(result.examples.chips.face(i))[:5], *texts, *nothing])
@@ -161,12 +157,9 @@ def predictions(result: Result) -> bytes:
 def metrics_json(
     results: Iterable[Result], models: Mapping[str, Mapping[int, float]], about: Mapping[str, Any]
 ) -> bytes:
-    """Everything measured, for machines; an unknown number is null.
+    """Return everything measured as JSON; an unknown number is null.
 
-    Args:
-        results: what was measured.
-        models: name -> batch size -> milliseconds a face.
-        about: how it was measured.
+    `models` are name -> batch size -> milliseconds per face; `about` is how it was measured.
     """
     whole = {
         "about": dict(about),

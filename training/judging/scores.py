@@ -1,9 +1,9 @@
-"""Figures of one model on one set with their intervals: for all faces, and group by group.
+"""Figures of one model on one set with their intervals: for all faces, and by group.
 
 Intervals are the middle 95 % of the figures of resampled sets (percentile bootstrap). Whole
-groups of faces, such as a person's, are drawn, because a second photograph of somebody adds
-little to the first. Where all answers are right, or all wrong, resampling has no spread, and
-the exact bound of such a run is used.
+groups of faces, such as a person's, are drawn, because a second photograph of a person adds
+little to the first. If all estimates are right, or all wrong, resampling has no spread, and the
+exact bound of such a run is used.
 
 Reference:
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3; Davison and
@@ -42,7 +42,7 @@ class Metric(NamedTuple):
         name: its key.
         title: for a column.
         unit: "years", "share" (0..1, shown in per cent) or "" for a plain number.
-        less_is_better: None where neither is.
+        less_is_better: None = neither.
         signed: whether it is an excess, shown with its sign.
     """
 
@@ -82,10 +82,10 @@ class Score(NamedTuple):
     """A figure.
 
     Attributes:
-        value: NaN where no face has the label.
-        low, high: 95 % interval; NaN where there is too little to resample.
-        rows: faces that it is made of.
-        people: groups of faces that belong together among them.
+        value: NaN if no face has the label.
+        low, high: 95 % interval; NaN if there is too little to resample.
+        rows: number of faces.
+        people: number of groups of faces that belong together.
     """
 
     value: float
@@ -116,7 +116,7 @@ class Group:
 
 
 def groups_of(chips: Chips) -> list[Group]:
-    """All faces, and those of each gender, ethnicity and age band, without empty groups.
+    """Return all faces, and those of each gender, ethnicity and age band, without empty groups.
 
     A range of ages belongs to the band of its middle.
     """
@@ -132,27 +132,26 @@ def groups_of(chips: Chips) -> list[Group]:
 
 def measure(
     chips: Chips,
-    told: Estimates,
+    estimates: Estimates,
     groups: Sequence[Group],
     schemes: Sequence[int] = (),
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, Score]]:
-    """Every figure of every group.
+    """Return every figure of every group, group -> metric -> score.
+
+    Only metrics that are labelled and estimated are included.
 
     Args:
-        chips: the labels; images are not looked at.
-        told: the estimates, row by row.
-        groups: as `groups_of` gives them.
+        chips: the labels; images are not used.
+        estimates: the estimates, row by row.
+        groups: as from `groups_of`.
         schemes: which of `AGE_CLASSES` to count classes by.
         resamples: sets to draw for the intervals; 0 = no intervals.
-        seed: of the drawing.
-
-    Returns:
-        group -> metric -> score; only metrics that are labelled, and that the model estimates.
+        seed: of the draws.
     """
-    parts = ratios(chips, told, schemes)
-    errors = np.abs(signed_years(chips, told))
+    parts = ratios(chips, estimates, schemes)
+    errors = np.abs(signed_years(chips, estimates))
     exact, known = chips.age_low == chips.age_high, ~np.isnan(chips.female)
     scores = {}
     for group in groups:
@@ -163,9 +162,9 @@ def measure(
         found["median_years"] = _score(medians, chips.groups[rows])
         rows = np.flatnonzero(group.rows & known)
         female = chips.female[rows] == 1
-        # Within one gender there is no order to get right.
+        # With one gender there is nothing to order.
         drawn = _draw(chips.groups[rows], resamples if len(np.unique(female)) == 2 else 0, seed)
-        areas = [weighted_auc(told.female_prob[rows], female, counts) for counts in drawn]
+        areas = [weighted_auc(estimates.female_prob[rows], female, counts) for counts in drawn]
         found["gender_auc"] = _score(areas, chips.groups[rows])
         scores[group.name] = {
             name: found[name]
@@ -182,14 +181,14 @@ def ratio_scores(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Score]:
-    """The figures that are ratios of sums, with intervals; NaN where nothing is labelled.
+    """Return the figures that are ratios of sums, with intervals; NaN where nothing is labelled.
 
     Args:
         parts: name -> what each row adds.
         people: `(N,)` rows with the same text are drawn together.
         rows: `(N,)` which rows count.
         resamples: sets to draw.
-        seed: of the drawing.
+        seed: of the draws.
     """
     people = people[rows]
     top = np.stack([part.top[rows] for part in parts.values()], axis=1)
@@ -205,7 +204,7 @@ def ratio_scores(
 
 
 def _draw(people: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Float64]:
-    """Counts, `(B, N)`, of rows in resampled sets, in pieces; the first one is the set itself."""
+    """Yield counts, `(B, N)`, of rows in resampled sets; the first is the set itself."""
     yield np.ones((1, len(people)))
     names, which = np.unique(people, return_inverse=True)
     if len(names) < 2:
@@ -220,12 +219,9 @@ def _draw(people: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Float
 
 
 def _score(samples: Sequence[Float64], people: NDArray[np.str_], shares: bool = False) -> Score:
-    """A score from its value on the set itself (the first sample) and on resampled ones.
+    """Return a score from its values, in pieces: first on the set itself, then on resampled ones.
 
-    Args:
-        samples: values, in pieces.
-        people: of the rows that count.
-        shares: whether it is a share of rows, each right or wrong.
+    `people` are those of the rows that count; with `shares` each row is right or wrong.
     """
     value, *others = np.concatenate(samples).tolist()
     count = len(np.unique(people))

@@ -3,13 +3,13 @@
 While it grows the folder holds
 
     NAME.tar.part          the chips so far
-    NAME.progress.jsonl    a first line on what they are made from; then for each picture a
-                           line with its chip's name, where it ends in the archive, and the
-                           reason if there is none
+    NAME.progress.jsonl    a first line on what they are made from; then a line per image with
+                           its chip's name, where it ends in the archive, and the reason if
+                           there is none
 
-A chip is written before its line. On resuming, whatever the archive holds beyond the last
-whole line is cut off, so the result is the same, byte by byte, as without an interruption.
-`finish` renames the archive; the progress stays for later runs.
+A chip is written before its line. On resuming, the archive is truncated to the last whole line,
+so the result is the same, byte by byte, as without an interruption. `finish` renames the archive;
+the progress file stays for later runs.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _END = bytes(2 * tarfile.BLOCKSIZE)  # of a tar
 
 
 class ChipEntry(NamedTuple):
-    """The outcome of one picture.
+    """The outcome of one image.
 
     Attributes:
         file: name of the chip.
@@ -44,14 +44,14 @@ class ChipArchive:
 
     Attributes:
         path: of the archive when it is finished.
-        entries: outcomes of the pictures so far, in their order.
+        entries: outcomes of the images so far, in their order.
         finished: whether the archive is complete.
 
     Args:
         folder: that holds it; created if necessary.
         name: of the set.
         made_from: what the chips depend on, ready for JSON.
-        replace: begin anew where the existing one was made from something else.
+        replace: start over if the existing one was made from something else.
 
     Raises:
         DatasetError: it cannot be written, another run is writing it, or the existing one
@@ -93,13 +93,13 @@ class ChipArchive:
         elif ours and self._has(self.path, entries[-1].end + len(_END) if entries else 0):
             self.entries, self.finished = entries, True
         else:
-            # In this order: a fitting first line without a part means that all is done.
+            # In this order: a matching first line without a part means that all is done.
             self._archive = self._part.open("wb")
             self._log.truncate(0)
             self._write_line(made_from)
 
     def _resume(self, first: int, lines: list[bytes], entries: list[ChipEntry]) -> None:
-        """Keep the entries whose chips are whole; cut off what is beyond them."""
+        """Keep the entries whose chips are whole, and truncate the files after them."""
         written = self._part.stat().st_size
         self.entries = [entry for entry in entries if entry.end <= written]
         kept = [first, *map(len, lines[: len(self.entries)])]
@@ -117,14 +117,9 @@ class ChipArchive:
         return self.entries[-1].end if self.entries else 0
 
     def add(self, file: str, outcome: bytes | str) -> None:
-        """Append a chip, or the reason why there is none.
+        """Append a chip's file under the name `file`, or the reason why there is none.
 
-        Args:
-            file: the chip's name in the archive.
-            outcome: the chip's file, or the reason.
-
-        Raises:
-            DatasetError: it cannot be written.
+        DatasetError if it cannot be written.
         """
         end = self._size
         with self._one_line_errors():
@@ -138,14 +133,10 @@ class ChipArchive:
         self.entries.append(entry)
 
     def finish(self, outdated: Path) -> None:
-        """Complete the archive and rename it.
+        """Complete the archive and rename it; DatasetError if it cannot be written.
 
-        Args:
-            outdated: a table of an earlier archive; it is removed first, so that archive and
-                table never contradict each other.
-
-        Raises:
-            DatasetError: it cannot be written.
+        The table `outdated` of an earlier archive is removed first, so that archive and table
+        never contradict each other.
         """
         if self._archive is None:
             return
@@ -187,7 +178,7 @@ class ChipArchive:
 
 
 def _member(name: str, data: bytes) -> bytes:
-    """One file of a tar, without time and owner, which would differ between runs."""
+    """Return one file of a tar, without time and owner, which would differ between runs."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     head = info.tobuf(tarfile.GNU_FORMAT)
@@ -195,7 +186,7 @@ def _member(name: str, data: bytes) -> bytes:
 
 
 def _parsed(line: bytes) -> Any:
-    """The value of a line; None where it is incomplete."""
+    """Return the value of a line; None if it is incomplete."""
     try:
         return json.loads(line)
     except ValueError:
@@ -203,19 +194,15 @@ def _parsed(line: bytes) -> Any:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The first of the settings that differ, in words."""
+    """Return the first of the settings that differ, in words."""
     key = next(key for key in ours if theirs.get(key) != ours[key])
     if key == "pictures":
-        return "from other pictures or labels"
+        return "from other images or labels"
     return f"with {key} {theirs.get(key)}, not {ours[key]}"
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Exclude a second run, where the system can lock files.
-
-    Raises:
-        DatasetError: another run is writing.
-    """
+    """Exclude a second run, where the system can lock files; DatasetError if there is one."""
     try:
         import fcntl
 

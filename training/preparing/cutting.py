@@ -1,6 +1,6 @@
 """From a photograph to a chip: find the face, align it, encode it.
 
-Several processes share the work; the chips are the same bytes in the order of the pictures,
+Several processes share the work; the chips are the same bytes in the order of the images,
 whatever the number of processes.
 """
 
@@ -23,15 +23,15 @@ from threads import blocked_sigint, end_with_parent
 from training.chips import shrink
 from training.fitting.batches import in_order
 
-CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; what all weights here are trained on
+CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; as for all weights here
 NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
 NOT_SQUARE = "not square, so not aligned"
 SUFFIX = ".webp"
 
-_QUALITY = 95  # of WebP: 5 kB a chip of 112 pixels
-_LONG_SIDE = 800  # pixels to which larger pictures are reduced for the search
-_IN_A_JOB = 16  # pictures; less than a second's work, so Ctrl-C loses little
-_AHEAD = 3  # jobs for each process that may wait
+_QUALITY = 95  # of WebP: 5 kB per chip of 112 pixels
+_LONG_SIDE = 800  # pixels to which larger images are reduced for the search
+_IN_A_JOB = 16  # images; less than a second's work, so Ctrl-C loses little
+_AHEAD = 3  # jobs queued per process
 
 Outcome = bytes | str  # the chip's file, or the reason why there is none
 
@@ -44,10 +44,10 @@ class Cut:
         size: side of the chips, pixels.
         margin: see `with_margin`.
         detector: a key of `detectors.DETECTORS`.
-        min_face: smallest face to look for, pixels (mtcnn), in a picture whose long side is
-            up to 800 pixels; larger in larger ones, in proportion.
-        several: "refuse" pictures with several faces, or take the "largest".
-        aligned: the pictures are chips already: they are only resized.
+        min_face: smallest face to look for, pixels (mtcnn), in an image whose long side is
+            up to 800 pixels; in larger ones proportionally larger.
+        several: "refuse" images with several faces, or use the "largest".
+        aligned: the images are chips already: they are only resized.
     """
 
     size: int = 112
@@ -59,36 +59,27 @@ class Cut:
 
 
 def with_margin(template: Float32, margin: float) -> Float32:
-    """A detector's points in a chip with another margin.
+    """Return a detector's points, (5, 2) float32, in a chip with another margin.
 
     The margin is dlib's `padding`: each side of the tight chip is extended by this share of
-    its length. The canonical chip has 0.25.
-
-    Args:
-        template: (5, 2) float32, in the canonical unit chip; not changed.
-        margin: from 0 on.
+    its length, at least 0. The canonical chip, in which `template` lies, has 0.25.
     """
     tight = template * (1 + 2 * CANONICAL_MARGIN) - CANONICAL_MARGIN
     return ((tight + margin) / (1 + 2 * margin)).astype(np.float32)
 
 
 class Cutter:
-    """Makes chips of pictures.
-
-    Args:
-        cut: how.
-        detector: None = the one that `cut` names.
-    """
+    """Makes chips of images; without a detector given, by the one that `cut` names."""
 
     def __init__(self, cut: Cut, detector: Detector | None = None) -> None:
         self._cut = cut
         if detector is None and not cut.aligned:
-            # One thread for each process: there is a process for each core.
+            # One thread per process: there is one process per core.
             detector = make_detector(cut.detector, cut.min_face, threads=1)
         self._detector = detector
 
     def __call__(self, path: Path) -> Outcome:
-        """The chip of the picture at `path`, or why there is none."""
+        """Return the chip of the image at `path`, or why there is none."""
         if not is_whole(path):
             return DAMAGED
         try:
@@ -100,7 +91,7 @@ class Cutter:
         return chip if isinstance(chip, str) else encode(chip)
 
     def _found(self, image: Image, detector: Detector) -> Image | str:
-        """The face's chip, (size, size, 3) uint8 RGB, or why there is none."""
+        """Return the face's chip, (size, size, 3) uint8 RGB, or why there is none."""
         coarse = max(1.0, max(image.shape) / _LONG_SIDE)
         points, count = largest_face(image, detector, coarse)
         if points is None:
@@ -119,12 +110,9 @@ class Cutter:
 def largest_face(
     image: Image, detector: Detector, coarse: float = 1.0
 ) -> tuple[Float32 | None, int]:
-    """Landmarks `(1, 5, 2)` of the largest face, None where there is none; and their number.
+    """Return the landmarks `(1, 5, 2)` of the largest face, None without faces; and their number.
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        detector: finds the faces.
-        coarse: see `Detector.detect`.
+    `image` is (H, W, 3) uint8 BGR; for `coarse` see `Detector.detect`.
     """
     faces = detector.detect(image, coarse).above(detector.starting_score)
     if not len(faces):
@@ -135,13 +123,13 @@ def largest_face(
 
 
 def encode(chip: Image) -> bytes:
-    """The WebP file of a chip, (S, S, 3) uint8 RGB."""
+    """Return the WebP file of a chip, (S, S, 3) uint8 RGB."""
     bgr = cv2.cvtColor(chip, cv2.COLOR_RGB2BGR)
     return cv2.imencode(SUFFIX, bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes()
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a picture exists and, if it is a JPEG, is complete.
+    """Whether an image file exists and, if it is a JPEG, is complete.
 
     OpenCV reads a truncated one as an image with a grey lower part. The end marker must come
     after the last scan's; both also occur in embedded previews, which lie before it.
@@ -155,12 +143,7 @@ def is_whole(path: Path) -> bool:
 
 
 def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome, None, None]:
-    """Yield the outcome of each picture, in order.
-
-    Args:
-        paths: of the pictures.
-        cut: how.
-        workers: processes; 1 = this one.
+    """Yield the outcome of each image, in order, cut by `workers` processes; 1 = this one.
 
     Raises:
         EngineError, WeightsError: the detector is not available.
@@ -170,7 +153,7 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
         yield from map(Cutter(cut), paths)
         return
     jobs = (paths[i : i + _IN_A_JOB] for i in range(0, len(paths), _IN_A_JOB))
-    # Forked, the threads of OpenVINO would be missing.
+    # Forked processes would lack OpenVINO's threads.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, _start, (cut,))
     try:
@@ -186,7 +169,7 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
 
 
 def _submit(pool: ProcessPoolExecutor, job: Sequence[Path]) -> Future[list[Outcome]]:
-    with blocked_sigint():  # it is for the program, not for its workers
+    with blocked_sigint():  # Ctrl-C is for the program, not for its workers
         return pool.submit(_run, job)
 
 
@@ -195,7 +178,7 @@ _cutter: Cutter | None = None
 
 
 def _start(cut: Cut) -> None:
-    """Set up a worker process; what could fail waits for the first job, which can report it."""
+    """Set up a worker process; whatever can fail is left to the first job, which reports it."""
     global _cut
     _cut = cut
     cv2.setNumThreads(1)

@@ -1,18 +1,18 @@
-"""Which faces belong together, near twins among them, and their side of a split.
+"""Groups of faces that belong together, near twins among them, and their side of a split.
 
-Faces of one person and near twins make a group, together with all that is linked through
-them. A group lies on one side: otherwise a network is tested on what it has memorised.
+Faces of one person and near twins make a group, with all that is linked through them. A group
+lies on one side: otherwise a network is tested on what it has memorised.
 
 A perceptual hash finds twins: the same photograph twice, scaled, recompressed, tinted or
 mirrored. The grey chip is resized to 32 x 32 and goes through the cosine transform; the
-16 x 16 lowest frequencies but the mean give 255 bits: is this frequency stronger than in the
-median of the set's chips? Aligned faces resemble one another, so the median matters: with
-zero in its place twice as many strangers look like twins. Mirroring flips the sign of the
-horizontally odd frequencies only, so it needs no second transform.
+16 x 16 lowest frequencies without the mean yield 255 bits: is this frequency above the median of
+the set's chips? Aligned faces resemble one another, so the median matters: with zero in its place
+twice as many strangers look like twins. Mirroring flips the sign of only the horizontally odd
+frequencies, so it needs no second transform.
 
 On 21,290 chips of UTKFace as published 991 pairs differ in up to 40 bits, 1,007 in up to 45,
-1,021 in up to 50; then strangers come in, 1,466 pairs differ in up to 65. `NEAR` lies in
-between. In chips that are aligned anew 94 % of these pairs are found again.
+1,021 in up to 50; then strangers start to match: 1,466 pairs differ in up to 65. `NEAR` lies in
+between. In chips aligned again here, 94 % of these pairs are found.
 
 Reference:
     Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010,
@@ -38,7 +38,7 @@ TRAIN, VAL, TEST = "train", "val", "test"
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of `count` items the first one that it is linked with through `pairs`."""
+    """Return for each of `count` items the first one that `pairs` link it with."""
     root = list(range(count))
 
     def find(i: int) -> int:
@@ -54,7 +54,7 @@ def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def grouped(faces: Sequence[Face], twins: Iterable[tuple[int, int]], prefix: str) -> list[Face]:
-    """The faces with `group` filled in where they are not alone.
+    """Return the faces with `group` filled in where they are not alone.
 
     Args:
         faces: with the groups that the set publishes, if any.
@@ -77,16 +77,10 @@ def grouped(faces: Sequence[Face], twins: Iterable[tuple[int, int]], prefix: str
 
 
 def assign(faces: Sequence[Face], test_share: float, val_share: float, seed: int) -> list[Face]:
-    """The faces with a split, drawn by group.
+    """Return the faces with a split, drawn by group.
 
-    Groups come in random order; the first ones go to test until it has its share of the faces,
-    the next ones to val, the others to train.
-
-    Args:
-        faces: with their groups.
-        test_share: of the faces, 0..1.
-        val_share: of the faces, 0..1.
-        seed: of the order.
+    Groups come in random order, by `seed`: the first go to test until it has its share (0..1)
+    of the faces, the next to val, the others to train.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for i, face in enumerate(faces):
@@ -104,10 +98,10 @@ def assign(faces: Sequence[Face], test_share: float, val_share: float, seed: int
 
 
 def settle(faces: Sequence[Face]) -> list[Face]:
-    """The faces without those whose group has faces on the more important side of a split.
+    """Return the faces without those whose group has faces on the more important side of a split.
 
-    Published splits stay as they are, so that results can be compared; rows to learn give
-    way. The order is test, val, then the split with more of the group.
+    Published splits stay, so that results can be compared; training rows are dropped. The
+    order is test, val, then the split with more of the group.
     """
     sides: dict[str, Counter[str]] = defaultdict(Counter)
     for face in faces:
@@ -157,7 +151,7 @@ def twin_report(faces: Sequence[Face], twins: Sequence[tuple[int, int]]) -> Twin
 
 
 def _ages_differ(group: Sequence[Face]) -> bool:
-    """Whether no age fits all the ranges."""
+    """Whether no age fits all ranges."""
     ages = [face.age for face in group if face.age is not None]
     return len(ages) > 1 and max(low for low, _ in ages) > min(high for _, high in ages)
 
@@ -165,18 +159,17 @@ def _ages_differ(group: Sequence[Face]) -> bool:
 NEAR = 46  # bits, of 255, up to which two chips are twins
 
 _SIDE = 32  # of the grey chip, pixels
-_LOW = 16  # frequencies each way
+_LOW = 16  # frequencies in each direction
 _ODD = np.arange(_LOW * _LOW) % 2 == 1  # horizontally: columns are the faster index
-_TILE = 512, 2048  # pairs compared at a time: what fits the processor's cache
+_TILE = 512, 2048  # pairs compared at a time: fits the processor's cache
 
 Codes = NDArray[np.uint64]
 
 
 def frequencies(chip: Image) -> Float32:
-    """The lowest frequencies of a chip, (256,) float32, row by row; the mean comes first.
+    """Return the lowest frequencies of a chip, (256,) float32, row by row; the mean comes first.
 
-    Args:
-        chip: (S, S, 3) or (S, S) uint8; colour in either order.
+    `chip` is (S, S, 3), colours in either order, or (S, S), uint8.
     """
     grey = chip if chip.ndim == 2 else cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -184,10 +177,9 @@ def frequencies(chip: Image) -> Float32:
 
 
 def frequencies_of(archive: Path, files: Sequence[str]) -> Float32:
-    """The lowest frequencies, (N, 256) float32, of N chips in a tar.
+    """Return the lowest frequencies, (N, 256) float32, of N chips in a tar.
 
-    Raises:
-        DatasetError: the archive lacks one, or cannot be read.
+    DatasetError if the archive lacks one, or cannot be read.
     """
     places = {file: i for i, file in enumerate(files)}
     out = np.full((len(files), _LOW * _LOW), np.nan, np.float32)
@@ -208,28 +200,27 @@ def frequencies_of(archive: Path, files: Sequence[str]) -> Float32:
 
 
 def hashes(values: Float32) -> tuple[Codes, Codes]:
-    """The hashes of chips and of their mirror images, (N, 4) uint64 each.
+    """Return the hashes of chips and of their mirror images, (N, 4) uint64 each.
 
-    Args:
-        values: (N, 256) float32, see `frequencies`.
+    `values` are (N, 256) float32, see `frequencies`.
     """
     middle = np.median(values, 0) if len(values) else np.zeros(values.shape[1], np.float32)
     middle[_ODD] = 0  # of the chips and their mirror images together
     both = []
     for sign in (1, np.where(_ODD, -1, 1)):
         bits = values * sign > middle
-        bits[:, 0] = False  # brightness says nothing
+        bits[:, 0] = False  # brightness does not count
         both.append(np.packbits(bits, axis=1).view(np.uint64))
     return both[0], both[1]
 
 
 def near(codes: Codes, others: Codes, limit: int = NEAR) -> NDArray[np.int64]:
-    """Pairs (P, 2) int64, i < j, for which `codes[i]` and `others[j]` differ in few bits.
+    """Return pairs (P, 2) int64, i < j, for which `codes[i]` and `others[j]` differ in few bits.
 
-    Compares each with each, in tiles: 60,000 chips take some 20 s.
+    Compares all pairs, in tiles: 60,000 chips take some 20 s.
 
     Args:
-        codes: (N, W) uint64, together up to 255 bits.
+        codes: (N, W) uint64, up to 255 bits together.
         others: (N, W) uint64.
         limit: bits up to which two are near.
     """
@@ -248,11 +239,9 @@ def near(codes: Codes, others: Codes, limit: int = NEAR) -> NDArray[np.int64]:
 
 
 def find_twins(values: Float32, limit: int = NEAR) -> list[tuple[int, int]]:
-    """Pairs i < j of near twins among chips, mirrored or not, each once, in order.
+    """Return pairs i < j of near twins among chips, mirrored or not, each once, in order.
 
-    Args:
-        values: (N, 256) float32, see `frequencies`.
-        limit: bits up to which two are twins.
+    `values` are (N, 256) float32, see `frequencies`; twins differ in up to `limit` bits.
     """
     codes, mirrored = hashes(values)
     pairs = np.concatenate([near(codes, codes, limit), near(codes, mirrored, limit)])

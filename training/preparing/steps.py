@@ -1,12 +1,12 @@
 """The steps from a published set to chips with a table; `training.prepare` is the program.
 
     read     the set's reader returns faces (`training.datasets`)
-    plan     those with the wanted labels and an existing picture
-    cut      one chip of each picture (`cutting`), into an archive that can be resumed
+    plan     those with the wanted labels and an existing image
+    cut      one chip per image (`cutting`), into an archive that can be resumed
     finish   twins and people make groups, groups make splits; table, record, plot
 
-Only cutting takes long. The rest is done each time the command runs, so labels can be
-corrected and splits drawn differently without cutting again.
+Only cutting takes long. The rest is done on every run, so that labels can be corrected and splits
+drawn differently without cutting again.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ class PrepareSettings:
     Attributes:
         name: of the set, a key of `datasets.DATASETS`.
         cut: how chips are made.
-        need: labels that a face must have, out of `structures.ATTRIBUTES`.
+        need: labels that a face must have, some of `structures.ATTRIBUTES`.
         limit: at most this many faces, the first ones; None = all.
-        fresh: draw splits even where some are published.
+        fresh: draw splits even if some are published.
         test_share, val_share: of the faces, where splits are drawn.
         seed: of the draw.
     """
@@ -57,10 +57,10 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class CutPlan:
-    """What is to be cut.
+    """What to cut.
 
     Attributes:
-        faces: `file` is the picture, relative to the root.
+        faces: `file` is the image, relative to the root.
         chips: names of their chips, each once.
         dropped: reason -> faces left out before.
     """
@@ -70,7 +70,7 @@ class CutPlan:
     dropped: Counter[str]
 
     def made_from(self, cut: Cut) -> dict[str, Any]:
-        """What the bytes of the chips depend on, ready for JSON."""
+        """Return what the bytes of the chips depend on, ready for JSON."""
         names = "\n".join(face.file for face in self.faces)
         return asdict(cut) | {"pictures": hashlib.sha256(names.encode()).hexdigest()}
 
@@ -78,17 +78,9 @@ class CutPlan:
 def prepare_set(
     settings: PrepareSettings, root: Path, out: Path, workers: int, replace: bool
 ) -> str:
-    """Do all the steps.
+    """Prepare the set in `root`, cut by `workers` processes; return a line on the result.
 
-    Args:
-        settings: what to make.
-        root: folder of the published set.
-        out: folder for the outputs; is made.
-        workers: processes that cut.
-        replace: begin anew where `out` holds the set made from something else.
-
-    Returns:
-        One line for people on the result.
+    `replace` starts over if `out` holds the set made from something else.
 
     Raises:
         StreamError: the set, the detector or the disk fails, in one line.
@@ -100,10 +92,9 @@ def prepare_set(
 
 
 def plan(settings: PrepareSettings, root: Path) -> CutPlan:
-    """Read the set and choose among its faces.
+    """Read the set and select its faces.
 
-    Raises:
-        DatasetError: nothing is left, or most of the pictures are missing.
+    DatasetError if nothing is left, or most of the images are missing.
     """
     reading = read_dataset(settings.name, root)
     dropped = Counter(reading.dropped)
@@ -118,7 +109,7 @@ def plan(settings: PrepareSettings, root: Path) -> CutPlan:
         kept = set(found)
         first = next(face.file for face in wanted if face not in kept)
         raise DatasetError(
-            f"{missing} of {len(wanted)} pictures are missing under {root}, the first is "
+            f"{missing} of {len(wanted)} images are missing under {root}, the first is "
             f"{first!a}; copy or unpack the set again"
         )
     return CutPlan(found, chip_names([face.file for face in found]), dropped)
@@ -135,7 +126,7 @@ def _is_text(file: str) -> bool:
 
 
 def chip_names(files: Sequence[str]) -> list[str]:
-    """Names of the chips of pictures: with a new suffix, or an added one where that clashes."""
+    """Return the names of images' chips: with a new suffix, or an added one if that clashes."""
     short = [_without_suffix(file) for file in files]
     times = Counter(short)
     pairs = zip(files, short, strict=True)
@@ -168,10 +159,10 @@ def cut(todo: CutPlan, how: Cut, root: Path, archive: ChipArchive, workers: int)
 
 
 def finish(settings: PrepareSettings, todo: CutPlan, archive: ChipArchive) -> str:
-    """Group, split and write the table, the record and the plot; returns a line for people.
+    """Group, split and write the table, the record and the plot; return a line for people.
 
     Raises:
-        DatasetError: there is no chip at all, or something cannot be written.
+        DatasetError: there is no chip, or something cannot be written.
     """
     left_out: dict[str, list[str]] = {}
     faces = []
@@ -183,8 +174,8 @@ def finish(settings: PrepareSettings, todo: CutPlan, archive: ChipArchive) -> st
     if not faces:
         reasons = ", ".join(f"{len(files)} {why}" for why, files in left_out.items())
         raise DatasetError(
-            f"none of {len(todo.faces)} pictures gave a chip: {reasons}; if they are aligned "
-            "already, --aligned takes them as they are"
+            f"none of {len(todo.faces)} images yielded a chip: {reasons}; if they are aligned "
+            "already, --aligned only resizes them"
         )
     twins = groups.find_twins(groups.frequencies_of(archive.path, [face.file for face in faces]))
     found = groups.twin_report(faces, twins)

@@ -25,14 +25,14 @@ _PACKAGES = ("numpy", "opencv-python", "openvino", "dlib-bin", "mtcnn", "scipy")
 
 @dataclass(frozen=True, slots=True)
 class SetRecord:
-    """All that is known of how a set was prepared.
+    """How a set was prepared.
 
     Attributes:
         name: of the set.
         settings: ready for JSON.
         faces: those kept.
         dropped: reason -> number of faces left out.
-        left_out: reason -> pictures without a chip.
+        left_out: reason -> images without a chip.
         twins: see `groups.Twins`.
     """
 
@@ -44,7 +44,7 @@ class SetRecord:
     twins: Twins
 
     def summary(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         parts = [f"{self.name}: {len(self.faces)} faces kept ({_listed(self._splits())})"]
         if self.dropped:
             parts.append(f"{self.dropped.total()} left out ({_listed(self.dropped)})")
@@ -58,7 +58,7 @@ class SetRecord:
         return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for `json.dumps`."""
+        """Return everything, ready for `json.dumps`."""
         return {
             "set": self.name,
             "faces": len(self.faces),
@@ -85,7 +85,7 @@ def _people(faces: Sequence[Face]) -> int:
 
 
 def _labels(faces: Sequence[Face]) -> dict[str, dict[str, int]]:
-    """The number of faces with each label; ages by decade, ranges by their middle."""
+    """Count the faces with each label; ages by decade, ranges by their middle."""
     values = {
         "age": [_decade(face.age) for face in faces],
         "gender": ["unknown" if f.female is None else GENDERS[f.female] for f in faces],
@@ -104,10 +104,10 @@ def _decade(age: tuple[float, float] | None) -> str:
 
 
 def age_shares(faces: Sequence[Face]) -> NDArray[np.float64]:
-    """The share of the faces' ages in each bin of five years, (21,), summing to 1.
+    """Return the share of the faces' ages in each bin of five years, (21,), summing to 1.
 
     A range is spread evenly over its years, first and last included; 100 and more lie in the
-    last bin. All 0 where no age is known.
+    last bin. All 0 if no age is known.
     """
     total = np.zeros(len(_EDGES) - 1)
     ages = [face.age for face in faces if face.age is not None]
@@ -118,17 +118,17 @@ def age_shares(faces: Sequence[Face]) -> NDArray[np.float64]:
 
 
 def shares(values: Sequence[int | None], count: int) -> NDArray[np.float64]:
-    """The share of each class 0..count-1 among those `values` that are known, (count,)."""
+    """Return the share of each class 0..count-1 among the known `values`, (count,)."""
     known = np.array([value for value in values if value is not None], np.int64)
     return np.bincount(known, minlength=count) / max(len(known), 1)
 
 
 def draw(name: str, faces: Sequence[Face], path: Path) -> None:
-    """Draw the distributions of a set into a .png file, which appears when it is complete.
+    """Draw the distributions of a set into a .png file, written whole or not at all.
 
     Raises:
         SinkError: it cannot be written.
-        DatasetError: what draws it is not installed.
+        DatasetError: matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
@@ -150,7 +150,7 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False)
         try:
-            # Without the version of the program that drew it, so that equal sets give equal files.
+            # Without matplotlib's version, so that equal sets yield equal files.
             with writing(path) as beside:
                 figure.savefig(beside, dpi=130, metadata={"Software": None})
         finally:

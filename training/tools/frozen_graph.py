@@ -1,8 +1,8 @@
-"""Frozen TensorFlow graphs of convolutions, written anew as ONNX without TensorFlow.
+"""Rewrite frozen TensorFlow graphs of convolutions as ONNX, without TensorFlow.
 
-OpenVINO reads the frozen graph; its operations are few and are written out one by one.
-Biases and constant factors go into the convolutions, so that what was a batch
-normalisation or a scaled branch costs nothing.
+OpenVINO reads the frozen graph; its operations are few and are written one by one. Biases and
+constant factors are folded into the convolutions, so that a former batch normalisation or
+scaled branch costs nothing.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,7 @@ from structures import Float32
 
 
 def read_frozen(path: Path) -> Any:
-    """Read a frozen graph (.pb) as an `openvino.Model`.
-
-    Raises:
-        WeightsError: it is none, or holds what OpenVINO does not know.
-    """
+    """Read a frozen graph (.pb) as an `openvino.Model`; WeightsError if OpenVINO cannot."""
     import openvino
 
     try:
@@ -34,21 +30,17 @@ class Translator:
     """Writes operations of an `openvino.Model` to an `OnnxWriter`, each once."""
 
     def __init__(self, writer: OnnxWriter, entry: Any, name: str) -> None:
-        """Prepare.
+        """Start at `entry`, where the walk ends, whose output the writer knows as `name`.
 
-        Args:
-            writer: takes the nodes.
-            entry: the operation at which the walk ends.
-            name: under which the writer knows its output, a map (B, C, H, W).
+        That output is a map (B, C, H, W).
         """
         self._writer = writer
         self._names = {entry.get_friendly_name(): name}
 
     def name_of(self, end: Any) -> str:
-        """The name of an operation's output; writes all that is still needed for it.
+        """Return the name of an operation's output, after writing all that it needs.
 
-        Raises:
-            WeightsError: an operation that is not known here.
+        WeightsError for an unknown operation.
         """
         todo = [end]
         while todo:  # no recursion: there are hundreds of operations in a row
@@ -81,7 +73,7 @@ class Translator:
             return self._writer.add(
                 kind, names, kernel_shape=attributes["kernel"], **_window(attributes)
             )
-        raise WeightsError(f"the frozen graph has an operation {kind} that is not known here")
+        raise WeightsError(f"the frozen graph has an operation {kind} that is not supported")
 
 
 def affine(operation: Any) -> tuple[Any, Float32, Float32]:
@@ -108,17 +100,17 @@ def affine(operation: Any) -> tuple[Any, Float32, Float32]:
 
 
 def sources(operation: Any) -> list[Any]:
-    """The operations whose outputs an operation takes."""
+    """Return the operations whose outputs an operation takes."""
     return [each.get_source_output().get_node() for each in operation.inputs()]
 
 
 def constant_of(operation: Any, index: int) -> Float32:
-    """The constant that an operation takes as its input number `index`."""
+    """Return the constant that is the operation's input number `index`."""
     return np.asarray(sources(operation)[index].get_data(), np.float32)
 
 
 def _needs(operation: Any) -> list[Any]:
-    """The operations that must be written before this one."""
+    """Return the operations that must be written before this one."""
     source = affine(operation)[0]
     if source.get_type_name() == "Convolution":
         return sources(source)[:1]
@@ -126,6 +118,6 @@ def _needs(operation: Any) -> list[Any]:
 
 
 def _window(attributes: Mapping[str, Any], *more: str) -> dict[str, Any]:
-    """Attributes of a convolution or a pooling, by ONNX's names."""
+    """Return the attributes of a convolution or pooling by ONNX's names."""
     pads = [*attributes["pads_begin"], *attributes["pads_end"]]
     return {"pads": pads, "strides": attributes["strides"]} | {n: attributes[n] for n in more}

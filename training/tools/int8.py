@@ -1,13 +1,12 @@
-"""Make the int8 file of `--precision int8` out of an .onnx file.
+"""Make the int8 file of `--precision int8` from an .onnx file.
 
     python -m training.int8 weights/mobilenetv2_fairface.onnx --data DIR
 
-The ranges of the maps are measured on train rows of FairFace, whose terms (CC BY 4.0)
-the file then inherits. NAME.int8.onnx is written beside NAME.onnx; where
-weights/manifest.json lists NAME.onnx, the new file is entered. Convolutions and their
-sums become integers; the first two, closest to the pixels, and the heads stay float32.
-The settings are those that came closest to the float32 network on other train rows.
-Needs onnxruntime and onnx (requirements-dev.txt).
+The ranges of the maps are measured on train rows of FairFace, whose terms (CC BY 4.0) the file
+then inherits. NAME.int8.onnx is written beside NAME.onnx, and listed in weights/manifest.json if
+that lists NAME.onnx. Convolutions and their sums become integers; the first two, closest to the
+pixels, and the heads stay float32. The settings are those that came closest to the float32
+network on other train rows. Needs onnxruntime and onnx (requirements-dev.txt).
 """
 
 import sys
@@ -30,9 +29,9 @@ from training.tools import run_tool
 from training.tools.manifest import update_manifest
 
 CHIPS = 256
-# What it may cost on test rows: age error in years, points of right genders.
+# Largest loss on test rows: age error in years, points of correct genders.
 MOST_YEARS, MOST_POINTS = 0.1, 0.3
-_PERCENTILE = 99.99  # of the values of a map; what lies beyond is cut off
+_PERCENTILE = 99.99  # of a map's values; larger ones are clipped
 
 
 class _Feed:
@@ -46,16 +45,10 @@ class _Feed:
 
 
 def quantize(source: Path, chips: NDArray[np.uint8]) -> Path:
-    """Write the int8 file beside `source`.
+    """Write the int8 file beside `source`, an .onnx file; return its path.
 
-    Weights get 7 bits: with 8, sums may saturate on CPUs without VNNI, silently.
-
-    Args:
-        source: an .onnx file.
-        chips: (N, 112, 112, 3) uint8 RGB to measure on.
-
-    Returns:
-        The file's path.
+    Weights get 7 bits: with 8, sums may saturate on CPUs without VNNI, silently. Ranges are
+    measured on `chips`, (N, 112, 112, 3) uint8 RGB.
 
     Raises:
         WeightsError: not a network for chips.
@@ -97,17 +90,17 @@ def quantize_if_cheap(
     most_years: float = MOST_YEARS,
     most_points: float = MOST_POINTS,
 ) -> Path | None:
-    """Write the int8 file if it describes test rows about as well as the float32 network.
+    """Write the int8 file if its estimates for test rows are about as good as the float32 ones.
 
     Args:
         source: an .onnx file.
         folder: holds NAME.tar and NAME.csv.
-        sets: names; ranges are measured on train rows of the first, costs on test rows of all.
-        most_years: what the error of ages may grow by.
-        most_points: what the share of right genders may lose, percentage points.
+        sets: names; ranges are measured on train rows of the first, losses on test rows of all.
+        most_years: limit to the rise of the age error.
+        most_points: limit to the loss of correct genders, percentage points.
 
     Returns:
-        The file; None where it costs too much, which is said.
+        The file; None, with a message, if it loses too much.
 
     Raises:
         StreamError: not a network for chips, or a set is missing.
@@ -126,12 +119,12 @@ def quantize_if_cheap(
     if cheap:
         return target
     target.unlink()
-    print(f"int8 not kept: it may cost less than {most_years} years and {most_points} points")
+    print(f"int8 not kept: its loss must be below {most_years} years and {most_points} points")
     return None
 
 
 def _measure(path: Path, chips: Chips) -> dict[str, float]:
-    """How well a network describes labelled chips, see `held_out.metrics`."""
+    """Measure a network on labelled chips, see `held_out.metrics`."""
     engine = OpenVinoEngine(path)
     images = shrink(chips.images, engine.input_size)
     parts = [engine.submit(images[i : i + 64])() for i in range(0, len(images), 64)]
@@ -139,14 +132,14 @@ def _measure(path: Path, chips: Chips) -> dict[str, float]:
 
 
 def _convolutions(path: Path) -> list[str]:
-    """Names of a network's convolutions, first to last."""
+    """Return the names of a network's convolutions, first to last."""
     import onnx
 
     return [node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = OneLineParser(prog="python -m training.int8", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE.onnx")

@@ -1,4 +1,4 @@
-"""Writing weights/manifest.json: hashes brought up to date, new models entered."""
+"""Write weights/manifest.json: update hashes, add new models."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _CARD = """# {name}
 `{name}.json` has all settings of `python -m training.train`, where they are known.
 
 ## Accuracy
-`python -m training.evaluate {name} --data NAME` makes the figures.
+`python -m training.evaluate {name} --data NAME` reproduces the figures.
 
 ## Limits
 - It estimates the *apparent* age and the *perceived* gender of a face, as people would label
   a photograph: neither is a fact about the person.
-- Two genders and five groups are what the training labels hold; the world holds more.
+- Two genders and five groups are what the training labels hold; the world has more.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """What the manifest says of a model besides its files; None = as it says already.
+    """A model's manifest entry besides its files; None = keep the existing value.
 
     Attributes:
         name: as `--weights` takes it.
@@ -55,19 +55,16 @@ class ModelEntry:
 
 
 def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path = MANIFEST) -> bool:
-    """Enter the hashes of a file and of what was made from it where the manifest lists it.
+    """Update the hashes of a file and of those made from it; return whether it is listed.
 
     The manifest at `path` lists the files of its own folder: one of the same name elsewhere
-    is another. An int8 file made from an .onnx file that is replaced is struck off.
+    is another. When an .onnx file is replaced, the int8 file made from it is removed.
 
     Args:
         kind: format of `source`: "keras" or "onnx".
         source: the file.
         made: format -> file made from it, in the same folder.
         path: the manifest.
-
-    Returns:
-        Whether it is listed.
     """
     manifest = read_manifest(path)
     for entry in manifest["models"].values():
@@ -84,32 +81,25 @@ def update_manifest(kind: str, source: Path, made: dict[str, Path], path: Path =
 def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> ModelEntry:
     """Complete an entry from the existing one, before anything is written.
 
-    Raises:
-        WeightsError: the name is taken and not to be replaced, or something is not said.
+    WeightsError if the name is taken and `replace` is off, or a value is missing.
     """
     before = read_manifest(path)["models"].get(entry.name)
     if before and not replace:
         raise WeightsError(f"{path} has a model {entry.name} already; add --replace to replace it")
-    said = {key: getattr(entry, key) for key in ModelEntry.__slots__}
-    for key, value in said.items():
-        said[key] = (before or {}).get(key) if value is None else value
-        if said[key] is None:
-            raise WeightsError(f"a new model wants --{key.replace('_', '-')}")
-    if said["architecture"] not in ARCHITECTURES:
-        raise WeightsError(f"--architecture wants one of {', '.join(ARCHITECTURES)}")
-    return ModelEntry(**said)
+    values = {key: getattr(entry, key) for key in ModelEntry.__slots__}
+    for key, value in values.items():
+        values[key] = (before or {}).get(key) if value is None else value
+        if values[key] is None:
+            raise WeightsError(f"a new model needs --{key.replace('_', '-')}")
+    if values["architecture"] not in ARCHITECTURES:
+        raise WeightsError(f"--architecture must be one of {', '.join(ARCHITECTURES)}")
+    return ModelEntry(**values)
 
 
 def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
-    """Enter a model, and write a card if it has none.
+    """Add a model to the manifest; return its card, which is written if it has none.
 
-    Args:
-        entry: as `check_entry` gave it.
-        files: format -> file in the manifest's folder.
-        path: the manifest.
-
-    Returns:
-        The card.
+    `entry` comes from `check_entry`; `files` are format -> file in the manifest's folder.
     """
     manifest = read_manifest(path)
     before = manifest["models"].get(entry.name, {})

@@ -1,4 +1,4 @@
-"""What people read of an evaluation: tables, figures, the page, the error card, model cards."""
+"""Reports of an evaluation: tables, figures, the page, the error card, model cards."""
 
 from training.judging.report.charts import check
 from training.judging.report.pages import about, error_card, page

@@ -1,4 +1,4 @@
-"""Figures of ages: the size and direction of errors, and for whom."""
+"""Charts of age errors: their size and direction, overall and by group."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +16,15 @@ _FEWEST = 10  # faces for a violin
 
 
 def drawings(result: Result) -> list[charts.Drawing]:
-    """All figures of ages; none where no age is labelled."""
+    """Return all charts of ages; none if no age is labelled."""
     chips = result.examples.chips
     labelled = ~np.isnan(chips.age_low)
     if not labelled.any():
         return []
     exact = bool((chips.age_low == chips.age_high)[labelled].mean() > 0.5)
     what = "estimated minus labelled age, years" if exact else "years outside the labelled range"
-    found = [errors(result, what), told_by_label(result, "all", exact)]
-    found += [told_by_label(result, kind, exact) for kind in ("gender", "ethnicity", "age")
+    found = [errors(result, what), estimated_by_label(result, "all", exact)]
+    found += [estimated_by_label(result, kind, exact) for kind in ("gender", "ethnicity", "age")
               if sum(group.kind == kind for group in result.groups) > 1]  # fmt: skip
     found.append(trend(result, what))
     found += [violins(result, kind, what) for kind in ("age", "gender", "ethnicity")]
@@ -33,8 +33,8 @@ def drawings(result: Result) -> list[charts.Drawing]:
 
 @charts.drawn
 def errors(result: Result, what: str) -> tuple[Any, str] | None:
-    """How the errors are distributed."""
-    error = signed_years(result.examples.chips, result.told)
+    """Draw the distribution of the errors."""
+    error = signed_years(result.examples.chips, result.estimates)
     error = error[~np.isnan(error)]
     limit = max(10.0, float(np.ceil(np.quantile(np.abs(error), 0.99) / 5) * 5))
     figure, ((axis,),) = charts.sheet()
@@ -53,8 +53,8 @@ def errors(result: Result, what: str) -> tuple[Any, str] | None:
 
 
 @charts.drawn
-def told_by_label(result: Result, kind: str, exact: bool) -> tuple[Any, str] | None:
-    """Estimated against labelled ages: of all faces, or a panel for each group of a kind."""
+def estimated_by_label(result: Result, kind: str, exact: bool) -> tuple[Any, str] | None:
+    """Draw estimated against labelled ages: of all faces, or a panel per group of a kind."""
     chips = result.examples.chips
     groups = [group for group in result.groups if group.kind == kind]
     groups = [g for g in groups if (g.rows & ~np.isnan(chips.age_low)).sum() >= 2]
@@ -72,16 +72,16 @@ def told_by_label(result: Result, kind: str, exact: bool) -> tuple[Any, str] | N
     figure.supylabel("estimated age, years", fontsize=10)
     by = "" if kind == "all" else f" by {'age group' if kind == 'age' else kind}"
     shown = "points are faces" if exact else "violins are faces, bars the labelled ranges"
-    caption = f"Estimated against labelled age{by}; {shown}, the grey line is a perfect answer"
+    caption = f"Estimated against labelled age{by}; {shown}, on the grey line they are equal"
     medians = ", the thick one the median estimate" if exact and kind != "age" else ""
     return figure, f"{caption}{medians}."
 
 
 def _cloud(axis: Any, result: Result, group: Group, exact: bool, kind: str) -> None:
-    chips, told = result.examples.chips, result.told
+    chips, estimates = result.examples.chips, result.estimates
     rows = np.flatnonzero(group.rows & ~np.isnan(chips.age_low))
     low, high = chips.age_low[rows], np.minimum(chips.age_high[rows], _OLDEST)
-    years = told.age_years[rows]
+    years = estimates.age_years[rows]
     axis.plot((0, _OLDEST), (0, _OLDEST), color=charts.SOFT, lw=1)
     if exact:
         some = np.random.default_rng(0).permutation(len(rows))[:_MOST_POINTS]
@@ -101,12 +101,12 @@ def _cloud(axis: Any, result: Result, group: Group, exact: bool, kind: str) -> N
 
 
 def _limits(low: Any, high: Any) -> tuple[float, float]:
-    """The ends of an axis, with some air."""
+    """Return the ends of an axis, with a margin."""
     return max(0.0, float(low.min()) - 2), float(high.max()) + 2
 
 
 def _running_median(ages: Any, years: Any) -> tuple[Float64, Float64]:
-    """Medians of the estimates, by fives of labelled years with enough faces."""
+    """Return medians of the estimates per five labelled years with enough faces."""
     middles, medians = [], []
     for start in range(0, _OLDEST + 20, 5):
         rows = (ages >= start) & (ages < start + 5)
@@ -117,7 +117,7 @@ def _running_median(ages: Any, years: Any) -> tuple[Float64, Float64]:
 
 
 def _range_violins(axis: Any, low: Any, high: Any, years: Any) -> None:
-    """A violin of estimated ages in the middle of each labelled range, and the range as a bar."""
+    """Draw each labelled range as a bar, and a violin of estimated ages in its middle."""
     for start, end in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
         rows = (low == start) & (high == end)
         middle, width = (start + end) / 2, max(1.0, end - start)
@@ -137,9 +137,9 @@ def _violin(axis: Any, values: Sequence[Any], places: Sequence[float], width: fl
 
 @charts.drawn
 def trend(result: Result, what: str) -> tuple[Any, str] | None:
-    """The error against the labelled age, with the straight line that fits it best."""
+    """Draw the error against the labelled age, with its regression line."""
     chips = result.examples.chips
-    error = signed_years(chips, result.told)
+    error = signed_years(chips, result.estimates)
     rows = np.flatnonzero(~np.isnan(error))
     age = ((chips.age_low + np.minimum(chips.age_high, _OLDEST)) / 2)[rows].astype(np.float64)
     if len(np.unique(age)) < 2:
@@ -155,17 +155,17 @@ def trend(result: Result, what: str) -> tuple[Any, str] | None:
     axis.axhline(0, color=charts.INK, lw=1)
     axis.plot(ends, start + slope * ends, color=charts.ACCENT, lw=2, ls="--")
     axis.set(xlabel="labelled age, years", ylabel=what)
-    axis.set_title(f"slope {slope:+.2f} ± {half:.2f} years a year, r = {correlation:+.2f}")
+    axis.set_title(f"slope {slope:+.2f} ± {half:.2f} years per year, r = {correlation:+.2f}")
     axis.grid(True)
     zero = -start / slope if slope else float("nan")
     caption = "Regression of the error on age (dashed)"
     if slope < 0 and ends[0] < zero < ends[1]:
-        caption += f": below about {zero:.0f} years faces are estimated too old, above too young"
+        caption += f": below about {zero:.0f} years ages are overestimated, above underestimated"
     return figure, caption + "."
 
 
 def _slope_error(age: Float64, error: Float64, slope: float, start: float) -> float:
-    """Half of the slope's 95 % interval, for errors whose spread changes with age.
+    """Return half of the slope's 95 % interval, for errors whose spread changes with age.
 
     Reference: White, "A heteroskedasticity-consistent covariance matrix estimator and a
     direct test for heteroskedasticity", Econometrica 1980.
@@ -177,8 +177,8 @@ def _slope_error(age: Float64, error: Float64, slope: float, start: float) -> fl
 
 @charts.drawn
 def violins(result: Result, kind: str, what: str) -> tuple[Any, str] | None:
-    """The errors of each group of a kind."""
-    error = signed_years(result.examples.chips, result.told)
+    """Draw the errors of each group of a kind."""
+    error = signed_years(result.examples.chips, result.estimates)
     groups = [group for group in result.groups if group.kind == kind]
     values = [error[group.rows & ~np.isnan(error)] for group in groups]
     kept = [(g.name, v) for g, v in zip(groups, values, strict=True)

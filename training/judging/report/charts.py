@@ -1,8 +1,8 @@
-"""Figures of the page: their style, classes and certainty, and networks side by side.
+"""Charts of the page: their style, classes and certainty, and networks side by side.
 
-Colours are those of Okabe and Ito, which people who are colour-blind can tell apart; nothing
-is shown by colour alone. Figures are as wide as a phone can show with readable letters, on
-white, in light and dark pages alike.
+Colours are those of Okabe and Ito, distinct for people who are colour-blind; nothing is shown by
+colour alone. Charts are as wide as a phone can show with readable letters, on white, in light and
+dark pages alike.
 """
 
 import base64
@@ -31,7 +31,7 @@ MARKERS = "osD^vPX*"
 WIDTH_IN = 4.4
 DPI = 170
 _DARK = 0.6  # share of a cell above which its letters are white
-# What is compared, as far as it is labelled: of these, the one that a set has.
+# Errors of age to compare: of these, the one that a set has.
 _AGE = ("mae_years", "outside_years")
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -57,23 +57,14 @@ _RC: dict[Any, Any] = {
 
 
 class Drawing(NamedTuple):
-    """A drawn figure.
-
-    Attributes:
-        source: address that holds the image file itself.
-        caption: what it shows.
-    """
+    """A drawn chart: a `data:` address with the image file, and what it shows."""
 
     source: str
     caption: str
 
 
 def check() -> None:
-    """Check that figures can be drawn, before anything takes time.
-
-    Raises:
-        SinkError: a package is not installed.
-    """
+    """Raise SinkError unless the packages that draw are installed, before anything takes time."""
     for package in ("matplotlib", "jinja2"):
         if find_spec(package) is None:
             raise SinkError(f"the report needs {package}; pip install -r requirements.txt")
@@ -82,7 +73,7 @@ def check() -> None:
 def drawn(
     draw: Callable[_P, tuple[Any, str] | None],
 ) -> Callable[_P, Drawing | None]:
-    """Make a function that returns a figure and its caption draw in the style of the page."""
+    """Wrap a function that returns a figure and its caption to draw in the page's style."""
 
     @wraps(draw)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Drawing | None:
@@ -94,7 +85,7 @@ def drawn(
                 return None
             figure, caption = found
             data = io.BytesIO()
-            # Lossless, and two fifths of the size of PNG.
+            # Lossless, at two fifths of the size of PNG.
             figure.savefig(data, format="webp", pil_kwargs={"lossless": True, "method": 2})
         return Drawing(data_address(data.getvalue(), "webp"), caption)
 
@@ -102,20 +93,16 @@ def drawn(
 
 
 def data_address(data: bytes, kind: str) -> str:
-    """An address that holds an image file itself; `kind` is "webp", "jpeg" ..."""
+    """Return an address that contains an image file; `kind` is "webp", "jpeg" ..."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def sheet(
     rows: int = 1, columns: int = 1, height_in: float = 3.4, **shared: Any
 ) -> tuple[Any, Any]:
-    """A `Figure` and its (rows, columns) array of axes.
+    """Return a `Figure` and its (rows, columns) array of axes.
 
-    Args:
-        rows: of panels.
-        columns: of panels.
-        height_in: of the whole, inches.
-        **shared: sharex and sharey of `Figure.subplots`.
+    `height_in` is that of the whole, inches; `shared` are sharex and sharey of `subplots`.
     """
     from matplotlib.figure import Figure
 
@@ -125,7 +112,7 @@ def sheet(
 
 @drawn
 def matrix(table: ClassTable) -> tuple[Any, str]:
-    """A confusion matrix: shares of each true class, and numbers of faces."""
+    """Draw a confusion matrix: shares of each true class, and numbers of faces."""
     counts = table.counts
     totals = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(totals, 1)
@@ -143,14 +130,14 @@ def matrix(table: ClassTable) -> tuple[Any, str]:
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set(xlabel="estimated", ylabel="labelled")
-    right = np.trace(counts) / max(1, counts.sum())
+    correct = np.trace(counts) / max(1, counts.sum())
     unit = "per cent of each row" if size > 8 else "per cent of each row, and faces"
-    caption = f"{table.title}: {100 * right:.1f} % of {counts.sum()} faces are right; {unit}."
+    caption = f"{table.title}: {100 * correct:.1f} % of {counts.sum()} faces are correct; {unit}."
     return figure, caption
 
 
 def sureness(result: Result) -> list[Drawing]:
-    """Whether probabilities of gender, and spreads of age, can be trusted."""
+    """Return charts of how far probabilities of gender and spreads of age can be trusted."""
     return [drawing for drawing in (_curve(result), _coverage(result)) if drawing]
 
 
@@ -158,16 +145,16 @@ def sureness(result: Result) -> list[Drawing]:
 def _curve(result: Result) -> tuple[Any, str] | None:
     if not result.curve:
         return None
-    told = [one.told for one in result.curve]
+    probs = [one.told for one in result.curve]
     rows = [one.rows for one in result.curve]
     figure, axes = sheet(2, 1, 4.2, sharex=True, height_ratios=(3, 1))
     above, below = axes[:, 0]
     above.plot((0, 1), (0, 1), color=SOFT, lw=1)
     true = [one.true for one in result.curve]
-    above.plot(told, true, color=MAIN, lw=2, marker="o", ms=5)
+    above.plot(probs, true, color=MAIN, lw=2, marker="o", ms=5)
     above.set(ylabel="share that is female", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     above.set_title(f"calibration error {calibration_error(result.curve):.3f}")
-    below.bar(told, rows, width=0.06, color=SOFT)
+    below.bar(probs, rows, width=0.06, color=SOFT)
     below.set(
         xlabel="estimated probability of female", ylabel="faces", yscale="log", ylim=(0.7, None)
     )
@@ -185,11 +172,13 @@ def _curve(result: Result) -> tuple[Any, str] | None:
 
 @drawn
 def _coverage(result: Result) -> tuple[Any, str] | None:
-    chips, told = result.examples.chips, result.told
+    chips, estimates = result.examples.chips, result.estimates
     exact = chips.age_low == chips.age_high
     if not exact.any():
         return None
-    z = np.abs(signed_years(chips, told))[exact] / np.maximum(told.age_spread_years[exact], 1e-6)
+    z = np.abs(signed_years(chips, estimates))[exact] / np.maximum(
+        estimates.age_spread_years[exact], 1e-6
+    )
     steps = np.linspace(0, 3, 61)
     share = [(z <= step).mean() for step in steps]
     figure, ((axis,),) = sheet()
@@ -209,7 +198,7 @@ def _coverage(result: Result) -> tuple[Any, str] | None:
 
 
 def comparisons(results: Sequence[Result], contenders: Sequence[Contender]) -> list[Drawing]:
-    """Bars of each set, then accuracy against time of each set."""
+    """Return bars of each set, then accuracy against time of each set."""
     sets = by_set(results).values()
     drawings = [_bars(found) for found in sets]
     drawings += [_against_time(found, contenders) for found in sets]
@@ -217,10 +206,10 @@ def comparisons(results: Sequence[Result], contenders: Sequence[Contender]) -> l
 
 
 def panels_of(results: Sequence[Result]) -> list[str]:
-    """The metrics that get a panel: an error of ages, and gender."""
-    told = [result.scores["all"] for result in results]
-    ages = [name for name in _AGE if any(name in scores for scores in told)][:1]
-    return ages + ["gender"] * any("gender" in scores for scores in told)
+    """Return the metrics that get a panel: an error of ages, and gender."""
+    found = [result.scores["all"] for result in results]
+    ages = [name for name in _AGE if any(name in scores for scores in found)][:1]
+    return ages + ["gender"] * any("gender" in scores for scores in found)
 
 
 @drawn
@@ -280,7 +269,7 @@ def _against_time(
         axis.grid(True)
         axis.set_ylabel(heading(metric))
         axis.set_title(_better(metric).removeprefix("; "), fontsize=9, color=SOFT)
-    axes[-1, 0].set_xlabel("milliseconds a face, one at a time")
+    axes[-1, 0].set_xlabel("milliseconds per face, one at a time")
     slowest = max(axis.dataLim.x1 for axis in axes[:, 0])
     for axis in axes[:, 0]:
         axis.set_xlim(0, 1.25 * slowest if np.isfinite(slowest) and slowest > 0 else 1)
@@ -291,7 +280,7 @@ def _against_time(
 
 
 def _arms(score: Score, scale: float) -> Any:
-    """Lengths of the two arms of an error bar, (2, 1); none where there is no interval."""
+    """Return the lengths of an error bar's two arms, (2, 1); None without an interval."""
     arms = np.array([[score.value - score.low], [score.high - score.value]]) * scale
     return None if np.isnan(arms).any() else np.maximum(arms, 0)
 

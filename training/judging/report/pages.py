@@ -50,7 +50,7 @@ class FaceTile(NamedTuple):
 
 
 class KeyFigure(NamedTuple):
-    """A figure shown large, with words, and the number of people it rests on, if few."""
+    """A figure shown large, with words, and the number of people behind it, if few."""
 
     large: str
     text: str
@@ -59,7 +59,7 @@ class KeyFigure(NamedTuple):
 
 
 def about(seed: int, resamples: int) -> dict[str, Any]:
-    """When, with what and on what kind of machine an evaluation was made."""
+    """Return when, with what and on what kind of machine an evaluation was made."""
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seed": seed,
@@ -76,13 +76,13 @@ def page(
     made: Mapping[str, Any],
     faces: bool,
 ) -> str:
-    """The report.
+    """Return the report.
 
     Args:
         results: what was measured, set by set.
         contenders: the networks, timed.
-        made: what `about` returns; its seed chooses the faces that are shown.
-        faces: whether any are.
+        made: what `about` returns; its seed chooses the faces to show.
+        faces: whether to show any.
     """
     sets = [
         {
@@ -98,7 +98,7 @@ def page(
 
 
 def error_card(results: Sequence[Result]) -> str:
-    """What to expect of one's own photographs: a part for each network, and detector."""
+    """Return what to expect of one's own photographs, by network and detector."""
     return _render("error_card", results=results)
 
 
@@ -126,35 +126,35 @@ def _environment() -> Any:
 
 
 def drawings(result: Result) -> list[charts.Drawing]:
-    """All figures of one network on one set."""
+    """Return all charts of one network on one set."""
     matrices = [drawing for table in result.tables if (drawing := charts.matrix(table))]
     return age_charts.drawings(result) + matrices + charts.sureness(result)
 
 
 def grids(result: Result, seed: int) -> list[tuple[str, list[FaceTile]]]:
-    """A choice of faces, and the worst mistakes in age, gender and ethnicity, with titles."""
-    chips, told = result.examples.chips, result.told
-    error = np.nan_to_num(np.abs(signed_years(chips, told)))
-    wrong = ~np.isnan(chips.female) & ((told.female_prob > 0.5) != (chips.female == 1))
-    sure = np.abs(told.female_prob - 0.5)
+    """Return a choice of faces, and the worst errors in age, gender and ethnicity, titled."""
+    chips, estimates = result.examples.chips, result.estimates
+    error = np.nan_to_num(np.abs(signed_years(chips, estimates)))
+    wrong = ~np.isnan(chips.female) & ((estimates.female_prob > 0.5) != (chips.female == 1))
+    sure = np.abs(estimates.female_prob - 0.5)
     parts = [
         ("A choice of faces, of all ages", showcase(result, seed)),
         ("Largest errors in age", _worst(error, error > 0)),
         ("Gender wrong, surest first", _worst(sure, wrong)),
     ]
-    if told.ethnicity_probs is not None:
-        wrong = (chips.race >= 0) & (told.ethnicity_probs.argmax(axis=1) != chips.race)
-        sure = told.ethnicity_probs.max(axis=1)
+    if estimates.ethnicity_probs is not None:
+        wrong = (chips.race >= 0) & (estimates.ethnicity_probs.argmax(axis=1) != chips.race)
+        sure = estimates.ethnicity_probs.max(axis=1)
         parts.append(("Ethnicity wrong, surest first", _worst(sure, wrong)))
     return [(title, [_face_tile(result, int(row)) for row in rows]) for title, rows in parts
             if len(rows)]  # fmt: skip
 
 
 def showcase(result: Result, seed: int) -> Ints:
-    """Rows drawn at random from one age band after the other, so that rare ages appear, too."""
+    """Draw rows at random from each age band in turn, so that rare ages appear, too."""
     rng = np.random.default_rng(seed)
     bands = [np.flatnonzero(group.rows) for group in result.groups if group.kind == "age"]
-    bands = bands or [np.arange(len(result.told))]
+    bands = bands or [np.arange(len(result.estimates))]
     piles = [rng.permutation(rows).tolist() for rows in bands]
     chosen: list[int] = []
     while any(piles) and len(chosen) < _SHOWN:
@@ -190,13 +190,13 @@ def _labelled(face: Face) -> str:
 
 
 def _estimated(result: Result, row: int) -> str:
-    told = result.told
-    female = float(told.female_prob[row])
-    words = [f"{told.age_years[row]:.0f} ± {told.age_spread_years[row]:.0f}"]
+    estimates = result.estimates
+    female = float(estimates.female_prob[row])
+    words = [f"{estimates.age_years[row]:.0f} ± {estimates.age_spread_years[row]:.0f}"]
     words.append(f"{GENDERS[int(female > 0.5)]} {_percent(max(female, 1 - female))}")
-    if told.ethnicity_probs is not None:
-        best = int(told.ethnicity_probs[row].argmax())
-        words.append(f"{ETHNICITIES[best]} {_percent(told.ethnicity_probs[row, best])}")
+    if estimates.ethnicity_probs is not None:
+        best = int(estimates.ethnicity_probs[row].argmax())
+        words.append(f"{ETHNICITIES[best]} {_percent(estimates.ethnicity_probs[row, best])}")
     return ", ".join(words)
 
 
@@ -205,11 +205,11 @@ def _percent(share: float) -> str:
 
 
 def key_figures(result: Result) -> list[KeyFigure]:
-    """The figures of all faces, large and in words."""
+    """Return the figures of all faces, large and in words."""
     scores, missed = result.scores["all"], _missed(result)
     total = len(result.examples.chips) + missed
     tiles = [KeyFigure(f"{missed} of {total}", "faces are not found.")]
-    error = np.abs(signed_years(result.examples.chips, result.told))
+    error = np.abs(signed_years(result.examples.chips, result.estimates))
     error = error[~np.isnan(error)]
     age, bias = _age_metrics(result)
     if age in scores:
@@ -238,7 +238,7 @@ def _missed(result: Result) -> int:
 
 
 def _age_metrics(result: Result) -> tuple[str, str]:
-    """The metrics of error and bias that fit a set's kind of age labels."""
+    """Return the metrics of error and bias that fit a set's kind of age labels."""
     if "mae_years" in result.scores["all"]:
         return "mae_years", "bias_years"
     return "outside_years", "outside_bias_years"
@@ -250,7 +250,7 @@ def _between(score: Score, unit: str) -> str:
 
 
 def card_table(result: Result) -> Table:
-    """The error card's table by group, missed faces included."""
+    """Return the error card's table by group, missed faces included."""
     missed = result.examples.missed
     lost = {} if missed is None else {g.name: int(g.rows.sum()) for g in groups_of(missed)}
     titles = ("age error, years", "too old (+), too young (-)", "gender right, %",
@@ -265,7 +265,7 @@ def card_table(result: Result) -> Table:
     found = {group.name: group for group in result.groups}
     rows = []
     for name in dict.fromkeys([*(g.name for g in groups_of(_all_labels(result))), *found]):
-        inside = found[name].rows if name in found else np.zeros(len(result.told), np.bool_)
+        inside = found[name].rows if name in found else np.zeros(len(result.estimates), np.bool_)
         people = len(np.unique(result.examples.chips.groups[inside]))
         cells = [Cell(str(int(inside.sum()))), Cell(str(lost.get(name, 0)))]
         cells += [metric_cell(result.scores.get(name, {}), metric) for metric in columns]
@@ -274,6 +274,6 @@ def card_table(result: Result) -> Table:
 
 
 def _all_labels(result: Result) -> Chips:
-    """The labels of all photographs, found or not; images are left out."""
+    """Return the labels of all photographs, found or not, without images."""
     parts = [part for part in (result.examples.chips, result.examples.missed) if part is not None]
     return join([replace(part, images=part.images[:, :0, :0]) for part in parts])

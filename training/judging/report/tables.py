@@ -17,7 +17,7 @@ _TITLES = {"utkface": "UTKFace", "fairface": "FairFace", "fgnet": "FG-NET", "lfw
 
 
 def number(value: float, unit: str, signed: bool = False) -> str:
-    """A figure as text: shares in per cent, without the sign of that."""
+    """Return a figure as text: shares in per cent, without the % sign."""
     if math.isnan(value):
         return "–"
     if unit == "share":
@@ -28,7 +28,7 @@ def number(value: float, unit: str, signed: bool = False) -> str:
 
 
 def interval(score: Score, unit: str, signed: bool = False) -> str:
-    """The interval as text, "" if unknown."""
+    """Return the interval as text, "" if unknown."""
     if math.isnan(score.low):
         return ""
     low, high = number(score.low, unit, signed), number(score.high, unit, signed)
@@ -36,14 +36,7 @@ def interval(score: Score, unit: str, signed: bool = False) -> str:
 
 
 class Cell(NamedTuple):
-    """A figure as text.
-
-    Attributes:
-        text: the figure.
-        interval: "" where there is none.
-        unsure: it rests on few faces.
-        best: it is the best of its column.
-    """
+    """A figure as text, its interval if any, whether it rests on few faces, and is the best."""
 
     text: str
     interval: str = ""
@@ -52,7 +45,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table: its name, its cells, a note on it, whether it begins a new kind."""
+    """A row of a table: its name, cells and note, and whether it starts a new kind."""
 
     name: str
     cells: Sequence[Cell]
@@ -69,7 +62,7 @@ class Table(NamedTuple):
 
 
 def cell(score: Score | None, unit: str, signed: bool = False, best: bool = False) -> Cell:
-    """A figure with its interval; a dash where it is unknown."""
+    """Return a figure with its interval; a dash if it is unknown."""
     if score is None or math.isnan(score.value):
         return Cell("–")
     text, between = number(score.value, unit, signed), interval(score, unit, signed)
@@ -77,65 +70,66 @@ def cell(score: Score | None, unit: str, signed: bool = False, best: bool = Fals
 
 
 def metric_cell(scores: Mapping[str, Score], name: str, best: float | None = None) -> Cell:
-    """The cell of a metric, bold where it is the best."""
+    """Return the cell of a metric, bold if it is the best."""
     score, metric = scores.get(name), METRICS[name]
     return cell(score, metric.unit, metric.signed, score is not None and score.value == best)
 
 
 def set_title(name: str) -> str:
-    """The published name of a set: "utkface test" -> "UTKFace test"."""
+    """Return the published name of a set: "utkface test" -> "UTKFace test"."""
     first, blank, rest = name.partition(" ")
     return _TITLES.get(first.lower(), first) + blank + rest
 
 
 def heading(metric: str) -> str:
-    """The title of a metric's column with its unit."""
+    """Return the title of a metric's column with its unit."""
     unit = {"share": ", %", "years": "" if "years" in METRICS[metric].title else ", years"}
     return METRICS[metric].title + unit.get(METRICS[metric].unit, "")
 
 
 def by_set(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """The results of each set."""
+    """Group the results by set."""
     found: dict[str, list[Result]] = {}
     for result in results:
         found.setdefault(result.examples.name, []).append(result)
     return found
 
 
-def told_metrics(results: Sequence[Result], wanted: Sequence[str]) -> list[str]:
-    """Those of `wanted` that at least one of the results has."""
+def present_metrics(results: Sequence[Result], wanted: Sequence[str]) -> list[str]:
+    """Return those of `wanted` that at least one of the results has."""
     return [name for name in wanted if any(name in result.scores["all"] for result in results)]
 
 
 def count_line(result: Result) -> str:
-    """The number of faces of a set, and the labels it lacks, in words."""
+    """Return the number of faces of a set, and the labels it lacks, in words."""
     chips, missed = result.examples.chips, result.examples.missed
     text = f"{len(chips)} faces"
     if missed is not None:
         text += f" found in {len(chips) + len(missed)} photographs, {len(missed)} missed"
     lacking = [
         name
-        for name, there in (
+        for name, present in (
             ("age", not all(math.isnan(age) for age in chips.age_low)),
             ("gender", not all(math.isnan(female) for female in chips.female)),
             ("ethnicity", bool((chips.race >= 0).any())),
         )
-        if not there
+        if not present
     ]
     return text + (f"; not labelled: {', '.join(lacking)}" if lacking else "")
 
 
 def short_table(results: Sequence[Result], contenders: Sequence[Contender]) -> str:
-    """The figures that matter most, as Markdown: a table for each set."""
+    """Return the most important figures as Markdown: a table per set."""
     ms = {contender.name: contender.ms for contender in contenders}
     parts = []
     for name, found in by_set(results).items():
-        metrics = told_metrics(found, _BRIEF)
-        titles = ["", *map(heading, metrics), "ms a face"]
+        metrics = present_metrics(found, _BRIEF)
+        titles = ["", *map(heading, metrics), "ms per face"]
         lines = [f"**{set_title(name)}**: {count_line(found[0])}", ""]
         lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
         for result in found:
-            cells = [result.model, *(_text(result, metric) for metric in metrics)]
+            scores = result.scores["all"]
+            cells = [result.model, *(_cell_text(scores.get(m), m) for m in metrics)]
             cells.append(f"{ms[result.model].get(1, math.nan):.1f}")
             lines.append(f"| {' | '.join(cells)} |")
             common = result.scores.get("found by all detectors")
@@ -145,10 +139,6 @@ def short_table(results: Sequence[Result], contenders: Sequence[Contender]) -> s
                 lines.append(f"| {' | '.join([*cells, ''])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _text(result: Result, metric: str) -> str:
-    return _cell_text(result.scores["all"].get(metric), metric)
 
 
 def _cell_text(score: Score | None, metric: str) -> str:
@@ -161,12 +151,12 @@ def _cell_text(score: Score | None, metric: str) -> str:
 
 
 def overview(results: Sequence[Result], contenders: Sequence[Contender]) -> Table:
-    """All figures of all faces of one set, the best of a column in bold."""
+    """Return all figures of all faces of one set, the best of a column in bold."""
     ms = {contender.name: contender.ms for contender in contenders}
-    metrics = told_metrics(results, tuple(METRICS))
+    metrics = present_metrics(results, tuple(METRICS))
     batches = sorted(ms[results[0].model])
     head = [*map(heading, metrics)]
-    head += [f"ms a face{f', {batch} at once' if batch > 1 else ''}" for batch in batches]
+    head += [f"ms per face{f', {batch} at once' if batch > 1 else ''}" for batch in batches]
     best = {metric: _best(results, metric) for metric in metrics}
     rows = []
     for result in results:
@@ -181,7 +171,7 @@ def overview(results: Sequence[Result], contenders: Sequence[Contender]) -> Tabl
 
 
 def _best(results: Sequence[Result], metric: str) -> float | None:
-    """The best value of several; None where there are not several, or none is better."""
+    """Return the best of several values; None for a single one, or if none is better."""
     less = METRICS[metric].less_is_better
     values = [r.scores["all"][metric].value for r in results if metric in r.scores["all"]]
     if less is None or len(values) < 2:
@@ -190,8 +180,8 @@ def _best(results: Sequence[Result], metric: str) -> float | None:
 
 
 def group_table(result: Result) -> Table:
-    """One network's figures of each group of faces."""
-    metrics = told_metrics([result], [name for name in METRICS if name != "gender_auc"])
+    """Return one network's figures of each group of faces."""
+    metrics = present_metrics([result], [name for name in METRICS if name != "gender_auc"])
     rows, kind = [], "all"
     for group in result.groups:
         scores = result.scores[group.name]
@@ -202,7 +192,7 @@ def group_table(result: Result) -> Table:
 
 
 def class_table(table: ClassTable) -> Table:
-    """Precision, recall, F1 and support of each class."""
+    """Return precision, recall, F1 and support of each class."""
     rows = []
     for i, (name, support) in enumerate(zip(table.names, table.counts.sum(axis=1), strict=True)):
         kinds = ("precision", "recall", "f1")
@@ -212,19 +202,15 @@ def class_table(table: ClassTable) -> Table:
 
 
 _HEADING = "## Accuracy"
-_SHARE = "{:.3f}"
 
 
 def model_card(results: Sequence[Result], name: str, command: str, old: str = "") -> str:
-    """A card's text with a new section on accuracy.
+    """Return a card's text with a new section on accuracy, from one network's results.
 
-    Args:
-        results: of one network on several sets.
-        name: of the card, for a new one.
-        command: to make these figures.
-        old: the text of the existing card, whose other sections are kept.
+    `name` is for a new card, `command` reproduces the figures, and the other sections of the
+    existing text `old` are kept.
     """
-    section = f"{_HEADING}\n{_accuracy(results)}\n\n`{command}` makes these figures.\n"
+    section = f"{_HEADING}\n{_accuracy(results)}\n\n`{command}` reproduces these figures.\n"
     if _HEADING not in old:
         start = old.rstrip() or f"# {name}"
         return f"{start}\n\n{section}"
@@ -249,7 +235,7 @@ def _accuracy(results: Sequence[Result]) -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    """Error, bias and gender by group; four columns for each set."""
+    """Return error, bias and gender by group; four columns per set."""
     heads, ages = [], []
     for result in results:
         exact = "mae_years" in result.scores["all"]
@@ -282,7 +268,7 @@ def _cells(result: Result, group: str, error: str, bias: str) -> list[str]:
 
 
 def _intervals(results: Sequence[Result]) -> str:
-    """The 95 % intervals of the first row, in words."""
+    """Return the 95 % intervals of the first row, in words."""
     found = []
     for result in results:
         texts = []
@@ -304,7 +290,7 @@ def _short(metric: str) -> str:
 
 
 def _of_photographs(result: Result) -> str:
-    """One line on photographs that went through the whole path."""
+    """Return a line on photographs that went through the whole path."""
     chips, missed = result.examples.chips, result.examples.missed
     total = len(chips) + (0 if missed is None else len(missed))
     scores = result.scores["all"]
@@ -314,7 +300,7 @@ def _of_photographs(result: Result) -> str:
         if name in scores
     ]
     if "gender" in scores:
-        texts.append(f"gender {_SHARE.format(scores['gender'].value)}")
+        texts.append(f"gender {scores['gender'].value:.3f}")
     return (
         f"{set_title(result.examples.name)}, photographs through the whole path: "
         f"{', '.join(texts)} on the {len(chips)} of {total} faces found."
