@@ -2,13 +2,25 @@
 
 import contextlib
 import errno
+import itertools
+import logging
+import math
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from errors import SinkError, redact
+
+_QUIET_S = 24 * 3600.0
+
+log = logging.getLogger(__name__)
 
 
 def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool = False) -> Path:
@@ -33,7 +45,7 @@ def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool =
     try:
         if path.is_dir():
             raise SinkError(f"{path}: is a folder; name a file in it")
-        if whole and path.exists() and not path.is_file():
+        if whole and is_special(path):
             raise SinkError(f"{path}: is a pipe or a device; name an ordinary file")
         if not path.parent.is_dir():
             raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
@@ -56,11 +68,147 @@ def _try(path: Path) -> None:
             pass
 
 
-def refuse_overwriting(path: str | Path, source: str) -> None:
-    """Raise SinkError where the output `path` is the very file that `source` names."""
-    with contextlib.suppress(OSError, ValueError):  # a source need not be a file
-        if Path(path).samefile(source):
-            raise SinkError(f"{path}: is the source itself; choose another name for the output")
+def check_apart(outputs: Iterable[str | Path], inputs: Iterable[Path] = ()) -> None:
+    """Make sure that no output is a file that is read, or another output, under any name.
+
+    Raises:
+        SinkError: one is; nothing was changed.
+    """
+    read, written = {_identity(each) for each in inputs}, set()
+    for output in map(Path, outputs):
+        identity = _identity(output)
+        if identity in read:
+            raise SinkError(
+                f"{output}: is the source itself, or another file that is read; "
+                "choose another name for the output"
+            )
+        if identity in written:
+            raise SinkError(f"{output}: two outputs name the same file; give each its own")
+        written.add(identity)
+
+
+def _identity(path: Path) -> object:
+    """The same for every name of a file, links too, and before it exists."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return stat.st_dev, stat.st_ino
+
+
+def check_ours(path: Path, is_ours: Callable[[Path], bool]) -> bool:
+    """Make sure that replacing `path` loses nothing that this program did not make.
+
+    Args:
+        path: of an output.
+        is_ours: whether a file that is not empty was made by this program.
+
+    Returns:
+        Whether there is something to replace.
+
+    Raises:
+        SinkError: there is a file of somebody else.
+    """
+    if not is_taken(path):
+        return False
+    if not is_ours(path):
+        raise SinkError(
+            f"{path}: is there already, and this program did not make it; "
+            "move it away or choose another name"
+        )
+    return True
+
+
+def is_taken(path: Path) -> bool:
+    """Whether there is a file with something in it; pipes and devices are none."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def named_after(path: Path, began: datetime) -> Path:
+    """`path` with a time behind its name, and a number where that is taken."""
+    stem = f"{path.stem}-{began:%Y%m%d-%H%M%S}"
+    stems = itertools.chain([stem], (f"{stem}-{again}" for again in itertools.count(2)))
+    return next(each for each in map(path.with_stem, stems) if not each.exists())
+
+
+def begins_with(path: Path, pattern: bytes) -> bool:
+    """Whether a file begins with what the regular expression matches."""
+    try:
+        with path.open("rb") as file:
+            return re.match(pattern, file.read(1000)) is not None
+    except OSError:
+        return False
+
+
+def ends_with_line(path: Path) -> bool:
+    """Whether a text file ends with a whole line, or is empty or missing."""
+    if not is_taken(path):
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock, for which the file `path` is made and removed.
+
+    The system releases it when the process dies. Nothing is held where the system or the
+    share has no such locks, or the file cannot be made.
+
+    Raises:
+        BlockingIOError: another process, or another part of this one, holds it.
+    """
+    try:
+        file = _lock(path)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        with file, contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _lock(path: Path) -> BinaryIO:
+    import fcntl
+
+    while True:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(path.open("ab"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+            # the one who held it has just removed it: take a new one
+
+
+@contextlib.contextmanager
+def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep a second run from writing the same files.
+
+    Raises:
+        SinkError: another run writes one of them.
+    """
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            if is_special(path):
+                continue  # it may have several writers
+            real = Path(os.path.realpath(path))
+            try:
+                stack.enter_context(locked(real.with_name(f".{real.name[:200]}.lock")))
+            except BlockingIOError:
+                raise SinkError(
+                    f"{path}: another run writes it; wait for its end or choose another name"
+                ) from None
+        yield
 
 
 @contextlib.contextmanager
@@ -106,6 +254,53 @@ def created_with(mode: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def write_lines(file: FileIO, lines: bytes) -> None:
+    """Write whole lines at the file's place, unbuffered.
+
+    Raises:
+        OSError: there is no room for all; those that fit were written, none of them in part.
+    """
+    done, start = 0, file.tell() if file.seekable() else 0
+    try:
+        while done < len(lines):
+            done += file.write(lines[done:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            end = start + lines.rfind(b"\n", 0, done) + 1
+            file.truncate(end)
+            file.seek(end)
+        raise
+
+
+class Outage:
+    """Logs that a file cannot be written: once, and again only after a day without it.
+
+    Args:
+        consequence: what follows, for the message.
+        clock: gives seconds.
+
+    Attributes:
+        failed: why it could not be written the last time; None = it always could.
+    """
+
+    def __init__(self, consequence: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failed: SinkError | None = None
+        self._consequence, self._clock = consequence, clock
+        self._last_s = -math.inf
+
+    def note(self, error: SinkError) -> None:
+        """Take note of a failure."""
+        now_s = self._clock()
+        if now_s - self._last_s > _QUIET_S:
+            log.warning("%s; %s", error, self._consequence)
+        self.failed, self._last_s = error, now_s
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is there and no ordinary file: a pipe or a device."""
+    return path.exists() and not path.is_file()
 
 
 def cause_of(error: Exception) -> str:

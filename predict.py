@@ -17,7 +17,7 @@ from drawing.overlay import draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
-from files import created_with, sink_error, write_whole
+from files import check_apart, created_with, sink_error, write_whole
 from people.wording import label_lines
 from program.assemble import Assembly
 from program.face_tables import (
@@ -68,7 +68,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="one row a face, .csv or .json (default: CSV on standard output)",
     )
-    out.add_argument("--pictures", metavar="DIR", help="where to save annotated copies")
+    out.add_argument(
+        "--pictures",
+        metavar="DIR",
+        help="where to save annotated copies; files there are kept, and new ones numbered",
+    )
     add_model_flags(parser)
     add_general_options(parser)
     options = parser.parse_args(arguments)
@@ -137,7 +141,7 @@ def annotate(
 
 
 class PictureFolder:
-    """Saves annotated copies under their own names; never over another picture of the run.
+    """Saves annotated copies under their own names, numbered where one is taken.
 
     Raises:
         SinkError: the folder cannot be made, or holds one of the pictures to be read.
@@ -145,12 +149,12 @@ class PictureFolder:
 
     def __init__(self, folder: str, sources: Iterable[Path]) -> None:
         self._folder = Path(folder)
-        self._used: set[str] = set()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise sink_error(self._folder, error) from error
-        if any(path.parent.resolve() == self._folder.resolve() for path in sources):
+        folders = {each.parent.resolve() for path in sources for each in (path, path.resolve())}
+        if self._folder.resolve() in folders:
             raise SinkError(f"--pictures {folder} holds the originals; choose another folder")
 
     def save(self, image: Image, source: Path) -> None:
@@ -164,12 +168,10 @@ class PictureFolder:
             stem, suffix, data = source.name, ".png", encode(image, ".png")
         if data is None:
             raise SinkError(f"{self._folder / source.name}: cannot be written as a picture")
-        name, n = stem + suffix, 1
-        while name in self._used:
+        target, n = self._folder / (stem + suffix), 1
+        while target.is_file() or target.is_symlink():  # whoever made it
             n += 1
-            name = f"{stem}-{n}{suffix}"
-        self._used.add(name)
-        target = self._folder / name
+            target = self._folder / f"{stem}-{n}{suffix}"
         try:
             write_whole(target, data)
         except OSError as error:
@@ -194,11 +196,13 @@ def run(options: argparse.Namespace) -> str:
     An error at one picture ends the run, but the table of those before it is written.
     """
     if options.features:
+        check_apart([options.table] if options.table else [], [Path(options.features)])
         return predict_features(
             options.features, options.table, options.weights, options.attributes
         )
     paths = find_pictures(options.paths)
     check_table(options.table)
+    check_apart([options.table] if options.table else [], paths)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None
     assembly = Assembly(collect(ModelOptions, options))
     detector, estimator = assembly.detector(options.threads), assembly.estimator()

@@ -16,16 +16,17 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from tqdm import tqdm
 
 from drawing.overlay import Overlay
 from errors import StreamError
-from files import created_with
+from files import check_apart, created_with, sole_writer
+from outputs import Sink, failure_of
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
+from program.ending import Ending
 from program.endpoints import (
     OutputOptions,
     Reporting,
@@ -54,12 +55,16 @@ from program.options import (
     signals_handled,
 )
 from sources import Source
-from sources.open import open_source
+from sources.open import files_of, open_source
 
 EPILOG = """\
 in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
 several cameras 1 to 9 show one of them, 0 shows all.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
+
+files that are there already: of a camera, events are appended, tables and recordings are kept
+and the new ones named after the time. Of a film, they are replaced if this program made them;
+others are never touched.
 
 examples:
   python stream.py --src 0                                     the first webcam
@@ -70,7 +75,6 @@ examples:
   python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
-_ASK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Factories:
     assembly: Callable[[ModelOptions, TrackingOptions], Assembly] = Assembly
     source: Callable[..., Source] = open_source
     recording: Callable[..., Recording] = Recording
+    ending: Callable[[], Ending] = Ending
 
 
 USUAL = Factories()
@@ -121,34 +126,44 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
 
     Returns:
         The exit code: 0, also after Ctrl-C, or 2 after one line on what is wrong, also
-        where only a recording failed and everything else continued.
+        where only an output failed and everything else continued.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
-    with created_with(options.file_mode), signals_handled(_interrupt):
+    ending = factories.ending()
+    with (
+        created_with(options.file_mode),
+        contextlib.closing(ending),
+        signals_handled(ending.on_signal),
+    ):
         try:
             if options.doctor:
                 from doctor import main_report
 
                 return main_report(options)
             with contextlib.ExitStack() as stack:
-                summary, recordings = open_and_run(options, stack, factories)
+                summary, outputs = open_and_run(options, stack, factories, ending)
         except StreamError as error:
             say(str(error))
             return 2
-        except KeyboardInterrupt:  # while things were still being opened
+        except (KeyboardInterrupt, RuntimeError) as error:  # while things were being opened
+            if isinstance(error, RuntimeError) and not ending.asked:
+                raise
             return 0
     print(summary, file=sys.stderr)
-    return 2 if any(recording.failed for recording in recordings) else 0
+    return 2 if any(map(failure_of, outputs)) else 0
 
 
 def open_and_run(
-    options: argparse.Namespace, stack: contextlib.ExitStack, factories: Factories
-) -> tuple[str, list[Recording]]:
+    options: argparse.Namespace,
+    stack: contextlib.ExitStack,
+    factories: Factories,
+    ending: Ending,
+) -> tuple[str, list[Sink]]:
     """Open what the options ask for and run; `stack` closes it.
 
     Returns:
-        A summary, and the recordings: they may fail until they are closed.
+        A summary, and the outputs: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
     assembly = factories.assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
@@ -157,67 +172,73 @@ def open_and_run(
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
-    paths = [Path(address_of(text)).expanduser() for text in options.src]
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
-    recordings, records = open_files(outputs, sources, paths, report, factories.recording)
-    for sink in (*recordings, *records):
-        stack.callback(sink.close)
+    recordings, records = open_outputs(options, sources, report, stack, factories.recording)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
     pages = [open_page(outputs, channels, stack, report)] if options.serve else []
-    others = [*recordings, *records, *pages]
+    others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
     if window:
         stack.callback(window.close)
     elif pages:
         records.append(Metronome())
     screens = on_screen([*recordings, *([window] if window else [])], channels, overlay, window)
-    sinks = [*screens, *pages, *records]
+    sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
-    stack.callback(_ignore_signals)  # called first: a second Ctrl-C does not cut closing short
-    return run(loop, sources, window, stay=bool(pages)), recordings
+    return run(loop, sources, window, ending, stay=bool(pages)), others
 
 
-def run(loop: Loop, sources: Sequence[Source], window: Window | None, stay: bool = False) -> str:
+def open_outputs(
+    options: argparse.Namespace,
+    sources: Sequence[Source],
+    report: Reporting,
+    stack: contextlib.ExitStack,
+    record: Callable[..., Recording],
+) -> tuple[list[Recording], list[Sink]]:
+    """Open the files and exports, which no other run may have; `stack` closes them."""
+    outputs, inputs = collect(OutputOptions, options), files_read(options)
+    check_apart(outputs.files, inputs)
+    stack.enter_context(sole_writer(outputs.files))
+    recordings, records = open_files(outputs, sources, inputs, report, record)
+    for sink in (*recordings, *records):
+        stack.callback(sink.close)
+    return recordings, records
+
+
+def files_read(options: argparse.Namespace) -> list[Path]:
+    """The files that a run reads, the sources first."""
+    paths = [path for text in options.src for path in files_of(address_of(text))]
+    return [*paths, *([Path(options.weights)] if options.weights else [])]
+
+
+def run(
+    loop: Loop,
+    sources: Sequence[Source],
+    window: Window | None,
+    ending: Ending,
+    stay: bool = False,
+) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
     With `stay` the page keeps showing the last frames until Ctrl-C or the window is closed.
     """
     total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
-    with progress, contextlib.suppress(KeyboardInterrupt):
+    with progress, ending.running():
         for _ in loop.run():
             progress.update()
-        if window and loop.shows_photographs:
+        if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
             loop.linger()
     return loop.summary()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End the program in an orderly way at Ctrl-C and SIGTERM: recordings are finished.
-
-    An import is completed first: interrupted, it may leave Python's import lock taken, and
-    other threads that import something would wait forever.
-    """
-    while frame:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            threading.Timer(_ASK_AGAIN_S, signal.raise_signal, [number]).start()
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
-
-
-def _ignore_signals() -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

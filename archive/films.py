@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import SinkError, SourceError
-from files import check_writable, sink_error, write_whole
+from files import check_apart, check_writable, locked, sink_error, write_whole
 from sources.photographs import natural_key
 
 FILM_SUFFIXES = frozenset(
@@ -141,17 +141,13 @@ def sole_user(folder: Path) -> Iterator[None]:
     Raises:
         SinkError: another run is writing into it.
     """
-    with (folder / _NOTES / "lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder / _NOTES / "lock"))
         except BlockingIOError:
             raise SinkError(
                 f"another run writes into {folder}; wait for its end or choose another --out"
             ) from None
-        except (ImportError, OSError):
-            pass  # a system or a share without such locks
         yield
 
 
@@ -159,6 +155,9 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
     """Choose the name of each film's outputs: the one it had before, or a free one.
 
     `settings` is what the outputs depend on besides the film, ready for JSON.
+
+    Raises:
+        SinkError: an output would replace a film.
     """
     known = _read_notes(folder)
     taken = {note["name"].casefold() for note in known.values()}
@@ -174,6 +173,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
         else:
             shutil.rmtree(film.work, ignore_errors=True)
         films.append(film)
+    check_apart((film.output(kind) for film in films for kind in _SUFFIXES), paths)
     return films
 
 

@@ -21,8 +21,7 @@ from detectors import Detector
 from drawing.overlay import Overlay
 from errors import StreamError
 from estimators import Estimator
-from outputs import Sink
-from outputs.recording.sink import Recording
+from outputs import Sink, failure_of
 from program.assemble import Assembly
 from program.endpoints import OutputOptions, Reporting, open_files
 from program.loop import Channel, Loop
@@ -229,22 +228,22 @@ def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
             source = stack.enter_context(contextlib.closing(open_source(str(film.path))))
             outputs = options.outputs(film, options.video)
             recordings, exports = open_files(outputs, [source], [film.path], Reporting.of(outputs))
-            sinks = [*recordings, *exports]
+            sinks: list[Sink] = [*recordings, *exports]
             for sink in sinks:
                 stack.callback(sink.close)
             frames, people = 0, set[int]()
             for result in context.run(source, options, sinks, hide=options.tracking.blur):
                 frames += 1
                 people |= {track.track_id for track in result.tracks}
-        check_recordings(recordings)
+        check_whole(sinks)
         publish(film)
     finally:
         shutil.rmtree(film.work, ignore_errors=True)
     return Report(frames, len(people))
 
 
-def check_recordings(recordings: Sequence[Recording]) -> None:
-    """Raise the SinkError of a closed recording that failed while the rest continued."""
-    for recording in recordings:
-        if recording.failed:
-            raise recording.failed
+def check_whole(sinks: Sequence[Sink]) -> None:
+    """Raise the SinkError of a closed sink that failed: the rest continued."""
+    for sink in sinks:
+        if problem := failure_of(sink):
+            raise problem

@@ -18,7 +18,7 @@ import av
 import numpy as np
 
 from archive.films import VIDEO, Film, Report, publish
-from archive.jobs import FilmOptions, JobContext, check_recordings
+from archive.jobs import FilmOptions, JobContext, check_whole
 from archive.results import load_results, save_results, without_image
 from archive.seams import Replay, join_slices
 from drawing.hiding import hide_faces
@@ -217,6 +217,7 @@ def join(
             if options.video:
                 drawn = [replace(result, estimates=None) for result in results]
                 save_results(film.work / part.joined, drawn)
+    check_whole(sinks)
     return Report(frames, len(people)), len(epochs) == 1
 
 
@@ -249,7 +250,7 @@ def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[
         for result in _with_images(source, results, options.tracking.blur):
             recording.write(overlay.draw(result), result)
             context.progress.count()
-    check_recordings([recording])
+    check_whole([recording])
     for each in sorted(partial.iterdir(), reverse=True):  # the first name last: it marks the end
         each.replace(film.work / each.name)
     partial.rmdir()

@@ -16,13 +16,13 @@ import av
 from doctor.machine import INSTALL, read_text
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
-from files import check_writable, refuse_overwriting
+from files import check_apart, check_writable
 from outputs.recording.h264 import USUAL_CRF, Encoding, H264File
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
 from sources.decoding import Video, open_video
 from sources.network import escape_user
-from sources.open import open_source
+from sources.open import files_of, open_source
 from sources.webcam import Capture, open_capture
 from structures import Frame
 from threads import call_with_deadline
@@ -148,8 +148,7 @@ def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Fin
             continue
         try:
             check_writable(path)
-            for source in sources:
-                refuse_overwriting(path, source)
+            check_apart([path], [file for source in sources for file in files_of(source)])
             yield ok("outputs", f"--{name} {path} can be written")
         except SinkError as error:
             yield problem("outputs", str(error), f"name another file for --{name}")

@@ -7,7 +7,13 @@ from typing import Protocol
 
 import cv2  # noqa: F401  before PyAV, whose libxcb otherwise hangs OpenCV's windows
 
+from errors import SinkError
 from structures import FrameResult, Image
+
+
+def failure_of(sink: "Sink") -> SinkError | None:
+    """Why a file of a sink is not whole though the run went on; None = it is, as far as known."""
+    return getattr(sink, "failed", None)
 
 
 class Sink(Protocol):

@@ -1,17 +1,25 @@
 """The sink that writes down every person: a CSV table, one row per track."""
 
-import contextlib
 import csv
 import io
 import itertools
 import time
 from collections.abc import Collection, Container, Iterable
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from errors import SinkError
-from files import check_writable, sink_error
+from files import (
+    Outage,
+    begins_with,
+    check_writable,
+    is_special,
+    is_taken,
+    named_after,
+    sink_error,
+    write_lines,
+)
 from people.crowd import Crowd
 from people.visits import Visit
 from people.wording import COLUMNS, as_cells
@@ -22,6 +30,11 @@ _ALWAYS = (
 )  # fmt: skip
 _KEPT_S = 10.0  # the source's time for which the row of somebody who left is kept in its place
 REFRESH_S = 10.0  # wall time: a killed process loses no more than that
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file begins with the header of a table of ours."""
+    return begins_with(path, rb"(camera,)?id,first_seen_s,last_seen_s,")
 
 
 def columns(attributes: Collection[str], several: bool = False) -> list[str]:
@@ -40,13 +53,14 @@ class PeopleWriter:
 
     Rows are in the order of coming, behind those of people who were last seen more than ten
     seconds earlier. These rows are final and forgotten, so that a run may last for months;
-    the others are overwritten every ten seconds. The file is made, and one that exists
-    replaced, with the first frame.
+    the others are overwritten every ten seconds. The file is made with the first frame. Where
+    a disk is full, one warning is logged, `failed` is set, and the rows wait for room.
 
     Args:
         path: of the CSV file.
         crowd: who is there; not anonymous.
         several: whether there are several cameras, each row then names its own.
+        live: keep a file that exists, and name the new one after the time; else it is replaced.
         refresh_s: how often, in seconds, the rows of those who are there are overwritten.
 
     Raises:
@@ -57,17 +71,29 @@ class PeopleWriter:
     wants_picture = False
 
     def __init__(
-        self, path: str | Path, crowd: Crowd, several: bool = False, refresh_s: float = REFRESH_S
+        self,
+        path: str | Path,
+        crowd: Crowd,
+        several: bool = False,
+        live: bool = False,
+        refresh_s: float = REFRESH_S,
     ) -> None:
         if str(path) == "-":
             raise SinkError("the table of people cannot go to standard output; name a file")
         self._crowd, self._columns = crowd, columns(crowd.attributes, several)
-        self._path = check_writable(path)
-        self._file: BinaryIO | None = None
+        self._path, self._live = check_writable(path), live
+        self._file: FileIO | None = None
         self._final_bytes = 0  # where the final rows end
         self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
         self._refresh_s, self._refresh_due = refresh_s, 0.0
+        self._retry_due = 0.0
+        self._outage = Outage("the table waits until there is room, everything else continues")
         self._closed = False
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why the table could not be written the last time; None = it always could."""
+        return self._outage.failed
 
     @property
     def closed(self) -> bool:
@@ -81,7 +107,8 @@ class PeopleWriter:
         self._crowd.update(result)
         self._rows |= dict.fromkeys(self._crowd.here(result.camera))
         final = {visit for visit in self._rows if _is_final(visit, result)}
-        if final or time.monotonic() >= self._refresh_due:
+        now_s = time.monotonic()
+        if (final or now_s >= self._refresh_due) and now_s >= self._retry_due:
             self._save(final)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
@@ -92,32 +119,45 @@ class PeopleWriter:
         if self._closed:
             return
         self._closed = True
-        if self._file is not None:
+        if self._rows or self._file is not None:
             self._save(set())
+        if self._file is not None:
             self._file.close()
 
     def _save(self, final: Container[Visit]) -> None:
         """Append the final rows and, behind them, those that the next call overwrites."""
         try:
             if self._file is None:
-                self._file = self._path.open("wb")
+                if self._live and is_taken(self._path):
+                    self._path = named_after(self._path, datetime.now(UTC))
+                self._file = self._path.open("wb", buffering=0)
             header = b"" if self._final_bytes else ",".join(self._columns).encode() + b"\n"
             rows = header + self._table(visit for visit in self._rows if visit in final)
             rest = {visit: None for visit in self._rows if visit not in final}
             # Cut first: killed in between, the table is short of some rows but sound.
             self._file.seek(self._final_bytes)
             self._file.truncate()
-            self._file.write(rows + self._table(rest))
-            self._file.flush()
+            write_lines(self._file, rows + self._table(rest))
             # Both at once, for Ctrl-C's sake; where it came before, `close` does it all again.
             self._final_bytes, self._rows = self._final_bytes + len(rows), rest
         except OSError as error:
+            self._miss(error)
+        self._refresh_due = time.monotonic() + self._refresh_s
+
+    def _miss(self, error: OSError) -> None:
+        """Keep the rows for the next time.
+
+        Raises:
+            SinkError: it is no ordinary file.
+        """
+        problem = sink_error(self._path, error)
+        if is_special(self._path):
             self._closed = True
             if self._file is not None:
-                with contextlib.suppress(OSError):
-                    self._file.close()
-            raise sink_error(self._path, error) from error
-        self._refresh_due = time.monotonic() + self._refresh_s
+                self._file.close()
+            raise problem from error
+        self._outage.note(problem)
+        self._retry_due = time.monotonic() + self._refresh_s
 
     def _table(self, visits: Iterable[Visit]) -> bytes:
         text = io.StringIO()

@@ -1,7 +1,6 @@
 """What a run reads from and writes to, and the flags that say so."""
 
 import contextlib
-import itertools
 import os
 import sys
 import threading
@@ -11,18 +10,18 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
-from files import refuse_overwriting
+from files import check_ours, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
-from outputs.jsonl import EventsWriter
+from outputs.jsonl import EventsWriter, is_events
 from outputs.mqtt import MqttPublisher
-from outputs.recording.h264 import PRESETS
-from outputs.recording.sink import Recording
+from outputs.recording.h264 import PRESETS, is_recording
+from outputs.recording.sink import Recording, part_path
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
 from people.records import Recorder, new_run
-from people.table import PeopleWriter
+from people.table import PeopleWriter, is_table
 from program.load import DEFAULT_MAX_LATENCY_MS
 from program.loop import Channel
 from program.options import ReportOptions, duration, flag, number
@@ -132,6 +131,12 @@ class OutputOptions(ReportOptions):
     )
     stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that are written; not standard output."""
+        names = (self.output, self.events, self.people)
+        return [Path(name) for name in names if name and name != "-"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
@@ -215,7 +220,7 @@ def open_files(
     Args:
         options: which.
         sources: of the run.
-        paths: of the sources that are files: no output may replace one.
+        paths: of the files that are read, the sources first: no output may replace one.
         report: what the exports report.
         record: makes the recording.
 
@@ -223,16 +228,13 @@ def open_files(
         The recording, which takes drawn frames, and the exports, which take results.
 
     Raises:
-        SinkError: one cannot be made where it was asked for, or two are the same file.
+        SinkError: one cannot be made where it was asked for, or would replace what this
+            program did not make.
     """
-    files = [file for file in (options.output, options.events, options.people) if file]
-    if len({Path(file).absolute() for file in files}) < len(files):
-        raise SinkError("two outputs name the same file; give each its own")
-    for file, path in itertools.product(files, paths):
-        refuse_overwriting(file, str(path))
+    live = any(source.is_live for source in sources)
+    settle_existing(options, live)
     recordings = []
     if options.output:
-        live = any(source.is_live for source in sources)
         audible = len(sources) == 1 and not live and not options.anonymous
         recordings.append(
             record(
@@ -241,26 +243,52 @@ def open_files(
                 live=live,
                 preset=options.preset,
                 segment_s=options.segment,
-                sound_from=paths[0] if audible else None,
+                sound_from=paths[0] if audible and paths else None,
+                inputs=paths,
             )
         )
-    return recordings, open_exports(options, report, several=len(sources) > 1)
+    return recordings, open_exports(options, report, several=len(sources) > 1, live=live)
 
 
-def open_exports(options: OutputOptions, report: Reporting, several: bool = False) -> list[Sink]:
+def settle_existing(options: OutputOptions, live: bool) -> None:
+    """Say what becomes of outputs that are there already: the rule of docs/events.md.
+
+    Raises:
+        SinkError: one would be replaced that this program did not make.
+    """
+    kinds = {options.output: is_recording, options.events: is_events, options.people: is_table}
+    for name, is_ours in kinds.items():
+        path = Path(name or "-")
+        if name == options.output and options.segment:
+            path = part_path(path, 1, segments=True)  # those of cameras are always new
+        if str(path) == "-" or not is_taken(path):
+            continue
+        if not live:
+            check_ours(path, is_ours)
+            say(f"{path}: replaces that of an earlier run")
+        elif name == options.events and is_ours(path):
+            say(f"{path}: is appended to")
+        else:
+            say(f"{path}: is kept; that of this run is named after the time")
+
+
+def open_exports(
+    options: OutputOptions, report: Reporting, several: bool = False, live: bool = False
+) -> list[Sink]:
     """Open what takes results only; nothing is written or sent yet.
 
     Args:
         options: which.
         report: what they report.
         several: whether there are several channels.
+        live: whether the source is: nothing that exists is replaced then.
 
     Raises:
         SinkError: a file cannot be made, or an address not be used.
     """
     sinks: list[Sink] = []
     if options.events:
-        sinks.append(EventsWriter(options.events, report.recorder()))
+        sinks.append(EventsWriter(options.events, report.recorder(), live))
     if options.mqtt:
         password = os.environ.get("MQTT_PASSWORD", "")
         sinks.append(MqttPublisher(options.mqtt, report.recorder(), options.mqtt_qos, password))
@@ -268,7 +296,7 @@ def open_exports(options: OutputOptions, report: Reporting, several: bool = Fals
         secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
         sinks.append(Webhook(options.webhook, report.recorder(), secret))
     if options.people:
-        sinks.append(PeopleWriter(options.people, report.crowd, several))
+        sinks.append(PeopleWriter(options.people, report.crowd, several, live))
     return sinks
 
 

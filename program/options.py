@@ -259,8 +259,14 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def signals_handled(handler: Any) -> Iterator[None]:
-    """Handle Ctrl-C and SIGTERM by `handler`; the old handlers are restored afterwards."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    """Handle Ctrl-C, SIGTERM and SIGHUP by `handler`; the old handlers are restored afterwards.
+
+    SIGHUP stays ignored where it was, as nohup has it.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {each: signal.getsignal(each) for each in numbers}
     for each in before:
         signal.signal(each, handler)
     try:

@@ -151,15 +151,19 @@ class Limits:
 _NETWORK = Limits()
 
 
+def split_chaos(text: str) -> tuple[str, str]:
+    """The file and the faults of `chaos:FILE?FAULTS`."""
+    file, mark, faults = text.removeprefix("chaos:").rpartition("?")
+    return (file, faults) if mark else (faults, "")
+
+
 def open_chaos(text: str, options: LiveOptions, limits: Limits = _NETWORK) -> LiveFeed:
     """Open `chaos:FILE?FAULTS`; `limits` are how long its silence is tolerated.
 
     Raises:
         SourceError: the file does not exist or is no video, or the faults are not understood.
     """
-    file, mark, faults = text.removeprefix("chaos:").rpartition("?")
-    if not mark:
-        file, faults = faults, ""
+    file, faults = split_chaos(text)
     name = "".join(c if c.isprintable() else "?" for c in f"chaos:{file}")
     path = find_path(file, name)
     try:

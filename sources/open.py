@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from errors import SourceError, redact
 from sources import Source
-from sources.chaos import open_chaos
+from sources.chaos import open_chaos, split_chaos
 from sources.files import find_path, open_file, open_test_pattern
 from sources.live import LiveOptions
 from sources.network import open_stream
-from sources.photographs import PICTURE_SUFFIXES, open_folder, open_picture
+from sources.photographs import PICTURE_SUFFIXES, list_pictures, open_folder, open_picture
 from sources.webcam import Capture, open_capture, open_webcam
 
 _USUAL = LiveOptions()
@@ -68,6 +69,20 @@ def open_source(
             raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
         return open_stream(scheme + address[2], name, live)
     return _open_path(text, name, fps)
+
+
+def files_of(text: str) -> list[Path]:
+    """The files that `open_source(text)` reads; none for cameras, addresses and what is missing."""
+    text = text.strip()
+    if not text or text.isdecimal() or text.startswith("test:") or "://" in text:
+        return []
+    if text.startswith("chaos:"):
+        text = split_chaos(text)[0]
+    try:
+        path = find_path(text, text)
+        return list_pictures(path) if path.is_dir() else [path]
+    except (SourceError, OSError):
+        return []
 
 
 def _open_path(text: str, name: str, fps: float | None) -> Source:

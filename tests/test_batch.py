@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from archive.films import make_folder, sole_user
+from archive.films import keep, make_folder, plan_outputs, sole_user
 from archive.running import choose_slice_s
+from errors import SinkError
 from tests.archives import BrightSquares, make_film, records_of, run_batch, scene, visible
 from tests.clips import write_clip
 from tracking.boxes import iou_matrix
@@ -107,6 +108,19 @@ def test_names_stay_when_films_are_added_and_nothing_foreign_is_overwritten(tmp_
     }
     assert (out / "other.csv").read_text() == "mine"
     assert len(records_of(out / "other_2.jsonl")) == 2
+
+
+def test_a_link_to_an_output_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    film, output = tmp_path / "films" / "a.mp4", out / "a.mp4"
+    film.parent.mkdir()
+    make_folder(out)
+    film.write_bytes(b"a film")
+    keep(plan_outputs([film], out, {})[0])
+    film.rename(output)
+    film.symlink_to(output)
+    with pytest.raises(SinkError, match="is the source itself"):
+        plan_outputs([film], out, {})
 
 
 def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(

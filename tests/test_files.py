@@ -1,6 +1,10 @@
 """Files to be written: checked first, written whole or not at all."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import av
@@ -8,14 +12,16 @@ import pytest
 
 from errors import SinkError
 from files import (
+    check_apart,
     check_writable,
     created_with,
-    refuse_overwriting,
+    locked,
     replacing,
     sink_error,
+    sole_writer,
     write_whole,
 )
-from tests.recordings import run_child
+from tests.recordings import ROOT, run_child
 
 FULL_DISK = """
 import resource, sys
@@ -57,15 +63,24 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_the_source_itself_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
-    source, link = tmp_path / "in.mp4", tmp_path / "link.mp4"
+def test_what_is_read_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
+    source, link, second = (tmp_path / name for name in ("in.mp4", "link.mp4", "second.mp4"))
     source.touch()
     link.symlink_to(source)
-    with pytest.raises(SinkError, match="is the source itself"):
-        refuse_overwriting(link, str(source))
-    refuse_overwriting(tmp_path / "out.mp4", str(source))
-    refuse_overwriting(source, "rtsp://host/stream")
-    refuse_overwriting(source, "0")
+    second.hardlink_to(source)
+    for output in (source, link, second, tmp_path / "." / "in.mp4"):
+        with pytest.raises(SinkError, match="is the source itself"):
+            check_apart([output], [source])
+    check_apart([tmp_path / "out.mp4"], [source])
+
+
+def test_two_outputs_of_one_file_are_refused_before_it_exists(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    names = [tmp_path / "folder" / "out", tmp_path / "link" / "out"]
+    with pytest.raises(SinkError, match="same file"):
+        check_apart(names)
+    check_apart([names[0], tmp_path / "out"])
 
 
 def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
@@ -76,6 +91,70 @@ def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
         raise ValueError("in the middle")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from files import sole_writer
+with sole_writer(map(Path, sys.argv[1:])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_refused_until_the_first_has_ended_or_was_killed(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("fcntl")
+    path, link = tmp_path / "out.mp4", tmp_path / "link.mp4"
+    link.symlink_to(path)
+    command = [sys.executable, "-c", HOLD, str(path)]
+    for kill in (False, True):
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as first:
+            assert first.stdout and first.stdout.readline() == b"held\n"
+            for name in (path, link):
+                with pytest.raises(SinkError, match="another run writes it"), sole_writer([name]):
+                    pass
+            with sole_writer([tmp_path / "other.mp4"]):
+                pass
+            if kill:
+                first.kill()
+        with sole_writer([path]):
+            pass
+        assert list(tmp_path.iterdir()) == [link]
+
+
+def test_no_two_ever_hold_a_lock_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    holders, most, refused = 0, [0], [0]
+
+    def hold_often() -> None:
+        nonlocal holders
+        for _ in range(300):
+            try:
+                with locked(tmp_path / "lock"):
+                    holders += 1
+                    most.append(holders)
+                    time.sleep(1e-5)
+                    holders -= 1
+            except BlockingIOError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=hold_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(refused) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_lock_can_be_made_nothing_is_held(tmp_path: Path) -> None:
+    with sole_writer([tmp_path / "missing" / "out.mp4", Path(os.devnull)]):
+        assert list(tmp_path.iterdir()) == []
 
 
 WITHOUT_STDERR = """

@@ -28,8 +28,8 @@ def start(*python_options: str) -> subprocess.Popen[str]:
 
 IMPORTING = """
 import os, signal, sys, threading
-import stream
-signal.signal(signal.SIGINT, stream._interrupt)
+from program.ending import Ending
+signal.signal(signal.SIGINT, Ending().on_signal)
 try:
     import slow
     threading.Event().wait(20)

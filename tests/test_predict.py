@@ -161,11 +161,40 @@ def test_a_picture_is_saved_in_its_own_format_or_else_as_png(
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    (tmp_path / "photo-2.png").write_text("of the user")
+    (tmp_path / "photo-4.png").symlink_to(tmp_path / "nothing")
     folder = predict.PictureFolder(str(tmp_path), [])
     for level, source in enumerate(("a/photo.png", "b/photo.png", "photo", "c/photo.png")):
         folder.save(np.full((8, 8, 3), level, np.uint8), Path(source))
-    names = ["photo.png", "photo-2.png", "photo-3.png", "photo-4.png"]
+    names = ["photo.png", "photo-3.png", "photo-5.png", "photo-6.png"]
     assert [read_image(str(tmp_path / name))[0, 0, 0] for name in names] == [0, 1, 2, 3]
+    assert (tmp_path / "photo-2.png").read_text() == "of the user"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_originals_are_safe_from_their_links(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    originals, links = tmp_path / "originals", tmp_path / "links"
+    originals.mkdir()
+    links.mkdir()
+    (originals / "p.png").write_bytes(
+        predict.encode(np.zeros((64, 64, 3), np.uint8), ".png") or b""
+    )
+    (links / "p.png").symlink_to(originals / "p.png")
+    assert run_main(str(links), "--pictures", str(originals)) == 2
+    assert "holds the originals" in capsys.readouterr().err
+    assert [path.name for path in originals.iterdir()] == ["p.png"]
+
+
+def test_embeddings_are_not_overwritten_by_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("0.1,0.2\n")
+    assert run_main("--features", str(path), "--table", str(path)) == 2
+    assert "is the source itself" in capsys.readouterr().err
+    assert path.read_text() == "0.1,0.2\n"
 
 
 def test_a_disk_that_fills_up_leaves_no_half_written_picture(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from errors import SinkError
+from outputs.recording.h264 import is_recording
 from outputs.recording.sink import Recording, part_path
 from structures import Frame, FrameResult
 from tests.recordings import (
@@ -177,11 +178,29 @@ def test_without_frames_there_is_no_file_and_an_existing_one_is_left_alone(tmp_p
     assert names(tmp_path) == ["old.mp4"]
 
 
-def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "out.mp4"
-    path.write_text("old")
-    record(path, [0.0, 0.04])
-    assert len(read(path)) == 2
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_recording_of_ours_is_replaced_and_nothing_else(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    for count in (3, 2):
+        record(path, [index / 25 for index in range(count)])
+        assert is_recording(path) and len(read(path)) == count
+    path.write_text("of the user")
+    recording = record(path, [0.0, 0.04])
+    assert "this program did not make it" in str(recording.failed)
+    assert path.read_text() == "of the user"
+
+
+def test_a_live_recording_keeps_every_file_that_exists(tmp_path: Path) -> None:
+    for text in ("out.mp4", "out-2.mp4"):
+        (tmp_path / text).write_text("of the user")
+    recording = Recording(tmp_path / "out.mp4", 25, live=True)
+    for index, size_wh in enumerate([(160, 90), (80, 46)]):
+        recording.write(*shot(index, index / 25, size_wh, arrived_s=time.monotonic()))
+    recording.close()
+    assert recording.failed is None
+    new = [name for name in names(tmp_path) if name not in ("out.mp4", "out-2.mp4")]
+    assert len(new) == 2 and all(is_recording(tmp_path / name) for name in new)
+    assert (tmp_path / "out.mp4").read_text() == "of the user"
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_a_film_is_never_overwritten_by_a_part_of_its_own_recording(tmp_path: Pa
     film = write_clicks(tmp_path / "out-002.mp4")
     before = film.read_bytes()
     times = [index / 25 for index in range(50)]
-    recording = record(tmp_path / "out.mp4", times, segment_s=1, sound_from=film)
+    recording = record(tmp_path / "out.mp4", times, segment_s=1, inputs=[film])
     assert "is the source itself" in str(recording.failed)
     assert film.read_bytes() == before
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 import stream
 from errors import SinkError, SourceError
 from outputs.recording.sink import Recording
+from predict import encode
 from program.endpoints import SAMPLE
 from sources import Source
 from stream import Factories, parse_arguments
@@ -115,14 +117,32 @@ def test_bad_input_gives_one_line_and_exit_code_2(
     assert sorted(path.name for path in tmp_path.rglob("*")) == before, "something was left behind"
 
 
+@pytest.mark.parametrize(
+    "source", ["{film}", " {film}", "chaos:{film}?freeze=1@2", "env:FILM", "{link}", "{folder}"]
+)
+@pytest.mark.parametrize("flag", ["--output", "--events", "--people"])
 def test_the_source_is_never_overwritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: str,
+    flag: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    film_path = tmp_path / "film.mp4"
-    film_path.write_bytes(SAMPLE.read_bytes())
-    assert run_main("--src", str(film_path), "--no-window", "--output", str(film_path)) == 2
-    assert "source" in one_line(capsys)
-    assert film_path.read_bytes() == SAMPLE.read_bytes()
+    is_folder = source == "{folder}"
+    if is_folder and flag == "--output":
+        pytest.skip("a recording is no picture")
+    link, path = tmp_path / "link.mp4", tmp_path / "folder" / ("p.png" if is_folder else "f.mp4")
+    path.parent.mkdir()
+    data = encode(np.zeros((64, 64, 3), np.uint8), ".png") if is_folder else SAMPLE.read_bytes()
+    path.write_bytes(data or b"")
+    link.symlink_to(path)
+    monkeypatch.setenv("FILM", str(path))
+    text = source.format(film=path, link=link, folder=path.parent)
+    arguments = ("--src", text, "--no-window", "--max-frames", "3", flag)
+    for output in (path, link):
+        assert run_main(*arguments, str(output), factories=QUICK) == 2
+        assert "is the source itself" in one_line(capsys)
+        assert path.read_bytes() == data
 
 
 def test_the_bundled_sample_is_never_overwritten(capsys: pytest.CaptureFixture[str]) -> None:

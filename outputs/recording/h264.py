@@ -43,6 +43,7 @@ KEY_FRAME_S = 1.0  # between key frames: the precision of seeking
 # What the presets of `BY_LOAD` would set differently in the headers. A file has those once,
 # at its start: only an encoder with the same ones can continue it.
 _SAME_HEADERS = "stitchable=1:cabac=1:8x8dct=1:weightp=0:ref=1"
+_MARK = "faces-live: age and gender, recorded by stream.py"  # by which ours are known
 _CROWDED = 0.5  # share of a period's frames that found the queue half full
 _PERIOD_S = 1.0
 _ROOM = 0.4  # busy share below which there is time for the slower preset
@@ -213,6 +214,7 @@ class H264File:
 
     def _open(self, film: Path | None) -> None:
         self._file = av.open(str(self.path), "w", options=_muxer_options(self.path))
+        self._file.metadata["comment"] = _MARK
         self._stream = self._file.add_stream("libx264", self._encoding.rate)
         self._stream.time_base = TICK
         self._encoder: VideoCodecContext = self._stream.codec_context
@@ -290,6 +292,15 @@ class H264File:
             self._close()
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a file was made by `H264File` or `concatenate`."""
+    try:
+        with av.open(str(path.absolute())) as file:
+            return _MARK in file.metadata.values()
+    except (*ERRORS, ValueError):
+        return False
+
+
 def _muxer_options(path: Path) -> dict[str, str]:
     options = {"flush_packets": "1", "max_interleave_delta": str(_FRAGMENT_US)}
     if path.suffix.lower() == ".mkv":  # by design readable up to an early end
@@ -327,6 +338,7 @@ def _concatenate(paths: Sequence[Path], target: Path, film: Path | None) -> None
     with contextlib.ExitStack() as stack:
         beside = stack.enter_context(replacing(target))
         new = stack.enter_context(av.open(str(beside), "w", options=options))
+        new.metadata["comment"] = _MARK
         with av.open(str(paths[0])) as first:
             stream = new.add_stream_from_template(first.streams.video[0])
         sound = Sound(film, 0.0, new, target.name) if film is not None else None

@@ -1,15 +1,15 @@
 """The sink that records the annotated frames, into one file or several."""
 
-import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from errors import SinkError
-from files import check_writable, refuse_overwriting, sink_error
+from files import Outage, check_apart, check_ours, check_writable, is_taken, named_after, sink_error
 from outputs.recording.h264 import (
     PRESETS,
     USUAL_CRF,
@@ -17,6 +17,7 @@ from outputs.recording.h264 import (
     Encoding,
     H264File,
     PresetChoice,
+    is_recording,
 )
 from outputs.recording.sound import ERRORS, has_sound
 from structures import Frame, FrameResult, Image
@@ -26,6 +27,7 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 _QUEUE_DEPTH = 2  # frames; a 4K one takes 25 MB, and 0.1 s to encode when closing
 _LIVE_QUEUE_DEPTH = 8  # enough for a disk that is busy for a third of a second
 _PATIENCE_S = 60.0  # for a disk that hangs
+_CONSEQUENCE = "the recording stops there, everything else continues"
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,17 @@ class Recording:
     """A sink that records the annotated frames.
 
     They are encoded in a thread of their own, at their true times. The path is checked here;
-    the file is made, or replaced, with the first frame. When the size changes, a new part
-    begins: out.mp4, out-2.mp4 ... An odd width or height is made even by doubling the last
-    column or row, as H.264's half-size colour requires.
+    the file is made with the first frame. One that exists is kept if `live`, and the new one
+    named after the time; else it is replaced if it is a recording of ours. When the size
+    changes, a new part begins: out.mp4, out-2.mp4 ... An odd width or height is made even by
+    doubling the last column or row, as H.264's half-size colour requires.
 
     With `segment_s` a new file begins that often: out-001.mp4, out-002.mp4 ..., or of a live
     source out-20260131-120000.mp4, the time of its first frame in UTC. Set it for cameras:
     until an MP4 is finished, its index takes 6 MB of memory an hour.
 
-    If a file cannot be written, one warning is logged and `failed` is set; what was written
-    can be played. The next file is tried when it is due.
+    If a file cannot be written, one warning is logged (at most one a day) and `failed` is set;
+    what was written can be played. The next file is tried when it is due.
 
     Args:
         path: ends in .mp4, .mov or .mkv.
@@ -54,8 +57,8 @@ class Recording:
             chooses, by the load if `live`.
         crf: of x264: quality, 0 lossless .. 51 worst.
         segment_s: seconds of recording per file; None = one file.
-        sound_from: the source, if it is a film on disk: its sound is kept, and it is not
-            overwritten.
+        sound_from: the source, if it is a film on disk: its sound is kept.
+        inputs: files that are read; no part of the recording overwrites one.
 
     Attributes:
         dropped: frames left out so far because the encoder was behind.
@@ -77,6 +80,7 @@ class Recording:
         crf: int = USUAL_CRF,
         segment_s: float | None = None,
         sound_from: Path | None = None,
+        inputs: Sequence[Path] = (),
     ) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps must be positive, got {fps}")
@@ -92,7 +96,7 @@ class Recording:
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
         encoding = Encoding(self._choice.preset, crf, fps)
         self._files = RecordingFiles(
-            self._path, encoding, live=live, segment_s=segment_s, film=sound_from
+            self._path, encoding, live=live, segment_s=segment_s, film=sound_from, inputs=inputs
         )
         self._closed = False
         self._hung: SinkError | None = None
@@ -158,7 +162,7 @@ class Recording:
     def _give_up(self, error: TimeoutError) -> None:
         if self._hung is None:
             self._hung = sink_error(self._path, error)
-            log.warning("%s; the recording stops there, everything else continues", self._hung)
+            log.warning("%s; %s", self._hung, _CONSEQUENCE)
 
     def _encode(self, item: tuple[Image, Frame]) -> None:
         """Encode one image; runs in the writer's thread."""
@@ -174,27 +178,24 @@ def part_path(path: Path, number: int, *, segments: bool, began: datetime | None
     """Return the path of a recording's file `number`, from 1, where the user gave `path`.
 
     `segments`: whether the recording is cut by time; `began`: time of the file's first frame,
-    for live sources, else None.
+    for live sources, which keep a file that exists; else None.
     """
     if not segments:
-        name = f"-{number}" if number > 1 else ""
-    elif began is None:
-        name = f"-{number:03d}"
-    else:
-        name = f"-{began:%Y%m%d-%H%M%S}"
-        names = itertools.chain([name], (f"{name}-{again}" for again in itertools.count(2)))
-        name = next(n for n in names if not path.with_stem(path.stem + n).exists())
-    return path.with_stem(path.stem + name)
+        plain = path.with_stem(path.stem + (f"-{number}" if number > 1 else ""))
+        return named_after(path, began) if began and is_taken(plain) else plain
+    if began is None:
+        return path.with_stem(f"{path.stem}-{number:03d}")
+    return named_after(path, began)
 
 
 class RecordingFiles:
     """The files of one recording, one after another; for one thread at a time.
 
-    An error of a file is logged once and kept in `failed`; nothing more is written until the
+    An error of a file is logged once a day and kept in `failed`; nothing more is written until the
     next one is due.
 
-    Its parameters are those of `Recording`; `film` is the recorded film, for its sound. The
-    preset in `encoding` is replaced by that of `write`.
+    Its parameters, `inputs` too, are those of `Recording`; `film` is the recorded film, for
+    its sound. The preset in `encoding` is replaced by that of `write`.
     """
 
     def __init__(
@@ -205,17 +206,23 @@ class RecordingFiles:
         live: bool,
         segment_s: float | None,
         film: Path | None,
+        inputs: Sequence[Path] = (),
     ) -> None:
-        self.failed: SinkError | None = None
+        self._outage = Outage(_CONSEQUENCE)
         self._path, self._encoding, self._live = path, encoding, live
         self._segment_s, self._film = segment_s, film
+        self._inputs = [*inputs, *([film] if film else [])]
         self._has_sound = film is not None and has_sound(film, path.suffix.lower())
         self._number = 0
         self._part: H264File | None = None
         self._due: tuple[tuple[int, int], int] | None = None  # size, segment
         self._recorded_s = 0.0
         self._last_s: float | None = None
-        self._failure_logged = False
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why a file could not be written, the last one that could not; None = all could."""
+        return self._outage.failed
 
     def write(self, picture: Image, frame: Frame, preset: str) -> None:
         """Encode one (H, W, 3) uint8 BGR image at its frame's time."""
@@ -249,8 +256,8 @@ class RecordingFiles:
         began = _wall_clock(frame) if self._live else None
         segments = self._segment_s is not None
         path = part_path(self._path, self._number, segments=segments, began=began)
-        if self._film is not None:
-            refuse_overwriting(path, str(self._film))
+        check_apart([path], self._inputs)
+        check_ours(path, is_recording)
         check_writable(path, whole=True)
         start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
         encoding = replace(self._encoding, preset=preset)
@@ -260,15 +267,11 @@ class RecordingFiles:
     def _finish(self, part: H264File, next_s: float | None = None) -> None:
         try:
             part.finish(next_s)
-            self._failure_logged = False
         except ERRORS as error:
             self._fail(part.path, error)
 
     def _fail(self, path: Path, error: Exception) -> None:
-        self.failed = error if isinstance(error, SinkError) else sink_error(path, error)
-        if not self._failure_logged:  # once, until a file succeeds
-            log.warning("%s; the recording stops there, everything else continues", self.failed)
-        self._failure_logged = True
+        self._outage.note(error if isinstance(error, SinkError) else sink_error(path, error))
 
     def close(self) -> None:
         """Finish the last file; may be called again."""
