@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import cast
 
 import av
@@ -210,7 +211,7 @@ class ChaosCamera:
         opened_s = heard_s = self._now_s()
         first, lateness = math.ceil(opened_s * self._fps), Lateness()
         with contextlib.closing(self._film(stop)) as film:
-            for number, seen in enumerate(film, first):
+            for number, (seen, aspect) in enumerate(film, first):
                 at_s = number / self._fps
                 due_s = at_s + self._script.left_s(self._script.late, at_s)
                 stop.wait(max(0.0, min(due_s, heard_s + self._limits.read_s) - self._now_s()))
@@ -222,7 +223,7 @@ class ChaosCamera:
                 if is_lost or self._script.left_s(self._script.freeze, at_s):
                     continue
                 heard_s = due_s
-                image, now_s = self._spoilt(to_image(seen), at_s, luck), time.monotonic()
+                image, now_s = self._spoilt(to_image(seen, aspect), at_s, luck), time.monotonic()
                 yield Arrival(image, now_s, lateness.of(at_s, now_s))
 
     def _disconnects(self, opened_s: float, at_s: float) -> bool:
@@ -239,8 +240,8 @@ class ChaosCamera:
             image[row:] = image[row]  # as decoders fill the rest of a damaged frame
         return image
 
-    def _film(self, stop: threading.Event) -> Generator[VideoFrame, None, None]:
-        """Decode the film in a loop."""
+    def _film(self, stop: threading.Event) -> Generator[tuple[VideoFrame, Fraction], None, None]:
+        """Decode the film in a loop: its frames and their pixels' aspect."""
         empty = False
         while not empty and not stop.is_set():
             empty = True
@@ -250,4 +251,4 @@ class ChaosCamera:
             ):
                 for picture in pictures_of(video, stop):
                     empty = False
-                    yield picture
+                    yield picture, video.pixel_aspect

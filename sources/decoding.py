@@ -21,6 +21,7 @@ from errors import PasswordError, RefusedError, SourceError
 from sources.feed import NOMINAL_FPS, no_answer
 from structures import Frame, Image
 
+_SQUARE = Fraction(1)
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,12 @@ class Video:
         self.container.close()
 
     @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel to its height; square where unknown or implausible."""
+        aspect = self.stream.sample_aspect_ratio
+        return aspect if aspect and 0.25 <= aspect <= 4 else _SQUARE
+
+    @property
     def has_end(self) -> bool:
         """Whether the container states a duration."""
         return bool(self.container.duration)
@@ -235,7 +242,7 @@ def decode(
     epoch, shape = 0, None
     with contextlib.closing(video):
         for index, picture in enumerate(pictures_of(video, stop)):
-            image = to_image(picture)
+            image = to_image(picture, video.pixel_aspect)
             epoch += shape not in (None, image.shape)
             shape = image.shape
             yield Frame(image, index, time_of(picture, index), epoch)
@@ -261,9 +268,19 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
 
 
-def to_image(picture: VideoFrame) -> Image:
-    """Return PyAV's frame as an (H, W, 3) uint8 BGR image, turned and mirrored as it says."""
-    image = cast("Image", picture.to_ndarray(format="bgr24"))
+def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
+    """Return PyAV's frame as an (H, W, 3) uint8 BGR image, upright and with square pixels.
+
+    Args:
+        picture: its side data may say how to turn or mirror it.
+        pixel_aspect: width of its pixels to their height.
+    """
+    width, height = picture.width, picture.height
+    if pixel_aspect > 1:
+        width = round(width * pixel_aspect)
+    elif pixel_aspect < 1:
+        height = round(height / pixel_aspect)
+    image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
     matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, bytes(matrix))
 

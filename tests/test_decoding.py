@@ -45,6 +45,24 @@ def test_a_mirrored_film_is_shown_as_it_was_seen(
         assert np.abs(frame.image.astype(int) - expected).mean() < 3
 
 
+@pytest.mark.parametrize(
+    ("aspect", "size_wh"),
+    [("2:1", (128, 48)), ("16:11", (93, 48)), ("1:2", (64, 96)), ("1:100", (64, 48))],
+)
+def test_pixels_that_are_not_square_are_made_so(
+    tmp_path: Path, opened: Open, aspect: str, size_wh: tuple[int, int]
+) -> None:
+    settings = {"x264-params": "sar=" + aspect.replace(":", "/")}
+    clip = write_clip(tmp_path / "clip.mp4", [quadrants()] * 3, settings=settings)
+    source = opened(clip)
+    assert source.size_wh == size_wh
+    image = next(source).image.astype(int)
+    height, width = image.shape[:2]
+    for x, y in ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
+        wanted = quadrants()[round(48 * y), round(64 * x)].astype(int)
+        assert np.abs(image[round(height * y), round(width * x)] - wanted).max() < 8
+
+
 def test_of_several_streams_of_pictures_the_default_one_is_shown(
     tmp_path: Path, opened: Open
 ) -> None:

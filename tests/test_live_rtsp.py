@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -135,9 +136,9 @@ def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(
 def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
     camera: RtspCamera, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(picture: VideoFrame) -> Image:
+    def slowly(picture: VideoFrame, aspect: Fraction) -> Image:
         time.sleep(0.08)  # the camera sends one every 40 ms
-        return to_image(picture)
+        return to_image(picture, aspect)
 
     monkeypatch.setattr("sources.network.to_image", slowly)
     source = opened(camera.address())

@@ -293,6 +293,7 @@ def test_a_real_clip_agrees_with_opencv_frame_by_frame(data_dir: Path, opened: O
     for frame in frames:
         arrived, theirs = capture.read()
         assert arrived
-        assert np.abs(frame.image.astype(int) - theirs).mean() < 1.5
+        theirs = cv2.resize(theirs, frame.size_wh)  # OpenCV leaves pixels of 12:11 as they are
+        assert np.abs(frame.image.astype(int) - theirs).mean() < 2
     assert not capture.read()[0]
     capture.release()
