@@ -95,6 +95,9 @@ class TrainingSettings:
     mean_weight: float = _number(0.2, "mean_variance: weight of the squared distance / 2")
     variance_weight: float = _number(0.05, "mean_variance: weight of the variance")
     range_weight: float = _number(0.7, "weight of the likelihood of an age range")
+    open_years: float = _number(
+        0.0, "mean years past the start of a range such as 70 and over, 0 = any in it", 0, 30
+    )
     gender_weight: float = _number(1.0, "weight of gender")
     ethnicity_weight: float = _number(0.7, "weight of ethnicity")
     gender_smoothing: float = _number(0.06, "share of a label given to all classes", 0, 0.9)
