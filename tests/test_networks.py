@@ -68,7 +68,13 @@ def test_every_published_settings_file_builds_its_network(
     if settings.backbone == "imagenet":
         settings = replace(settings, backbone="")
     model = build_network(settings)
-    side = {"mobilenetv2": 96, "inceptionv3": 140, "ssrnet": 64, "vggface": 224}
+    side = {
+        "mobilenetv2": 96,
+        "efficientnetlite0": 112,
+        "inceptionv3": 140,
+        "ssrnet": 64,
+        "vggface": 224,
+    }
     assert model.input_shape[1] == side[settings.architecture]
     outputs = {name: tuple(tensor.shape) for name, tensor in model.output.items()}
     assert outputs == {k: (None, width) for k, width in settings.heads().widths().items()}
