@@ -122,7 +122,7 @@ class Fit:
         import keras
 
         settings, model = self._task.settings, self._model
-        freeze(model, self._is_frozen, settings.frozen_norms)
+        freeze(model, self._is_frozen, settings.frozen_norms, settings.frozen_share)
         functions, weights = losses(settings, self._task.targets.taught)
         optimizer = make_optimizer(settings, self._is_frozen)
         on_jax = keras.backend.backend() == "jax"

@@ -67,6 +67,7 @@ class TrainingSettings:
     seed: int = _number(0, "decides weights, order, augmentation and what is held out")
     # Fitting
     epochs: int = _number(40, "passes over the data", 1)
+    epoch_steps: int = _number(0, "most steps of an epoch, 0 = all rows: for slow machines")
     minutes: float = _number(0.0, "most minutes of fitting, which the schedule then fits; 0 = any")
     batch: int = _number(256, "chips in a step", 1)
     optimizer: str = _text("adamw", "how weights are changed", ("adamw", "adam", "sgd"))
@@ -78,6 +79,9 @@ class TrainingSettings:
     ema: float = _number(0.9985, "momentum of the average of weights, 0 = no average", 0, 0.99999)
     frozen_epochs: int = _number(0, "first epochs in which only the heads learn")
     frozen_rate: float = _number(0.0, "learning rate of these, 0 = as above", 0, 10)
+    frozen_share: float = _number(
+        0.0, "share of the backbone's layers, from the input on, that never learn", 0, 1
+    )
     frozen_norms: bool = _flag(False, "keep the backbone's normalisation as it came, always")
     keep: str = _text("best", "the epoch that is written", ("best", "last"))
     patience: int = _number(0, "stop after so many epochs without a better one, 0 = never")
