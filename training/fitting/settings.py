@@ -73,7 +73,9 @@ class TrainingSettings:
     optimizer: str = _text("adamw", "how weights are changed", ("adamw", "adam", "sgd"))
     rate: float = _number(2e-3, "highest learning rate", 1e-8, 10)
     schedule: str = _text("cosine", "of the learning rate", ("cosine", "constant"))
-    warmup: float = _number(0.04, "share of the steps in which the rate rises", 0, 0.9)
+    warmup: float = _number(
+        0.04, "share of the steps in which the rate rises, with minutes at least 250 steps", 0, 0.9
+    )
     decay: float = _number(0.05, "weight decay of kernels (adamw)", 0, 1)
     clip: float = _number(2.0, "largest norm of the gradient, 0 = any")
     ema: float = _number(0.9985, "momentum of the average of weights, 0 = no average", 0, 0.99999)
