@@ -34,7 +34,13 @@ from training.labels import Face
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _SIDE = 112
-_SIZES = {"mobilenetv2": 96, "inceptionv3": 140, "ssrnet": 64, "vggface": 224}
+_SIZES = {
+    "mobilenetv2": 96,
+    "efficientnetlite0": 112,
+    "inceptionv3": 140,
+    "ssrnet": 64,
+    "vggface": 224,
+}
 _EPOCHS = 3  # of which the first is not counted
 
 

@@ -15,9 +15,10 @@ from errors import WeightsError
 from estimators.age import AGE_WIDTHS, decode_age
 from structures import ETHNICITIES, Estimates, Image
 
-# Each has a module in `networks` that builds it. The first three come with weights (facenet with
-# those of the heads); the others are for networks that a user has trained.
-ARCHITECTURES = ("mobilenetv2", "ssrnet", "facenet", "inceptionv3", "vggface", "transfer")
+# Each architecture has a module in `networks` that builds it. These come with weights (facenet
+# with those of the heads); the others are for networks that a user has trained.
+WITH_WEIGHTS = ("mobilenetv2", "ssrnet", "facenet")
+ARCHITECTURES = (*WITH_WEIGHTS, "efficientnetlite0", "inceptionv3", "vggface", "transfer")
 _HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}
 
 

@@ -14,7 +14,7 @@ from detectors import DETECTORS, MIN_FACE
 from drawing.hiding import HIDING
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import redact
-from estimators import ARCHITECTURES
+from estimators import ARCHITECTURES, WITH_WEIGHTS
 from files import ensure_stderr
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
@@ -129,7 +129,12 @@ class ModelOptions:
         type=number(int, 0, 3),
         metavar="N",
     )
-    estimator: str = flag("mobilenetv2", "default: %(default)s", choices=ARCHITECTURES)
+    estimator: str = flag(
+        "mobilenetv2",
+        f"weights come with {', '.join(WITH_WEIGHTS)}; any other needs --weights with a file "
+        f"that you trained {_USUALLY}",
+        choices=ARCHITECTURES,
+    )
     weights: str | None = flag(
         None,
         "a model of weights/manifest.json, or your own .onnx or .keras file",

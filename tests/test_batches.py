@@ -45,6 +45,15 @@ def test_each_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
     assert (plan(seed=6).order(0) != plan().order(0)).any()
 
 
+def test_a_short_epoch_shows_other_rows_each_time() -> None:
+    short = plan(most_steps=2)
+    orders = [short.order(epoch) for epoch in range(30)]
+    assert short.steps == 2 and all(order.shape == (2, 6) for order in orders)
+    assert all(len(set(order.ravel())) == 12 for order in orders)
+    assert set(np.concatenate(orders).ravel()) == set(range(2, 40))
+    assert plan(most_steps=99).steps == plan().steps
+
+
 def test_rows_are_drawn_by_their_chances() -> None:
     chances = np.r_[np.full(19, 0.9 / 19), np.full(19, 0.1 / 19)]
     drawn = np.concatenate([plan(chances=chances).order(epoch).ravel() for epoch in range(50)])

@@ -325,6 +325,46 @@ def test_appa_real_has_a_real_and_an_apparent_age(tmp_path: Path) -> None:
     assert apparent["train/000000.jpg_face.jpg"][0] == (5.05556, 5.05556)
 
 
+LAGENDA = ("img_name", "age", "gender", "face_x0", "face_y0", "face_x1", "face_y1", "person_x0")
+
+
+def test_lagenda_has_several_faces_per_photograph_and_its_own_letters_for_gender(
+    tmp_path: Path,
+) -> None:
+    write(
+        tmp_path / "lagenda_annotation.csv",
+        LAGENDA,
+        ("images/a.jpg", 83, "F", 10, 20, 50, 80, 1),
+        ("images/a.jpg", 4, "M", 100, 20, 120, 44, -1),
+        ("images/a.jpg", -1, -1, 200, 20, 220, 44, 1),
+        ("images/b.jpg", 30, "M", -1, -1, -1, -1, 1),
+        ("images/b.jpg", -1, "F", 5, 5, 9, 9, 1),
+    )
+    reading = read_dataset("lagenda", tmp_path)
+    assert [(f.file, f.age, f.female, f.group, f.box) for f in reading.faces] == [
+        ("images/a.jpg", (83, 83), True, "images/a.jpg", (10, 20, 50, 80)),
+        ("images/a.jpg", (4, 4), False, "images/a.jpg", (100, 20, 120, 44)),
+        ("images/b.jpg", None, True, "images/b.jpg", (5, 5, 9, 9)),
+    ]
+    assert reading.dropped == Counter({"neither age nor gender": 1, "no face box": 1})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("a.jpg", 30, "X", 1, 1, 2, 2, 1), r"line 2: want a gender out of M, F, -1, got 'X'"),
+        (("a.jpg", 30, "F", 9, 1, 2, 2, 1), r"line 2: want x0 < x1 and y0 < y1 of the face's box"),
+        (("a.jpg", "old", "F", 1, 1, 2, 2, 1), r"line 2: could not convert"),
+    ],
+)
+def test_bad_rows_of_lagenda_are_reported_with_their_line(
+    tmp_path: Path, row: tuple[object, ...], message: str
+) -> None:
+    write(tmp_path / "lagenda_annotation.csv", LAGENDA, row)
+    with pytest.raises(DatasetError, match=message):
+        read_dataset("lagenda", tmp_path)
+
+
 def test_an_unknown_set_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"'celeba'; known: {', '.join(DATASETS)}"):
         read_dataset("celeba", tmp_path)

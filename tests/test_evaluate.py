@@ -119,6 +119,19 @@ def test_faces_can_be_left_out_of_the_page(sets: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text())["results"][0]["faces"] == 6
 
 
+def test_a_set_is_measured_from_afar_too(sets: Path, tmp_path: Path) -> None:
+    where = ["--data", sets, "--sets", "genders", "--out", tmp_path, "--limit", "6"]
+    assert run_main(SMALL, *where, *LIMITS, "--no-faces", "--eye-distance", "2", "8") == 0
+    found = json.loads((tmp_path / "metrics.json").read_text())["results"]
+    assert [one["set"] for one in found] == [
+        "genders", "genders, eyes 2 px apart", "genders, eyes 8 px apart",
+    ]  # fmt: skip
+    near, far = (read(tmp_path / f"{name}.{SMALL}.csv") for name in (
+        "genders", "genders-eyes-2-px-apart"
+    ))  # fmt: skip
+    assert [row["female_prob"] for row in near] != [row["female_prob"] for row in far]
+
+
 def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     shutil.copytree(PORTRAITS, folder)

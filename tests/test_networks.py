@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from errors import DatasetError, WeightsError
-from estimators.networks.heads import AGE_HEADS, Heads
+from estimators.networks.heads import AGE_HEADS, Heads, is_head
 from tests import chip_sets
 from training.fitting.networks import build_network, freeze, layers_of
 from training.fitting.settings import CONFIGS, TrainingSettings, read_settings
@@ -68,7 +68,13 @@ def test_every_published_settings_file_builds_its_network(
     if settings.backbone == "imagenet":
         settings = replace(settings, backbone="")
     model = build_network(settings)
-    side = {"mobilenetv2": 96, "inceptionv3": 140, "ssrnet": 64, "vggface": 224}
+    side = {
+        "mobilenetv2": 96,
+        "efficientnetlite0": 112,
+        "inceptionv3": 140,
+        "ssrnet": 64,
+        "vggface": 224,
+    }
     assert model.input_shape[1] == side[settings.architecture]
     outputs = {name: tuple(tensor.shape) for name, tensor in model.output.items()}
     assert outputs == {k: (None, width) for k, width in settings.heads().widths().items()}
@@ -83,6 +89,11 @@ def test_a_frozen_backbone_leaves_the_heads_to_learn(keras: Any) -> None:
     }
     freeze(model, backbone=False, norms=True)
     assert len(model.trainable_weights) == len(model.weights)
+    freeze(model, backbone=False, norms=True, share=0.5)
+    learning = {layer.name for layer in layers_of(model) if layer.trainable_weights}
+    below = [layer.name for layer in layers_of(model) if not is_head(layer.name)]
+    assert not learning & set(below[: len(below) // 2])
+    assert {"fc7", "age_hidden", "race_logits"} <= learning
 
 
 def test_blurred_ages_cannot_heap_up_and_the_blur_is_never_learnt(keras: Any) -> None:

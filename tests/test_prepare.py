@@ -21,15 +21,17 @@ from detectors.dlib_hog import LANDMARK_TEMPLATE, _predictor_file
 from detectors.mtcnn_cascade import LANDMARK_TEMPLATE as MTCNN_TEMPLATE
 from errors import DatasetError
 from estimators.crops import align
+from sources.photographs import load_picture
 from tests.fakes import ScriptedDetector
 from tests.scenes import changed, scene
 from training.chips import load_chips
-from training.labels import read_table
+from training.labels import Box, read_table
 from training.prepare import main, parse_arguments, settings_of
 from training.preparing.chip_archive import ChipArchive
 from training.preparing.cutting import (
     DAMAGED,
     NO_FACE,
+    NOT_IN_BOX,
     SEVERAL,
     Cut,
     Cutter,
@@ -136,7 +138,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_one_line(tmp_path: Path) -> None:
     root = utkface(tmp_path / "raw", 8, 0)
-    outcomes = cut_all([*root.iterdir()] * 60, Cut(aligned=True), workers=2)
+    outcomes = cut_all([(path, None) for path in root.iterdir()] * 60, Cut(aligned=True), workers=2)
     assert isinstance(next(outcomes), bytes)
     for process in multiprocessing.active_children():
         process.kill()
@@ -282,21 +284,31 @@ def test_no_chip_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "out" / "utkface.csv").exists()
 
 
+TWO = [[10, 10, 60, 60], [70, 10, 130, 70]]
+
+
 @pytest.mark.parametrize(
-    ("boxes", "several", "outcome"),
+    ("boxes", "several", "meant", "outcome"),
     [
-        ([], "refuse", NO_FACE),
-        ([[10, 10, 60, 60], [70, 10, 130, 70]], "refuse", SEVERAL),
-        ([[10, 10, 60, 60], [70, 10, 130, 70]], "largest", [70, 10, 130, 70]),
-        ([[10, 10, 60, 60]], "refuse", [10, 10, 60, 60]),
+        ([], "refuse", None, NO_FACE),
+        (TWO, "refuse", None, SEVERAL),
+        (TWO, "largest", None, [70, 10, 130, 70]),
+        ([[10, 10, 60, 60]], "refuse", None, [10, 10, 60, 60]),
+        (TWO, "refuse", (8, 15, 58, 66), [10, 10, 60, 60]),
+        (TWO, "largest", (70, 80, 130, 140), NOT_IN_BOX),
+        ([], "refuse", (8, 15, 58, 66), NO_FACE),
     ],
 )
 def test_one_face_and_no_more_makes_a_chip(
-    tmp_path: Path, boxes: list[list[int]], several: str, outcome: str | list[int]
+    tmp_path: Path,
+    boxes: list[list[int]],
+    several: str,
+    meant: Box | None,
+    outcome: str | list[int],
 ) -> None:
     picture = scene(0, 150)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture)
-    found = Cutter(Cut(several=several), ScriptedDetector([boxes]))(tmp_path / "a.png")
+    found = Cutter(Cut(several=several), ScriptedDetector([boxes]))(tmp_path / "a.png", meant)
     if isinstance(outcome, str):
         assert found == outcome
         return
@@ -346,6 +358,36 @@ def test_names_of_chips_are_short_and_never_the_same() -> None:
     assert chip_names(files) == [
         "a/1.webp", "a/2.webp", "b/1.jpg.webp", "b/1.png.webp", "v1.2/x.y.webp",
     ]  # fmt: skip
+    assert chip_names(["a.jpg", "b.jpg", "a.jpg", "b.png", "a.jpg"]) == [
+        "a.webp", "b.jpg.webp", "a.face2.webp", "b.png.webp", "a.face3.webp",
+    ]  # fmt: skip
+
+
+def test_faces_of_one_photograph_become_chips_that_stay_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = [load_picture(PORTRAITS / f"{n}.jpg", n) for n in ("joe_biden", "barack_obama_2012")]
+    sizes = [(round(p.shape[1] * 500 / p.shape[0]), 500) for p in pair]
+    both = np.hstack([cv2.resize(p, size) for p, size in zip(pair, sizes, strict=True)])
+    root, find = tmp_path / "raw", dlib.get_frontal_face_detector()
+    root.mkdir()
+    assert cv2.imwrite(str(root / "both.jpg"), both)
+    found = sorted((f.left(), f.top(), f.right(), f.bottom()) for f in find(both))
+    assert len(found) == 2
+    rows = [(70, "M", *found[0]), (51, "M", *found[1]), (9, "F", 0, 450, 30, 490)]
+    lines = ["img_name,age,gender,face_x0,face_y0,face_x1,face_y1"]
+    lines += [",".join(map(str, ("both.jpg", *row))) for row in rows]
+    (root / "lagenda_annotation.csv").write_text("\n".join(lines))
+    assert prepare("lagenda", "--root", root, "--out", tmp_path / "out", "--workers", "1") == 0
+    assert f"{NOT_IN_BOX} 1" in capsys.readouterr().out
+    table = read_table(tmp_path / "out" / "lagenda.csv")
+    assert [(face.file, face.age) for face in table] == [
+        ("both.webp", (70, 70)),
+        ("both.face2.webp", (51, 51)),
+    ]
+    assert len({(face.group, face.split) for face in table}) == 1
+    chips = load_chips(tmp_path / "out", "lagenda", table[0].split)
+    assert np.abs(chips.images[0].astype(int) - chips.images[1]).mean() > 10
 
 
 @pytest.mark.data

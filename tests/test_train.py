@@ -304,10 +304,37 @@ def test_minutes_hasten_the_schedule_and_the_frozen_epochs_have_their_own_rate()
     settings = TrainingSettings(
         epochs=10, minutes=10.0, rate=1.0, frozen_epochs=2, frozen_rate=5.0, warmup=0.0
     )
-    assert rate(settings, 1.0, 0.0) == 5.0
-    assert rate(settings, 2.0, 0.0) == pytest.approx(1.0)
-    assert rate(settings, 2.0, 5.0) == pytest.approx(rate(settings, 6.0, 0.0))
-    assert rate(settings, 10.0, 0.0) == rate(settings, 3.0, 10.0) == pytest.approx(0.01)
+    assert rate(settings, 1.0, 0.0, 100) == 5.0
+    assert rate(settings, 2.0, 0.0, 100) == pytest.approx(1.0)
+    assert rate(settings, 2.0, 5.0, 100) == pytest.approx(rate(settings, 6.0, 0.0, 100))
+    at_the_end = rate(settings, 10.0, 0.0, 100)
+    assert at_the_end == rate(settings, 3.0, 10.0, 100) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_minutes_do_not_shorten_the_warm_up_below_250_steps(frozen: int, schedule: str) -> None:
+    settings = TrainingSettings(
+        epochs=10, minutes=60.0, rate=1.0, warmup=0.1, frozen_epochs=frozen, schedule=schedule
+    )
+    # A slow machine: the time for the warm-up, 6 minutes, is over after 30 of 1000 steps.
+    after = [rate(settings, frozen + step / 1000, 0.2 * step, 1000) for step in range(300)]
+    assert after[0] == pytest.approx(0.02)
+    assert after[30] == pytest.approx(0.02 + 0.98 * 30 / 250)
+    assert (np.diff(after[:125]) > 0).all()
+    # A fast one: its warm-up is the share of all steps.
+    unlimited = dataclasses.replace(settings, minutes=0.0)
+    for step in (0, 100, 700, 1500, 9000):
+        epochs = frozen + step / 1000
+        assert rate(settings, epochs, 0.0, 1000) == rate(unlimited, epochs, 0.0, 1000)
+    # Few steps in all: the warm-up is not longer than without a limit.
+    start = frozen + 0.1 * (10 - frozen)
+    assert rate(settings, start, 1.0, 20) == pytest.approx(rate(unlimited, start, 0.0, 20))
+
+
+def test_the_rate_still_falls_to_the_end_if_time_ends_in_the_warm_up() -> None:
+    settings = TrainingSettings(epochs=10, minutes=60.0, rate=1.0, warmup=0.1)
+    assert rate(settings, 0.2, 60.0, 1000) == pytest.approx(0.01)
 
 
 def test_metrics_leave_out_what_is_unknown() -> None:

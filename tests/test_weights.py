@@ -31,6 +31,10 @@ def test_an_architecture_of_the_menu_has_default_weights_or_asks_for_ones_own() 
                 weights.find_weights(None, name)
 
 
+def test_help_names_the_architectures_that_have_default_weights() -> None:
+    assert set(estimators.WITH_WEIGHTS) == set(weights.read_manifest()["defaults"])
+
+
 def test_weights_of_another_architecture_are_refused() -> None:
     with pytest.raises(WeightsError, match="--estimator mobilenetv2"):
         make_estimator("ssrnet", "mobilenetv2_fairface")

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from errors import DatasetError
 from training.labels import Face, read_table
 
+EYE_DISTANCE = 0.354  # of the canonical chip's side, between the centres of the eyes
+
 
 @dataclass(frozen=True, slots=True)
 class Chips:
@@ -148,6 +150,22 @@ def nearest_class(
     lows, highs = np.array(ranges, np.float64).T
     whole = np.rint(years)[:, None].astype(np.float64)  # (N, 1), against (K,)
     return np.asarray(years_outside(whole, lows, highs).argmin(axis=1), np.int64)
+
+
+def from_afar(images: NDArray[np.uint8], eye_distance: float) -> NDArray[np.uint8]:
+    """Return chips as of people so far away that few pixels lie between their eyes.
+
+    They are reduced and enlarged again to their size; those that are smaller already are
+    returned as they are.
+
+    Args:
+        images: `(N, S, S, 3)` uint8; not changed.
+        eye_distance: pixels between the centres of the eyes.
+    """
+    side = max(2, round(eye_distance / EYE_DISTANCE))
+    if side >= images.shape[1]:
+        return images
+    return shrink(shrink(images, side), images.shape[1])
 
 
 def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

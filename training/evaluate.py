@@ -16,6 +16,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from estimators import ARCHITECTURES, Estimator, make_estimator
 from estimators.age import AGE_CLASSES
 from files import check_writable
 from program.options import OneLineParser, number
-from training.chips import load_chips
+from training.chips import from_afar, load_chips
 from training.judging import report
 from training.judging.contenders import BATCHES, Contender, estimate_all, load, time_ms
 from training.judging.labelled_photos import NAMES, Examples, cut_faces, read_labels
@@ -50,6 +51,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, metavar="DIR", help="folder that holds the sets")
     add("--sets", nargs="+", default=[], metavar="NAME[:SPLIT]", help="default split: test")
     add("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    add("--eye-distance", nargs="+", type=number(int, 2), default=[], metavar="PX",
+        help="measure each set again, reduced until the eyes are PX apart")  # fmt: skip
     add("--classes", nargs="+", type=int, choices=AGE_CLASSES, default=[7],
         help="schemes of age classes to count by (default: 7)")  # fmt: skip
     add("--resamples", type=number(int, 0), default=1000, help="for the intervals (default: 1000)")
@@ -123,7 +126,11 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
         name, _, split = text.partition(":")
         split = split or _usual_split(options.data / f"{name}.csv")
         chips = load_chips(options.data, name, split)
-        yield Examples(f"{name} {split}".strip(), chips.take(_some(len(chips), options.limit)))
+        title, chips = f"{name} {split}".strip(), chips.take(_some(len(chips), options.limit))
+        yield Examples(title, chips)
+        for pixels in options.eye_distance:
+            small = replace(chips, images=from_afar(chips.images, pixels))
+            yield Examples(f"{title}, eyes {pixels} px apart", small)
     if options.folder:
         name, folder = _named_folder(options.folder)
         faces, notes = read_labels(folder, options.names)

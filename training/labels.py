@@ -31,6 +31,8 @@ COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group
 OLDEST_YEARS = 100.0
 GENDERS = ("male", "female")
 
+Box = tuple[float, float, float, float]  # xyxy, pixels
+
 _T = TypeVar("_T")
 _FEMALE = {"male": False, "m": False, "0": False, "female": True, "f": True, "1": True}
 # FairFace's names -> our five groups.
@@ -54,6 +56,8 @@ class Face:
         person: who it is, "" = unknown.
         group: faces of the same group stay on one side of a split, "" = on its own.
         split: "" = none is published.
+        box: xyxy, pixels of the image: which of its faces this is; None = the only one.
+            Chips have none.
     """
 
     file: str
@@ -63,6 +67,7 @@ class Face:
     person: str = ""
     group: str = ""
     split: str = ""
+    box: Box | None = None
 
 
 def age_interval(age_min: str, age_max: str) -> tuple[float, float]:

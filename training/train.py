@@ -173,7 +173,8 @@ def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int)
     chances = targets.chances
     if chances is not None:
         chances = chances[learnt] / chances[learnt].sum()
-    return BatchPlan(learnt, chances, settings.batch, size, settings.strength, settings.seed)
+    how = (settings.batch, size, settings.strength, settings.seed, settings.epoch_steps)
+    return BatchPlan(learnt, chances, *how)
 
 
 def _measured(task: FitTask, progress: Progress, folder: Path) -> dict[str, Any]:

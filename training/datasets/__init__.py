@@ -48,7 +48,16 @@ def _reader(name: str, function: str = "read") -> Reader:
 
 DATASETS: dict[str, Callable[[], Reader]] = {
     name: partial(_reader, name)
-    for name in ("utkface", "fairface", "imdb_wiki", "adience", "fgnet", "lfw", "appa_real")
+    for name in (
+        "utkface",
+        "fairface",
+        "imdb_wiki",
+        "adience",
+        "fgnet",
+        "lfw",
+        "appa_real",
+        "lagenda",
+    )
 }
 DATASETS["appa_real_apparent"] = partial(_reader, "appa_real", "read_apparent")
 

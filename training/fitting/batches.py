@@ -35,11 +35,12 @@ class BatchPlan:
     Attributes:
         rows: `(M,)` int64, the chips to draw from.
         chances: `(M,)` float64 that add up to 1, the probability of each; None = every row
-            once per epoch, in random order.
+            at most once per epoch, in random order.
         batch: chips per batch.
         size: their side in pixels.
         strength: of the augmentation.
         seed: of all randomness.
+        most_steps: most batches per epoch, 0 = as many as the rows fill.
     """
 
     rows: NDArray[np.int64]
@@ -48,11 +49,13 @@ class BatchPlan:
     size: int
     strength: float
     seed: int
+    most_steps: int = 0
 
     @property
     def steps(self) -> int:
         """Batches per epoch; the last rows, too few for a batch, are left out."""
-        return len(self.rows) // self.batch
+        full = len(self.rows) // self.batch
+        return min(full, self.most_steps) if self.most_steps else full
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of an epoch's batches, (steps, batch) int64."""

@@ -56,19 +56,23 @@ def layers_of(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def freeze(model: Any, backbone: bool, norms: bool) -> None:
+def freeze(model: Any, backbone: bool, norms: bool, share: float = 0.0) -> None:
     """Set which layers are trained; a compiled model must be compiled again.
 
     Args:
         model: the network.
         backbone: whether the layers below the heads are frozen.
         norms: whether their batch normalisations keep the statistics they came with.
+        share: of the layers below the heads, from the input on, that are frozen in any case.
+            If maps are large, their gradients are much of the time of a step.
     """
     import keras
 
+    below = [layer for layer in layers_of(model) if not is_head(layer.name)]
+    first = {id(layer) for layer in below[: round(share * len(below))]}
     for layer in layers_of(model):
         norm = norms and isinstance(layer, keras.layers.BatchNormalization)
-        learns = is_head(layer.name) or not (backbone or norm)
+        learns = is_head(layer.name) or not (backbone or norm or id(layer) in first)
         layer.trainable = learns and not is_constant(layer.name)
 
 

@@ -19,6 +19,7 @@ from estimators.networks.heads import AGE_HEADS
 from structures import AGE_BINS, ETHNICITIES
 from training.chips import Chips, nearest_class
 from training.fitting.settings import TrainingSettings
+from training.labels import OLDEST_YEARS
 
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]  # a teacher's outputs -> (N, K)
@@ -97,7 +98,8 @@ def _age_array(chips: Chips, settings: TrainingSettings, answers: Answers | None
     if width in AGE_CLASSES:
         middles = ((low + high) / 2).astype(np.int64)
         classes = np.where(known, nearest_classes(width)[middles].argmax(1), -1)
-    parts = [balanced(classes, settings.weigh_age), (high > low).astype(np.float32), low, high]
+    is_range = (high > low) & ~_is_open(low, high, settings)
+    parts = [balanced(classes, settings.weigh_age), is_range.astype(np.float32), low, high]
     columns = [np.stack(parts, 1)]
     if width > 1:
         columns.append(age_targets(low, high, width, settings))
@@ -141,8 +143,9 @@ def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSetting
         settings: of the run.
 
     Returns:
-        (N, K) float32: rows of exact ages add up to 1; in rows of ranges each entry is the
-        share of the class' years that lie in the range.
+        (N, K) float32: rows of exact ages add up to 1, and with `open_years` those of ranges
+        without an end; in rows of other ranges each entry is the share of the class' years
+        that lie in the range.
     """
     whole_low, whole_high = np.floor(low)[:, None], np.floor(high)[:, None]
     if settings.age_loss == "label_distribution":
@@ -157,7 +160,25 @@ def age_targets(low: Floats, high: Floats, width: int, settings: TrainingSetting
         shares = covered @ (class_years(width).T > 0) * class_years(width).max(1)
         # A range between two classes, where there are gaps, belongs to the nearest one.
         covered = np.where(shares.sum(1, keepdims=True) > 0, shares, covered @ nearest > 0)
-    return np.where((high > low)[:, None], covered, exact).astype(np.float32)
+    target = np.where((high > low)[:, None], covered, exact)
+    if (is_open := _is_open(low, high, settings)).any():
+        target = np.where(is_open[:, None], _falling_off(low, width, settings), target)
+    return target.astype(np.float32)
+
+
+def _is_open(low: Floats, high: Floats, settings: TrainingSettings) -> NDArray[np.bool_]:
+    """Return (N,) which ranges have no end and a distribution that falls off as their target."""
+    if not settings.open_years or settings.age == "ssr":
+        return np.zeros(len(low), np.bool_)
+    return np.asarray((high >= OLDEST_YEARS) & (high > low))
+
+
+def _falling_off(low: Floats, width: int, settings: TrainingSettings) -> NDArray[np.float64]:
+    """Return (N, K) distributions that start at the ages `low` and fall off exponentially."""
+    past = _YEARS - low[:, None]  # (N, 101)
+    falling = np.where(past >= 0, np.exp(-np.maximum(past, 0) / settings.open_years), 0)
+    falling /= falling.sum(1, keepdims=True)
+    return falling @ nearest_classes(width) if width in AGE_CLASSES else falling
 
 
 def nearest_classes(count: int) -> NDArray[np.float64]:

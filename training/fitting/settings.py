@@ -67,17 +67,23 @@ class TrainingSettings:
     seed: int = _number(0, "decides weights, order, augmentation and what is held out")
     # Fitting
     epochs: int = _number(40, "passes over the data", 1)
+    epoch_steps: int = _number(0, "most steps of an epoch, 0 = all rows: for slow machines")
     minutes: float = _number(0.0, "most minutes of fitting, which the schedule then fits; 0 = any")
     batch: int = _number(256, "chips in a step", 1)
     optimizer: str = _text("adamw", "how weights are changed", ("adamw", "adam", "sgd"))
     rate: float = _number(2e-3, "highest learning rate", 1e-8, 10)
     schedule: str = _text("cosine", "of the learning rate", ("cosine", "constant"))
-    warmup: float = _number(0.04, "share of the steps in which the rate rises", 0, 0.9)
+    warmup: float = _number(
+        0.04, "share of the steps in which the rate rises, with minutes at least 250 steps", 0, 0.9
+    )
     decay: float = _number(0.05, "weight decay of kernels (adamw)", 0, 1)
     clip: float = _number(2.0, "largest norm of the gradient, 0 = any")
     ema: float = _number(0.9985, "momentum of the average of weights, 0 = no average", 0, 0.99999)
     frozen_epochs: int = _number(0, "first epochs in which only the heads learn")
     frozen_rate: float = _number(0.0, "learning rate of these, 0 = as above", 0, 10)
+    frozen_share: float = _number(
+        0.0, "share of the backbone's layers, from the input on, that never learn", 0, 1
+    )
     frozen_norms: bool = _flag(False, "keep the backbone's normalisation as it came, always")
     keep: str = _text("best", "the epoch that is written", ("best", "last"))
     patience: int = _number(0, "stop after so many epochs without a better one, 0 = never")
@@ -95,6 +101,9 @@ class TrainingSettings:
     mean_weight: float = _number(0.2, "mean_variance: weight of the squared distance / 2")
     variance_weight: float = _number(0.05, "mean_variance: weight of the variance")
     range_weight: float = _number(0.7, "weight of the likelihood of an age range")
+    open_years: float = _number(
+        0.0, "mean years past the start of a range such as 70 and over, 0 = any in it", 0, 30
+    )
     gender_weight: float = _number(1.0, "weight of gender")
     ethnicity_weight: float = _number(0.7, "weight of ethnicity")
     gender_smoothing: float = _number(0.06, "share of a label given to all classes", 0, 0.9)

@@ -54,28 +54,28 @@ def ratios(chips: Chips, estimates: Estimates, schemes: Sequence[int] = ()) -> d
     error = signed_years(chips, estimates)
     absolute = np.abs(error)
     found = {
-        "mae_years": _mean(absolute, exact),
-        "bias_years": _mean(error, exact),
-        "cs5": _mean(absolute <= CLOSE_YEARS, exact),
-        "outside_years": _mean(absolute, ranged),
-        "outside_bias_years": _mean(error, ranged),
-        "inside": _mean(absolute == 0, ranged),
-        "spread_1": _mean(absolute <= estimates.age_spread_years, exact),
-        "spread_2": _mean(absolute <= 2 * estimates.age_spread_years, exact),
+        "mae_years": mean_over(absolute, exact),
+        "bias_years": mean_over(error, exact),
+        "cs5": mean_over(absolute <= CLOSE_YEARS, exact),
+        "outside_years": mean_over(absolute, ranged),
+        "outside_bias_years": mean_over(error, ranged),
+        "inside": mean_over(absolute == 0, ranged),
+        "spread_1": mean_over(absolute <= estimates.age_spread_years, exact),
+        "spread_2": mean_over(absolute <= 2 * estimates.age_spread_years, exact),
     }
     for count in schemes:
         truth, guess = age_classes(chips, estimates, count)
-        found[f"class{count}"] = _mean(truth == guess, truth >= 0)
-        found[f"class{count}_near"] = _mean(np.abs(truth - guess) <= 1, truth >= 0)
+        found[f"class{count}"] = mean_over(truth == guess, truth >= 0)
+        found[f"class{count}_near"] = mean_over(np.abs(truth - guess) <= 1, truth >= 0)
     known = ~np.isnan(chips.female)
     correct = (estimates.female_prob > 0.5) == (chips.female > 0.5)
-    found["gender"] = _mean(correct, known)
-    found["gender_too_sure"] = _mean(
+    found["gender"] = mean_over(correct, known)
+    found["gender_too_sure"] = mean_over(
         np.maximum(estimates.female_prob, 1 - estimates.female_prob) - correct, known
     )
     if estimates.ethnicity_probs is not None:
         correct = estimates.ethnicity_probs.argmax(axis=1) == chips.race
-        found["ethnicity"] = _mean(correct, chips.race >= 0)
+        found["ethnicity"] = mean_over(correct, chips.race >= 0)
     return found
 
 
@@ -92,8 +92,8 @@ def class_ratios(truth: Ints, guess: Ints, count: int) -> dict[str, Ratio]:
     for i in range(count):
         is_class, guessed = known & (truth == i), known & (guess == i)
         hit = is_class & guessed
-        found[f"precision {i}"] = _mean(hit, guessed)
-        found[f"recall {i}"] = _mean(hit, is_class)
+        found[f"precision {i}"] = mean_over(hit, guessed)
+        found[f"recall {i}"] = mean_over(hit, is_class)
         both = is_class.astype(np.float64) + guessed
         found[f"f1 {i}"] = Ratio(2.0 * hit, both)
     return found
@@ -201,6 +201,7 @@ def weighted_auc(
         return np.asarray((hit * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
 
 
-def _mean(values: NDArray[np.generic], rows: NDArray[np.bool_]) -> Ratio:
+def mean_over(values: NDArray[np.generic], rows: NDArray[np.bool_]) -> Ratio:
+    """Return the parts of the mean of `values` `(N,)` over `rows` `(N,)`."""
     top = np.where(rows, values.astype(np.float64), 0.0)
     return Ratio(top, rows.astype(np.float64))

@@ -25,7 +25,7 @@ from sources.photographs import list_pictures, load_picture
 from structures import ETHNICITIES, Image
 from training.chips import Chips, labelled, shrink
 from training.labels import Face, read_table
-from training.preparing.cutting import largest_face
+from training.preparing.cutting import find_faces, largest_face
 
 LABELS = "labels.csv"
 SHOWN_SIZE = 112  # side of the chips that reports show, pixels
@@ -118,11 +118,12 @@ def cut_faces(
         except SourceError:
             unreadable.append(face.file)
             continue
-        points, count = largest_face(image, detector)
-        several += count > 1
-        if points is None:
+        faces_found = find_faces(image, detector)
+        several += len(faces_found) > 1
+        if not len(faces_found):
             missed.append(face)
             continue
+        points = largest_face(faces_found)
         found.append(face)
         for side in sizes:
             cut[side].append(align(image, points, detector.landmark_template, side)[0])

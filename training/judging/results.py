@@ -24,10 +24,20 @@ from training.judging.accuracy import (
     confusion,
     reliability,
 )
+from training.judging.calibration import Calibration, calibrations
 from training.judging.labelled_photos import Examples
-from training.judging.scores import Group, Score, measure, ratio_scores
+from training.judging.scores import (
+    Group,
+    Score,
+    gender_at_18_30,
+    measure,
+    ratio_scores,
+    six_year_bands,
+    spread_over,
+)
 from training.labels import COLUMNS, GENDERS, as_texts
 
+_SPREADS = ("mae_years", "outside_years", "gender")
 # Key, title, names of classes, true and estimated class of each row.
 _Question = tuple[str, str, tuple[str, ...], Ints, Ints]
 
@@ -63,6 +73,8 @@ class Result:
         scores: group -> metric -> score.
         tables: of gender, ethnicity and age classes, where labelled and estimated.
         curve: how often a probability of "female" is right; empty if not labelled.
+        calibrations: how reliable spreads of age and probabilities of gender are.
+        bands: band of six years, or gender at ages 18-30 -> metric -> score.
     """
 
     model: str
@@ -72,6 +84,8 @@ class Result:
     scores: dict[str, dict[str, Score]]
     tables: list[ClassTable]
     curve: list[Bin]
+    calibrations: list[Calibration]
+    bands: dict[str, dict[str, Score]]
 
 
 def judge(
@@ -85,6 +99,7 @@ def judge(
 ) -> Result:
     """Measure a network's estimates; see `Result` and `scores.measure`."""
     chips = examples.chips
+    bands = six_year_bands(chips) + gender_at_18_30(chips)
     return Result(
         model,
         examples,
@@ -93,6 +108,8 @@ def judge(
         measure(chips, estimates, groups, schemes, resamples, seed),
         class_tables(chips, estimates, schemes, resamples, seed),
         reliability(estimates.female_prob.astype(np.float64), chips.female.astype(np.float64)),
+        calibrations(chips, estimates),
+        measure(chips, estimates, bands, (), resamples, seed),
     )
 
 
@@ -190,6 +207,15 @@ def _as_json(result: Result) -> dict[str, Any]:
             }
             for table in result.tables
         },
+        "bands": {
+            band: {name: score._asdict() for name, score in found.items()}
+            for band, found in result.bands.items()
+        },
+        "spread_over_groups": _spreads(result),
+        "calibration": [
+            {**one._asdict(), "age_bins": [step._asdict() for step in one.age_bins]}
+            for one in result.calibrations
+        ],
         "gender_calibration": {
             "error": calibration_error(result.curve),
             "bins": [one._asdict() for one in result.curve],
@@ -197,9 +223,20 @@ def _as_json(result: Result) -> dict[str, Any]:
     }
 
 
+def _spreads(result: Result) -> dict[str, dict[str, float]]:
+    """Return kind of group -> metric -> worst of its groups over their geometric mean."""
+    found: dict[str, dict[str, float]] = {}
+    for kind in ("gender", "ethnicity", "age"):
+        names = [group.name for group in result.groups if group.kind == kind]
+        found[kind] = {key: spread_over(result.scores, names, key) for key in _SPREADS}
+    names = [name for name in result.bands if name.endswith(" 18-30")]
+    found["gender at 18-30"] = {key: spread_over(result.bands, names, key) for key in _SPREADS}
+    return found
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ Reference:
     Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (clusters).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,9 +27,12 @@ from training.judging.accuracy import (
     weighted_auc,
     weighted_median,
 )
+from training.judging.age_limits import limit_ratios
 from training.labels import GENDERS
 
 AGE_BANDS = ((0, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
+# Equal in years, so that the mean over them weighs a year of age, not a face.
+SIX_YEARS = tuple((low, low + 5) for low in range(0, 90, 6))
 FEW = 20  # people below which a figure says little
 LEVEL = 0.95
 _CHUNK = 2_000_000  # counts of rows held at once
@@ -58,6 +61,7 @@ METRICS = {
     for metric in (
         Metric("mae_years", "age MAE", "years", True),
         Metric("median_years", "median age error", "years", True),
+        Metric("bands_years", "mean of the MAE of 6-year bands", "years", True),
         Metric("bias_years", "age bias", "years", None, True),
         Metric("cs5", "within 5 years", "share", False),
         Metric("outside_years", "years outside range", "years", True),
@@ -72,6 +76,13 @@ METRICS = {
         Metric("gender_auc", "gender AUC", "", False),
         Metric("gender_too_sure", "gender, surer than right", "share", None, True),
         Metric("ethnicity", "ethnicity", "share", False),
+        Metric("minors_adult", "under 18 estimated 18 or more", "share", True),
+        Metric("teens_adult", "13-17 estimated 18 or more", "share", True),
+        Metric("adults_minor", "18 or more estimated under 18", "share", True),
+        Metric("challenge_missed", "14-17 estimated 25 or more", "share", True),
+        Metric("challenged_25", "25 or more estimated under 25", "share", True),
+        Metric("challenged_30", "30 or more estimated under 25", "share", True),
+        Metric("right_13_16", "13-16 estimated 13-16", "share", False),
         Metric("spread_1", "within one spread", "share", None),
         Metric("spread_2", "within two spreads", "share", None),
     )
@@ -150,7 +161,7 @@ def measure(
         resamples: sets to draw for the intervals; 0 = no intervals.
         seed: of the draws.
     """
-    parts = ratios(chips, estimates, schemes)
+    parts = ratios(chips, estimates, schemes) | limit_ratios(chips, estimates)
     errors = np.abs(signed_years(chips, estimates))
     exact, known = chips.age_low == chips.age_high, ~np.isnan(chips.female)
     scores = {}
@@ -160,6 +171,7 @@ def measure(
         drawn = _draw(chips.groups[rows], resamples, seed)
         medians = [weighted_median(errors[rows], counts) for counts in drawn]
         found["median_years"] = _score(medians, chips.groups[rows])
+        found["bands_years"] = _of_bands(chips, errors, rows, resamples, seed)
         rows = np.flatnonzero(group.rows & known)
         female = chips.female[rows] == 1
         # With one gender there is nothing to order.
@@ -172,6 +184,66 @@ def measure(
             if name in found and not np.isnan(found[name].value)
         }
     return scores
+
+
+def spread_over(scores: Mapping[str, Mapping[str, Score]], names: Sequence[str], key: str) -> float:
+    """Return how much groups differ: the worst figure over the geometric mean of all.
+
+    1 = all alike. NaN if a group lacks the figure, or has no errors (0 or less).
+
+    Args:
+        scores: group -> metric -> score.
+        names: of the groups.
+        key: of a metric; of one of which more is better, 1 minus it is compared.
+
+    Reference:
+        Grother, "Face Recognition Vendor Test Part 8: Summarizing Demographic Differentials",
+        NIST IR 8429, 2022.
+    """
+    if not names or any(key not in scores.get(name, {}) for name in names):
+        return float("nan")
+    values = np.array([scores[name][key].value for name in names])
+    if METRICS[key].less_is_better is False:
+        values = 1 - values
+    if (values <= 0).any():
+        return float("nan")
+    return float(values.max() / np.exp(np.log(values).mean()))
+
+
+def gender_at_18_30(chips: Chips) -> list[Group]:
+    """Return men and women of 18 to 30 years, without empty groups."""
+    aged = (chips.age_low >= 18) & (chips.age_high <= 30)
+    found = [
+        Group("gender and age", f"{name} 18-30", aged & (chips.female == i))
+        for i, name in enumerate(GENDERS)
+    ]
+    return [group for group in found if group.rows.any()]
+
+
+def six_year_bands(chips: Chips) -> list[Group]:
+    """Return faces of exact age in bands, 0-5 ... 84-89, without empty groups."""
+    exact = chips.age_low == chips.age_high
+    found = [
+        Group("band", f"{low}-{high}", exact & (chips.age_low >= low) & (chips.age_low < high + 1))
+        for low, high in SIX_YEARS
+    ]
+    return [group for group in found if group.rows.any()]
+
+
+def _of_bands(
+    chips: Chips, errors: Float64, rows: NDArray[np.int64], resamples: int, seed: int
+) -> Score:
+    """Return the mean of the MAEs of all bands with faces; the ages of `rows` are exact."""
+    band = np.digitize(chips.age_low[rows], [high + 1 for _, high in SIX_YEARS])
+    rows, band = rows[band < len(SIX_YEARS)], band[band < len(SIX_YEARS)]
+    member = np.eye(len(SIX_YEARS))[band]  # (N,) -> (N, 15)
+    samples = []
+    for counts in _draw(chips.groups[rows], resamples, seed):
+        means = _divide(counts @ (member * errors[rows, None]), counts @ member)
+        present = ~np.isnan(means)  # (B, 15)
+        total = np.where(present, means, 0).sum(axis=1)
+        samples.append(_divide(total, present.sum(axis=1)))
+    return _score(samples, chips.groups[rows])
 
 
 def ratio_scores(

@@ -1,9 +1,12 @@
 """From a photograph to a chip: find the face, align it, encode it.
 
+It is the only face, or the one in the box that the set gives.
+
 Several processes share the work; the chips are the same bytes in the order of the images,
 whatever the number of processes.
 """
 
+import itertools
 import multiprocessing
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,13 +21,16 @@ from detectors import MIN_FACE, Detector, make_detector
 from errors import DatasetError, SourceError
 from estimators.crops import align
 from sources.photographs import load_picture
-from structures import Float32, Image
+from structures import Detections, Float32, Image
 from threads import blocked_sigint, end_with_parent
+from tracking.boxes import iou_matrix
 from training.chips import shrink
 from training.fitting.batches import in_order
+from training.labels import Box
 
 CANONICAL_MARGIN = 0.25  # in the sense of `with_margin`; as for all weights here
 NO_FACE, SEVERAL, DAMAGED = "no face", "several faces", "damaged picture"
+NOT_IN_BOX = "no face in the labelled box"
 NOT_SQUARE = "not square, so not aligned"
 SUFFIX = ".webp"
 
@@ -32,7 +38,9 @@ _QUALITY = 95  # of WebP: 5 kB per chip of 112 pixels
 _LONG_SIDE = 800  # pixels to which larger images are reduced for the search
 _IN_A_JOB = 16  # images; less than a second's work, so Ctrl-C loses little
 _AHEAD = 3  # jobs queued per process
+_SAME_FACE = 0.3  # least overlap (IoU) with the labelled box; detectors' boxes differ
 
+Photo = tuple[Path, Box | None]  # a file, and which of its faces is meant
 Outcome = bytes | str  # the chip's file, or the reason why there is none
 
 
@@ -78,8 +86,12 @@ class Cutter:
             detector = make_detector(cut.detector, cut.min_face, threads=1)
         self._detector = detector
 
-    def __call__(self, path: Path) -> Outcome:
-        """Return the chip of the image at `path`, or why there is none."""
+    def __call__(self, path: Path, box: Box | None = None) -> Outcome:
+        """Return the chip of the image at `path`, or why there is none.
+
+        `box` is of the face that is meant; None = the only face, or the largest. It is not
+        used for images that are chips already.
+        """
         if not is_whole(path):
             return DAMAGED
         try:
@@ -87,17 +99,20 @@ class Cutter:
         except SourceError:
             return DAMAGED
         detector = self._detector
-        chip = self._resized(image) if detector is None else self._found(image, detector)
+        chip = self._resized(image) if detector is None else self._found(image, detector, box)
         return chip if isinstance(chip, str) else encode(chip)
 
-    def _found(self, image: Image, detector: Detector) -> Image | str:
+    def _found(self, image: Image, detector: Detector, box: Box | None) -> Image | str:
         """Return the face's chip, (size, size, 3) uint8 RGB, or why there is none."""
         coarse = max(1.0, max(image.shape) / _LONG_SIDE)
-        points, count = largest_face(image, detector, coarse)
-        if points is None:
+        faces = find_faces(image, detector, coarse)
+        if not len(faces):
             return NO_FACE
-        if count > 1 and self._cut.several == "refuse":
+        if box is None and len(faces) > 1 and self._cut.several == "refuse":
             return SEVERAL
+        points = largest_face(faces) if box is None else _face_in(faces, box)
+        if points is None:
+            return NOT_IN_BOX
         template = with_margin(detector.landmark_template, self._cut.margin)
         return align(image, points, template, self._cut.size)[0]
 
@@ -107,19 +122,28 @@ class Cutter:
         return shrink(image[None, ..., ::-1], self._cut.size)[0]
 
 
-def largest_face(
-    image: Image, detector: Detector, coarse: float = 1.0
-) -> tuple[Float32 | None, int]:
-    """Return the landmarks `(1, 5, 2)` of the largest face, None without faces; and their number.
+def find_faces(image: Image, detector: Detector, coarse: float = 1.0) -> Detections:
+    """Return the faces that may start a track; for `coarse` see `Detector.detect`.
 
-    `image` is (H, W, 3) uint8 BGR; for `coarse` see `Detector.detect`.
+    `image` is (H, W, 3) uint8 BGR.
     """
-    faces = detector.detect(image, coarse).above(detector.starting_score)
-    if not len(faces):
-        return None, 0
+    return detector.detect(image, coarse).above(detector.starting_score)
+
+
+def largest_face(faces: Detections) -> Float32:
+    """Return the landmarks `(1, 5, 2)` of the largest of some faces."""
     areas = (faces.boxes[:, 2:] - faces.boxes[:, :2]).prod(axis=1)  # (N,)
     largest = int(areas.argmax())
-    return faces.landmarks[largest : largest + 1], len(faces)
+    return faces.landmarks[largest : largest + 1]
+
+
+def _face_in(faces: Detections, box: Box) -> Float32 | None:
+    """Return the landmarks `(1, 5, 2)` of the face that a labelled box shows, or None."""
+    overlaps = iou_matrix(faces.boxes, [box])[:, 0]  # (N,)
+    nearest = int(overlaps.argmax())
+    if overlaps[nearest] < _SAME_FACE:
+        return None
+    return faces.landmarks[nearest : nearest + 1]
 
 
 def encode(chip: Image) -> bytes:
@@ -142,7 +166,7 @@ def is_whole(path: Path) -> bool:
     return bool(data) and not (is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"))
 
 
-def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome, None, None]:
+def cut_all(photos: Sequence[Photo], cut: Cut, workers: int) -> Generator[Outcome, None, None]:
     """Yield the outcome of each image, in order, cut by `workers` processes; 1 = this one.
 
     Raises:
@@ -150,9 +174,9 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
         DatasetError: a process was killed.
     """
     if workers == 1:
-        yield from map(Cutter(cut), paths)
+        yield from itertools.starmap(Cutter(cut), photos)
         return
-    jobs = (paths[i : i + _IN_A_JOB] for i in range(0, len(paths), _IN_A_JOB))
+    jobs = (photos[i : i + _IN_A_JOB] for i in range(0, len(photos), _IN_A_JOB))
     # Forked processes would lack OpenVINO's threads.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, _start, (cut,))
@@ -168,7 +192,7 @@ def cut_all(paths: Sequence[Path], cut: Cut, workers: int) -> Generator[Outcome,
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _submit(pool: ProcessPoolExecutor, job: Sequence[Path]) -> Future[list[Outcome]]:
+def _submit(pool: ProcessPoolExecutor, job: Sequence[Photo]) -> Future[list[Outcome]]:
     with blocked_sigint():  # Ctrl-C is for the program, not for its workers
         return pool.submit(_run, job)
 
@@ -185,8 +209,8 @@ def _start(cut: Cut) -> None:
     end_with_parent()
 
 
-def _run(paths: Sequence[Path]) -> list[Outcome]:
+def _run(photos: Sequence[Photo]) -> list[Outcome]:
     global _cutter
     if _cutter is None:
         _cutter = Cutter(_cut)
-    return [_cutter(path) for path in paths]
+    return [_cutter(path, box) for path, box in photos]

@@ -71,7 +71,7 @@ class CutPlan:
 
     def made_from(self, cut: Cut) -> dict[str, Any]:
         """Return what the bytes of the chips depend on, ready for JSON."""
-        names = "\n".join(face.file for face in self.faces)
+        names = "\n".join(_described(face) for face in self.faces)
         return asdict(cut) | {"pictures": hashlib.sha256(names.encode()).hexdigest()}
 
 
@@ -125,12 +125,25 @@ def _is_text(file: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in file)
 
 
+def _described(face: Face) -> str:
+    """Return the file, with the box if one of several faces is meant."""
+    return face.file if face.box is None else f"{face.file} {face.box}"
+
+
 def chip_names(files: Sequence[str]) -> list[str]:
-    """Return the names of images' chips: with a new suffix, or an added one if that clashes."""
-    short = [_without_suffix(file) for file in files]
-    times = Counter(short)
-    pairs = zip(files, short, strict=True)
-    return [(name if times[name] == 1 else file) + SUFFIX for file, name in pairs]
+    """Return the names of images' chips: with a new suffix, or an added one if that clashes.
+
+    Chips of several faces of one image are numbered: `a.webp`, `a.face2.webp`.
+    """
+    times = Counter(_without_suffix(file) for file in dict.fromkeys(files))
+    seen = Counter[str]()
+    names = []
+    for file in files:
+        seen[file] += 1
+        short = _without_suffix(file)
+        number = f".face{seen[file]}" if seen[file] > 1 else ""
+        names.append((short if times[short] == 1 else file) + number + SUFFIX)
+    return names
 
 
 def _without_suffix(file: str) -> str:
@@ -147,10 +160,10 @@ def cut(todo: CutPlan, how: Cut, root: Path, archive: ChipArchive, workers: int)
         StreamError: the archive cannot be written, or the detector is not available.
     """
     begun = len(archive.entries)
-    paths = [root / face.file for face in todo.faces[begun:]]
-    if paths:
-        workers = min(workers, max(1, len(paths) // _PICTURES_A_WORKER))
-        outcomes = cut_all(paths, how, workers)
+    pictures = [(root / face.file, face.box) for face in todo.faces[begun:]]
+    if pictures:
+        workers = min(workers, max(1, len(pictures) // _PICTURES_A_WORKER))
+        outcomes = cut_all(pictures, how, workers)
         with tqdm(initial=begun, total=len(todo.faces), unit="face", disable=None) as bar:
             for chip, outcome in zip(todo.chips[begun:], outcomes, strict=True):
                 archive.add(chip, outcome)
@@ -170,7 +183,7 @@ def finish(settings: PrepareSettings, todo: CutPlan, archive: ChipArchive) -> st
         if entry.why:
             left_out.setdefault(entry.why, []).append(face.file)
         else:
-            faces.append(replace(face, file=entry.file))
+            faces.append(replace(face, file=entry.file, box=None))
     if not faces:
         reasons = ", ".join(f"{len(files)} {why}" for why, files in left_out.items())
         raise DatasetError(

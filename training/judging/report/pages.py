@@ -21,7 +21,9 @@ from training.judging.report.tables import (
     Cell,
     Row,
     Table,
+    band_table,
     by_set,
+    calibration_table,
     class_table,
     count_line,
     group_table,
@@ -118,7 +120,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (set_title, group_table, class_table, drawings, grids, key_figures, card_table)
+    filters = (set_title, group_table, band_table, calibration_table, class_table, drawings, grids,
+               key_figures, card_table)  # fmt: skip
     environment.filters |= {function.__name__: function for function in filters}
     # A name may be broken at its underscores.
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))

@@ -11,6 +11,9 @@ from training.judging.scores import METRICS, Score
 
 _BRIEF = ("mae_years", "cs5", "outside_years", "class7", "class8", "class12", "gender",
           "gender_auc", "ethnicity")  # fmt: skip
+_OF_BANDS = ("mae_years", "bias_years", "outside_years", "gender")
+_OF_CARDS = ("bands_years", "minors_adult", "teens_adult", "adults_minor", "challenge_missed",
+             "challenged_25", "challenged_30", "right_13_16")  # fmt: skip
 # The sets' published names.
 _TITLES = {"utkface": "UTKFace", "fairface": "FairFace", "fgnet": "FG-NET", "lfw": "LFW",
            "adience": "Adience", "imdb": "IMDB", "wiki": "WIKI", "appa": "APPA-REAL"}  # fmt: skip
@@ -201,6 +204,29 @@ def class_table(table: ClassTable) -> Table:
     return Table(["precision, %", "recall, %", "F1, %", "faces"], rows, table.title)
 
 
+def band_table(result: Result) -> Table:
+    """Return one network's figures of each band of six years, and of men and women of 18-30."""
+    metrics = [name for name in _OF_BANDS if any(name in row for row in result.bands.values())]
+    rows = []
+    for band, scores in result.bands.items():
+        faces = max((score.rows for score in scores.values()), default=0)
+        cells = [metric_cell(scores, name) for name in metrics]
+        rows.append(Row(band, [Cell(str(faces)), *cells]))
+    return Table(["faces", *map(heading, metrics)], rows)
+
+
+def calibration_table(result: Result) -> Table:
+    """Return how reliable a network's spreads and probabilities are, by estimated age."""
+    rows = []
+    for one in result.calibrations:
+        values = (*one.within, one.age_error, one.gender_error)
+        cells = [Cell(number(value, "share")) for value in values]
+        rows.append(Row(one.ages, [Cell(str(one.rows)), *cells]))
+    head = ("faces", "ages within one spread, % (68)", "within 1.64, % (90)",
+            "error of age intervals, %", "calibration error of gender, %")  # fmt: skip
+    return Table(head, rows)
+
+
 _HEADING = "## Accuracy"
 
 
@@ -230,6 +256,7 @@ def _accuracy(results: Sequence[Result]) -> str:
     ]
     if races:
         parts.append(f"Ethnicity (5 groups): {', '.join(races)}.")
+    parts.append(_limits(chips or photographs))
     parts += [_of_photographs(result) for result in photographs]
     return "\n\n".join(part for part in parts if part)
 
@@ -283,6 +310,32 @@ def _intervals(results: Sequence[Result]) -> str:
         if texts:
             found.append(f"{_plain_title(result)}: {', '.join(texts)}")
     return f"95 % intervals: {'; '.join(found)}." if found else ""
+
+
+def _limits(results: Sequence[Result]) -> str:
+    """Return the figures of age bands, limits and spreads, a column per set; "" if none."""
+    lines = []
+    for name in _OF_CARDS:
+        cells = [_limit_text(result.scores["all"].get(name), name) for result in results]
+        if any(text != "-" for text in cells):
+            lines.append(f"| {METRICS[name].title} | {' | '.join(cells)} |")
+    for place, title in enumerate(("within one spread", "within 1.64 spreads")):
+        shares = [result.calibrations[0].within[place] for result in results]
+        if not all(map(math.isnan, shares)):
+            lines.append(f"| {title}, % | {' | '.join(number(s, 'share') for s in shares)} |")
+    if not lines:
+        return ""
+    head = f"| | {' | '.join(set_title(result.examples.name) for result in results)} |"
+    return "\n".join([head, "|---" * (1 + len(results)) + "|", *lines])
+
+
+def _limit_text(score: Score | None, name: str) -> str:
+    if score is None:
+        return "-"
+    unit = METRICS[name].unit
+    between = interval(score, unit)
+    percent = " %" if unit == "share" else ""
+    return number(score.value, unit) + percent + (f" ({between})" if between else "")
 
 
 def _short(metric: str) -> str:
