@@ -250,20 +250,30 @@ def decode(
 
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
     """Decode an opened video as `decode` does, and leave it open."""
-    skipped = 0
+    skipped, seen, cut = 0, 0, False
+    # A broken packet of MPEG-TS may still hold most of a frame.
+    keeps_broken = bool(video.container.format.flags & av.format.Flags.ts_discont.value)
     try:
         for packet in video.container.demux(video.stream):
             if stop.is_set():
                 return
+            seen += packet.size > 0
+            if packet.is_corrupt and not keeps_broken:  # with it a decoder may drop whole frames
+                cut = True
+                continue
             try:
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 skipped += 1
+        is_mp4 = "mp4" in video.container.format.name
+        cut |= is_mp4 and seen < len(video.stream.index_entries)
     except av.FFmpegError:
         with contextlib.suppress(av.FFmpegError):
             yield from video.stream.codec_context.decode(None)
         raise
     finally:
+        if cut and not video.stream.frames:  # else the number of frames tells
+            log.warning("%s ends early: it is damaged or cut off", video.name)
         if skipped:
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
 
