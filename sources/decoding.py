@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
 from sources.feed import NOMINAL_FPS, no_answer
+from sources.hdr import is_hdr, to_standard
 from structures import Frame, Image
 
 _SQUARE = Fraction(1)
@@ -281,6 +282,8 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
 def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
     """Return PyAV's frame as an (H, W, 3) uint8 BGR image, upright and with square pixels.
 
+    Pictures of high dynamic range are brought to the standard one.
+
     Args:
         picture: its side data may say how to turn or mirror it.
         pixel_aspect: width of its pixels to their height.
@@ -291,6 +294,8 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
     image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
+    if is_hdr(picture.color_trc):
+        image = to_standard(image, picture.color_trc, picture.color_primaries)
     matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, bytes(matrix))
 
