@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
@@ -23,6 +24,8 @@ from sources.hdr import is_hdr, to_standard
 from structures import Frame, Image
 
 _SQUARE = Fraction(1)
+_HD_LINES = 720
+_BT709, _UNSPECIFIED = Colorspace.ITU709, 2  # the latter in FFmpeg's `AVColorSpace`
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
 
 log = logging.getLogger(__name__)
@@ -293,11 +296,21 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
         width = round(width * pixel_aspect)
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
-    image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
+    colours = _BT709 if _is_untagged_hd(picture) else None
+    image = cast(
+        "Image",
+        picture.to_ndarray(format="bgr24", width=width, height=height, src_colorspace=colours),
+    )
     if is_hdr(picture.color_trc):
         image = to_standard(image, picture.color_trc, picture.color_primaries)
     matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, bytes(matrix))
+
+
+def _is_untagged_hd(picture: VideoFrame) -> bool:
+    """Whether players take BT.709 for it: FFmpeg would take BT.601, as for small pictures."""
+    unknown = picture.colorspace == _UNSPECIFIED and not picture.format.is_rgb
+    return unknown and picture.height >= _HD_LINES
 
 
 def upright(image: Image, matrix: bytes) -> Image:

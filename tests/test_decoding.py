@@ -63,6 +63,29 @@ def test_pixels_that_are_not_square_are_made_so(
         assert np.abs(image[round(height * y), round(width * x)] - wanted).max() < 8
 
 
+@pytest.mark.parametrize(
+    ("matrix", "size_wh", "is_709"),
+    [
+        ("undef", (64, 720), True),
+        ("undef", (64, 718), False),
+        ("smpte170m", (64, 720), False),
+        ("bt709", (64, 718), True),
+    ],
+)
+def test_colours_without_a_tag_are_read_as_players_read_them(
+    tmp_path: Path, opened: Open, matrix: str, size_wh: tuple[int, int], is_709: bool
+) -> None:
+    settings = {"x264-params": f"colormatrix={matrix}"}
+    picture = quadrants(size_wh)  # stored with BT.601
+    clip = write_clip(tmp_path / "clip.mp4", [picture] * 2, settings=settings)
+    wanted = picture
+    if is_709:
+        stored = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv444p")
+        wanted = stored.to_ndarray(format="bgr24", src_colorspace="ITU709")
+        assert np.abs(wanted.astype(int) - picture).max() > 20
+    assert np.abs(next(opened(clip)).image.astype(int) - wanted).mean() < 2
+
+
 def test_of_several_streams_of_pictures_the_default_one_is_shown(
     tmp_path: Path, opened: Open
 ) -> None:
