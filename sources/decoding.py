@@ -24,6 +24,7 @@ from sources.hdr import is_hdr, to_standard
 from structures import Frame, Image
 
 _SQUARE = Fraction(1)
+_LISTS = frozenset({"hls", "dash", "mpjpeg", "sdp"})  # whose size says nothing of a film
 _HD_LINES = 720
 _BT709, _UNSPECIFIED = Colorspace.ITU709, 2  # the latter in FFmpeg's `AVColorSpace`
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
@@ -159,8 +160,9 @@ class Video:
 
     @property
     def has_end(self) -> bool:
-        """Whether the container states a duration."""
-        return bool(self.container.duration)
+        """Whether it is a film: its duration or the size of its file is stated."""
+        lists = self.container.format.name in _LISTS or self.container.format.name.endswith("_pipe")
+        return bool(self.container.duration) or (self.container.size > 0 and not lists)
 
     @property
     def fps(self) -> float:

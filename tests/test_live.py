@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -39,7 +40,10 @@ def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
-    """An http server on this machine: files of tmp_path, /live JPEGs, /half a film."""
+    """An http server on this machine: files of tmp_path, /live JPEGs, /half a film.
+
+    /ranges sends any part of a film, promises to stay connected, and closes.
+    """
     stop = threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -57,6 +61,8 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 self.end_headers()
                 self.wfile.write(data[: len(data) // 2])
                 return None
+            if self.path.startswith("/ranges"):
+                return self.send_range((tmp_path / "clip.mp4").read_bytes())
             if not self.path.startswith("/live"):
                 return super().do_GET()
             self.send_response(200)
@@ -69,6 +75,16 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 if stop.wait(0.01):
                     break
             return None
+
+        def send_range(self, data: bytes) -> None:
+            first = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - first))
+            self.end_headers()
+            self.wfile.write(data[first:])
+            self.close_connection = True
 
         def handle(self) -> None:
             try:
@@ -108,6 +124,38 @@ def test_a_film_behind_an_http_address_that_disconnects_is_lost(
             given.append(frame.index)
     assert given == list(range(len(given)))
     assert 10 < len(given) < 30
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.h264"])
+def test_a_film_behind_an_http_address_that_states_no_duration_ends(
+    tmp_path: Path, web: Web, opened: Open, name: str
+) -> None:
+    options = {"live": "1"} if name.endswith("mkv") else {}
+    clip = write_clip(tmp_path / name, numbered(40), options=options)
+    with av.open(str(clip)) as container:
+        assert not container.duration
+    source = opened(f"{web[0]}/{name}")
+    assert not source.is_live
+    assert [number_of(frame.image) for frame in source] == list(range(40))
+
+
+def test_a_picture_behind_an_http_address_is_fetched_again_and_again(
+    tmp_path: Path, web: Web, opened: Open
+) -> None:
+    cv2.imwrite(str(tmp_path / "now.jpg"), numbered(1)[0])
+    source = opened(f"{web[0]}/now.jpg")
+    assert source.is_live
+    assert len(list(itertools.islice(source, 2))) == 2
+
+
+def test_a_server_that_closes_unannounced_loses_no_frame(
+    tmp_path: Path, web: Web, opened: Open
+) -> None:
+    """The index of this film is at its end: FFmpeg reads there first, then at the start."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), np.uint8)
+    write_clip(tmp_path / "clip.mp4", list(noise), settings={"g": "10"})
+    frames = list(opened(f"{web[0]}/ranges.mp4"))
+    assert len(frames) == 60 and frames[0].time_s == 0
 
 
 def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(
