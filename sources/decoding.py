@@ -65,13 +65,18 @@ def open_video(
 def _moving_pictures(container: InputContainer, name: str) -> "Video | SourceError":
     """Return the container's default video stream, else its first one; no cover images."""
     streams = container.streams.video
-    if any(stream.codec_context.name in _TEXT_ART for stream in streams):
+    known = [stream for stream in streams if cast("object", stream.codec_context) is not None]
+    if any(stream.codec_context.name in _TEXT_ART for stream in known):
         return SourceError(not_a_video(name))
     cover = av.stream.Disposition.attached_pic  # of a song
-    moving = [stream for stream in streams if not stream.disposition & cover]
+    moving = [stream for stream in known if not stream.disposition & cover]
     if moving:
         default = av.stream.Disposition.default
         return Video(container, max(moving, key=lambda s: bool(s.disposition & default)), name)
+    if not container.streams:
+        return SourceError(_no_frames(name))
+    if len(known) < len(streams):
+        return SourceError(f"{name} is in a format that FFmpeg lacks; convert it to H.264")
     kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "a still"
     return SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
 
@@ -99,6 +104,10 @@ def not_a_video(name: str) -> str:
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
 
 
+def _no_frames(name: str) -> str:
+    return f"{name} holds no frames at all; record it again"
+
+
 def _refusal(error: Exception, name: str) -> RefusedError | None:
     """Return the error for a server that refuses, None for any other failure."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
@@ -124,6 +133,16 @@ def _why(error: Exception, address: str, name: str) -> str:
         return f"{name}: the host is not known; check its name and the network"
     if isinstance(error, av.error.InvalidDataError):
         return not_a_video(name)
+    if isinstance(error, av.error.EOFError) and "://" not in address:
+        return _no_frames(name)
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        kind = address.partition("://")[0].upper()
+        return f"{name}: this program's FFmpeg is built without {kind}; send RTSP, RTMP or UDP"
+    if isinstance(error, av.error.HTTPOtherClientError) and address.startswith("rtsp"):
+        return (
+            f"{name}: the server has no video at this path, sound at most, or will not play it; "
+            "check the end of the address"
+        )
     reason = error.strerror if isinstance(error, OSError | av.FFmpegError) else None
     return f"{name} cannot be opened ({reason or type(error).__name__}); check the address"
 
@@ -167,8 +186,10 @@ class Video:
     @property
     def fps(self) -> float:
         """Frames per second with the fraction, nominal where unknown."""
-        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
-            if rate and 0 < rate <= 1000:  # clock rates such as 90,000 mean "unknown"
+        stream = self.stream  # clock rates such as 1000 or 90,000 mean "unknown"
+        rates = (stream.average_rate, 10_000), (stream.guessed_rate, 1000), (stream.base_rate, 1000)
+        for rate, most in rates:
+            if rate and 0 < rate <= most:
                 return float(rate)
         return NOMINAL_FPS
 

@@ -2,6 +2,7 @@
 
 import http.server
 import itertools
+import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,3 +191,31 @@ def test_what_is_wrong_with_an_address_is_named_without_its_secrets(
         for secret in ("bob", "p@ss", "w/rd", "hush"):
             assert secret not in message
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_with_sound_only_is_named_as_such() -> None:
+    """It refuses to play nothing, as it was asked for pictures only."""
+    sdp = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                head = {}
+                while (each := self.rfile.readline().strip()) != b"":
+                    key, _, value = each.partition(b": ")
+                    head[key.lower()] = value
+                method, body = line.split()[0], b""
+                status = b"455 Method Not Valid" if method == b"PLAY" else b"200 OK"
+                if method == b"DESCRIBE":
+                    body = b"Content-Type: application/sdp\r\nContent-Length: %d\r\n" % len(sdp)
+                end = sdp if method == b"DESCRIBE" else b""
+                about = b"RTSP/1.0 %s\r\nCSeq: %s\r\n" % (status, head[b"cseq"])
+                self.wfile.write(about + body + b"\r\n" + end)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        problem = problem_of(f"rtsp://127.0.0.1:{server.server_address[1]}/sound")
+        server.shutdown()
+        thread.join()
+    assert "no video at this path, sound at most" in problem
