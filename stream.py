@@ -113,6 +113,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
+    for option in ("output", "events", "people"):
+        if getattr(options, option) == "":
+            parser.error(f"--{option} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.anonymous and options.people:
@@ -191,7 +194,8 @@ def open_and_run(
     sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
-    return run(loop, sources, window, ending, stay=bool(pages)), others
+    total = frames_expected(sources, options.max_frames)
+    return run(loop, total, window, ending, stay=bool(pages)), others
 
 
 def open_outputs(
@@ -217,18 +221,26 @@ def files_read(options: argparse.Namespace) -> list[Path]:
     return [*paths, *([Path(options.weights)] if options.weights else [])]
 
 
+def frames_expected(sources: Sequence[Source], max_frames: int | None) -> int | None:
+    """The number of frames that a run will take, None where it is not known."""
+    counts = [source.frame_count for source in sources]
+    if max_frames is not None:
+        counts = [max_frames if count is None else min(count, max_frames) for count in counts]
+    return counts[0] if len(counts) == 1 else None
+
+
 def run(
     loop: Loop,
-    sources: Sequence[Source],
+    total: int | None,
     window: Window | None,
     ending: Ending,
     stay: bool = False,
 ) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
+    `total` is the number of frames to come, for the progress bar; None = unknown.
     With `stay` the page keeps showing the last frames until Ctrl-C or the window is closed.
     """
-    total = sources[0].frame_count if len(sources) == 1 else None
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
     with progress, ending.running():
         for _ in loop.run():

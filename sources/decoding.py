@@ -15,13 +15,18 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
 from sources.feed import NOMINAL_FPS, no_answer
+from sources.hdr import is_hdr, to_standard
 from structures import Frame, Image
 
 _SQUARE = Fraction(1)
+_LISTS = frozenset({"hls", "dash", "mpjpeg", "sdp"})  # whose size says nothing of a film
+_HD_LINES = 720
+_BT709, _UNSPECIFIED = Colorspace.ITU709, 2  # the latter in FFmpeg's `AVColorSpace`
 _TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg makes films of text files
 
 log = logging.getLogger(__name__)
@@ -60,13 +65,18 @@ def open_video(
 def _moving_pictures(container: InputContainer, name: str) -> "Video | SourceError":
     """Return the container's default video stream, else its first one; no cover images."""
     streams = container.streams.video
-    if any(stream.codec_context.name in _TEXT_ART for stream in streams):
+    known = [stream for stream in streams if cast("object", stream.codec_context) is not None]
+    if any(stream.codec_context.name in _TEXT_ART for stream in known):
         return SourceError(not_a_video(name))
     cover = av.stream.Disposition.attached_pic  # of a song
-    moving = [stream for stream in streams if not stream.disposition & cover]
+    moving = [stream for stream in known if not stream.disposition & cover]
     if moving:
         default = av.stream.Disposition.default
         return Video(container, max(moving, key=lambda s: bool(s.disposition & default)), name)
+    if not container.streams:
+        return SourceError(_no_frames(name))
+    if len(known) < len(streams):
+        return SourceError(f"{name} is in a format that FFmpeg lacks; convert it to H.264")
     kinds = ", ".join(sorted({s.type for s in container.streams} - {"video"})) or "a still"
     return SourceError(f"{name} has no moving pictures ({kinds} only); give a video or a picture")
 
@@ -94,6 +104,10 @@ def not_a_video(name: str) -> str:
     return f"{name} is not a video, or is damaged from the start; play it elsewhere to check"
 
 
+def _no_frames(name: str) -> str:
+    return f"{name} holds no frames at all; record it again"
+
+
 def _refusal(error: Exception, name: str) -> RefusedError | None:
     """Return the error for a server that refuses, None for any other failure."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
@@ -119,6 +133,16 @@ def _why(error: Exception, address: str, name: str) -> str:
         return f"{name}: the host is not known; check its name and the network"
     if isinstance(error, av.error.InvalidDataError):
         return not_a_video(name)
+    if isinstance(error, av.error.EOFError) and "://" not in address:
+        return _no_frames(name)
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        kind = address.partition("://")[0].upper()
+        return f"{name}: this program's FFmpeg is built without {kind}; send RTSP, RTMP or UDP"
+    if isinstance(error, av.error.HTTPOtherClientError) and address.startswith("rtsp"):
+        return (
+            f"{name}: the server has no video at this path, sound at most, or will not play it; "
+            "check the end of the address"
+        )
     reason = error.strerror if isinstance(error, OSError | av.FFmpegError) else None
     return f"{name} cannot be opened ({reason or type(error).__name__}); check the address"
 
@@ -155,14 +179,17 @@ class Video:
 
     @property
     def has_end(self) -> bool:
-        """Whether the container states a duration."""
-        return bool(self.container.duration)
+        """Whether it is a film: its duration or the size of its file is stated."""
+        lists = self.container.format.name in _LISTS or self.container.format.name.endswith("_pipe")
+        return bool(self.container.duration) or (self.container.size > 0 and not lists)
 
     @property
     def fps(self) -> float:
         """Frames per second with the fraction, nominal where unknown."""
-        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
-            if rate and 0 < rate <= 1000:  # clock rates such as 90,000 mean "unknown"
+        stream = self.stream  # clock rates such as 1000 or 90,000 mean "unknown"
+        rates = (stream.average_rate, 10_000), (stream.guessed_rate, 1000), (stream.base_rate, 1000)
+        for rate, most in rates:
+            if rate and 0 < rate <= most:
                 return float(rate)
         return NOMINAL_FPS
 
@@ -250,26 +277,38 @@ def decode(
 
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
     """Decode an opened video as `decode` does, and leave it open."""
-    skipped = 0
+    skipped, seen, cut = 0, 0, False
+    # A broken packet of MPEG-TS may still hold most of a frame.
+    keeps_broken = bool(video.container.format.flags & av.format.Flags.ts_discont.value)
     try:
         for packet in video.container.demux(video.stream):
             if stop.is_set():
                 return
+            seen += packet.size > 0
+            if packet.is_corrupt and not keeps_broken:  # with it a decoder may drop whole frames
+                cut = True
+                continue
             try:
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 skipped += 1
+        is_mp4 = "mp4" in video.container.format.name
+        cut |= is_mp4 and seen < len(video.stream.index_entries)
     except av.FFmpegError:
         with contextlib.suppress(av.FFmpegError):
             yield from video.stream.codec_context.decode(None)
         raise
     finally:
+        if cut and not video.stream.frames:  # else the number of frames tells
+            log.warning("%s ends early: it is damaged or cut off", video.name)
         if skipped:
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
 
 
 def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
     """Return PyAV's frame as an (H, W, 3) uint8 BGR image, upright and with square pixels.
+
+    Pictures of high dynamic range are brought to the standard one.
 
     Args:
         picture: its side data may say how to turn or mirror it.
@@ -280,9 +319,21 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
         width = round(width * pixel_aspect)
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
-    image = cast("Image", picture.to_ndarray(format="bgr24", width=width, height=height))
+    colours = _BT709 if _is_untagged_hd(picture) else None
+    image = cast(
+        "Image",
+        picture.to_ndarray(format="bgr24", width=width, height=height, src_colorspace=colours),
+    )
+    if is_hdr(picture.color_trc):
+        image = to_standard(image, picture.color_trc, picture.color_primaries)
     matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")
     return image if matrix is None else upright(image, bytes(matrix))
+
+
+def _is_untagged_hd(picture: VideoFrame) -> bool:
+    """Whether players take BT.709 for it: FFmpeg would take BT.601, as for small pictures."""
+    unknown = picture.colorspace == _UNSPECIFIED and not picture.format.is_rgb
+    return unknown and picture.height >= _HD_LINES
 
 
 def upright(image: Image, matrix: bytes) -> Image:

@@ -47,6 +47,8 @@ _LOW_LATENCY = {
     "probesize": "65536",
     "allowed_media_types": "video",
 }
+# One more try at once: FFmpeg goes on with a connection that the server has closed unannounced.
+_HTTP = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_max_retries": "1"}
 
 
 def escape_user(address: str) -> str:
@@ -65,8 +67,9 @@ def escape_user(address: str) -> str:
 def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFeed:
     """Open a network address: the newest frame of a live stream, or all of a film.
 
-    An http(s) address whose container states a duration is a film and is read like a
-    file; everything else is live. One that cannot be opened yet counts as live.
+    An http(s) address whose container states a duration, or whose server states the size of
+    the file, is a film and is read like a file; everything else is live, also a picture that
+    a camera makes anew for each request. One that cannot be opened yet counts as live.
 
     Raises:
         SourceError: wrong password, unknown path or host, nothing listening, no answer.
@@ -78,7 +81,7 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
     video = None
     try:  # a name look-up has no time limit of its own
         video = call_with_deadline(
-            lambda: _open(address, name, None, FILM_READ_S), OPEN_S + 0.3, Video.close
+            lambda: _open(address, name, _HTTP, FILM_READ_S), OPEN_S + 0.3, Video.close
         )
     except TimeoutError:
         if not options.keep_trying:
@@ -88,17 +91,17 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
             raise
     if video and video.has_end:
         return play(video, remote=True)
-    return LiveFeed(_connecting(address, name, None, FILM_READ_S, video), name, options)
+    return LiveFeed(_connecting(address, name, _HTTP, FILM_READ_S, video), name, options)
 
 
-def _open(address: str, name: str, options: dict[str, str] | None, read_s: float) -> Video:
+def _open(address: str, name: str, options: dict[str, str], read_s: float) -> Video:
     return open_video(escape_user(address), name, options=options, timeout_s=(OPEN_S, read_s))
 
 
 def _connecting(
     address: str,
     name: str,
-    options: dict[str, str] | None,
+    options: dict[str, str],
     read_s: float,
     opened: Video | None = None,
 ) -> Connect:

@@ -1,5 +1,6 @@
 """Opens whatever `--src` may name."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,15 @@ from errors import SourceError, redact
 from sources import Source
 from sources.chaos import open_chaos, split_chaos
 from sources.files import find_path, open_file, open_test_pattern
+from sources.headers import picture_size
 from sources.live import LiveOptions
 from sources.network import open_stream
 from sources.photographs import PICTURE_SUFFIXES, list_pictures, open_folder, open_picture
 from sources.webcam import Capture, open_capture, open_webcam
 
 _USUAL = LiveOptions()
-_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp", "rtp")
+_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
+_OPTIONAL = ("srt",)  # not built into PyAV's own FFmpeg, which says so when it is opened
 
 
 def open_source(
@@ -34,7 +37,7 @@ def open_source(
         text: one of
             `0`, `1`, `/dev/video0`: a camera of this machine;
             a path: a video, a picture, or a folder of pictures;
-            an address (rtsp, rtmp, http, srt, udp ...): a network stream;
+            an address (rtsp, rtmp, http, udp ...): a network stream;
             `test:[WIDTHxHEIGHT][@FPS][,duration=SECONDS]`: a generated moving pattern;
             `chaos:FILE?FAULTS`: a video played as a camera with faults, see `chaos`.
         width: requested of cameras, pixels.
@@ -50,7 +53,7 @@ def open_source(
     for option, value in {"width": width, "height": height, "fps": fps}.items():
         if value is not None and value <= 0:
             raise ValueError(f"{option} must be positive, got {value}")
-    text = str(text).strip()
+    text = _as_named(str(text))
     name = "".join(c if c.isprintable() else "?" for c in redact(text))
     if not text:
         raise SourceError("the source has no name; give a camera number, a path or an address")
@@ -65,7 +68,7 @@ def open_source(
         return open_chaos(text, live)
     if address := re.fullmatch(r"([A-Za-z][\w+.-]*)(://.*)", text, re.DOTALL):
         scheme = address[1].lower()  # FFmpeg knows no RTSP://
-        if scheme not in _SCHEMES:
+        if scheme not in _SCHEMES + _OPTIONAL:
             raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
         return open_stream(scheme + address[2], name, live)
     return _open_path(text, name, fps)
@@ -73,7 +76,7 @@ def open_source(
 
 def files_of(text: str) -> list[Path]:
     """The files that `open_source(text)` reads; none for cameras, addresses and what is missing."""
-    text = text.strip()
+    text = _as_named(text)
     if not text or text.isdecimal() or text.startswith("test:") or "://" in text:
         return []
     if text.startswith("chaos:"):
@@ -89,5 +92,28 @@ def _open_path(text: str, name: str, fps: float | None) -> Source:
     path = find_path(text, name)
     if path.is_dir():
         return open_folder(path, name, fps)
-    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-    return open_picture(path, name) if is_picture else open_file(path, name)
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        return open_file(path, name)
+    try:
+        return open_picture(path, name)
+    except SourceError:
+        if not _is_picture(path):  # perhaps a film with a picture's name
+            with contextlib.suppress(SourceError):
+                return open_file(path, name)
+        raise
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether its first bytes are a picture's, or cannot be read."""
+    try:
+        return picture_size(path) is not None
+    except OSError:
+        return True
+
+
+def _as_named(text: str) -> str:
+    """Return `text` without the blanks around it, unless a file is called so."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # it cannot be a path
+        if Path(text).expanduser().exists():
+            return text
+    return text.strip()

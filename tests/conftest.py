@@ -14,3 +14,11 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real faces: set FACES_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases_dir(data_dir: Path) -> Path:
+    folder = data_dir.parent / "cases" / "streams"
+    if not folder.is_dir():
+        pytest.skip("no folder of films that need care beside that of real faces")
+    return folder

@@ -63,6 +63,29 @@ def test_pixels_that_are_not_square_are_made_so(
         assert np.abs(image[round(height * y), round(width * x)] - wanted).max() < 8
 
 
+@pytest.mark.parametrize(
+    ("matrix", "size_wh", "is_709"),
+    [
+        ("undef", (64, 720), True),
+        ("undef", (64, 718), False),
+        ("smpte170m", (64, 720), False),
+        ("bt709", (64, 718), True),
+    ],
+)
+def test_colours_without_a_tag_are_read_as_players_read_them(
+    tmp_path: Path, opened: Open, matrix: str, size_wh: tuple[int, int], is_709: bool
+) -> None:
+    settings = {"x264-params": f"colormatrix={matrix}"}
+    picture = quadrants(size_wh)  # stored with BT.601
+    clip = write_clip(tmp_path / "clip.mp4", [picture] * 2, settings=settings)
+    wanted = picture
+    if is_709:
+        stored = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv444p")
+        wanted = stored.to_ndarray(format="bgr24", src_colorspace="ITU709")
+        assert np.abs(wanted.astype(int) - picture).max() > 20
+    assert np.abs(next(opened(clip)).image.astype(int) - wanted).mean() < 2
+
+
 def test_of_several_streams_of_pictures_the_default_one_is_shown(
     tmp_path: Path, opened: Open
 ) -> None:
@@ -130,3 +153,28 @@ def test_a_trimmed_film_is_not_called_damaged_but_one_cut_off_is(
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     assert 0 < len(list(opened(clip))) < 60
     assert "of 60 frames: it may be damaged or cut off" in caplog.text
+
+
+@pytest.mark.parametrize("within_frame", [True, False])
+def test_a_fragmented_film_that_is_cut_off_gives_all_whole_frames_and_a_warning(
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture, within_frame: bool
+) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    settings = {"g": "25", "bf": "2"}
+    clip = write_clip(tmp_path / "clip.mp4", numbered(60), options=options, settings=settings)
+    assert len(list(opened(clip))) == 60 and not caplog.records
+    with av.open(str(clip)) as container:
+        packet = [each for each in container.demux(video=0) if each.size][40]
+    assert packet.pos is not None
+    clip.write_bytes(clip.read_bytes()[: packet.pos + (packet.size // 2 if within_frame else 0)])
+    numbers = [number_of(frame.image) for frame in opened(clip)]
+    assert len(numbers) == 40 and set(range(38)) < set(numbers)
+    assert "clip.mp4 ends early: it is damaged or cut off" in caplog.text
+
+
+@pytest.mark.data
+def test_the_fragmented_case_gives_as_many_frames_as_ffmpeg(
+    cases_dir: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(list(opened(cases_dir / "fragmented_cut.mp4"))) == 54
+    assert "cut off" in caplog.text

@@ -2,11 +2,13 @@
 
 import http.server
 import itertools
+import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -39,7 +41,10 @@ def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
-    """An http server on this machine: files of tmp_path, /live JPEGs, /half a film."""
+    """An http server on this machine: files of tmp_path, /live JPEGs, /half a film.
+
+    /ranges sends any part of a film, promises to stay connected, and closes.
+    """
     stop = threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -57,6 +62,8 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 self.end_headers()
                 self.wfile.write(data[: len(data) // 2])
                 return None
+            if self.path.startswith("/ranges"):
+                return self.send_range((tmp_path / "clip.mp4").read_bytes())
             if not self.path.startswith("/live"):
                 return super().do_GET()
             self.send_response(200)
@@ -69,6 +76,16 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 if stop.wait(0.01):
                     break
             return None
+
+        def send_range(self, data: bytes) -> None:
+            first = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - first))
+            self.end_headers()
+            self.wfile.write(data[first:])
+            self.close_connection = True
 
         def handle(self) -> None:
             try:
@@ -110,6 +127,38 @@ def test_a_film_behind_an_http_address_that_disconnects_is_lost(
     assert 10 < len(given) < 30
 
 
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.h264"])
+def test_a_film_behind_an_http_address_that_states_no_duration_ends(
+    tmp_path: Path, web: Web, opened: Open, name: str
+) -> None:
+    options = {"live": "1"} if name.endswith("mkv") else {}
+    clip = write_clip(tmp_path / name, numbered(40), options=options)
+    with av.open(str(clip)) as container:
+        assert not container.duration
+    source = opened(f"{web[0]}/{name}")
+    assert not source.is_live
+    assert [number_of(frame.image) for frame in source] == list(range(40))
+
+
+def test_a_picture_behind_an_http_address_is_fetched_again_and_again(
+    tmp_path: Path, web: Web, opened: Open
+) -> None:
+    cv2.imwrite(str(tmp_path / "now.jpg"), numbered(1)[0])
+    source = opened(f"{web[0]}/now.jpg")
+    assert source.is_live
+    assert len(list(itertools.islice(source, 2))) == 2
+
+
+def test_a_server_that_closes_unannounced_loses_no_frame(
+    tmp_path: Path, web: Web, opened: Open
+) -> None:
+    """The index of this film is at its end: FFmpeg reads there first, then at the start."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), np.uint8)
+    write_clip(tmp_path / "clip.mp4", list(noise), settings={"g": "10"})
+    frames = list(opened(f"{web[0]}/ranges.mp4"))
+    assert len(frames) == 60 and frames[0].time_s == 0
+
+
 def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(
     web: Web,
 ) -> None:
@@ -142,3 +191,31 @@ def test_what_is_wrong_with_an_address_is_named_without_its_secrets(
         for secret in ("bob", "p@ss", "w/rd", "hush"):
             assert secret not in message
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_with_sound_only_is_named_as_such() -> None:
+    """It refuses to play nothing, as it was asked for pictures only."""
+    sdp = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                head = {}
+                while (each := self.rfile.readline().strip()) != b"":
+                    key, _, value = each.partition(b": ")
+                    head[key.lower()] = value
+                method, body = line.split()[0], b""
+                status = b"455 Method Not Valid" if method == b"PLAY" else b"200 OK"
+                if method == b"DESCRIBE":
+                    body = b"Content-Type: application/sdp\r\nContent-Length: %d\r\n" % len(sdp)
+                end = sdp if method == b"DESCRIBE" else b""
+                about = b"RTSP/1.0 %s\r\nCSeq: %s\r\n" % (status, head[b"cseq"])
+                self.wfile.write(about + body + b"\r\n" + end)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        problem = problem_of(f"rtsp://127.0.0.1:{server.server_address[1]}/sound")
+        server.shutdown()
+        thread.join()
+    assert "no video at this path, sound at most" in problem

@@ -100,6 +100,24 @@ def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path: 
     assert times_of(tmp_path / "file.mp4") == pytest.approx([2.0, 2.1, 2.3], abs=0.001)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize(("gap_s", "repeats"), [(23_000.0, 0), (24_500.0, 1), (100_000.0, 4)])
+def test_a_gap_of_hours_is_as_long_in_the_recording(
+    tmp_path: Path, suffix: str, gap_s: float, repeats: int
+) -> None:
+    path = tmp_path / f"out{suffix}"
+    times = [index / 25 + gap for gap in (0.0, gap_s) for index in range(10)]
+    record(path, times)
+    with av.open(str(path)) as file:
+        assert file.duration / av.time_base == pytest.approx(gap_s + 0.4, abs=0.05)
+    repeats = 0 if suffix == ".mkv" else repeats  # the picture from before stands still
+    seen = times_of(path)
+    assert len(seen) == 20 + repeats
+    assert seen[10 + repeats :] == pytest.approx(times[10:], abs=0.001)
+    grey_levels = [grey(index) for index in [*range(10), *[9] * repeats, *range(10, 20)]]
+    assert levels(path) == pytest.approx(grey_levels, abs=3)
+
+
 def test_a_new_picture_size_begins_a_new_part_and_loses_nothing(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "out.mp4", 25)
     sizes = [(160, 90)] * 5 + [(96, 64)] * 4 + [(160, 90)] * 3

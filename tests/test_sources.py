@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sources.open import open_source
+from sources.open import files_of, open_source
 from tests.clips import (
     Open,
     endless,
@@ -210,6 +210,46 @@ def test_a_file_name_with_a_colon_or_a_line_break_is_a_file_name(
     source = opened("rtsp:clip\n.mp4")
     assert len(list(source)) == 2
     assert source.name == "rtsp:clip?.mp4"
+
+
+def test_a_name_may_end_in_a_blank_and_a_film_may_be_called_a_picture(
+    tmp_path: Path, opened: Open
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", numbered(5))
+    for name in ("clip.mp4 ", "film.jpg", "film.PNG"):
+        shutil.copy(clip, tmp_path / name)
+        assert [number_of(frame.image) for frame in opened(tmp_path / name)] == list(range(5))
+        assert files_of(str(tmp_path / name)) == [tmp_path / name]
+    assert len(list(opened(f" {clip} "))) == 5
+
+
+def with_codec(path: Path, old: bytes, new: bytes) -> Path:
+    path.write_bytes(path.read_bytes().replace(old, new))
+    return path
+
+
+def test_films_that_cannot_be_played_are_named_as_what_they_are(tmp_path: Path) -> None:
+    for name, old, new in (
+        ("a.mp4", b"avc1", b"zzz1"),
+        ("b.mkv", b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XXX"),
+    ):
+        clip = with_codec(write_clip(tmp_path / name, numbered(5)), old, new)
+        assert "is in a format that FFmpeg lacks; convert it" in problem_of(clip)
+    for name in ("empty.mp4", "empty.mkv"):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", 25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            container.start_encoding()
+        assert "holds no frames at all" in problem_of(tmp_path / name)
+    srt = problem_of("srt://127.0.0.1:9000")
+    assert "FFmpeg is built without SRT; send RTSP" in srt
+    assert "srt" not in problem_of("ftp://host/film.mp4")
+
+
+def test_a_film_of_a_fast_camera_keeps_its_rate(tmp_path: Path, opened: Open) -> None:
+    source = opened(write_clip(tmp_path / "clip.mp4", numbered(20), fps=Fraction(2000)))
+    assert (source.fps, source.frame_count) == (2000, 20)
+    assert [frame.time_s for frame in source] == pytest.approx([i / 2000 for i in range(20)])
 
 
 def test_options_that_make_no_sense_are_refused() -> None:

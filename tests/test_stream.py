@@ -324,3 +324,23 @@ def test_a_mode_that_makes_no_sense_is_refused(
 def test_options_of_the_page_need_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("--src", "x", "--behind-proxy") == 2
     assert "--serve" in one_line(capsys)
+
+
+@pytest.mark.parametrize("option", ["output", "events", "people"])
+def test_an_output_without_a_name_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("--src", "x", f"--{option}=") == 2
+    assert f"--{option} is empty; name a file" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"), [(50, None, 50), (50, 20, 20), (5, 20, 5), (None, 20, 20)]
+)
+def test_the_progress_bar_ends_where_the_run_does(
+    count: int | None, most: int | None, expected: int | None
+) -> None:
+    source = ListSource(film(3))
+    source.frame_count = count
+    assert stream.frames_expected([source], most) == expected
+    assert stream.frames_expected([source, source], most) is None

@@ -39,6 +39,8 @@ USUAL_CRF = 25  # as good as 23 with look-ahead, which is off here
 TICKS_PER_S = 90_000
 TICK = Fraction(1, TICKS_PER_S)
 KEY_FRAME_S = 1.0  # between key frames: the precision of seeking
+LONGEST_TICKS = 2**31 - TICKS_PER_S  # of a frame, 6.6 h: FFmpeg's MP4 cannot hold 2^31
+_MOST_REPEATS = 1000  # nine months; more is a broken clock
 
 # What the presets of `BY_LOAD` would set differently in the headers. A file has those once,
 # at its start: only an encoder with the same ones can continue it.
@@ -197,6 +199,7 @@ class H264File:
         self._start_s = start_s
         self._offset = -round(start_s * TICKS_PER_S)
         self._last_pts = -1
+        self._last_frame: VideoFrame | None = None
         self._next_key = 0
         self._epoch: int | None = None
         self._colours = ColourConverter()
@@ -229,7 +232,20 @@ class H264File:
         Another `preset` applies from the next key frame on; empty = the same.
         """
         frame = self._colours.convert(picture)
-        frame.pts = pts = self._pts(time_s, epoch)
+        before = self._last_pts
+        pts = self._pts(time_s, epoch)
+        self._bridge(before, pts)
+        self._encode(frame, pts, preset)
+
+    def _bridge(self, before: int, pts: int) -> None:
+        """Repeat the last frame in a gap that is too long for one of an MP4 file."""
+        if self._last_frame is None or self.path.suffix.lower() == ".mkv":
+            return
+        for ticks in range(before + LONGEST_TICKS, pts, LONGEST_TICKS)[:_MOST_REPEATS]:
+            self._encode(self._last_frame, ticks, "")
+
+    def _encode(self, frame: VideoFrame, pts: int, preset: str) -> None:
+        self._last_frame, frame.pts = frame, pts
         if pts >= self._next_key:
             self._continue_with(preset)
             frame.pict_type = av.video.frame.PictureType.I

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -43,7 +43,7 @@ def has_sound(film: Path, suffix: str) -> bool:
 def _best(film: InputContainer) -> AudioStream:
     """The best audio stream; raises ValueError where there is none."""
     stream = film.streams.best("audio")
-    if not isinstance(stream, AudioStream):
+    if not isinstance(stream, AudioStream) or cast("object", stream.codec_context) is None:
         raise ValueError("no sound")
     return stream
 
