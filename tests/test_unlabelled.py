@@ -28,8 +28,8 @@ UNKNOWN = np.full(16, np.nan, np.float32)
 def test_an_output_that_nothing_teaches_is_refused(
     label: str, change: dict[str, np.ndarray]
 ) -> None:
-    chips: Chips = replace(chip_sets.chips(16), **change)  # type: ignore[arg-type]
-    settings = TrainingSettings(sets=("mine",))
+    chips: Chips = replace(chip_sets.chips(16), **change)
+    settings = TrainingSettings(sets=["mine"])
     with pytest.raises(DatasetError, match=f"of 16 faces of mine has a known {label}.*{label}"):
         require_labels(chips, settings, {})
     require_labels(chip_sets.chips(16), settings, {})
