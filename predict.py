@@ -5,8 +5,10 @@ Each face is estimated once, without smoothing; for video see stream.py.
 
 import argparse
 import contextlib
+import os
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,7 @@ from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
 from files import check_apart, created_with, sink_error, write_whole
-from people.wording import label_lines
+from people.wording import counted, label_lines
 from program.assemble import Assembly
 from program.face_tables import (
     Row,
@@ -36,12 +38,15 @@ from program.options import (
     collect,
     set_up_logging,
 )
-from sources.photographs import list_pictures, load_picture, silent_opencv
+from sources.photographs import list_pictures, load_picture, natural_key, silent_opencv
 from structures import Detections, Estimates, Gender, Image, Smoothed
+
+_NAMED = 3  # files that one line names
 
 EPILOG = """\
 examples:
   python predict.py holiday.jpg                          a table on the screen
+  python predict.py photos/ --recursive                  folders within it, too
   python predict.py photos/ --table faces.csv --pictures annotated/
   python predict.py --features embeddings.csv            from FaceNet's 512 numbers a face
 """
@@ -56,6 +61,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="pictures and folders of pictures")
+    parser.add_argument(
+        "--recursive", action="store_true", help="search the folders within folders, too"
+    )
     parser.add_argument(
         "--features",
         metavar="FILE.csv",
@@ -83,26 +91,92 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def find_pictures(paths: Iterable[str]) -> list[Path]:
-    """The pictures that `paths` name, folders expanded, in natural order, each once.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the paths of the command line lead to.
+
+    Attributes:
+        pictures: in natural order, each once.
+        others: files in the folders that are no pictures by their names.
+        folders: in the folders, which are not searched.
+    """
+
+    pictures: list[Path]
+    others: list[Path]
+    folders: list[Path]
+
+    def notes(self) -> list[str]:
+        """What is left out, one text each."""
+        notes = []
+        if self.others:
+            what = counted(len(self.others), "file") + " not called a picture"
+            notes.append(f"{what} ({shortened(map(str, self.others))})")
+        if self.folders:
+            what = counted(len(self.folders), "folder") + " not searched without --recursive"
+            notes.append(f"{what} ({shortened(map(str, self.folders))})")
+        return notes
+
+
+def shortened(texts: Iterable[str], between: str = ", ") -> str:
+    """Return a few of the texts, and how many more there are."""
+    found = list(texts)
+    more = f"{between}and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return between.join(found[:_NAMED]) + more
+
+
+def find_pictures(paths: Iterable[str], recursive: bool = False) -> Findings:
+    """Find the pictures that `paths` name, folders expanded: with `recursive` to any depth.
 
     Raises:
         SourceError: a path does not exist or cannot be read, or a folder holds no pictures.
     """
-    found: dict[Path, None] = {}
+    pictures: dict[Path, None] = {}
+    others: list[Path] = []
+    closed: list[Path] = []
     for path in map(Path, paths):
         try:
             if not path.exists():
                 raise SourceError(f"{path} does not exist; check the path")
-            pictures = list_pictures(path) if path.is_dir() else [path]
+            if path.is_dir():
+                found, rest = _sorted_out(path, recursive)
+            else:
+                found, rest = [path], []
         except OSError as error:
             raise SourceError(
-                f"{path} cannot be read: {error.strerror}; check the path and its permissions"
+                f"{error.filename or path} cannot be read: {error.strerror}; check the path and "
+                "its permissions"
             ) from error
-        if not pictures:
-            raise SourceError(f"{path} holds no pictures; name another folder, or a picture")
-        found.update(dict.fromkeys(pictures))
-    return list(found)
+        folders = [each for each in rest if each.is_dir()]
+        if not found:
+            hint = "; try --recursive" if folders else "; name another folder, or a picture"
+            raise SourceError(f"{path} holds no pictures{hint}")
+        pictures.update(dict.fromkeys(found))
+        others += [each for each in rest if each not in folders]
+        closed += folders
+    return Findings(list(pictures), others, closed)
+
+
+def _sorted_out(top: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
+    """Return the pictures of a folder, and all else that is in it and not searched."""
+    pictures: list[Path] = []
+    rest: list[Path] = []
+    for folder in _folders(top) if recursive else [top]:
+        found = [path for path in list_pictures(folder) if not path.is_dir() | path.is_fifo()]
+        pictures += found
+        others = sorted({*folder.iterdir()}.difference(found), key=natural_key)
+        rest += [path for path in others if not (recursive and path.is_dir())]
+    return pictures, rest
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """Yield a folder and all below it, in natural order; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for name, below, _ in os.walk(top, onerror=refuse):
+        below.sort(key=lambda each: natural_key(Path(each)))
+        yield Path(name)
 
 
 def describe(
@@ -190,62 +264,85 @@ def encode(image: Image, suffix: str) -> bytes | None:
     return None
 
 
-def run(options: argparse.Namespace) -> str:
-    """Read, describe, write; returns a summary.
+def describe_all(
+    paths: Iterable[Path],
+    options: argparse.Namespace,
+    folder: PictureFolder | None,
+    rows: list[Row],
+) -> list[str]:
+    """Append the faces of the pictures to `rows`, and save annotated copies in `folder`.
+
+    Returns what is wrong with those that cannot be read.
+    """
+    assembly = Assembly(collect(ModelOptions, options))
+    detector, estimator = assembly.detector(options.threads), assembly.estimator()
+    unread: list[str] = []
+    for path in tqdm(paths, unit="picture", disable=None):
+        try:
+            image = load_picture(path, str(path))
+        except SourceError as error:
+            unread.append(str(error))
+            continue
+        detections, estimates = describe(image, detector, estimator)
+        rows += as_rows(path, detections, estimates)
+        if folder:
+            folder.save(annotate(image, detections, estimates, options.attributes), path)
+    return unread
+
+
+def run(options: argparse.Namespace) -> tuple[str, bool]:
+    """Read, describe, write; returns a summary, and whether every picture could be read.
 
     An error at one picture ends the run, but the table of those before it is written.
     """
     if options.features:
         check_apart([options.table] if options.table else [], [Path(options.features)])
-        return predict_features(
+        summary = predict_features(
             options.features, options.table, options.weights, options.attributes
         )
-    paths = find_pictures(options.paths)
+        return summary, True
+    found = find_pictures(options.paths, options.recursive)
+    paths = found.pictures
     check_table(options.table)
     check_apart([options.table] if options.table else [], paths)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None
-    assembly = Assembly(collect(ModelOptions, options))
-    detector, estimator = assembly.detector(options.threads), assembly.estimator()
     rows: list[Row] = []
-    left_out: list[str] = []
     try:
-        for path in tqdm(paths, unit="picture", disable=None):
-            try:
-                image = load_picture(path, str(path))
-            except SourceError as error:
-                left_out.append(str(error))
-                continue
-            detections, estimates = describe(image, detector, estimator)
-            rows += as_rows(path, detections, estimates)
-            if folder:
-                folder.save(annotate(image, detections, estimates, options.attributes), path)
-    except Exception:
+        unread = describe_all(paths, options, folder, rows)
+    except (Exception, KeyboardInterrupt) as error:
         if rows:
             write_table(options.table, rows, columns(options.attributes))
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"{counted(len(rows), 'face')} in the table") from None
         raise
-    if len(left_out) == len(paths):
-        raise SourceError(left_out[0])
+    if len(unread) == len(paths):
+        raise SourceError(shortened(unread, "; "))
     write_table(options.table, rows, columns(options.attributes))
-    faceless = len(paths) - len(left_out) - len({row["file"] for row in rows})
-    summary = f"{len(rows)} faces in {len(paths)} pictures, {faceless} without a face"
-    return "; left out: ".join([summary, *left_out])
+    faceless = len(paths) - len(unread) - len({row["file"] for row in rows})
+    summary = f"{counted(len(rows), 'face')} in {counted(len(paths), 'picture')}"
+    left_out = [shortened(unread, "; ")] * bool(unread) + found.notes()
+    return "; left out: ".join([f"{summary}, {faceless} without a face", *left_out]), not unread
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code: 0, or 2 after one line on what is wrong."""
+    """Run the program; returns its exit code.
+
+    0, 1 where some pictures could not be read, or 2 after one line on what is wrong.
+    """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     try:
         with created_with(options.file_mode):
-            summary = run(options)
+            summary, whole = run(options)
     except StreamError as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("predict.py: interrupted, nothing written to the table", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        kept = str(error) or "nothing written to the table"
+        print(f"predict.py: interrupted, {kept}", file=sys.stderr)
         return 130
     print(summary, file=sys.stderr)
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

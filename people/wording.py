@@ -20,6 +20,11 @@ COLUMNS = {
 """Attribute -> its columns in a table of people."""
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return "1 face", "2 faces"; `many` is the plural where it is not made by an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def rounded(value: float, digits: int) -> float | None:
     """Return a plain float of so many digits; None where it is not finite."""
     value = float(value)

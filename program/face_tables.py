@@ -8,16 +8,18 @@ first line may be a header.
 import csv
 import io
 import json
-import math
+import re
 import sys
+from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from errors import SinkError, SourceError, WeightsError
 from files import check_writable, let_go_of_stdout, sink_error, write_whole
-from people.wording import as_face_cells
+from people.wording import as_face_cells, counted
 from structures import ETHNICITIES, Detections, Estimates, Float32
 
 Row = dict[str, str | int | float]
@@ -26,6 +28,7 @@ Heads = Callable[[Float32], dict[str, Float32]]
 DEFAULT_HEADS = "facenet_embedding"  # reads FaceNet's 512 numbers
 _PLACE = ["x1", "y1", "x2", "y2", "score"]
 _BATCH = 1024  # embeddings
+_LENGTH_TOLERANCE = 0.01
 
 
 def columns(attributes: Collection[str], places: bool = True) -> list[str]:
@@ -103,7 +106,10 @@ def _print(text: str) -> None:
 
 
 def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
-    """Read a CSV file of embeddings with `width` numbers each.
+    """Read a table of embeddings with `width` numbers each.
+
+    Commas, semicolons, tabs or blanks separate them; with semicolons or tabs the decimal sign
+    may be a comma.
 
     Returns:
         The name of each face, "" where it has none, and (N, width) float32, N >= 1.
@@ -112,30 +118,66 @@ def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
         SourceError: missing, unreadable, empty, or a line has something else than `width` finite
             numbers; that line is named.
     """
-    names, rows = [], []
+    names: list[str] = []
+    numbers = array("f")  # packed: a list of Python's numbers takes 14 times as much
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            for line, name, values in _numbered(csv.reader(lines), width):
+            for line, name, values in _numbered(_fields(lines, width), width):
                 try:
-                    row = [float(value) for value in values]
+                    numbers.frombytes(_as_row(values, width).tobytes())
                 except ValueError as error:
                     raise SourceError(f"{path}, line {line}: {error}") from error
-                if len(row) != width:
-                    raise SourceError(f"{path}, line {line}: want {width} numbers, got {len(row)}")
-                if not all(map(math.isfinite, row)):
-                    bad = next(i for i, value in enumerate(row) if not math.isfinite(value))
-                    raise SourceError(f"{path}, line {line}: number {bad + 1} is {values[bad]}")
                 names.append(name)
-                rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
-    if not rows:
+    if not names:
         raise SourceError(f"{path} holds no embeddings; want {width} numbers in each line")
-    features = np.array(rows, np.float64)
-    if np.abs(features).max() > np.finfo(np.float32).max:
-        raise SourceError(f"{path} holds numbers that are far too large for embeddings")
-    return names, features.astype(np.float32)
+    return names, np.frombuffer(numbers, np.float32).reshape(-1, width)
+
+
+def _as_row(texts: Sequence[str], width: int) -> Float32:
+    """Return the numbers of a line, (width,) float32; ValueError says which is wrong."""
+    row = np.array([float(text) for text in texts], np.float64)
+    if len(row) != width:
+        raise ValueError(f"want {width} numbers, got {len(row)}")
+    bad = ~(np.abs(row) <= np.finfo(np.float32).max)  # nan is bad, too
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(f"number {first + 1} is {texts[first]}")
+    return row.astype(np.float32)
+
+
+def _fields(lines: IO[str], width: int) -> Iterator[list[str]]:
+    """Yield the texts of each line."""
+    first = next((line for line in lines if line.strip()), "")
+    lines.seek(0)
+    delimiter = _delimiter(first, width)
+    if delimiter == " ":
+        yield from map(str.split, lines)
+        return
+    for fields in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+        yield fields if delimiter == "," else [_with_point(field) for field in fields]
+
+
+def _delimiter(line: str, width: int) -> str:
+    """Return what separates the texts of a line, from how many there would be."""
+    for delimiter in ";\t, ":
+        count = len(line.split()) if delimiter == " " else line.count(delimiter) + 1
+        if count in (width, width + 1):
+            return delimiter
+    counts = {delimiter: line.count(delimiter) for delimiter in ",;\t"}
+    most = max(counts, key=lambda each: counts[each])
+    return most if counts[most] or len(line.split()) < 2 else " "
+
+
+def _with_point(text: str) -> str:
+    """Return a number with a decimal point; other texts as they are."""
+    return (
+        text.replace(",", ".")
+        if re.fullmatch(r"\s*[-+]?\d*,\d+(e[-+]?\d+)?\s*", text, re.I)
+        else text
+    )
 
 
 def _numbered(lines: Iterator[list[str]], width: int) -> Iterator[tuple[int, str, list[str]]]:
@@ -153,9 +195,10 @@ def _numbered(lines: Iterator[list[str]], width: int) -> Iterator[tuple[int, str
 
 
 def _is_header(fields: list[str], width: int) -> bool:
-    """Whether no column after the first is a number, or they only number the columns."""
-    if not any(map(_is_number, fields[1:])):
-        return not _is_number(fields[0])
+    """Whether the columns after the first have names, all different, or are only numbered."""
+    titles = [field.strip() for field in fields[1:]]
+    if not any(map(_is_number, titles)):
+        return not _is_number(fields[0]) and all(titles) and len({*titles}) == len(titles)
     return fields[-width:] in ([str(i + first) for i in range(width)] for first in (0, 1))
 
 
@@ -165,6 +208,20 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def restore_length(features: Float32, path: str) -> int:
+    """Divide those of (N, W) embeddings by their lengths that are not 1; returns how many.
+
+    FaceNet's embeddings have length 1, and its heads answer nonsense for any other. Within 1 %
+    they are rounded, and stay as they are. SourceError if one is nothing but zeros.
+    """
+    lengths = np.sqrt(np.einsum("nw,nw->n", features, features, dtype=np.float64))
+    if not lengths.all():
+        raise SourceError(f"{path}, face {int(lengths.argmin()) + 1}: the embedding is all zeros")
+    wrong = np.abs(lengths - 1) > _LENGTH_TOLERANCE
+    features[wrong] = (features[wrong] / lengths[wrong, None]).astype(np.float32)
+    return int(wrong.sum())
 
 
 def estimate_features(
@@ -193,12 +250,15 @@ def predict_features(
         StreamError: a bad line, bad weights, or a table that cannot be written.
     """
     from estimators.facenet import FaceNetHeads
-    from estimators.weights import find_weights
+    from estimators.weights import find_weights, read_manifest
 
     check_table(table)
     weights = find_weights(weights_name or DEFAULT_HEADS, "facenet")
     heads = FaceNetHeads(weights.path("onnx"))
     names, features = read_features(Path(path), heads.width)
+    restored = 0
+    if heads.reads == "embedding" and weights.name in read_manifest()["models"]:
+        restored = restore_length(features, path)
     estimates = estimate_features(features, heads, weights.spread_scale)
     if "ethnicity" in attributes and estimates.ethnicity_probs is None:
         raise WeightsError(f"the weights {weights.name} do not estimate ethnicity; leave it out")
@@ -206,4 +266,5 @@ def predict_features(
         {"file": name, "face": i + 1, **as_face_cells(estimates, i)} for i, name in enumerate(names)
     ]
     write_table(table, rows, columns(attributes, places=False))
-    return f"{len(rows)} faces in {path}"
+    note = f"; {restored} were not of unit length, which was restored" * bool(restored)
+    return f"{counted(len(rows), 'face')} in {path}{note}"

@@ -12,7 +12,8 @@ _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
 def picture_size(path: Path) -> tuple[int, int] | None:
     """Return the width and height that a file's header states, pixels.
 
-    None where it is not PNG, JPEG, WebP, BMP, GIF, TIFF or PNM, or has no such header.
+    None where it is not PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, JPEG 2000, AVIF or HEIC, or has no
+    such header.
 
     Raises:
         OSError: it cannot be read.
@@ -42,6 +43,8 @@ def _size(head: bytes) -> tuple[int, int] | None:
         size = abs(width), abs(height)  # a negative height is one from the top
     elif head.startswith(b"GIF8"):
         size = struct.unpack("<HH", head[6:10])
+    elif head[4:8] == b"ftyp" or head[4:8] == b"jP  ":
+        size = _boxes(head)
     elif found := re.match(rb"P[1-6](?:\s+|#[^\n]*\n)*(\d{1,9})\s+(\d{1,9})\s", head):
         size = int(found[1]), int(found[2])
     return size
@@ -62,6 +65,17 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
             size = max(size or (0, 0), (width, height), key=lambda each: each[0] * each[1])
         at += 2 + int.from_bytes(head[at + 2 : at + 4])
     return size
+
+
+def _boxes(head: bytes) -> tuple[int, int] | None:
+    """The largest size in the boxes of JPEG 2000, AVIF or HEIC (which has tiles, too)."""
+    sizes = [(at[1], at[0]) for at in _pairs(rb"ihdr(.{8})", head)]
+    sizes += [(at[0], at[1]) for at in _pairs(rb"ispe.{4}(.{8})", head)]
+    return max(sizes, key=lambda each: each[0] * each[1], default=None)
+
+
+def _pairs(pattern: bytes, head: bytes) -> list[tuple[int, int]]:
+    return [struct.unpack(">II", found[1]) for found in re.finditer(pattern, head, re.DOTALL)]
 
 
 def _webp(head: bytes) -> tuple[int, int] | None:

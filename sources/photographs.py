@@ -1,6 +1,7 @@
 """Still pictures: one file, or a folder of them in natural order."""
 
 import contextlib
+import importlib
 import logging
 import re
 import threading
@@ -18,7 +19,12 @@ from threads import ReadAhead
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+    | {".avif", ".jp2", ".heic", ".heif"}
+)
+# Of a GIF in a folder the first frame counts; by itself it is a source like a film.
+FOLDER_SUFFIXES = PICTURE_SUFFIXES | {".gif"}
 
 PHOTOGRAPH_S = 2.0  # how long a photograph is shown
 ALIKE = 30.0  # grey levels, see `resembles`
@@ -51,6 +57,30 @@ def silent_opencv() -> Iterator[None]:
                 cv2.utils.logging.setLogLevel(_level_before)
 
 
+def _is_heif(head: bytes) -> bool:
+    """Whether a file that begins with these 12 bytes is what telephones call HEIC."""
+    return head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"msf")
+
+
+def _decode_heif(path: Path, name: str) -> Image | None:
+    """Return the image of a HEIC file, (H, W, 3) uint8 BGR, upright; None if it is damaged.
+
+    Raises:
+        SourceError: the package that decodes it is not installed.
+    """
+    try:
+        heif = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise SourceError(
+            f"{name} is a HEIC picture; `pip install pillow-heif`, or save it as JPEG"
+        ) from error
+    try:
+        file = heif.open_heif(path, convert_hdr_to_8bit=True, bgr_mode=True)
+        return np.ascontiguousarray(np.asarray(file)[..., :3], np.uint8)
+    except (ValueError, RuntimeError, EOFError, SyntaxError):
+        return None
+
+
 def load_picture(path: Path, name: str) -> Image:
     """Return the image at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
 
@@ -66,8 +96,11 @@ def load_picture(path: Path, name: str) -> Image:
                 f"{name} has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million; "
                 "make it smaller"
             )
+        data = np.fromfile(path, np.uint8)
         with silent_opencv():
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if image is None and _is_heif(data[:12].tobytes()):
+            image = _decode_heif(path, name)
     except (OSError, cv2.error):
         image = None
     if image is None:
@@ -89,7 +122,7 @@ def list_pictures(folder: Path) -> list[Path]:
         (
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in FOLDER_SUFFIXES and not path.name.startswith(".")
         ),
         key=lambda path: (natural_key(path), path.name),
     )
@@ -140,7 +173,7 @@ def open_folder(folder: Path, name: str, fps: float | None = None) -> Feed:
     """
     paths = list_pictures(folder)
     if not paths:
-        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        known = ", ".join(sorted(FOLDER_SUFFIXES))
         raise SourceError(f"{name} holds no pictures; put some of these in: {known}")
     return _show(paths, name, fps or NOMINAL_FPS)
 

@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import predict
 from errors import SourceError
 from estimators.facenet import FaceNetHeads
-from program.face_tables import estimate_features, read_features
+from program.face_tables import estimate_features, read_features, restore_length
 from tests import facenets
 
 pytest.importorskip("onnx")
@@ -66,6 +67,58 @@ def test_a_bad_row_is_named(line: str, message: str, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "f.csv", [*numbers(2), line.split(",")])
     with pytest.raises(SourceError, match=message):
         read_features(path, WIDTH)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize(
+    ("between", "point"),
+    [(",", "."), (", ", "."), (";", "."), (";", ","), ("\t", ","), ("  ", ".")],
+)
+def test_any_separator_is_read(
+    between: str, point: str, names: bool, header: bool, tmp_path: Path
+) -> None:
+    values = numbers(3)
+    lines = [
+        between.join([*[f"{i}.jpg"] * names, *(f"{x:.7g}".replace(".", point) for x in row)])
+        for i, row in enumerate(values)
+    ]
+    title = between.join([*["file"] * names, *(f"e{i}" for i in range(WIDTH))])
+    path = tmp_path / "f.csv"
+    path.write_text("\n".join([title] * header + lines) + "\n")
+    found_names, found = read_features(path, WIDTH)
+    np.testing.assert_allclose(found, values, rtol=1e-6)
+    assert found_names == (["0.jpg", "1.jpg", "2.jpg"] if names else ["", "", ""])
+
+
+@pytest.mark.parametrize("blank", ["", "n/a", "None"])
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_face_without_numbers_is_no_header(blank: str, line: int, tmp_path: Path) -> None:
+    rows: list[list[object]] = [["b", *numbers(2)[0]], ["c", *numbers(2)[1]]]
+    rows.insert(line - 1, ["a", *[blank] * WIDTH])
+    with pytest.raises(SourceError, match=f"line {line}: could not convert"):
+        read_features(write_csv(tmp_path / "f.csv", rows), WIDTH)
+
+
+def test_a_row_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(("0.123456," * 511 + "0.5\n") * 1000)
+    tracemalloc.start()
+    read_features(path, 512)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / 1000 < 3000  # bytes; 29,000 as lists of numbers
+
+
+def test_the_unit_length_is_restored() -> None:
+    values = numbers(4)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    wrong = values * np.array([[1], [10], [0.1], [1.0001]], np.float32)
+    assert restore_length(wrong, "f.csv") == 2
+    np.testing.assert_allclose(wrong, values, rtol=2e-4)
+    wrong[1] = 0
+    with pytest.raises(SourceError, match=r"f\.csv, face 2: the embedding is all zeros"):
+        restore_length(wrong, "f.csv")
 
 
 @pytest.mark.parametrize(

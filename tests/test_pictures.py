@@ -1,15 +1,18 @@
 """Pictures and folders of them: films, albums, and pictures that cannot be read."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from errors import SourceError
-from sources.photographs import LARGEST_SIDE, load_picture
+from sources.headers import picture_size
+from sources.photographs import LARGEST_SIDE, list_pictures, load_picture
 from tests.clips import Open, level, number_of, opening, problem_of
 from tests.fakes import grey
 
@@ -130,6 +133,55 @@ def test_opencv_says_nothing_of_pictures_that_it_cannot_read(
         with pytest.raises(SourceError):
             load_picture(path, path.name)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".gif", ".avif", ".jp2"])
+def test_rarer_formats_are_read_from_folders(suffix: str, tmp_path: Path) -> None:
+    kind = ".jpg" if suffix == ".jfif" else suffix
+    if not cv2.haveImageWriter("x" + kind):
+        pytest.skip(f"this OpenCV has no {kind}")
+    picture = grey(120, (64, 48))
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(cv2.imencode(kind, picture)[1].tobytes())
+    assert list_pictures(tmp_path) == [path]
+    assert load_picture(path, "a").mean() == pytest.approx(120, abs=6)  # a GIF is dithered
+    assert picture_size(path) == (64, 48)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_heic_wants_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    path = tmp_path / "phone.heic"
+    path.write_bytes(HEIC)
+    with pytest.raises(SourceError, match="is a HEIC picture; `pip install pillow-heif`"):
+        load_picture(path, path.name)
+
+
+def test_heic_is_read_by_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = grey(120, (64, 48))
+
+    def open_heif(path: Path, convert_hdr_to_8bit: bool, bgr_mode: bool) -> object:
+        if not (convert_hdr_to_8bit and bgr_mode and path.read_bytes() == HEIC):
+            raise ValueError("damaged")
+        return picture
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(open_heif=open_heif))
+    path = tmp_path / "phone.jpg"  # telephones call it so when they share it
+    path.write_bytes(HEIC)
+    np.testing.assert_array_equal(load_picture(path, path.name), picture)
+    path.write_bytes(HEIC[:-1])
+    with pytest.raises(SourceError, match="damaged or not a picture"):
+        load_picture(path, path.name)
+
+
+def test_the_size_of_heic_is_read_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "huge.heic"
+    size = (40_000).to_bytes(4, "big") * 2
+    path.write_bytes(HEIC + b"ispe\0\0\0\0" + size + b"ispe\0\0\0\0" + bytes([0, 0, 2, 0] * 2))
+    with pytest.raises(SourceError, match="40000 x 40000 pixels"):
+        load_picture(path, path.name)
 
 
 def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path: Path) -> None:

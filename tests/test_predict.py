@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -83,8 +84,58 @@ def test_a_damaged_picture_is_left_out_and_named(
     photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photographs / "broken.jpg").write_text("no picture")
-    assert run_main(str(photographs)) == 0
-    assert "broken.jpg" in capsys.readouterr().err
+    assert run_main(str(photographs)) == 1
+    captured = capsys.readouterr()
+    assert "broken.jpg is damaged" in captured.err
+    assert len(captured.out.splitlines()) == 4
+
+
+def test_all_that_is_left_out_is_named_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jfif", "b.png"):
+        shutil.copy(PORTRAITS / "joe_biden.jpg", tmp_path / name)
+    for i in range(5):
+        (tmp_path / f"notes{i}.txt").write_text("")
+    (tmp_path / "more").mkdir()
+    shutil.copy(PORTRAITS / "joe_biden.jpg", tmp_path / "more" / "c.JPG")
+    (tmp_path / "more" / "film.mp4").write_text("")
+    assert run_main(str(tmp_path)) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "2 faces in 2 pictures" in error
+    assert "5 files not called a picture" in error
+    assert "notes2.txt, and 2 more)" in error
+    assert f"1 folder not searched without --recursive ({tmp_path}/more)" in error
+    assert run_main(str(tmp_path), "--recursive") == 0
+    captured = capsys.readouterr()
+    assert "3 faces in 3 pictures, 0 without" in captured.err
+    assert "6 files not" in captured.err
+    assert [Path(row["file"]).name for row in csv.DictReader(captured.out.splitlines())] == [
+        "a.jfif", "b.png", "c.JPG",
+    ]  # fmt: skip
+
+
+def test_a_folder_of_folders_mentions_recursive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "more").mkdir()
+    assert run_main(str(tmp_path)) == 2
+    assert "holds no pictures; try --recursive" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_the_table_so_far(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    def count(texts: Any, **_: Any) -> Any:
+        yield from list(texts)[:2]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("predict.tqdm", count)
+    table = tmp_path / "faces.csv"
+    assert run_main(str(photographs), "--table", str(table)) == 130
+    assert "interrupted, 2 faces in the table" in capsys.readouterr().err
+    assert len(table.read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(

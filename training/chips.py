@@ -185,7 +185,8 @@ def _read_images(archive: Path, names: Sequence[str]) -> NDArray[np.uint8]:
 
     def decode(name: str) -> NDArray[np.uint8]:
         start, size = places[name]
-        image = cv2.imdecode(np.frombuffer(data, np.uint8, size, start), cv2.IMREAD_COLOR)
+        pixels = np.frombuffer(data[start : start + size], np.uint8)
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR) if size else None
         if image is None or image.shape[0] != image.shape[1]:
             raise ValueError(f"{name} is no square image")
         return np.asarray(image, np.uint8)

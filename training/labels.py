@@ -12,29 +12,41 @@ A row is a face. Columns of `NAME.csv`, all text, empty where unknown:
     split       train, val, test or whatever the set publishes
 
 Reading also accepts the forms of published sets and hand-made tables: `age` in place of the
-two columns, `race` in place of ethnicity, genders as 0 and 1 (UTKFace's polarity: 0 is male)
-or m and f, ethnicities by number, FairFace's seven names.
+two columns, `race` in place of ethnicity, `sex` in place of gender, names with capitals or
+blanks, genders as 0 and 1 (UTKFace's polarity: 0 is male) or m and f, ethnicities by number,
+FairFace's seven names; semicolons or tabs between columns.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
 from errors import DatasetError
 from structures import ETHNICITIES
+from training.csv_rows import read_rows
 from training.result_files import writing
 
 COLUMNS = ("file", "age_min", "age_max", "gender", "ethnicity", "person", "group", "split")
 # "70 and over" needs an upper end; almost nobody in the sets is older.
 OLDEST_YEARS = 100.0
+MOST_YEARS = 120  # what lies above is a typing error, or a year of birth
 GENDERS = ("male", "female")
 
 Box = tuple[float, float, float, float]  # xyxy, pixels
 
 _T = TypeVar("_T")
-_FEMALE = {"male": False, "m": False, "0": False, "female": True, "f": True, "1": True}
+_FEMALE = {
+    **dict.fromkeys(("male", "m", "0", "0.0", "man"), False),
+    **dict.fromkeys(("female", "f", "1", "1.0", "woman"), True),
+}
+_OTHER_NAMES = {"sex": "gender", "race": "ethnicity"}
+_LABELS = ("age", "age_min", "age_max", "gender", "ethnicity")
+_KNOWN = {*COLUMNS, "age"}
 # FairFace's names -> our five groups.
 _ETHNICITY = {name.lower(): i for i, name in enumerate(ETHNICITIES)} | {
     "east asian": 2,
@@ -80,8 +92,9 @@ def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
     """
     low = float(age_min)
     high = float(age_max) if age_max.strip() else max(low, OLDEST_YEARS)
-    if not 0 <= low <= high < float("inf"):
-        raise ValueError(f"want an ascending age range, got {age_min!r}..{age_max!r}")
+    if not 0 <= low <= high <= MOST_YEARS:
+        got = repr(age_min) if age_max == age_min else f"{age_min!r}..{age_max!r}"
+        raise ValueError(f"want ages of 0 to {MOST_YEARS} years, ascending, got {got}")
     return low, high
 
 
@@ -101,45 +114,43 @@ def parse(row: Mapping[str, str | None]) -> Face:
     )
 
 
-def read_rows(
-    path: Path,
-    columns: Iterable[str],
-    parse_row: Callable[[dict[str, str | None]], _T],
-    remedy: str,
-    delimiter: str = ",",
-) -> Iterator[_T]:
-    """Yield what `parse_row` returns for each row of a table; its first line names the columns.
+def read_table(path: Path) -> list[Face]:
+    """Read a table of labels; DatasetError as in `read_rows`, or where a file has two rows."""
+    remedy = f"make a table of {', '.join(COLUMNS)}"
+    faces = list(read_rows(path, ("file",), parse, remedy, None, column_names))
+    seen: set[str] = set()
+    for face in faces:
+        file = posixpath.normpath(face.file.replace("\\", "/"))
+        if file in seen:
+            raise DatasetError(f"{path} has two rows for {face.file}; delete one of them")
+        seen.add(file)
+    return faces
 
-    Args:
-        path: of the table.
-        columns: the required ones; there may be others.
-        parse_row: gets a row, None in columns that it lacks; raises ValueError if it is wrong.
-        remedy: what to do about a bad table, for messages.
-        delimiter: between columns.
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """Return the known names of a table's columns, blanks and capitals aside.
 
     Raises:
-        DatasetError: missing, unreadable, or with a wrong row, whose line is named.
+        ValueError: two columns say the same, one is nearly a label that no other is, or an
+            upper age has no lower one.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, delimiter=delimiter)
-            if missing := [name for name in columns if name not in (rows.fieldnames or ())]:
-                raise DatasetError(f"{path} has no column {missing[0]}; {remedy}")
-            for row in rows:
-                try:
-                    yield parse_row(row)
-                except ValueError as error:
-                    raise DatasetError(
-                        f"{path}, line {rows.line_num}: {error}; correct it, or {remedy}"
-                    ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetError(f"cannot read the table {path}: {reason}; {remedy}") from error
+    plain = [" ".join(name.split()).casefold().replace(" ", "_") for name in header]
+    names = [_OTHER_NAMES.get(name, name) for name in plain]
+    for name in filter(None, names):
+        if names.count(name) > 1:
+            raise ValueError(f"two columns are called {name}")
+        if name not in _KNOWN and (meant := _nearly(name)) and meant not in names:
+            raise ValueError(f"the column {name!r} is not understood; did you mean {meant}?")
+    if "age_max" in names and not {"age_min", "age"} & set(names):
+        raise ValueError("age_max wants a column age_min, too (or call it age if it is exact)")
+    return names
 
 
-def read_table(path: Path) -> list[Face]:
-    """Read a table of labels; DatasetError as in `read_rows`."""
-    return list(read_rows(path, ("file",), parse, f"make a table of {', '.join(COLUMNS)}"))
+def _nearly(name: str) -> str | None:
+    """Return the label that an unknown column seems to hold."""
+    if word := re.match(r"(age|gender|sex|race|ethnicity)(?![a-z])", name):
+        return _OTHER_NAMES.get(word[1], word[1])
+    return next(iter(get_close_matches(name, _LABELS, 1, 0.8)), None)
 
 
 def write_table(path: Path, faces: Iterable[Face]) -> None:
@@ -162,13 +173,16 @@ def _age(text: Mapping[str, str]) -> tuple[float, float] | None:
     if exact := text.get("age"):
         return age_interval(exact, exact)
     if not text.get("age_min"):
+        if text.get("age_max"):
+            raise ValueError(f"age_max {text['age_max']} has no age_min")
         return None
     return age_interval(text["age_min"], text.get("age_max", ""))
 
 
 def _ethnicity(text: str) -> int | None:
-    if text.isdigit() and int(text) < len(ETHNICITIES):
-        return int(text)
+    number = text.removesuffix(".0")
+    if number.isdecimal() and int(number) < len(ETHNICITIES):
+        return int(number)
     return _one_of(_ETHNICITY, text, "ethnicity")
 
 

@@ -35,7 +35,7 @@ from training.fitting.held_out import Rows, hold_out, metrics, predict_vectors
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts
 from training.fitting.settings import TrainingSettings, read_settings
-from training.fitting.training_data import digest_of
+from training.fitting.training_data import digest_of, require_labels
 from training.fitting.vectors import Half, read_record, read_vectors
 from training.result_files import write_json
 from training.train import INTERRUPTED, facts, load_kept, require_batch, show
@@ -93,6 +93,7 @@ def load_data(folder: Path, settings: TrainingSettings) -> HeadsData:
     views = np.concatenate([part.views[settings.vector] for part in parts], axis=1)
     old = old_enough(chips, settings.min_age)
     chips, views = chips.take(old), views[:, old]
+    require_labels(chips, settings, {})
     learnt, held_out = hold_out(chips.groups, settings.held_out, settings.seed)
     require_batch(learnt, settings, "faces")
     return HeadsData(chips, views, learnt, held_out)

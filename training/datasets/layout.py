@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from training.csv_rows import read_rows
 from training.datasets import Reading
-from training.labels import Face, read_rows
+from training.labels import Face
 
 COPY_AGAIN = "copy or unpack the set again"
 

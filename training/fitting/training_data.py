@@ -138,9 +138,31 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
     parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
     chips = join(_of_one_size(parts))
     answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
+    require_labels(chips, settings, answers or {})
     labels = (chips.age_low, chips.age_high, chips.female, chips.race)
     taught = [answer for _, answer in sorted((answers or {}).items())]
     return TrainingData(chips, answers, digest_of(chips, *labels, *taught))
+
+
+def require_labels(chips: Chips, settings: TrainingSettings, answers: Answers) -> None:
+    """Raise DatasetError if nothing teaches one of the network's outputs.
+
+    Such an output would say the same of everybody, and seem sure of it. A teacher's `answers`
+    (empty without one) stand in for labels.
+    """
+    taught = answers if settings.teacher_weight > 0 else ()
+    known = {
+        "age": "age" in taught or bool(np.isfinite(chips.age_low).any()),
+        "gender": "gender" in taught or bool(np.isfinite(chips.female).any()),
+        "ethnicity": not settings.ethnicity or "race" in taught or bool((chips.race >= 0).any()),
+    }
+    for label, is_known in known.items():
+        if not is_known:
+            also = ", or set ethnicity=false" * (label == "ethnicity")
+            raise DatasetError(
+                f"none of {len(chips)} faces of {', '.join(settings.sets)} has a known {label}, "
+                f"so the network would say the same of everybody; fill in the column {label}{also}"
+            )
 
 
 def _of_one_size(parts: list[Chips]) -> list[Chips]:

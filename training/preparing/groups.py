@@ -188,6 +188,11 @@ def frequencies_of(archive: Path, files: Sequence[str]) -> Float32:
             for member in tar:
                 data = tar.extractfile(member)
                 if member.name in places and data is not None:
+                    if not member.size:
+                        raise DatasetError(
+                            f"{archive}: the chip {member.name} is empty; delete the archive and "
+                            "prepare again"
+                        )
                     grey = cv2.imdecode(np.frombuffer(data.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
                     out[places[member.name]] = frequencies(np.asarray(grey, np.uint8))
     except (OSError, tarfile.TarError, cv2.error) as error:
