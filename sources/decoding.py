@@ -277,14 +277,15 @@ def decode(
 
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
     """Decode an opened video as `decode` does, and leave it open."""
-    skipped, seen, cut = 0, 0, False
+    skipped, cut = 0, False
+    last: int | None = None
     # A broken packet of MPEG-TS may still hold most of a frame.
     keeps_broken = bool(video.container.format.flags & av.format.Flags.ts_discont.value)
     try:
         for packet in video.container.demux(video.stream):
             if stop.is_set():
                 return
-            seen += packet.size > 0
+            last = last if packet.dts is None else packet.dts
             if packet.is_corrupt and not keeps_broken:  # with it a decoder may drop whole frames
                 cut = True
                 continue
@@ -292,8 +293,7 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 skipped += 1
-        is_mp4 = "mp4" in video.container.format.name
-        cut |= is_mp4 and seen < len(video.stream.index_entries)
+        cut |= "mp4" in video.container.format.name and _goes_on_after(video.stream, last)
     except av.FFmpegError:
         with contextlib.suppress(av.FFmpegError):
             yield from video.stream.codec_context.decode(None)
@@ -303,6 +303,12 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
             log.warning("%s ends early: it is damaged or cut off", video.name)
         if skipped:
             log.warning("%s: %d damaged packets were skipped", video.name, skipped)
+
+
+def _goes_on_after(stream: VideoStream, dts: int | None) -> bool:
+    """Whether the index of an MP4 file lists a packet after the one of that decoding time."""
+    entries = stream.index_entries
+    return dts is not None and len(entries) > 0 and entries[-1].timestamp > dts
 
 
 def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
