@@ -61,7 +61,7 @@ def test_a_camera_that_grants_another_size_is_taken_as_it_is(
     }
     assert source.size_wh == next(source).size_wh == (80, 60)
     assert source.fps == 15
-    assert "camera 0 gives 80x60" in caplog.text
+    assert "camera 0 delivers 80x60" in caplog.text
 
 
 def test_a_camera_that_is_slow_to_start_is_waited_for(opened: Open) -> None:

@@ -267,6 +267,8 @@ async def body_text(request: web.Request) -> str:
     """
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise web.HTTPUnsupportedMediaType(text="UTF-8 was expected.\n")
+    if "Content-Encoding" in request.headers:  # browsers do not pack what they send
+        raise web.HTTPUnsupportedMediaType(text="A body as it is was expected.\n")
     try:
         return (await request.read()).decode()
     except UnicodeDecodeError as error:
