@@ -22,6 +22,7 @@ from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of
 from archive.workers import LocalWorkers, Workers
 from errors import StreamError
 from files import created_with
+from people.wording import counted
 from program.options import (
     ModelOptions,
     OneLineParser,
@@ -170,7 +171,7 @@ class Run:
                 parts = [
                     f"{report.frames} frames",
                     f"{fps:.1f} frames/s",
-                    f"{report.people} people",
+                    counted(report.people, "person", "people"),
                 ]
                 parts += ["done before"] * (film.name in self.before) + list(report.notes)
                 if film.name != film.path.stem:  # two films have one name

@@ -73,6 +73,9 @@ def command(
             except StreamError as error:
                 say(name, str(error))
                 return 2
+            except ModuleNotFoundError as error:
+                say(name, f"{error}; run `pip install -r requirements-dev.txt`")
+                return 2
             return 0
 
         return main

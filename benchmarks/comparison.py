@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.agreed_faces import Found
 from benchmarks.alternatives.setup import NAMES, requirements
 from benchmarks.common import OTHERS, OURS, chart, stage_table, table
@@ -165,6 +163,8 @@ def record(
     results: Sequence[ClipResult], options: dict[str, Any], load_before: Sequence[float]
 ) -> dict[str, Any]:
     """Return everything measured and how it was measured, ready for `json.dumps`."""
+    import psutil
+
     pinned = {name: requirements(name).read_text().splitlines() for name in NAMES}
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),

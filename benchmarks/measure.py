@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
-import psutil
 
 from benchmarks.common import ROOT, BenchmarkError, last_line
 from structures import Float32
@@ -78,6 +77,8 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
     Raises:
         BenchmarkError: it cannot be started, fails, or processes fewer than two frames.
     """
+    import psutil
+
     with tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         try:

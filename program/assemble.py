@@ -1,12 +1,13 @@
 """The one place where stages are put together: detector, tracker, estimator, smoother, pipeline."""
 
 import itertools
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from detectors import Detector, make_detector
+from detectors import MIN_FACE, Detector, make_detector
 from errors import WeightsError
 from estimators import Estimator, make_estimator
 from program.loop import Channel
@@ -17,6 +18,8 @@ from threads import DetectorPool
 from tracking import Tracker
 from tracking.places import FacePlaces
 from tracking.smoothing import TrackSmoother
+
+log = logging.getLogger(__name__)
 
 MOST_SEARCHES = 4  # at a time; more barely help, and each holds an image
 
@@ -32,6 +35,14 @@ class Assembly:
     tracking: TrackingOptions = USUAL_TRACKING
     make_detector: Callable[..., Detector] = make_detector
     make_estimator: Callable[..., Estimator] = make_estimator
+
+    def __post_init__(self) -> None:
+        """Warn of options that have no effect with this detector."""
+        models = self.models
+        if models.upsample and models.detector != "dlib":
+            log.warning("--upsample has no effect with --detector %s", models.detector)
+        if models.min_face != MIN_FACE and models.detector == "dlib":
+            log.warning("--min-face has no effect with --detector dlib")
 
     def detector(self, threads: int = 1) -> Detector:
         """Make a detector that uses `threads` threads, 0 = one per core.

@@ -1,6 +1,7 @@
 """What a run reads from and writes to, and the flags that say so."""
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
-from files import check_ours, is_taken
+from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
 from outputs.jsonl import EventsWriter, is_events
@@ -28,6 +29,8 @@ from program.options import ReportOptions, duration, flag, number
 from sources import Source
 from sources.live import LiveOptions
 from sources.open import open_source
+
+log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
@@ -187,6 +190,8 @@ def open_sources(
     Of several cameras one that is not there must not keep the others from being shown.
     """
     sources, addresses = [], options.src or ()
+    if (options.width or options.height) and not any(map(str.isdecimal, addresses)):
+        log.warning("--width and --height have no effect: they ask a webcam, and no source is one")
     live = LiveOptions(
         keep_trying=options.keep_trying or len(addresses) > 1,
         max_latency_s=options.max_latency / 1e3,
@@ -287,6 +292,8 @@ def open_exports(
         SinkError: a file cannot be made, or an address not be used.
     """
     sinks: list[Sink] = []
+    if options.people and not is_special(Path(options.people)):
+        check_writable(options.people, (".csv",))
     if options.events:
         sinks.append(EventsWriter(options.events, report.recorder(), live))
     if options.mqtt:

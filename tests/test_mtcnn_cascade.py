@@ -252,3 +252,17 @@ def test_threads_that_share_a_detector_find_the_faces_of_their_own_images(
 
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(is_own, [0, 1] * 15))
+
+
+def test_no_face_of_a_large_crowd_is_lost() -> None:
+    portrait = read_image(PORTRAITS / "eileen_collins.png")
+    (found,) = MtcnnDetector(40).detect(portrait).boxes
+    x, y = (found[:2] + found[2:]) / 2
+    side = 0.95 * (found[2:] - found[:2]).max()
+    x1, y1, x2, y2 = (int(v) for v in (x - side, y - side, x + side, y + side))
+    tile = cv2.resize(portrait[max(y1, 0) : y2, max(x1, 0) : x2], (60, 60))
+    crowd = np.tile(np.hstack([tile, tile[:, ::-1]]), (30, 15, 1))
+    faces = MtcnnDetector(20).detect(crowd)
+    centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+    cells = np.unique((centres // 60).astype(int), axis=0)
+    assert len(cells) == 900  # the best 1024 boxes alone are too few

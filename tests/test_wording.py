@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from people.wording import as_cells, as_face_cells, as_json, label_lines
+from people.wording import as_cells, as_face_cells, as_json, counted, label_lines
 from structures import ATTRIBUTES, Estimates, Gender, Smoothed
 
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
@@ -54,3 +54,8 @@ def test_a_single_face_is_unsure_where_its_estimate_is() -> None:
     one = np.array([0.5], np.float32)
     cells = as_face_cells(Estimates(one * 68.2, one * 8, one, SHARES[None]), 0)
     assert (cells["age_years"], cells["gender"], cells["asian_prob"]) == (34.1, "unsure", 0.71)
+
+
+def test_one_is_not_counted_in_the_plural() -> None:
+    assert [counted(n, "face") for n in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
+    assert [counted(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
