@@ -4,10 +4,17 @@
 `program.loop` runs over the frames, and `program.pipeline` takes one frame through the stages.
 """
 
+import atexit
+import os
 import signal
 
-if __name__ == "__main__":  # the imports take a second; Ctrl-C in them has nothing to finish
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # during the imports and after `main` there is nothing to finish
+    for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        _number = getattr(signal, _name, None)
+        # nohup has SIGHUP ignored
+        if _number and (_name != "SIGHUP" or signal.getsignal(_number) != signal.SIG_IGN):
+            signal.signal(_number, lambda *_: os._exit(0))
+            atexit.register(signal.signal, _number, signal.SIG_IGN)  # called last
 
 import argparse
 import contextlib
@@ -153,7 +160,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
             if isinstance(error, RuntimeError) and not ending.asked:
                 raise
             return 0
-    print(summary, file=sys.stderr)
+        print(summary, file=sys.stderr)
     return 2 if any(map(failure_of, outputs)) else 0
 
 
