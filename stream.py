@@ -4,10 +4,17 @@
 `program.loop` runs over the frames, and `program.pipeline` takes one frame through the stages.
 """
 
+import atexit
+import os
 import signal
 
-if __name__ == "__main__":  # the imports take a second; Ctrl-C in them has nothing to finish
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # during the imports and after `main` there is nothing to finish
+    for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        _number = getattr(signal, _name, None)
+        # nohup has SIGHUP ignored
+        if _number and (_name != "SIGHUP" or signal.getsignal(_number) != signal.SIG_IGN):
+            signal.signal(_number, lambda *_: os._exit(0))
+            atexit.register(signal.signal, _number, signal.SIG_IGN)  # called last
 
 import argparse
 import contextlib
@@ -23,6 +30,7 @@ from drawing.overlay import Overlay
 from errors import StreamError
 from files import check_apart, created_with, sole_writer
 from outputs import Sink, failure_of
+from outputs.keeping import Keeper
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
 from program.assemble import Assembly
@@ -35,6 +43,7 @@ from program.endpoints import (
     from_environment,
     on_screen,
     open_files,
+    open_keeper,
     open_page,
     open_sources,
     open_window,
@@ -64,7 +73,7 @@ Ctrl-C ends a run without a window; recordings and tables are finished first.
 
 files that are there already: of a camera, events are appended, tables and recordings are kept
 and the new ones named after the time. Of a film, they are replaced if this program made them;
-others are never touched.
+others are never touched. With --keep the old ones of a camera are deleted.
 
 examples:
   python stream.py --src 0                                     the first webcam
@@ -118,6 +127,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{option} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
+    if options.keep and not collect(OutputOptions, options).files:
+        parser.error("--keep is about files: add --output, --events or --people")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)
@@ -153,7 +164,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
             if isinstance(error, RuntimeError) and not ending.asked:
                 raise
             return 0
-    print(summary, file=sys.stderr)
+        print(summary, file=sys.stderr)
     return 2 if any(map(failure_of, outputs)) else 0
 
 
@@ -177,13 +188,13 @@ def open_and_run(
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
-    recordings, records = open_outputs(options, sources, report, stack, factories.recording)
+    recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
     overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
-    pages = [open_page(outputs, channels, stack, report)] if options.serve else []
+    pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
     if window:
@@ -204,7 +215,7 @@ def open_outputs(
     report: Reporting,
     stack: contextlib.ExitStack,
     record: Callable[..., Recording],
-) -> tuple[list[Recording], list[Sink]]:
+) -> tuple[list[Recording], list[Sink], Keeper | None]:
     """Open the files and exports, which no other run may have; `stack` closes them."""
     outputs, inputs = collect(OutputOptions, options), files_read(options)
     check_apart(outputs.files, inputs)
@@ -212,7 +223,11 @@ def open_outputs(
     recordings, records = open_files(outputs, sources, inputs, report, record)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
-    return recordings, records
+    keeper = open_keeper(outputs, [*recordings, *records], any(x.is_live for x in sources))
+    if keeper:
+        stack.callback(keeper.close)
+        records.append(keeper)
+    return recordings, records, keeper
 
 
 def files_read(options: argparse.Namespace) -> list[Path]:

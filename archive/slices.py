@@ -29,7 +29,7 @@ from outputs.recording.sound import has_sound
 from program.endpoints import Reporting, open_exports
 from program.load import Effort
 from program.options import TrackingOptions
-from sources.decoding import Video, decode, open_video
+from sources.decoding import Video, decode, open_video, packets_of
 from sources.feed import NOMINAL_FPS, Feed
 from structures import Frame, FrameResult
 from threads import ReadAhead
@@ -114,7 +114,7 @@ def _packet_times(video: Video) -> Float64 | None:
     start = Fraction(video.container.start_time or 0, av.time_base)  # as `media_clock` has it
     ticks = []
     try:
-        for packet in video.container.demux(video.stream):
+        for packet in packets_of(video.container, video.stream):
             if packet.size and not packet.is_discard:
                 if packet.pts is None or packet.time_base is None:
                     return None

@@ -96,6 +96,11 @@ class PeopleWriter:
         return self._outage.failed
 
     @property
+    def writing(self) -> Path | None:
+        """The file that is open; None = none is yet."""
+        return self._path if self._file is not None else None
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed

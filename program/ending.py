@@ -1,11 +1,13 @@
 """How Ctrl-C, SIGTERM and SIGHUP end a run: in good order, always, and within a limit."""
 
+import _thread
 import contextlib
 import os
 import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -40,8 +42,8 @@ class Ending:
         self.asked = False
         self._give_up, self._closing_s = give_up or _end_now, closing_s
         self._is_running = self._is_closing = False
-        self._timer: threading.Timer | None = None
-        self._limit: threading.Timer | None = None
+        self._timer: _Alarm | None = None
+        self._limit: _Alarm | None = None
 
     @property
     def closed(self) -> bool:
@@ -75,15 +77,11 @@ class Ending:
             raise KeyboardInterrupt
 
     def _again(self, number: int, after_s: float) -> None:
-        self._timer = threading.Timer(after_s, _signal_main, [number])
-        self._timer.daemon = True
-        self._timer.start()
+        self._timer = _Alarm(after_s, lambda: _signal_main(number))
 
     def _limit_closing(self) -> None:
         if self._limit is None:
-            self._limit = threading.Timer(self._closing_s, self._give_up)
-            self._limit.daemon = True
-            self._limit.start()
+            self._limit = _Alarm(self._closing_s, self._give_up)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -105,6 +103,27 @@ class Ending:
                 self._timer.cancel()
             if self.asked:
                 self._limit_closing()
+
+
+class _Alarm:
+    """Calls a function later, in a thread; can be made in a signal's handler.
+
+    A `threading.Timer` cannot: it waits for ever for a lock of `threading` that the main thread
+    holds if the signal came while it was starting a thread.
+    """
+
+    def __init__(self, after_s: float, call: Callable[[], object]) -> None:
+        self._cancelled = False
+        _thread.start_new_thread(self._run, (after_s, call))
+
+    def _run(self, after_s: float, call: Callable[[], object]) -> None:
+        time.sleep(after_s)
+        if not self._cancelled:
+            call()
+
+    def cancel(self) -> None:
+        """Call nothing."""
+        self._cancelled = True
 
 
 def _end_now() -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from drawing.overlay import Overlay
@@ -14,7 +15,8 @@ from errors import SinkError, SourceError
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
-from outputs.jsonl import EventsWriter, is_events
+from outputs.jsonl import EventsWriter, is_events, of_day
+from outputs.keeping import Keeper, Limit, Output
 from outputs.mqtt import MqttPublisher
 from outputs.recording.h264 import PRESETS, is_recording
 from outputs.recording.sink import Recording, part_path
@@ -25,7 +27,7 @@ from people.records import Recorder, new_run
 from people.table import PeopleWriter, is_table
 from program.load import DEFAULT_MAX_LATENCY_MS
 from program.loop import Channel
-from program.options import ReportOptions, duration, flag, number
+from program.options import ReportOptions, duration, flag, kept, number
 from sources import Source
 from sources.live import LiveOptions
 from sources.open import open_source
@@ -95,6 +97,15 @@ class OutputOptions(ReportOptions):
         None, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
     )
     people: str | None = flag(None, "one row a person", metavar="FILE.csv")
+    keep: Sequence[Limit] | None = flag(
+        None,
+        "of a live source: delete this program's own finished files of these outputs, the "
+        "oldest first, once they are older (30d, 12h) or all together larger (50GB, 500MB); "
+        "with --segment, and for events a file a day; may be given twice",
+        action="append",
+        type=kept,
+        metavar="30d|50GB",
+    )
     serve: str | None = flag(
         None,
         "show everything on a page in the browser, to this machine only unless HOST says "
@@ -133,6 +144,13 @@ class OutputOptions(ReportOptions):
         metavar="TEXT",
     )
     stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
+
+    @property
+    def limit(self) -> Limit | None:
+        """What is kept, all `--keep` together; None = everything."""
+        if not self.keep:
+            return None
+        return Limit(min(x.seconds for x in self.keep), min(x.bytes for x in self.keep))
 
     @property
     def files(self) -> list[Path]:
@@ -266,6 +284,8 @@ def settle_existing(options: OutputOptions, live: bool) -> None:
         path = Path(name or "-")
         if name == options.output and options.segment:
             path = part_path(path, 1, segments=True)  # those of cameras are always new
+        if name == options.events and live and options.keep:
+            path = of_day(path, datetime.now(UTC))
         if str(path) == "-" or not is_taken(path):
             continue
         if not live:
@@ -295,7 +315,8 @@ def open_exports(
     if options.people and not is_special(Path(options.people)):
         check_writable(options.people, (".csv",))
     if options.events:
-        sinks.append(EventsWriter(options.events, report.recorder(), live))
+        daily = live and options.limit is not None
+        sinks.append(EventsWriter(options.events, report.recorder(), live, daily))
     if options.mqtt:
         password = os.environ.get("MQTT_PASSWORD", "")
         sinks.append(MqttPublisher(options.mqtt, report.recorder(), options.mqtt_qos, password))
@@ -307,11 +328,29 @@ def open_exports(
     return sinks
 
 
+def open_keeper(options: OutputOptions, sinks: Sequence[Sink], live: bool) -> Keeper | None:
+    """What watches the files that `sinks` write and deletes old ones; None if there are none."""
+    kinds = {
+        Recording: ("recording", options.output, is_recording),
+        EventsWriter: ("events", options.events, is_events),
+        PeopleWriter: ("people", options.people, is_table),
+    }
+    outputs = []
+    for sink in sinks:
+        kind, name, is_ours = kinds.get(type(sink), ("", None, is_table))
+        if name and name != "-" and not is_special(Path(name)):
+            outputs.append(Output(kind, Path(name), is_ours, sink))
+    if options.limit and not live:
+        say("--keep does nothing here: no source is live, and its files are replaced anyway")
+    return Keeper(outputs, options.limit if live else None) if outputs else None
+
+
 def open_page(
     options: OutputOptions,
     channels: Sequence[Channel],
     stack: contextlib.ExitStack,
     report: Reporting,
+    keeper: Keeper | None = None,
 ) -> Sink:
     """Serve the page in the browser; `stack` closes it.
 
@@ -330,6 +369,7 @@ def open_page(
         options.token or os.environ.get("FACES_TOKEN") or None,
         title=title_of([channel.source for channel in channels]),
         estimates=estimates,
+        storage=keeper.storage if keeper else None,
         tls=options.tls,
         behind_proxy=options.behind_proxy,
     )

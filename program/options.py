@@ -16,11 +16,14 @@ from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import redact
 from estimators import ARCHITECTURES, WITH_WEIGHTS
 from files import ensure_stderr
+from outputs.keeping import Limit
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
 from version import VERSION
 
 T = TypeVar("T")
+_HOURS = {"h": 1, "d": 24}
+_BYTES = {"MB": 1e6, "GB": 1e9}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -57,6 +60,19 @@ def duration(text: str) -> float:
     if not 1.0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"want a time such as 30s, 10m or 1h, got {text!r}")
     return seconds
+
+
+def kept(text: str) -> Limit:
+    """An argparse type: how long or how much to keep, such as 30d, 12h, 500MB or 50GB."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(d|h|GB|MB)", text)
+    value = float(found[1]) if found else 0.0
+    if not found or not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"want a limit such as 30d, 12h, 500MB or 50GB, got {text!r}"
+        )
+    if found[2] in _HOURS:
+        return Limit(seconds=3600 * value * _HOURS[found[2]])
+    return Limit(bytes=value * _BYTES[found[2]])
 
 
 def file_mode(text: str) -> int:

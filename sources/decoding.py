@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, cast
@@ -14,6 +14,8 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
@@ -275,6 +277,19 @@ def decode(
             yield Frame(image, index, time_of(picture, index), epoch)
 
 
+def packets_of(container: InputContainer, stream: Stream) -> "Iterator[Packet[Any]]":
+    """Demux one stream; packets of streams that first show up on the way are skipped.
+
+    PyAV knows the streams found at the beginning, and raises IndexError for others.
+    """
+    while True:
+        try:
+            yield from container.demux(stream)
+        except IndexError:
+            continue
+        return
+
+
 def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, None, None]:
     """Decode an opened video as `decode` does, and leave it open."""
     skipped, cut = 0, False
@@ -282,7 +297,7 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
     # A broken packet of MPEG-TS may still hold most of a frame.
     keeps_broken = bool(video.container.format.flags & av.format.Flags.ts_discont.value)
     try:
-        for packet in video.container.demux(video.stream):
+        for packet in packets_of(video.container, video.stream):
             if stop.is_set():
                 return
             last = last if packet.dts is None else packet.dts

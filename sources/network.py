@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from errors import SourceError
-from sources.decoding import Video, open_video, to_image
+from sources.decoding import Video, open_video, packets_of, to_image
 from sources.feed import Feed, no_answer
 from sources.files import play
 from sources.live import Arrival, Connect, Connection, LiveFeed, LiveOptions
@@ -126,7 +126,7 @@ def pictures_from(
     catch_up, left_out = CatchUp(video.stream.codec_context), 0
     packet_s = picture_s = time.monotonic()
     with contextlib.closing(video), contextlib.suppress(av.FFmpegError):
-        for packet in video.container.demux(video.stream):
+        for packet in packets_of(video.container, video.stream):
             before_s, packet_s = packet_s, time.monotonic()
             # After a timeout FFmpeg first returns an old packet; only the next is an error.
             timed_out = packet_s - before_s > 0.95 * read_s

@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
+from outputs.keeping import Storage
 from people.crowd import Crowd, Summary
 from people.visits import Visit
 from people.wording import as_json, top_ethnicity
@@ -31,6 +32,7 @@ class Facts:
         webrtc: whether it is available.
         began_s: when the run began, seconds since 1970.
         estimates: returns the estimates made and saved so far; None = not reported.
+        storage: returns what the files of the run take; None = not reported.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Facts:
     webrtc: bool
     began_s: float
     estimates: Callable[[], tuple[int, int]] | None = None
+    storage: Callable[[], Storage] | None = None
 
 
 # For the page
@@ -177,6 +180,8 @@ class RunCollector:
             values = (({"camera": camera}, read(one)) for camera, one in posted.items())
             yield _filled(kind(name, what), values)
         yield from self._people(summary)
+        if self._facts.storage is not None:
+            yield from _files(self._facts.storage())
         what = "Clients that watch pictures."
         yield _filled(GaugeMetricFamily("faces_viewers", what), [({}, self._board.viewers)])
         # Left out where anonymous: they grow with every face in view.
@@ -198,6 +203,31 @@ class RunCollector:
         )
         what = "People who have left the view, by apparent age and perceived gender."
         yield _filled(CounterMetricFamily("faces_people", what), left)
+
+
+def _files(storage: Storage) -> Iterator[Metric]:
+    metrics: tuple[tuple[Metric, Mapping[str, float]], ...] = (
+        (
+            GaugeMetricFamily("faces_output_bytes", "Size of an output's files, earlier ones too."),
+            storage.bytes,
+        ),
+        (
+            GaugeMetricFamily("faces_output_free_bytes", "Bytes left on the disk of an output."),
+            storage.free,
+        ),
+        (
+            CounterMetricFamily(
+                "faces_output_records_left_out", "Records not written because there was no room."
+            ),
+            storage.left_out,
+        ),
+        (
+            GaugeMetricFamily("faces_output_failed", "1 once a file could not be written."),
+            storage.failed,
+        ),
+    )
+    for metric, values in metrics:
+        yield _filled(metric, (({"output": kind}, value) for kind, value in values.items()))
 
 
 def _filled(metric: Metric, samples: Iterable[tuple[dict[str, str], float | None]]) -> Metric:

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from outputs.keeping import Storage
 from people.records import Recorder
 from structures import FrameResult, Image
 from threads import LoopThread
@@ -48,6 +49,7 @@ class WebView:
         title: of the run; holds no secrets.
         estimates: returns the estimates made and saved so far, for the metrics; called in
             the server's thread.
+        storage: returns what the files of the run take, likewise.
         limits: how many may connect, and for how long without a request.
         tls: files with a certificate and its key; None = no TLS.
         behind_proxy: a proxy on this machine passes others on, and says who they are.
@@ -68,6 +70,7 @@ class WebView:
         *,
         title: str = "faces",
         estimates: Callable[[], tuple[int, int]] | None = None,
+        storage: Callable[[], Storage] | None = None,
         limits: GateLimits = LIMITS,
         tls: tuple[str, str] | None = None,
         behind_proxy: bool = False,
@@ -85,7 +88,7 @@ class WebView:
         self._loop = LoopThread("web")
         self._board = Board(self._loop.soon, crowd)
         webrtc = webrtc_is_available() and not crowd.anonymous
-        facts = Facts(title, crowd, webrtc, time.time(), estimates)
+        facts = Facts(title, crowd, webrtc, time.time(), estimates, storage)
         self._runner = self._application(
             facts, Doors(token, names, behind_proxy, tls is not None), recorder
         )

@@ -116,6 +116,11 @@ class Recording:
         """The error of the last file that could not be written; None = all could."""
         return self._hung or self._files.failed
 
+    @property
+    def writing(self) -> Path | None:
+        """The file that is open; None = none is."""
+        return self._files.writing
+
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """Queue one image. See `outputs.Sink.write`; this one raises no SinkError.
 
@@ -223,6 +228,12 @@ class RecordingFiles:
     def failed(self) -> SinkError | None:
         """Why a file could not be written, the last one that could not; None = all could."""
         return self._outage.failed
+
+    @property
+    def writing(self) -> Path | None:
+        """The file that is open; None = none is."""
+        part = self._part
+        return part.path if part else None
 
     def write(self, picture: Image, frame: Frame, preset: str) -> None:
         """Encode one (H, W, 3) uint8 BGR image at its frame's time."""

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from files import cause_of
-from sources.decoding import SteadyClock
+from sources.decoding import SteadyClock, packets_of
 
 ERRORS = (av.FFmpegError, OSError)  # what writing may raise
 _REFUSED = (av.error.ArgumentError, av.error.InvalidDataError)  # packets that do not fit
@@ -81,7 +81,7 @@ class Sound:
         if start_s > 0:
             self._film.seek(zero - round(0.1 / self._tick), stream=stream)
         clock = SteadyClock(self._film)
-        for packet in self._film.demux(stream):
+        for packet in packets_of(self._film, stream):
             if packet.dts is None or packet.pts is None:
                 continue
             time_s = float(packet.pts * self._tick)
