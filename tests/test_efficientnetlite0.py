@@ -92,6 +92,7 @@ def plain_features(tensors: dict[str, Array], chips: Array) -> Array:
     return norm(convolve(x, tensors["_conv_head.weight"], 1), "_bn1").clip(0, 6).mean((1, 2))
 
 
+@pytest.mark.slow
 def test_the_network_is_the_published_one_for_even_and_odd_sides(tensors: dict[str, Array]) -> None:
     rng = np.random.default_rng(1)
     for side in (32, 41):
@@ -103,6 +104,7 @@ def test_the_network_is_the_published_one_for_even_and_odd_sides(tensors: dict[s
         np.testing.assert_allclose(features, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_the_packages_file_becomes_the_backbone(
     tensors: dict[str, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

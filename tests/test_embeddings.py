@@ -175,6 +175,7 @@ def embedded(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "emb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("vector", "network"), [("features", "modern"), ("embedding", "published")]
 )

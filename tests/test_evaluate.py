@@ -132,6 +132,7 @@ def test_a_set_is_measured_from_afar_too(sets: Path, tmp_path: Path) -> None:
     assert [row["female_prob"] for row in near] != [row["female_prob"] for row in far]
 
 
+@pytest.mark.slow
 def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     shutil.copytree(PORTRAITS, folder)

@@ -254,6 +254,7 @@ def test_threads_that_share_a_detector_find_the_faces_of_their_own_images(
         assert all(pool.map(is_own, [0, 1] * 15))
 
 
+@pytest.mark.slow
 def test_no_face_of_a_large_crowd_is_lost() -> None:
     portrait = read_image(PORTRAITS / "eileen_collins.png")
     (found,) = MtcnnDetector(40).detect(portrait).boxes

@@ -87,6 +87,7 @@ recording.close()
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_is_closed_leaves_the_file_as_it_is_and_the_process_ends(
     tmp_path: Path,
 ) -> None:

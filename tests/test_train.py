@@ -122,6 +122,7 @@ def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
     whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_finished_run_can_be_given_more_epochs(whole: Path, folder: Path, tmp_
     assert len(log(tmp_path / "more")) == 4
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_as_it_was(folder: Path, tmp_path: Path, keras: Any) -> None:
     changes = ("frozen_epochs=1", "epochs=1", "ema=0")
     assert main(arguments(folder, tmp_path, *changes)) == 0
@@ -183,6 +185,7 @@ def test_a_frozen_backbone_stays_as_it_was(folder: Path, tmp_path: Path, keras: 
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
@@ -233,6 +236,7 @@ def test_a_run_ends_after_so_many_epochs_without_a_better_one() -> None:
     assert not Progress(epoch=8, minutes=3.0).is_over(TrainingSettings(epochs=9))
 
 
+@pytest.mark.slow
 def test_a_teacher_is_asked_once(folder: Path, tmp_path: Path, whole: Path) -> None:
     changes = (f"teacher={whole / 'small.keras'}", "epochs=1", "batch=32")
     assert main(arguments(folder, tmp_path, *changes)) == 0
