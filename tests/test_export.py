@@ -188,6 +188,6 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path: Path) -> None:
     age = keras.layers.Flatten()(keras.ops.erfinv(rgb / 300))  # which ONNX does not have
     path = tmp_path / "odd.keras"
     keras.Model(rgb, {"age": age}).save(path)
-    with pytest.raises(WeightsError, match="cannot"):
+    with pytest.raises(WeightsError, match="lacks"):
         export.export(path)
     assert list(tmp_path.iterdir()) == [path]

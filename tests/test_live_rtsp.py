@@ -49,12 +49,12 @@ def opened() -> Iterator[Open]:
         source.close()
 
 
-def wait_for(source: Source, state: SourceState) -> Frame:
-    """Take frames until the source is in that state; returns the last frame."""
+def wait_for(source: Source, state: SourceState) -> Frame | None:
+    """Take frames until the source is in that state; returns the last one, if any came."""
     frame, end_s = None, time.monotonic() + SAFETY_S
     while time.monotonic() < end_s:
         frame = source.take(0.05) or frame
-        if source.status.state is state and frame is not None:
+        if source.status.state is state:
             return frame
     raise AssertionError(f"{state} never came; it is {source.status}")
 
@@ -77,6 +77,7 @@ def test_a_killed_camera_is_opened_again_when_it_is_back(camera: RtspCamera, ope
     wait_for(source, SourceState.RECONNECTING)
     camera.start()
     again = wait_for(source, SourceState.LIVE)
+    assert first is not None and again is not None
     assert again.epoch > first.epoch
     assert again.index > first.index
     assert source.status.reconnects >= 1
