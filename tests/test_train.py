@@ -3,7 +3,6 @@ import dataclasses
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -430,18 +429,15 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(
     shutil.copytree(whole, out)
     before = (out / "checkpoint.npz").read_bytes()
 
-    def limit() -> None:  # files of more than 2 kB cannot be written, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
-
-    code = (
-        "import sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    code = (  # files of more than 2 kB cannot be written, as on a full disk
+        "import resource, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048));"
         "from training.train import main; sys.exit(main(sys.argv[1:]))"
     )
     command = arguments(folder, out, "frozen_epochs=1", "epochs=6", more=["--resume"])
     done = subprocess.run(
         [sys.executable, "-c", code, *command],
         cwd=ROOT,
-        preexec_fn=limit,
         capture_output=True,
         text=True,
     )
