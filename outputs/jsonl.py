@@ -70,12 +70,13 @@ class EventsWriter(RecordSink):
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(recorder)
-        self._live, self._daily, self._clock = live, daily, clock
+        self._live, self._clock = live, clock
         self._to_stdout = str(path) == "-"
         if self._to_stdout and sys.stdout is None:
             raise SinkError("standard output is closed; open it or name a file")
         self._path = Path(path) if self._to_stdout else check_writable(path)
         self._named = self._path  # by the user
+        self._daily = daily and not is_special(self._path)
         self._day: date | None = None
         self._file: FileIO | None = None
         self._outage = Outage("records are left out until there is room, everything else continues")
@@ -103,7 +104,7 @@ class EventsWriter(RecordSink):
             sys.stdout.write(line)
             sys.stdout.flush()
             return
-        if self._daily and not is_special(self._named):
+        if self._daily:
             self._turn_page()
         if self._file is None:
             self._file = self._open()

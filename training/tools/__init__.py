@@ -2,8 +2,20 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from errors import StreamError
+from errors import StreamError, WeightsError
+from estimators.weights import file_sha256
+
+
+def check_sha256(path: Path, sha256: str, otherwise: str) -> None:
+    """Raise `WeightsError`, `PATH is not` and `otherwise`, unless the file has the hash."""
+    try:
+        same = file_sha256(path) == sha256
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    if not same:
+        raise WeightsError(f"{path} is not {otherwise}")
 
 
 def run_tool(name: str, work: Callable[[], object]) -> int:

