@@ -49,6 +49,7 @@ from program.endpoints import (
     open_window,
     say,
 )
+from program.law import check_purpose, write_notice
 from program.load import LoadControl
 from program.loop import Loop
 from program.options import (
@@ -113,6 +114,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--doctor", action="store_true", help="check what works here, --src included, and exit"
     )
+    parser.add_argument(
+        "--notice",
+        metavar="FILE.html",
+        help="write a sign for those who are filmed, to print and hang up, and exit; give the "
+        "other flags too, it says what they do",
+    )
     parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     add_general_options(parser)
     options = parser.parse_args(arguments)
@@ -129,6 +136,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
         parser.error("--keep is about files: add --output, --events or --people")
+    if options.lawful_purpose is not None and not options.lawful_purpose.strip():
+        parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
     settle_privacy(options)
@@ -151,6 +160,11 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
         signals_handled(ending.on_signal),
     ):
         try:
+            check_purpose(options)
+            if options.notice:
+                write_notice(options.notice, options)
+                say(f"{options.notice}: open it in a browser, fill in the lines and print it")
+                return 0
             if options.doctor:
                 from doctor import main_report
 
@@ -186,6 +200,7 @@ def open_and_run(
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
+    check_purpose(options, sources)
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs)
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)

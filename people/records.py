@@ -41,10 +41,12 @@ class Recorder:
     Args:
         crowd: counts people and decides what may be reported; shared by all outputs of a run.
         run: from `new_run`, shared likewise; empty = a new one.
+        purpose: of estimating ethnicity live, as the user says; told by the source records.
     """
 
-    def __init__(self, crowd: Crowd, run: str = "") -> None:
+    def __init__(self, crowd: Crowd, run: str = "", purpose: str = "") -> None:
         self.crowd, self.run = crowd, run or new_run()
+        self._purpose = {"lawful_purpose": purpose} if purpose else {}
         self._states: dict[str, object] = {}  # by camera, as last reported
         self._visits: dict[Visit, bool] = {}  # not over yet, and whether they were reported
         self._minutes: dict[str, int] = {}
@@ -115,11 +117,12 @@ class Recorder:
 
     def source(self, camera: str, status: SourceStatus) -> Record:
         """The record of a source's state."""
-        return self._head("source", camera) | {"source": _status(status)}
+        return self._head("source", camera) | self._purpose | {"source": _status(status)}
 
     def program(self, state: str) -> Record:
         """The source record of a state that only the program has: online or offline."""
-        return self._head("source") | {"source": {"state": state, "detail": "", "reconnects": 0}}
+        source = {"state": state, "detail": "", "reconnects": 0}
+        return self._head("source") | self._purpose | {"source": source}
 
     def aggregate(self, camera: str) -> Record:
         """The record of who is and was there, in numbers."""

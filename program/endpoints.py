@@ -165,15 +165,17 @@ class Reporting:
 
     crowd: Crowd
     run: str
+    purpose: str = ""
 
     @classmethod
     def of(cls, options: ReportOptions) -> "Reporting":
         """The reporting of a new run."""
-        return cls(Crowd(options.attributes, anonymous=options.anonymous), new_run())
+        crowd = Crowd(options.attributes, anonymous=options.anonymous)
+        return cls(crowd, new_run(), options.lawful_purpose or "")
 
     def recorder(self) -> Recorder:
         """Makes the records for one output."""
-        return Recorder(self.crowd, self.run)
+        return Recorder(self.crowd, self.run, self.purpose)
 
 
 def from_environment(source: str) -> str:

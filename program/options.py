@@ -236,6 +236,7 @@ class ReportOptions:
     Attributes:
         attributes: out of `structures.ATTRIBUTES`.
         anonymous: report only groups and record no sound: a voice identifies its speaker.
+        lawful_purpose: why ethnicity may be estimated live, in the user's words.
     """
 
     attributes: tuple[str, ...] = USUAL_MODELS.attributes
@@ -243,6 +244,12 @@ class ReportOptions:
         False,
         "report only groups of five and more: no boxes, stills or sound, faces hidden",
         action="store_true",
+    )
+    lawful_purpose: str | None = flag(
+        None,
+        "what entitles you to estimate ethnicity live, which EU law forbids in general; kept in "
+        "the records, and no legal basis in itself (docs/law.md)",
+        metavar="TEXT",
     )
 
 

@@ -16,7 +16,9 @@ from sources.photographs import PICTURE_SUFFIXES, list_pictures, open_folder, op
 from sources.webcam import Capture, open_capture, open_webcam
 
 _USUAL = LiveOptions()
+_CAMERA = r"(?:/dev/video)?(\d{1,3})"
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
+_FILMS = ("http", "https")
 _OPTIONAL = ("srt",)  # not built into PyAV's own FFmpeg, which says so when it is opened
 
 
@@ -57,7 +59,7 @@ def open_source(
     name = "".join(c if c.isprintable() else "?" for c in redact(text))
     if not text:
         raise SourceError("the source has no name; give a camera number, a path or an address")
-    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", text):
+    if camera := re.fullmatch(_CAMERA, text):
         index = int(camera[1])
         return open_webcam(
             index, live, width=width, height=height, fps=fps, open_camera=open_camera
@@ -72,6 +74,17 @@ def open_source(
             raise SourceError(f"{name}: unknown kind of address; known: {', '.join(_SCHEMES)}")
         return open_stream(scheme + address[2], name, live)
     return _open_path(text, name, fps)
+
+
+def is_camera(text: str) -> bool:
+    """Whether `open_source(text)` opens a webcam or a stream, known without opening it.
+
+    What is behind http:// may be a film: only its source knows (`Source.is_live`).
+    """
+    scheme, address, _ = text.strip().partition("://")
+    if address:
+        return scheme.lower() in (*_SCHEMES, *_OPTIONAL) and scheme.lower() not in _FILMS
+    return re.fullmatch(_CAMERA, text.strip()) is not None
 
 
 def files_of(text: str) -> list[Path]:
