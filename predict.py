@@ -48,6 +48,7 @@ examples:
   python predict.py holiday.jpg                          a table on the screen
   python predict.py photos/ --recursive                  folders within it, too
   python predict.py photos/ --table faces.csv --pictures annotated/
+  python predict.py holiday.jpg --json | jq '.[].age_years'
   python predict.py --features embeddings.csv            from FaceNet's 512 numbers a face
 """
 
@@ -74,8 +75,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     out.add_argument(
         "--table",
         metavar="FILE",
-        help="one row a face, .csv or .json (default: CSV on standard output)",
+        help="one row a face, .csv or .json; - is standard output (default)",
     )
+    out.add_argument("--json", action="store_true", help="on standard output: JSON in place of CSV")
     out.add_argument(
         "--pictures",
         metavar="DIR",
@@ -86,6 +88,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
         parser.error("want pictures or folders, or --features FILE.csv")
+    if options.table == "-":
+        options.table = None
+    if options.json and options.table:
+        parser.error("--json is about standard output; name the table FILE.json instead")
     if options.features and options.pictures:
         parser.error("--pictures wants pictures, and --features has none")
     return options
@@ -298,7 +304,7 @@ def run(options: argparse.Namespace) -> tuple[str, bool]:
     if options.features:
         check_apart([options.table] if options.table else [], [Path(options.features)])
         summary = predict_features(
-            options.features, options.table, options.weights, options.attributes
+            options.features, options.table, options.weights, options.attributes, options.json
         )
         return summary, True
     found = find_pictures(options.paths, options.recursive)
@@ -311,13 +317,13 @@ def run(options: argparse.Namespace) -> tuple[str, bool]:
         unread = describe_all(paths, options, folder, rows)
     except (Exception, KeyboardInterrupt) as error:
         if rows:
-            write_table(options.table, rows, columns(options.attributes))
+            write_table(options.table, rows, columns(options.attributes), options.json)
             if isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt(f"{counted(len(rows), 'face')} in the table") from None
         raise
     if len(unread) == len(paths):
         raise SourceError(shortened(unread, "; "))
-    write_table(options.table, rows, columns(options.attributes))
+    write_table(options.table, rows, columns(options.attributes), options.json)
     faceless = len(paths) - len(unread) - len({row["file"] for row in rows})
     summary = f"{counted(len(rows), 'face')} in {counted(len(paths), 'picture')}"
     left_out = [shortened(unread, "; ")] * bool(unread) + found.notes()

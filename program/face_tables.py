@@ -63,8 +63,12 @@ def check_table(path: str | None) -> None:
         raise SinkError("standard output is closed; open it or name a file with --table")
 
 
-def write_table(path: str | None, rows: Sequence[Row], names: Sequence[str]) -> None:
+def write_table(
+    path: str | None, rows: Sequence[Row], names: Sequence[str], as_json: bool = False
+) -> None:
     """Write the columns `names` of `rows`, to standard output where `path` is None.
+
+    Of a file its ending says whether it is JSON, else `as_json`.
 
     A .csv or .json file is written whole or not at all. Characters that the encoding lacks
     (file names need not be text) are written as escapes with a backslash.
@@ -73,7 +77,7 @@ def write_table(path: str | None, rows: Sequence[Row], names: Sequence[str]) -> 
         SinkError: it cannot be written.
     """
     if path is None:
-        _print(_as_csv(rows, names))
+        _print(_as_json(rows, names) + "\n" if as_json else _as_csv(rows, names))
         return
     is_json = Path(path).suffix.lower() == ".json"
     text = _as_json(rows, names) if is_json else _as_csv(rows, names)
@@ -240,11 +244,15 @@ def estimate_features(
 
 
 def predict_features(
-    path: str, table: str | None, weights_name: str | None, attributes: Collection[str]
+    path: str,
+    table: str | None,
+    weights_name: str | None,
+    attributes: Collection[str],
+    as_json: bool = False,
 ) -> str:
     """Read embeddings, describe them and write `table`; returns a summary.
 
-    `weights_name` is that of the heads, None = `DEFAULT_HEADS`.
+    `weights_name` is that of the heads, None = `DEFAULT_HEADS`; `as_json` as for `write_table`.
 
     Raises:
         StreamError: a bad line, bad weights, or a table that cannot be written.
@@ -265,6 +273,6 @@ def predict_features(
     rows: list[Row] = [
         {"file": name, "face": i + 1, **as_face_cells(estimates, i)} for i, name in enumerate(names)
     ]
-    write_table(table, rows, columns(attributes, places=False))
+    write_table(table, rows, columns(attributes, places=False), as_json)
     note = f"; {restored} were not of unit length, which was restored" * bool(restored)
     return f"{counted(len(rows), 'face')} in {path}{note}"

@@ -74,6 +74,11 @@ def test_a_csv_file_holds_the_columns_asked_for_and_names_that_are_not_text(tmp_
     assert second == {"file": "b.jpg", "face": "2"}
 
 
+def test_json_on_standard_output_gives_the_rows_back(capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(None, ROWS, NAMES, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{k: row[k] for k in NAMES} for row in ROWS]
+
+
 def test_a_json_file_gives_the_rows_back(tmp_path: Path) -> None:
     path = tmp_path / "faces.JSON"
     write_table(str(path), ROWS, NAMES)

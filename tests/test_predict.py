@@ -80,6 +80,13 @@ def test_without_a_table_file_the_table_goes_to_standard_output(
     assert len(lines) == 2
 
 
+def test_a_dash_is_standard_output_and_json_is_about_it() -> None:
+    assert predict.parse_arguments(["a.jpg", "--table", "-"]).table is None
+    assert predict.parse_arguments(["a.jpg", "--table", "-", "--json"]).json
+    with pytest.raises(SystemExit, match="2"):
+        predict.parse_arguments(["a.jpg", "--json", "--table", "faces.json"])
+
+
 def test_a_damaged_picture_is_left_out_and_named(
     photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
