@@ -173,6 +173,15 @@ class Crowd:
                 for timeline in (self._recent, self._quarters):
                     timeline.note(utc_s, sum(now.values()))
 
+    def reset(self) -> None:
+        """Count from zero; those in view count as they leave."""
+        with self._lock:
+            self._left.clear()
+            self._left_today.clear()
+            self._left_lately.clear()
+            self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
+            self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
+
     def end(self) -> None:
         """End all visits, as at the end of a run."""
         with self._lock:

@@ -115,7 +115,7 @@ def test_the_figures_on_the_page_are_those_fed_in(tmp_path: Path) -> None:
             ["#1", "34 ± 4", "female"], ["#2", "34 ± 4", "female"], ["#3", "34 ± 4", "female"],
             ["#4", "61 ± 4", "male"], ["#5", "–", "–"],
         ]  # fmt: skip
-        assert await page.until("document.querySelector('.screen img').naturalWidth") == 64
+        await page.until("document.querySelector('.screen canvas').width === 64")
 
     with served(title="film.mp4") as view:
         shown(view, work, tmp_path, make=crowd)
@@ -148,8 +148,9 @@ def test_it_fits_the_screen_holds_still_and_can_be_read(
 
 def test_everything_to_be_used_has_a_name(tmp_path: Path) -> None:
     unnamed = """[...document.querySelectorAll("a, button, input, img, video, svg, [role=region]")]
-        .filter((e) => !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.alt
-            || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
+        .filter((e) => !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby")
+            || e.hasAttribute("alt") || e.getAttribute("aria-hidden") || e.textContent.trim()
+            || e.labels?.length)).map((e) => e.outerHTML)"""
 
     async def work(page: Page) -> None:
         await page.until(READY)
@@ -182,7 +183,7 @@ def test_with_the_token_in_the_address_the_page_works_and_hides_it(tmp_path: Pat
     async def work(page: Page) -> None:
         await page.until(READY)
         assert await page.value("location.search") == ""
-        assert await page.until("document.querySelector('.screen img').naturalWidth") == 64
+        await page.until("document.querySelector('.screen canvas').width === 64")
         await page.call("Page.navigate", url=view.url)
         await page.until(READY)
 
@@ -210,9 +211,7 @@ def test_several_cameras_stand_side_by_side(tmp_path: Path, cameras: int) -> Non
 
     async def work(page: Page) -> None:
         await page.until(f"document.querySelectorAll('.camera').length === {cameras}")
-        all_there = (
-            "[...document.querySelectorAll('.screen img')].every(i => i.naturalWidth === 64)"
-        )
+        all_there = "[...document.querySelectorAll('.screen canvas')].every(i => i.width === 64)"
         await page.until(all_there)
         assert await page.value(text("#now")) == str(5 * cameras)
 
@@ -220,12 +219,65 @@ def test_several_cameras_stand_side_by_side(tmp_path: Path, cameras: int) -> Non
         shown(view, work, tmp_path, make=make)
 
 
+LABELS = "[...document.querySelectorAll('.face span:not([hidden])')].map(s => s.textContent)"
+
+
+def test_the_page_draws_the_labels_as_it_is_told(tmp_path: Path) -> None:
+    def make(index: int, **more: Any) -> FrameResult:
+        return result(index, {1: person(34.0), 2: person(61.0, Gender.MALE)}, missed=[2], **more)
+
+    async def work(page: Page) -> None:
+        await page.until(f"{LABELS}.length === 1")
+        assert await page.value(LABELS) == ["#1 female 34 ±4"]  # who is missed has no label
+        assert await page.value("document.querySelectorAll('.face.missed').length") == 1
+        await page.value("document.querySelector('input[value=short]').click()")
+        assert await page.value(LABELS) == ["F 34"]
+        await page.value("document.querySelector('input[value=none]').click()")
+        assert await page.value("document.querySelectorAll('.face').length") == 0
+
+    with served() as view:
+        shown(view, work, tmp_path, make=make)
+
+
+def test_a_camera_is_enlarged_by_a_click_and_escape_undoes_it(tmp_path: Path) -> None:
+    wide = "[...document.querySelectorAll('.camera')].map(c => Math.round(c.clientWidth))"
+
+    async def work(page: Page) -> None:
+        await page.until("document.querySelectorAll('.camera').length === 4")
+        before = await page.value(wide)
+        await page.value("document.querySelectorAll('.screen')[2].click()")
+        after = await page.value(wide)
+        assert after[2] > 1.8 * before[2]
+        assert after[0] == after[1] == after[3]
+        await page.value("dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))")
+        assert await page.value(wide) == before
+
+    def make(index: int, **more: Any) -> FrameResult:
+        return result(index, {1: person()}, f"camera {index % 4}", **more)
+
+    with served() as view:
+        shown(view, work, tmp_path, make=make)
+
+
+def test_the_settings_reach_the_program(tmp_path: Path) -> None:
+    async def work(page: Page) -> None:
+        await page.until(READY)
+        assert await page.value("document.querySelector('.tile.warn') === null")
+        await page.value("document.querySelector('#warn').value = 5")
+        await page.value("document.querySelector('#warn').dispatchEvent(new Event('change'))")
+        await page.until("document.querySelector('.tile.warn #now') !== null")
+        assert await page.value("document.querySelector('#hide-label').checkVisibility()") is False
+
+    with served() as view:
+        shown(view, work, tmp_path, make=crowd)
+
+
 def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None:
     async def work(page: Page) -> None:
         await page.until("document.querySelector('#now')?.textContent === '5'")
         assert await page.value("document.querySelector('.view').checkVisibility()") is False
         assert await page.value("document.querySelector('#people').checkVisibility()") is False
-        assert await page.value("document.querySelectorAll('.screen img').length") == 0
+        assert await page.value("document.querySelectorAll('.screen canvas').length") == 0
         assert await page.value(text("#legend")) == "female < 5male < 5unsure < 5"
 
     crowd_of_a_minute = Crowd(anonymous=True, clock=lambda: 60 * time.monotonic())
@@ -233,7 +285,7 @@ def test_an_anonymous_page_has_neither_picture_nor_table(tmp_path: Path) -> None
         shown(view, work, tmp_path, make=crowd)
 
 
-def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None:
+def test_webrtc_shows_the_picture_and_goes_back_to_jpeg(tmp_path: Path) -> None:
     if not webrtc_is_available():
         pytest.skip("aiortc is not installed, or TensorFlow is in this process")
 
@@ -246,8 +298,8 @@ def test_webrtc_shows_the_picture_and_goes_back_to_mjpeg(tmp_path: Path) -> None
         await page.until("document.querySelector('video')?.videoWidth === 64")
         start = await page.value("document.querySelector('video').currentTime")
         await page.until(f"document.querySelector('video').currentTime > {start}")
-        await page.value("document.querySelector('input[value=mjpeg]').click()")
-        await page.until("document.querySelector('.screen img')?.naturalWidth === 64")
+        await page.value("document.querySelector('input[value=jpeg]').click()")
+        await page.until("document.querySelector('.screen canvas')?.width === 64")
         deadline = time.monotonic() + 20
         while view._board.viewers != 1 and time.monotonic() < deadline:
             await asyncio.sleep(0.05)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from people.crowd import Crowd, Summary
+from people.crowd import TABLE_ROWS, Crowd, Summary
 from structures import FrameResult, Image
+from web.thumbnails import Thumbnails
 
 _REPEAT_S = 0.5  # how often an image without a new frame is passed on
 _LINGER_S = 3.0  # how long images are drawn after a still, in case another is requested
@@ -40,15 +41,19 @@ class Board:
     """Hands results from the frame loop to the server's loop; neither waits for the other.
 
     `soon` has the server's loop call a function.
+
+    Attributes:
+        faces: small pictures of the newest people; none of an anonymous crowd.
     """
 
     def __init__(self, soon: Callable[[Callable[[], object]], object], crowd: Crowd) -> None:
         self._soon, self._crowd = soon, crowd
+        self.faces = Thumbnails(TABLE_ROWS)
         self._lock = threading.Lock()
         self._posted: dict[str, Posted] = {}
         self._event = asyncio.Event()
         self._rung = False
-        self._viewers = 0
+        self._viewers, self._drawn_viewers = 0, 0
         self._linger_until_s = 0.0
         self._heard_s: float | None = None
 
@@ -56,8 +61,8 @@ class Board:
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody wants images."""
-        return self._viewers > 0 or time.monotonic() < self._linger_until_s
+        """Whether anybody wants images with labels drawn into them."""
+        return self._drawn_viewers > 0 or time.monotonic() < self._linger_until_s
 
     def post(self, image: Image | None, result: FrameResult, *, new_frame: bool) -> None:
         """Store the newest result, and its image where one was drawn.
@@ -66,6 +71,8 @@ class Board:
         False where only the status can have changed.
         """
         self._crowd.update(result)
+        if new_frame and not self._crowd.anonymous:
+            self.faces.note(result)
         now_s = time.monotonic()
         with self._lock:
             self._heard_s = now_s
@@ -101,13 +108,15 @@ class Board:
         """Wait until something was posted."""
         await self._event.wait()
 
-    def watch(self) -> None:
-        """Request images, until `unwatch` is called as often."""
+    def watch(self, drawn: bool = True) -> None:
+        """Count a viewer, and request images with labels if `drawn`, until `unwatch`."""
         self._viewers += 1
+        self._drawn_viewers += drawn
 
-    def unwatch(self, linger: bool = False) -> None:
+    def unwatch(self, drawn: bool = True, linger: bool = False) -> None:
         """Stop requesting images; `linger` keeps them for a few more seconds."""
         self._viewers -= 1
+        self._drawn_viewers -= drawn
         if linger:
             self._linger_until_s = time.monotonic() + _LINGER_S
 
@@ -128,8 +137,11 @@ class Board:
                 return next(iter(self._posted.values()), None)
             return self._posted.get(camera)
 
+    def all_newest(self) -> dict[str, Posted]:
+        """Return the newest of all cameras, ordered by their first frames."""
+        with self._lock:
+            return dict(self._posted)
+
     def everything(self) -> tuple[dict[str, Posted], Summary]:
         """Return the newest of all cameras, ordered by their first frames, and the counts."""
-        with self._lock:
-            posted = dict(self._posted)
-        return posted, self._crowd.summary()
+        return self.all_newest(), self._crowd.summary()

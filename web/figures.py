@@ -68,7 +68,11 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
             for (gender, band), number in summary.groups.items()
         ],
         "timelines": {"recent": summary.recent, "day": summary.day},
-        "people": [_row(visit, summary, facts.crowd) for visit in summary.newest],
+        "people": [
+            _row(visit, summary, facts.crowd)
+            | {"face": board.faces.turn(visit.camera, visit.track_id)}
+            for visit in summary.newest
+        ],
     }
 
 

@@ -17,8 +17,10 @@ from people.records import Recorder, to_json
 from structures import FrameResult
 from web.access import Access, add_headers, body_text, form_field
 from web.board import Board
+from web.controls import Controls
 from web.figures import Facts, RunCollector, page_state, problem
-from web.streaming import Calls, LiveImages
+from web.streaming import LONGEST_SIDE, SMALL_SIDE, Calls, LiveImages, encode
+from web.texts import Texts
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {
@@ -32,6 +34,8 @@ MAX_CLIENTS = 32  # of endless answers
 WRITE_S = 10.0  # a client that takes nothing for so long is let go
 _STILL_S = 3.0  # how long a still waits for an image
 _EVENT_PAUSE_S = 0.1
+_PART_PAUSE_S = 0.01
+_FACE_QUALITY = 85
 _STATE_S = 0.25
 _KEEP_ALIVE_S = 15.0
 _SEND_BUFFER = 256 * 1024  # bytes; the system's own grows until a slow client is seconds late
@@ -46,10 +50,21 @@ class Server:
         facts: what does not change during the run.
         access: who may use it.
         recorder: makes the records of /events.
+        controls: what the page may change.
+        texts: the page's words.
     """
 
-    def __init__(self, board: Board, facts: Facts, access: Access, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        board: Board,
+        facts: Facts,
+        access: Access,
+        recorder: Recorder,
+        controls: Controls,
+        texts: Texts,
+    ) -> None:
         self._board, self._facts, self._access = board, facts, access
+        self._controls, self._texts = controls, texts
         self._recorder = recorder
         self._metrics = RunCollector(board, facts)
         self._images = LiveImages(board)
@@ -75,10 +90,13 @@ class Server:
         app.router.add_get("/state.json", self._state_json)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/metrics", self._prometheus)
+        app.router.add_post("/settings", self._settings)
         app.router.add_post("/login", self._login)
         if not self._facts.crowd.anonymous:
             app.router.add_get("/snapshot.jpg", self._snapshot)
             app.router.add_get("/stream.mjpeg", self._stream)
+            app.router.add_get("/live", self._live)
+            app.router.add_get("/face.jpg", self._face)
             app.router.add_get("/events", self._events)
         if self._calls:
             app.router.add_post("/offer", self._offer)
@@ -87,12 +105,13 @@ class Server:
 
     # The page
 
-    async def _index(self, _request: web.Request) -> web.Response:
+    async def _index(self, request: web.Request) -> web.Response:
         """The page, with the state of this moment in it, so that nothing moves later."""
         first = self._state_text().replace("<", "\\u003c")  # it must not end the script
-        page, kind = self._files["index.html"]
-        page = page.replace(b">null</script>", f">{first}</script>".encode())
-        return web.Response(body=page, content_type=kind, charset="utf-8")
+        language = self._texts.language(request.headers.get("Accept-Language", ""))
+        page = self._texts.fill(self._files["index.html"][0].decode(), language)
+        page = page.replace(">null</script>", f">{first}</script>")
+        return web.Response(text=page, content_type="text/html")
 
     async def _file(self, request: web.Request) -> web.Response:
         data, kind = self._files[request.path.removeprefix("/")]
@@ -107,6 +126,15 @@ class Server:
         self._access.remember(request, response)
         return response
 
+    async def _settings(self, request: web.Request) -> web.Response:
+        """Change what may be changed while the program runs."""
+        try:
+            self._controls.change(json.loads(await body_text(request)))
+        except (ValueError, RecursionError) as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from None
+        self._state = (0.0, "")
+        return await self._state_json(request)
+
     async def _state_json(self, _request: web.Request) -> web.Response:
         """Everything that the page shows but the images."""
         return web.Response(text=self._state_text(), content_type="application/json")
@@ -116,7 +144,8 @@ class Server:
         made_s, text = self._state
         now_s = time.monotonic()
         if now_s - made_s > _STATE_S or not text:
-            text = json.dumps(page_state(self._board, self._facts), allow_nan=False)
+            state = page_state(self._board, self._facts) | {"settings": self._controls.state()}
+            text = json.dumps(state, allow_nan=False)
             self._state = now_s, text
         return text
 
@@ -188,6 +217,46 @@ class Server:
                     await send(head.encode() + jpeg.data + b"\r\n--frame\r\n")
         return send.response
 
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        """All cameras in one answer, as parts of `LiveImages.part`; ?large=CAMERA is larger."""
+        large = request.query.get("large")
+        async with self._endless(request, "application/octet-stream") as send:
+            with self._watching(drawn=False):
+                sent: dict[str, int] = {}
+                while True:
+                    data, waits = self._new_parts(sent, large)
+                    if data:
+                        await send(data)
+                    elif waits:
+                        await asyncio.sleep(_PART_PAUSE_S)
+                    else:
+                        await self._board.next_post()
+        return send.response
+
+    def _new_parts(self, sent: dict[str, int], large: str | None) -> tuple[bytes, bool]:
+        """Return what is newer than `sent`, which is updated, and whether more is due soon."""
+        cameras, data, waits = self._board.all_newest(), b"", False
+        for name, posted in cameras.items():
+            if posted.version <= sent.get(name, 0):
+                continue
+            longest = LONGEST_SIDE if len(cameras) == 1 or name == large else SMALL_SIDE
+            part = self._images.part(posted, longest)
+            waits |= part is None
+            if part is not None:
+                sent[name] = posted.version
+                data += part
+        return data, waits
+
+    async def _face(self, request: web.Request) -> web.Response:
+        """A small picture of one person, from memory."""
+        track_id = request.query.get("id", "")
+        found = None
+        if track_id.isdecimal() and len(track_id) < 12:
+            found = self._board.faces.get(request.query.get("camera", ""), int(track_id))
+        if found is None:
+            raise web.HTTPNotFound(text="There is no picture of that person.\n")
+        return web.Response(body=encode(found, _FACE_QUALITY), content_type="image/jpeg")
+
     async def _snapshot(self, request: web.Request) -> web.Response:
         """The newest annotated image in its full size, as a file to be saved."""
         camera = self._camera_of(request)
@@ -231,12 +300,12 @@ class Server:
         return camera
 
     @contextlib.contextmanager
-    def _watching(self, linger: bool = False) -> Iterator[None]:
-        self._board.watch()
+    def _watching(self, drawn: bool = True, linger: bool = False) -> Iterator[None]:
+        self._board.watch(drawn)
         try:
             yield
         finally:
-            self._board.unwatch(linger)
+            self._board.unwatch(drawn, linger)
 
     @contextlib.asynccontextmanager
     async def _endless(self, request: web.Request, kind: str) -> AsyncIterator["Sender"]:

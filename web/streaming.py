@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.util
+import json
 import logging
+import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -13,13 +15,16 @@ import cv2
 import numpy as np
 from aiohttp import web
 
-from structures import Image
+from drawing.overlay import track_colour
+from people.wording import label_lines
+from structures import FrameResult, Image
 from web.board import Board, Posted
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
 
 LONGEST_SIDE = 1280  # of the live view; stills keep the image's own size
+SMALL_SIDE = 640  # where several cameras are shown
 MAX_FPS = 30.0
 
 _LIVE_QUALITY, _STILL_QUALITY = 80, 92
@@ -66,6 +71,7 @@ class LiveImages:
         self._board = board
         self._newest: dict[str, Jpeg] = {}
         self._due_s: dict[str, float] = {}
+        self._parts: dict[tuple[str, int], tuple[float, int, bytes]] = {}
 
     async def next_posted(self, camera: str | None, after: int) -> tuple[Posted, Image]:
         """Wait for an image whose version is above `after`; the caller must watch the board."""
@@ -99,11 +105,58 @@ class LiveImages:
         self.encoded += 1
         return jpeg
 
+    def part(self, posted: Posted, longest: int) -> bytes | None:
+        """The newest frame without labels, and what they say, as one part of /live.
+
+        A part is the length of its head and of its JPEG file, each 4 bytes, big-endian; the
+        head, JSON, see `_head`; the file. Each is made once, however many watch.
+
+        Args:
+            posted: of one camera.
+            longest: side of the image, pixels.
+
+        Returns:
+            The part, or None while the last one is newer than 1 / `MAX_FPS`.
+        """
+        key, now_s = (posted.result.camera, longest), time.monotonic()
+        made_s, version, part = self._parts.get(key, (0.0, 0, b""))
+        if version == posted.version and part:
+            return part
+        if now_s - made_s < 0.9 / MAX_FPS:
+            return None
+        head = json.dumps(_head(posted.result), separators=(",", ":"), allow_nan=False).encode()
+        data = encode(shrunk(posted.result.frame.image, longest), _LIVE_QUALITY)
+        part = struct.pack(">II", len(head), len(data)) + head + data
+        self._parts[key] = now_s, posted.version, part
+        self.encoded += 1
+        return part
+
     async def still(self, camera: str | None) -> Jpeg:
         """Wait for an image and return it in its full size."""
         posted, image = await self.next_posted(camera, 0)
         shows = posted.image_result or posted.result
         return Jpeg(encode(image, _STILL_QUALITY), shows.frame.index, posted.image_version)
+
+
+def _head(result: FrameResult) -> dict[str, Any]:
+    """What the page draws over a frame: boxes as fractions of the image, labels, colours."""
+    width, height = result.frame.size_wh
+    faces = []
+    for track in result.tracks:
+        if np.isfinite(track.box).all():
+            person = result.people.get(track.track_id)
+            blue, green, red = track_colour(track.track_id)
+            box = track.box / np.array([width, height, width, height], np.float32)
+            faces.append(
+                {
+                    "box": [round(float(side), 4) for side in box],
+                    "full": label_lines(person, f"#{track.track_id}"),
+                    "short": label_lines(person, short=True),
+                    "colour": f"rgb({red} {green} {blue})",
+                    "missed": track.time_since_update > 0,
+                }
+            )
+    return {"camera": result.camera, "index": result.frame.index, "faces": faces}
 
 
 # WebRTC

@@ -25,10 +25,12 @@ from web.access import (
     tls_context,
 )
 from web.board import Board
+from web.controls import Controls
 from web.figures import Facts
 from web.gate import LIMITS, Gate, GateLimits
 from web.server import STATIC, Server
 from web.streaming import webrtc_is_available
+from web.texts import USUAL, Texts
 
 _START_S = 10.0
 _STOP_S = 3.0
@@ -53,6 +55,7 @@ class WebView:
         limits: how many may connect, and for how long without a request.
         tls: files with a certificate and its key; None = no TLS.
         behind_proxy: a proxy on this machine passes others on, and says who they are.
+        controls: what the page may change; None = only what concerns the page itself.
 
     Attributes:
         url: the page's address, without the token.
@@ -74,6 +77,7 @@ class WebView:
         limits: GateLimits = LIMITS,
         tls: tuple[str, str] | None = None,
         behind_proxy: bool = False,
+        controls: Controls | None = None,
     ) -> None:
         host, port = parse_address(address)
         kind, number = look_up(host, port)
@@ -89,16 +93,18 @@ class WebView:
         self._board = Board(self._loop.soon, crowd)
         webrtc = webrtc_is_available() and not crowd.anonymous
         facts = Facts(title, crowd, webrtc, time.time(), estimates, storage)
-        self._runner = self._application(
-            facts, Doors(token, names, behind_proxy, tls is not None), recorder
-        )
+        doors = Doors(token, names, behind_proxy, tls is not None)
+        self._runner = self._application(facts, doors, recorder, controls or Controls(crowd))
         self._gate = Gate(self._socket, context, behind_proxy, limits)
         self._loop.call(self._serve(), _START_S)
 
-    def _application(self, facts: Facts, doors: Doors, recorder: Recorder) -> web.AppRunner:
-        login_page = (STATIC / "login.html").read_bytes()
-        access = Access(doors, self._socket.getsockname()[1], login_page)
-        app = Server(self._board, facts, access, recorder).app()
+    def _application(
+        self, facts: Facts, doors: Doors, recorder: Recorder, controls: Controls
+    ) -> web.AppRunner:
+        texts = Texts(STATIC / "texts")
+        login_page = texts.fill((STATIC / "login.html").read_text("utf-8"), USUAL)
+        access = Access(doors, self._socket.getsockname()[1], login_page.encode())
+        app = Server(self._board, facts, access, recorder, controls, texts).app()
         return web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
 
     async def _serve(self) -> None:

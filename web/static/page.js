@@ -1,31 +1,19 @@
 // The page: asks for /state.json twice a second, and shows it beside the live pictures.
 
+import { make, Pictures, put } from "./pictures.js";
 import { drawGroups, drawTimeline } from "./plots.js";
+import { say } from "./texts.js";
 
 const EVERY_MS = 500;
 const PATIENCE_MS = 5000;
-const STREAMS = 4; // browsers open six connections to a host; more cameras come as stills in turn
-const SPANS = { // steps to show, how long that is, and half of it
-  recent: [[12, "1 min", "30 s"], [24, "2 min", "1 min"], [60, "5 min", "2½ min"], [120, "10 min", "5 min"]],
-  day: [[8, "2 h", "1 h"], [16, "4 h", "2 h"], [32, "8 h", "4 h"], [96, "24 h", "12 h"]],
-};
+// Seconds a step, and how many to show: the fewest that hold all that is known.
+const SPANS = { recent: [5, [12, 24, 60, 120]], day: [900, [4, 8, 16, 32, 96]] };
 const $ = (id) => document.getElementById(id);
-const screens = new Map(); // camera name -> its elements
-let state = null, drawn = {}, stillsTurn = 0, mode = "mjpeg";
-
-function make(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-function put(element, text) {
-  if (element.textContent !== String(text)) element.textContent = text;
-}
+const pictures = new Pictures($("cameras"));
+let state = null, drawn = {};
 
 const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour12: false });
-const lower = (number) => (number === null || number === undefined ? "< 5" : number);
-const query = (name) => `?camera=${encodeURIComponent(name)}`;
+const lower = (number) => number ?? say("fewer_than_5");
 
 function duration(seconds) {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
@@ -33,119 +21,16 @@ function duration(seconds) {
   return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(Math.floor(seconds) % 60)}`;
 }
 
-// The pictures
-
-function addScreen(camera) {
-  const picture = make("div", { className: "screen" });
-  const veil = make("p", { className: "veil", hidden: true });
-  const name = make("span", { className: "name" });
-  const told = make("span", { className: "told" });
-  const still = make("a", { className: "button", href: `snapshot.jpg${query(camera.name)}`, textContent: "Save still" });
-  still.download = "";
-  still.setAttribute("aria-label", `Save a still of ${camera.name || "the picture"}`);
-  const figure = make("figure", { className: "camera" }, picture, make("figcaption", {}, name, told, still));
-  picture.append(veil);
-  $("cameras").append(figure);
-  const screen = { figure, picture, veil, name, told, view: null, call: null };
-  screens.set(camera.name, screen);
-  return screen;
+/** "30 s", "2½ min", "12 h". */
+function span(seconds) {
+  const [number, unit] = seconds < 60 ? [seconds, "seconds"] : seconds < 3600 ? [seconds / 60, "minutes"] : [seconds / 3600, "hours"];
+  return say(unit, { n: `${Math.floor(number) || ""}${number % 1 === 0.5 ? "½" : ""}` });
 }
 
-/** Let go of a picture's connection. */
-function stop(screen) {
-  screen.call?.close();
-  screen.call = null;
-  if (screen.view instanceof HTMLImageElement) Object.assign(screen.view, { onerror: null, src: "" });
-  screen.view?.remove();
-  screen.view = null;
-}
-
-function start(name, screen) {
-  stop(screen);
-  const label = name ? `Live picture of ${name}` : "Live picture";
-  if (mode === "webrtc") {
-    screen.view = make("video", { autoplay: true, muted: true, playsInline: true });
-    screen.view.setAttribute("aria-label", label);
-    const view = screen.view;
-    call(name, screen).catch(() => screen.view === view && choose("mjpeg"));
-  } else {
-    screen.view = make("img", { alt: label });
-    if (screens.size <= STREAMS) {
-      screen.view.src = `stream.mjpeg${query(name)}`;
-      screen.view.onerror = () => setTimeout(() => screen.view && !document.hidden && start(name, screen), 1000);
-    }
-  }
-  screen.picture.prepend(screen.view);
-}
-
-async function call(name, screen) {
-  const connection = new RTCPeerConnection({ iceServers: [] });
-  screen.call = connection;
-  const view = screen.view;
-  connection.addTransceiver("video", { direction: "recvonly" });
-  connection.ontrack = (event) => { view.srcObject = new MediaStream([event.track]); };
-  connection.onconnectionstatechange = () => {
-    if (connection.connectionState === "failed" && screen.call === connection) choose("mjpeg");
-  };
-  await connection.setLocalDescription(await connection.createOffer());
-  await new Promise((resolve) => {
-    if (connection.iceGatheringState === "complete") resolve();
-    connection.onicegatheringstatechange = () => connection.iceGatheringState === "complete" && resolve();
-    setTimeout(resolve, 1000);
-  });
-  const answer = await fetch(`offer${query(name)}`, {
-    method: "POST", headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ type: "offer", sdp: connection.localDescription.sdp }),
-  });
-  if (!answer.ok) throw new Error(answer.statusText);
-  await connection.setRemoteDescription(await answer.json());
-}
-
-function restart() {
-  for (const [name, screen] of screens) document.hidden ? stop(screen) : start(name, screen);
-}
-
-/** Switch to "mjpeg" or "webrtc"; back to the first where the second does not come about. */
-function choose(chosen) {
-  mode = chosen;
-  for (const input of document.querySelectorAll("input[name=mode]")) input.checked = input.value === chosen;
-  restart();
-}
-
-/** With many cameras: one still at a time, round and round. */
-async function stillsInTurn() {
-  const names = [...screens.keys()];
-  let pause = 1000;
-  if (names.length > STREAMS && mode === "mjpeg" && !document.hidden) {
-    const name = names[stillsTurn++ % names.length], screen = screens.get(name);
-    await new Promise((resolve) => {
-      if (!screen.view) return resolve();
-      screen.view.onload = screen.view.onerror = resolve;
-      screen.view.src = `snapshot.jpg${query(name)}&turn=${stillsTurn}`;
-    });
-    pause = 60;
-  }
-  setTimeout(stillsInTurn, pause);
-}
-
-function showCameras(cameras) {
-  const known = screens.size;
-  for (const camera of cameras) {
-    const screen = screens.get(camera.name) ?? addScreen(camera);
-    const [width, height] = camera.size_wh, live = camera.state === "live";
-    screen.picture.style.aspectRatio = `${width} / ${height}`;
-    screen.figure.classList.toggle("away", !live);
-    put(screen.name, camera.name || `${width} × ${height}`);
-    const words = [];
-    if (cameras.length > 1) words.push(camera.people_now === null && !live ? "–" : `${lower(camera.people_now)} people`, `${camera.fps} fps`);
-    else if (camera.time_s !== null) words.push(duration(camera.time_s));
-    if (camera.load) words.push(camera.load);
-    put(screen.told, words.join(" · "));
-    screen.veil.hidden = live && !camera.detail;
-    put(screen.veil, live ? camera.detail : `${camera.state}${camera.detail ? `: ${camera.detail}` : ""}`);
-  }
-  $("cameras").classList.toggle("many", cameras.length > 1);
-  if (screens.size !== known) restart();
+function caption(camera) {
+  if (state.cameras.length < 2) return [camera.time_s === null ? "" : duration(camera.time_s), camera.load].filter(Boolean).join(" · ");
+  const people = camera.people_now === null && camera.state !== "live" ? say("unknown") : say("n_people", { n: lower(camera.people_now) });
+  return [people, say("fps", { n: camera.fps }), camera.load].filter(Boolean).join(" · ");
 }
 
 // The figures
@@ -154,10 +39,12 @@ function showTiles(now) {
   const cameras = now.cameras, live = cameras.filter((camera) => camera.state === "live");
   const ages = live.map((camera) => camera.frame_age_ms).filter((age) => age !== null);
   const sum = (key) => cameras.reduce((total, camera) => total + camera[key], 0);
-  put($("now"), now.people_now_known ? lower(now.people_now) : "–");
+  put($("now"), now.people_now_known ? lower(now.people_now) : say("unknown"));
+  const limit = now.settings.warn_from;
+  $("now-tile").classList.toggle("warn", limit !== null && now.people_now >= limit);
   put($("today"), lower(now.people_today));
-  put($("fps"), live.length ? live.reduce((total, camera) => total + camera.fps, 0).toFixed(1) : "–");
-  put($("age"), ages.length ? `${Math.max(...ages)} ms` : "–");
+  put($("fps"), live.length ? live.reduce((total, camera) => total + camera.fps, 0).toFixed(1) : say("unknown"));
+  put($("age"), ages.length ? `${Math.max(...ages)} ms` : say("unknown"));
   put($("dropped"), sum("dropped"));
   put($("reconnects"), sum("reconnects"));
 }
@@ -169,38 +56,48 @@ function showGroups(now) {
   $("legend").replaceChildren(...now.genders.map((gender) => {
     const numbers = now.groups.filter((group) => group.gender === gender).map((group) => group.people);
     const total = numbers.reduce((all, number) => all + (number ?? 0), 0);
-    const item = make("li", {}, make("i", { className: gender }), `${gender || "people"} `);
-    item.append(make("b", { textContent: now.anonymous && !total ? "< 5" : total }));
+    const item = make("li", {}, make("i", { className: gender }), `${say(gender || "everybody")} `);
+    item.append(make("b", { textContent: now.anonymous && !total ? say("fewer_than_5") : total }));
     return item;
   }));
   drawGroups($("groups"), now.bands, now.genders, now.groups);
 }
 
 function showTimeline(now) {
-  const span = document.querySelector("input[name=span]:checked").value;
-  const all = now.timelines[span], first = all.findIndex((number) => number !== null);
+  const chosen = document.querySelector("input[name=span]:checked").value;
+  const all = now.timelines[chosen], first = all.findIndex((number) => number !== null);
   const needed = first < 0 ? 0 : all.length - first;
-  const [steps, length, half] = SPANS[span].find(([steps]) => steps >= needed);
+  const [step_s, lengths] = SPANS[chosen];
+  const steps = lengths.find((length) => length >= needed);
   const series = all.slice(-steps);
   const key = JSON.stringify([series, $("timeline").clientWidth]);
   if (key === drawn.timeline) return;
   drawn.timeline = key;
-  drawTimeline($("timeline"), series, [`${length} ago`, half, "now"]);
+  const ago = (seconds) => say("ago", { length: span(seconds) });
+  drawTimeline($("timeline"), series, [ago(steps * step_s), span((steps * step_s) / 2), say("now")]);
 }
 
 /** The table's columns: heading, cell text, classes. */
 function columns(now) {
   const has = (name) => now.attributes.includes(name);
+  const unknown = say("unknown");
   return [
-    ["Person", (row) => `#${row.id}`, ""],
-    now.cameras.length > 1 && ["Camera", (row) => row.camera, "optional"],
-    has("age") && ["Age", (row) => (row.age_years === undefined ? "–" : `${Math.round(row.age_years)} ± ${Math.max(1, Math.round(row.age_uncertainty_years))}`), ""],
-    has("gender") && ["Gender", (row) => row.gender ?? "–", ""],
-    has("ethnicity") && ["Ethnicity", (row) => row.ethnicity ?? "–", "optional"],
-    ["First seen", (row) => clock(row.first_s), "number"],
-    ["Last seen", (row) => (row.here ? "now" : clock(row.last_s)), "number"],
-    ["Samples", (row) => row.samples, "number"],
+    [say("person"), (row) => `#${row.id}`, "who"],
+    now.cameras.length > 1 && [say("camera"), (row) => row.camera, "optional"],
+    has("age") && [say("age"), (row) => (row.age_years === undefined ? unknown : `${Math.round(row.age_years)} ± ${Math.max(1, Math.round(row.age_uncertainty_years))}`), ""],
+    has("gender") && [say("gender"), (row) => (row.gender ? say(row.gender) : unknown), ""],
+    has("ethnicity") && [say("ethnicity"), (row) => row.ethnicity ?? unknown, "optional"],
+    [say("first_seen"), (row) => clock(row.first_s), "number"],
+    [say("last_seen"), (row) => (row.here ? say("now") : clock(row.last_s)), "number"],
+    [say("samples"), (row) => row.samples, "number optional"],
   ].filter(Boolean);
+}
+
+/** The person's picture, another one whenever the person has been seen better. */
+function face(row) {
+  if (!row.face) return make("span", { className: "thumb" });
+  const src = `face.jpg?camera=${encodeURIComponent(row.camera)}&id=${row.id}&turn=${row.face}`;
+  return make("img", { className: "thumb", alt: "", loading: "lazy", width: 28, height: 28, src });
 }
 
 function showPeople(now) {
@@ -211,34 +108,55 @@ function showPeople(now) {
   $("columns").replaceChildren(...shown.map(([name, , kind]) => make("th", { textContent: name, className: kind, scope: "col" })));
   $("rows").replaceChildren(...now.people.map((row) => {
     const cells = shown.map(([, text, kind]) => make("td", { textContent: text(row), className: kind }));
-    const dot = make("span", { className: "dot", title: row.here ? "in view" : "gone" });
-    cells[0].prepend(dot);
+    const dot = make("span", { className: "dot", title: say(row.here ? "in_view" : "gone") });
+    cells[0].prepend(dot, ...(now.settings.hides ? [] : [face(row)]));
     return make("tr", { className: row.here ? "here" : "gone" }, ...cells);
   }));
 }
 
 function showState(now) {
-  const live = now.cameras.filter((camera) => camera.state === "live").length;
-  const worst = now.cameras.find((camera) => camera.state !== "live");
-  let word = worst?.state ?? (now.cameras.length ? "live" : "connecting");
-  if (!worst && now.problem && now.cameras.length) word = "stalled";
+  const is = (word) => (camera) => camera.state === word;
+  const live = now.cameras.filter(is("live")).length;
+  const over = now.cameras.length && now.cameras.every(is("ended"));
+  const worst = now.cameras.find((camera) => camera.state !== "live" && camera.state !== "ended");
+  let word = worst?.state ?? (over ? "ended" : now.cameras.length ? "live" : "connecting");
+  if (word === "live" && now.problem) word = "stalled";
   $("state").dataset.state = word;
-  put($("state"), worst && now.cameras.length > 1 ? `${live} of ${now.cameras.length} live` : word);
+  const partly = live < now.cameras.length && !over && now.cameras.length > 1;
+  put($("state"), partly ? say("n_of_m_live", { n: live, m: now.cameras.length }) : say(`state_${word}`));
   put($("title"), now.title);
-  document.title = `${now.title} · ${word}`;
+  document.title = `${now.title} · ${say(`state_${word}`)}`;
   const load = now.cameras.map((camera) => camera.load).find(Boolean);
-  const running = `running for ${duration(now.now_s - now.began_s)}`;
-  const small = now.anonymous ? " · totals only, updated once a minute, fewer than 5 people are not shown" : "";
-  put($("note"), now.problem || `${running}${load ? ` · ${load}` : ""}${small}`);
-  $("note").classList.toggle("bad", Boolean(now.problem));
+  const running = say("running", { time: duration(now.now_s - now.began_s) });
+  const words = [over ? "" : running, load, now.anonymous ? say("anonymous_note") : ""].filter(Boolean);
+  const bad = now.problem && !over;
+  put($("note"), bad ? now.problem : words.join(" · ") || now.problem);
+  $("note").classList.toggle("bad", Boolean(bad));
+}
+
+function showSettings(now) {
+  const { hides, fixed, warn_from } = now.settings;
+  $("labels-choice").hidden = now.anonymous || pictures.mode !== "jpeg";
+  $("modes").hidden = !now.webrtc;
+  $("hide-label").hidden = now.anonymous || (fixed && !hides);
+  $("hide").disabled = fixed;
+  $("hide").checked = hides;
+  put($("hide-text"), say(fixed ? "hide_faces_fixed" : "hide_faces"));
+  if (document.activeElement !== $("warn")) $("warn").value = warn_from ?? "";
+}
+
+async function change(wish) {
+  const answer = await fetch("settings", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish) });
+  put($("refused"), answer.ok ? "" : say("refused"));
+  if (answer.ok) show(state = await answer.json());
 }
 
 function show(now) {
   showState(now);
+  showSettings(now);
   document.querySelector("main").classList.toggle("anonymous", now.anonymous);
   document.querySelector(".view").hidden = $("people").hidden = now.anonymous;
-  $("modes").hidden = !now.webrtc;
-  if (!now.anonymous) showCameras(now.cameras);
+  if (!now.anonymous) pictures.show(now.cameras, caption);
   showTiles(now);
   showGroups(now);
   showTimeline(now);
@@ -253,22 +171,36 @@ async function ask() {
     const began_s = state?.began_s;
     state = await answer.json();
     show(state);
-    if (began_s !== undefined && began_s !== state.began_s) restart(); // another run
+    if (began_s !== undefined && began_s !== state.began_s) pictures.restart(); // another run
   } catch {
     $("state").dataset.state = "offline";
-    put($("state"), "no connection");
-    put($("note"), "The program does not answer; trying again.");
+    put($("state"), say("no_connection"));
+    put($("note"), say("no_answer"));
     $("note").classList.add("bad");
   }
   setTimeout(ask, EVERY_MS);
 }
 
 if (location.search) history.replaceState(null, "", location.pathname); // the token is in the cookie now
-document.addEventListener("visibilitychange", restart);
-addEventListener("resize", () => state && show(state));
-for (const input of document.querySelectorAll("input[name=mode]")) input.addEventListener("change", () => choose(input.value));
+document.addEventListener("visibilitychange", () => pictures.restart());
+addEventListener("resize", () => {
+  if (!state) return;
+  show(state);
+  pictures.relabel(pictures.labels);
+});
+pictures.onMode = (mode) => {
+  for (const input of document.querySelectorAll("input[name=mode]")) input.checked = input.value === mode;
+};
+for (const input of document.querySelectorAll("input[name=mode]")) input.addEventListener("change", () => pictures.choose(input.value));
+for (const input of document.querySelectorAll("input[name=labels]")) {
+  input.checked = input.value === (localStorage.labels ?? "full");
+  input.addEventListener("change", () => pictures.relabel(localStorage.labels = input.value));
+}
+pictures.labels = localStorage.labels ?? "full";
 $("spans").addEventListener("change", () => state && showTimeline(state));
+$("hide").addEventListener("change", () => change({ hide: $("hide").checked }));
+$("warn").addEventListener("change", () => change({ warn_from: Number($("warn").value) || null }));
+$("reset").addEventListener("click", () => confirm(say("reset_sure")) && change({ reset: true }));
 state = JSON.parse($("first").textContent); // so that nothing moves when the answers come
 if (state) show(state);
 ask();
-stillsInTurn();

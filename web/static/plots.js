@@ -1,5 +1,7 @@
 // Two plots as SVG: bars by age band, stacked by gender, and people over time.
 
+import { say } from "./texts.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 26, BOTTOM = 20, TOP = 14;
 
@@ -19,7 +21,7 @@ function scale(largest) {
 }
 
 /** "20-29" in short: "20s". */
-const decade = (band) => (band === "0-9" ? "<10" : band.replace(/-.*/, "s"));
+const decade = (band) => (band === "0-9" ? say("younger_than_10") : band.includes("-") ? say("decade", { n: band.replace(/-.*/, "") }) : band);
 
 /** Begin a plot that fills `box`: its SVG with grid lines, and the height of a number. */
 function begin(box, largest, label) {
@@ -42,8 +44,8 @@ function begin(box, largest, label) {
 export function drawGroups(box, bands, genders, groups) {
   const of = (band) => groups.filter((group) => group.band === band);
   const sum = (band) => of(band).reduce((total, group) => total + (group.people ?? 0), 0);
-  const told = bands.filter((band) => sum(band)).map((band) => `${band || "all"}: ${sum(band)}`);
-  const label = told.length ? `People by age: ${told.join(", ")}` : "No ages yet";
+  const told = bands.filter((band) => sum(band)).map((band) => `${band || say("all")}: ${sum(band)}`);
+  const label = told.length ? say("people_by_age", { list: told.join(", ") }) : say("no_ages");
   const { svg, width, height, y } = begin(box, Math.max(...bands.map(sum)), label);
   const pitch = (width - LEFT) / bands.length;
   bands.forEach((band, place) => {
@@ -57,7 +59,7 @@ export function drawGroups(box, bands, genders, groups) {
         y: y(below + people), height: y(below) - y(below + people), rx: 2,
         "data-band": band, "data-gender": gender, "data-people": people,
       });
-      bar.append(element("title", {}, `${band} ${gender}: ${people}`));
+      bar.append(element("title", {}, `${band} ${say(gender)}: ${people}`));
       svg.append(bar);
       below += people;
     }
@@ -69,25 +71,23 @@ export function drawGroups(box, bands, genders, groups) {
 }
 
 /**
- * Draw how many people were in view; gaps where that is unknown.
+ * Draw how many people were in view, a flat piece for each step; gaps where that is unknown.
  * @param {?number[]} series oldest first, the last one is now.
  * @param {string[]} ends what to write below its first, middle and last step.
  */
 export function drawTimeline(box, series, ends) {
   const known = series.filter((number) => number !== null);
-  const now = known.length ? known[known.length - 1] : "unknown";
+  const now = known.length ? known[known.length - 1] : say("unknown");
   const largest = Math.max(0, ...known);
-  const { svg, width, height, y } = begin(box, largest, `People in view: ${now} lately, ${largest} at most`);
-  const x = (place) => LEFT + 2 + (place / Math.max(series.length - 1, 1)) * (width - LEFT - 4);
+  const { svg, width, height, y } = begin(box, largest, say("people_in_view", { now, most: largest }));
+  const x = (place) => LEFT + 2 + (place / series.length) * (width - LEFT - 4);
   for (let start = 0; start < series.length; start++) {
     if (series[start] === null) continue;
     let end = start;
     while (end + 1 < series.length && series[end + 1] !== null) end++;
     const points = [];
-    for (let place = start; place <= end; place++) points.push(`${x(place)},${y(series[place])}`);
-    if (start === end) points.push(`${x(start) + 1},${y(series[start])}`);
-    const last = start === end ? x(start) + 1 : x(end);
-    svg.append(element("polygon", { class: "area", points: `${x(start)},${y(0)} ${points.join(" ")} ${last},${y(0)}` }));
+    for (let place = start; place <= end; place++) points.push(`${x(place)},${y(series[place])}`, `${x(place + 1)},${y(series[place])}`);
+    svg.append(element("polygon", { class: "area", points: `${x(start)},${y(0)} ${points.join(" ")} ${x(end + 1)},${y(0)}` }));
     svg.append(element("polyline", { class: "edge", points: points.join(" ") }));
     start = end;
   }
