@@ -327,9 +327,14 @@ def let_go_of_stdout() -> None:
 
 
 def ensure_stderr() -> None:
-    """Give a process that was started without standard error (`2>&-`) one that goes nowhere.
+    """Give Python a standard error of its own, beside descriptor 2, to which C libraries write.
 
-    Else the next file that is opened takes its number, and is written to by mistake.
+    So these can be silenced without losing a line of ours. A process that was started without
+    (`2>&-`) gets one that goes nowhere: else the next file that is opened takes its number, and
+    is written to by mistake.
     """
+    if sys.stderr is sys.__stderr__ is not None and sys.stderr.fileno() == 2:
+        sys.stderr = open(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace")  # noqa: PTH123, SIM115
+        sys.stderr.reconfigure(line_buffering=True)
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  for as long as the process

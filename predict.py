@@ -5,6 +5,7 @@ Each face is estimated once, without smoothing; for video see stream.py.
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,15 +20,15 @@ from drawing.overlay import draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
-from files import check_apart, created_with, sink_error, write_whole
+from files import created_with, sink_error, write_whole
 from people.wording import counted, label_lines
 from program.assemble import Assembly
 from program.face_tables import (
     Row,
     as_rows,
-    check_table,
     columns,
     predict_features,
+    sole_table,
     write_table,
 )
 from program.options import (
@@ -248,14 +249,28 @@ class PictureFolder:
             stem, suffix, data = source.name, ".png", encode(image, ".png")
         if data is None:
             raise SinkError(f"{self._folder / source.name}: cannot be written as a picture")
-        target, n = self._folder / (stem + suffix), 1
-        while target.is_file() or target.is_symlink():  # whoever made it
-            n += 1
-            target = self._folder / f"{stem}-{n}{suffix}"
         try:
-            write_whole(target, data)
+            target = self._take_name(stem, suffix)
+            try:
+                write_whole(target, data)
+            except OSError:
+                target.unlink()
+                raise
         except OSError as error:
-            raise sink_error(target, error) from error
+            raise sink_error(self._folder / source.name, error) from error
+
+    def _take_name(self, stem: str, suffix: str) -> Path:
+        """Return the first path that is free, with an empty file there: it is nobody else's."""
+        for n in itertools.count(1):
+            target = self._folder / (f"{stem}-{n}{suffix}" if n > 1 else stem + suffix)
+            try:
+                target.touch(exist_ok=False)
+            except FileExistsError:
+                if target.is_dir():
+                    raise
+            else:
+                return target
+        raise AssertionError
 
 
 def encode(image: Image, suffix: str) -> bytes | None:
@@ -302,15 +317,22 @@ def run(options: argparse.Namespace) -> tuple[str, bool]:
     An error at one picture ends the run, but the table of those before it is written.
     """
     if options.features:
-        check_apart([options.table] if options.table else [], [Path(options.features)])
+        found = Findings([Path(options.features)], [], [])
+    else:
+        found = find_pictures(options.paths, options.recursive)
+    with sole_table(options.table, found.pictures) as replaces:
+        if replaces:
+            print(f"predict.py: {options.table}: replaces that of an earlier run", file=sys.stderr)
+        if not options.features:
+            return _describe_pictures(found, options)
         summary = predict_features(
             options.features, options.table, options.weights, options.attributes, options.json
         )
         return summary, True
-    found = find_pictures(options.paths, options.recursive)
+
+
+def _describe_pictures(found: Findings, options: argparse.Namespace) -> tuple[str, bool]:
     paths = found.pictures
-    check_table(options.table)
-    check_apart([options.table] if options.table else [], paths)
     folder = PictureFolder(options.pictures, paths) if options.pictures else None
     rows: list[Row] = []
     try:

@@ -4,15 +4,16 @@
 
 Prints, as Markdown:
 
-- of N damaged files (flipped bytes, parts cut off or overwritten), read as a source (30 frames)
-  and by predict.py: how many ended in an exception that is no `StreamError`, crashed the process
-  or took longer than ten seconds, and the peak memory;
+- of N damaged files (flipped bytes, parts cut off or overwritten; HEIC too where pillow-heif is
+  installed), read as a source (30 frames) and by predict.py: how many ended in an exception that
+  is no `StreamError`, crashed the process or took longer than ten seconds, and the peak memory;
 - of N runs of stream.py, ended by SIGTERM or SIGINT at a random moment: exit codes that are not
   0, recordings that have not every frame of the events, files left in part, tracebacks.
 """
 
 import argparse
 import contextlib
+import importlib
 import io
 import itertools
 import json
@@ -49,7 +50,7 @@ _FILMS = {
     ".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".ts": "libx264",
     ".webm": "libvpx", ".avi": "mpeg4",
 }  # fmt: skip
-_PHOTOGRAPHS = (".jpg", ".png", ".webp")
+_PHOTOGRAPHS = (".jpg", ".png", ".webp", ".avif", ".jp2", ".gif")
 
 
 def originals() -> dict[str, bytes]:
@@ -59,12 +60,26 @@ def originals() -> dict[str, bytes]:
         for frame in frames_of(common.SAMPLE, _FRAMES)
     ]
     found = {each: cv2.imencode(each, images[0])[1].tobytes() for each in _PHOTOGRAPHS}
+    if heic := _heic(images[0]):
+        found[".heic"] = heic
     with tempfile.TemporaryDirectory() as folder:
         for suffix, codec in _FILMS.items():
             path = Path(folder) / f"film{suffix}"
             _write_film(path, codec, images)
             found[suffix] = path.read_bytes()
     return found
+
+
+def _heic(image: Image) -> bytes | None:
+    """The image as the HEIC file of a telephone; None without pillow-heif."""
+    try:
+        heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        common.say("hardening", "no .heic without `pip install pillow-heif`")
+        return None
+    data = io.BytesIO()
+    heif.encode("BGR", image.shape[1::-1], image.tobytes(), data, quality=60)
+    return data.getvalue()
 
 
 def _write_film(path: Path, codec: str, images: Sequence[Image]) -> None:

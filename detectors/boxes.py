@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from structures import Float32, Image
 from tracking.boxes import Measure, overlaps
 
-_BLOCK = 256  # boxes compared with one another at a time: bounds the memory, 256 KiB a matrix
+_FEW = 256  # boxes, all compared with one another
+_BLOCK = 64  # boxes compared with those near them at a time
 
 
 def check_search(image: Image, coarse: float = 1.0) -> None:
@@ -32,18 +33,48 @@ def nms(
         Indices into `boxes`, best score first; empty for N = 0.
     """
     order = np.argsort(-scores, kind="stable")
-    kept = order[:0]
-    for start in range(0, len(order), _BLOCK):
-        block = order[start : start + _BLOCK]
-        free = ~(overlaps(boxes[block], boxes[kept], measure) > threshold).any(1)
-        block = block[free]
-        clash = overlaps(boxes[block], boxes[block], measure) > threshold
-        alive = np.ones(len(block), np.bool_)
-        for i in range(len(block)):
-            if alive[i]:
-                alive[i + 1 :] &= ~clash[i, i + 1 :]
-        kept = np.concatenate([kept, block[alive]])
-    return kept
+    better, worse = _clashes(boxes[order], threshold, measure)
+    by_better = np.argsort(better, kind="stable")
+    better, worse = better[by_better], worse[by_better]
+    starts = np.searchsorted(better, np.arange(len(order) + 1))
+    alive = np.ones(len(order), np.bool_)
+    for row in np.unique(better):
+        if alive[row]:
+            alive[worse[starts[row] : starts[row + 1]]] = False
+    return order[alive]
+
+
+def _clashes(
+    boxes: Float32, threshold: float, measure: Measure
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pairs of rows, the earlier one first, that overlap by more than `threshold`.
+
+    Two boxes of which one is by more than 1 / threshold as wide as the other do not (union), nor
+    do those whose left sides are too far apart. So each is compared with the few near it, sorted
+    from left to right, of its class of width and the next.
+    """
+    if len(boxes) <= _FEW:
+        return np.nonzero(np.triu(overlaps(boxes, boxes, measure) > threshold, 1))
+    least = 0.99 * threshold if measure == "union" else 0.0  # of the width of both; for rounding
+    widths = np.maximum(boxes[:, 2] - boxes[:, 0], 1e-3)
+    with np.errstate(divide="ignore"):
+        classes = np.floor(np.log(widths) / -np.log(np.float64(least)))
+    by_left = np.argsort(boxes[:, 0], kind="stable")
+    members = {each: by_left[classes[by_left] == each] for each in np.unique(classes)}
+    pairs = [np.zeros((2, 0), np.intp)]
+    for number, rows in members.items():
+        for others in (rows, members.get(number + 1, rows[:0])):
+            reach = (1 - least) * max(widths[rows].max(), widths[others].max(initial=0))
+            left = boxes[others, 0]
+            for start in range(0, len(rows), _BLOCK):
+                block = rows[start : start + _BLOCK]
+                ends = boxes[block[[0, -1]], 0] + np.array([-reach, reach])
+                near = others[slice(*np.searchsorted(left, ends))]
+                clash = overlaps(boxes[block], boxes[near], measure) > threshold
+                one, other = np.nonzero(clash)
+                pairs.append(np.sort(np.stack([block[one], near[other]]), 0))
+    better, worse = np.concatenate(pairs, 1)
+    return better[better < worse], worse[better < worse]
 
 
 def moved(boxes: Float32, offsets: Float32) -> Float32:

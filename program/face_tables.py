@@ -5,20 +5,30 @@ numbers as the heads of `--weights` take, optionally after a column with the fac
 first line may be a header.
 """
 
+import contextlib
 import csv
 import io
 import json
 import re
 import sys
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from errors import SinkError, SourceError, WeightsError
-from files import check_writable, let_go_of_stdout, sink_error, write_whole
+from files import (
+    begins_with,
+    check_apart,
+    check_ours,
+    check_writable,
+    let_go_of_stdout,
+    sink_error,
+    sole_writer,
+    write_whole,
+)
 from people.wording import as_face_cells, counted
 from structures import ETHNICITIES, Detections, Estimates, Float32
 
@@ -55,12 +65,38 @@ def as_rows(path: Path, detections: Detections, estimates: Estimates) -> Iterato
         }
 
 
-def check_table(path: str | None) -> None:
-    """Raise SinkError where the table cannot be written to `path`; None is standard output."""
-    if path is not None:
-        check_writable(path, (".csv", ".json"))
-    elif sys.stdout is None:  # it was closed before Python started
-        raise SinkError("standard output is closed; open it or name a file with --table")
+def is_face_table(path: Path) -> bool:
+    """Whether a file begins as the tables of `write_table` do."""
+    csv_or_json = (
+        rb"file,face(,[xy][12]|,score|,gender|,\w+_years|,\w+_prob)*\n"
+        rb'|\[\s*\{\s*"file": "[^\n]*",\s*"face": \d|\[\]$'
+    )
+    return begins_with(path, csv_or_json)
+
+
+@contextlib.contextmanager
+def sole_table(path: str | None, inputs: Iterable[Path]) -> Iterator[bool]:
+    """Keep the table's file for this run, once it is sure that nothing else is lost with it.
+
+    Args:
+        path: of the table; None is standard output.
+        inputs: what is read.
+
+    Yields:
+        Whether it replaces that of an earlier run.
+
+    Raises:
+        SinkError: it cannot be written, is one of `inputs`, was not made by this program, or
+            another run writes it.
+    """
+    if path is None:
+        if sys.stdout is None:  # it was closed before Python started
+            raise SinkError("standard output is closed; open it or name a file with --table")
+        yield False
+        return
+    check_apart([check_writable(path, (".csv", ".json"))], inputs)
+    with sole_writer([Path(path)]):
+        yield check_ours(Path(path), is_face_table)
 
 
 def write_table(
@@ -260,7 +296,6 @@ def predict_features(
     from estimators.facenet import FaceNetHeads
     from estimators.weights import find_weights, read_manifest
 
-    check_table(table)
     weights = find_weights(weights_name or DEFAULT_HEADS, "facenet")
     heads = FaceNetHeads(weights.path("onnx"))
     names, features = read_features(Path(path), heads.width)

@@ -98,7 +98,7 @@ def _open(
         # FFmpeg has several errors for no answer, "invalid data" among them.
         if timeout_s is not None and time.monotonic() - started > 0.9 * timeout_s[0]:
             return SourceError(no_answer(name))
-        return _refusal(error, name) or SourceError(_why(error, address, name))
+        return _refusal(error, name) or SourceError(why_not_opened(error, address, name))
 
 
 def not_a_video(name: str) -> str:
@@ -121,8 +121,8 @@ def _refusal(error: Exception, name: str) -> RefusedError | None:
     return None
 
 
-def _why(error: Exception, address: str, name: str) -> str:
-    """Name cause and remedy of a failed open."""
+def why_not_opened(error: Exception, address: str, name: str) -> str:
+    """Return cause and remedy of a failed open, in one line."""
     if isinstance(error, ConnectionRefusedError):
         return (
             f"{name}: nothing listens at this host and port; is it switched on, is the port right?"
@@ -163,15 +163,20 @@ def host_is_known(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """An opened container, its video stream and its name; to be closed."""
+    """An opened container, its video stream and its name; to be closed.
+
+    `also_close` is called after the container is closed.
+    """
 
     container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
     name: str
+    also_close: Callable[[], object] = bool
 
     def close(self) -> None:
         """Close the container; may be called again."""
         self.container.close()
+        self.also_close()
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -25,6 +25,7 @@ from sources.decoding import Video, open_video, packets_of, to_image
 from sources.feed import Feed, no_answer
 from sources.files import play
 from sources.live import Arrival, Connect, Connection, LiveFeed, LiveOptions
+from sources.rtsp_relay import open_rtsp
 from threads import call_with_deadline
 
 OPEN_S = 4.5
@@ -95,7 +96,8 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
 
 
 def _open(address: str, name: str, options: dict[str, str], read_s: float) -> Video:
-    return open_video(escape_user(address), name, options=options, timeout_s=(OPEN_S, read_s))
+    opener = open_rtsp if address.startswith("rtsp") else open_video
+    return opener(escape_user(address), name, options=options, timeout_s=(OPEN_S, read_s))
 
 
 def _connecting(

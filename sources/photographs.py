@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import logging
+import os
 import re
 import threading
 from collections.abc import Generator, Iterator
@@ -33,20 +34,22 @@ LARGEST_SIDE = 32766  # pixels; OpenCV's warps use 16-bit coordinates
 
 _lock = threading.Lock()
 _inside = 0
-_level_before = 0
+_restore = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
 def silent_opencv() -> Iterator[None]:
-    """Silence OpenCV's log, which the whole process shares, for a moment.
+    """Silence OpenCV and the libraries that it uses for a moment, in the whole process.
 
-    Several threads may do so at a time: the last one out restores it. libpng's messages do
-    not go through that log.
+    What goes to descriptor 2 is lost meanwhile; Python's own lines have another one, see
+    `files.ensure_stderr`. Several threads may do so at a time: the last one out restores it.
     """
-    global _inside, _level_before
+    global _inside
     with _lock:
         if not _inside:
-            _level_before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            logs = cv2.utils.logging
+            _restore.callback(logs.setLogLevel, logs.setLogLevel(logs.LOG_LEVEL_SILENT))
+            _restore.enter_context(_no_descriptor_2())
         _inside += 1
     try:
         yield
@@ -54,7 +57,24 @@ def silent_opencv() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if not _inside:
-                cv2.utils.logging.setLogLevel(_level_before)
+                _restore.close()
+
+
+@contextlib.contextmanager
+def _no_descriptor_2() -> Iterator[None]:
+    """Discard what is written to descriptor 2: libpng and libjpeg print there."""
+    try:
+        before = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def _is_heif(head: bytes) -> bool:
@@ -84,7 +104,7 @@ def _decode_heif(path: Path, name: str) -> Image | None:
 def load_picture(path: Path, name: str) -> Image:
     """Return the image at `path`, (H, W, 3) uint8 BGR, turned upright by its EXIF tag.
 
-    Nothing is printed on stderr, except by libpng where a PNG file is damaged.
+    Nothing is printed on stderr.
 
     Raises:
         SourceError: it cannot be read, or is larger than `LARGEST_SIDE` or `MOST_PIXELS`.
@@ -99,8 +119,8 @@ def load_picture(path: Path, name: str) -> Image:
         data = np.fromfile(path, np.uint8)
         with silent_opencv():
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if image is None and _is_heif(data[:12].tobytes()):
-            image = _decode_heif(path, name)
+            if image is None and _is_heif(data[:12].tobytes()):
+                image = _decode_heif(path, name)
     except (OSError, cv2.error):
         image = None
     if image is None:

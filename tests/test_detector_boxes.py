@@ -34,6 +34,28 @@ def test_suppression_equals_the_definition(measure: Measure, count: int) -> None
     assert kept.tolist() == _by_hand(boxes.tolist(), scores, 0.53, measure)
 
 
+@pytest.mark.parametrize("measure", ["union", "min"])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 0.95])
+def test_suppression_equals_the_definition_for_boxes_of_all_sizes(
+    measure: Measure, threshold: float
+) -> None:
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(-50, 300, (500, 2))
+    sides = np.exp(rng.uniform(np.log(2), np.log(300), (500, 1))) * rng.uniform(0.9, 1.1, (500, 2))
+    near = rng.normal(0, 0.1, (500, 4)) * np.tile(sides, 2)  # a second one beside each
+    once = np.concatenate([corners, corners + sides], 1)
+    boxes = np.concatenate([once, once + near, once]).astype(np.float32)
+    boxes[::97] = boxes[::97][:, [2, 1, 0, 3]]  # some are inside out
+    scores = rng.integers(0, 200, len(boxes)).astype(np.float32)  # many are equal
+    order = np.argsort(-scores, kind="stable")
+    expected: list[int] = []
+    for row in order:
+        if not (overlaps(boxes[[row]], boxes[expected], measure) > threshold).any():
+            expected.append(int(row))
+    assert 10 < len(expected) < 1500
+    assert nms(boxes, scores, threshold, measure).tolist() == expected
+
+
 def test_of_equal_scores_the_earlier_box_stays() -> None:
     boxes = np.array([(0, 0, 10, 10), (1, 0, 11, 10)], np.float32)
     assert nms(boxes, np.ones(2, np.float32), 0.5).tolist() == [0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SinkError
-from program.face_tables import Row, check_table, write_table
+from program.face_tables import Row, sole_table, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["file", "face"]
@@ -21,10 +21,10 @@ ROWS: list[Row] = [
 CHILD = """
 import sys
 from errors import SinkError
-from program.face_tables import check_table, write_table
+from program.face_tables import sole_table, write_table
 try:
-    check_table(None)
-    write_table(None, [{"file": sys.argv[1], "face": i} for i in range(9)], ["file", "face"])
+    with sole_table(None, []):
+        write_table(None, [{"file": sys.argv[1], "face": i} for i in range(9)], ["file", "face"])
 except SinkError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
@@ -94,4 +94,51 @@ def test_a_table_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
 
 def test_a_table_of_another_ending_is_refused_beforehand(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"must end in \.csv, \.json"):
-        check_table(str(tmp_path / "faces.xlsx"))
+        take(tmp_path / "faces.xlsx")
+
+
+def take(path: Path, *inputs: Path) -> bool:
+    """Whether a run that writes the table to `path` replaces another."""
+    with sole_table(str(path), inputs) as replaces:
+        return replaces
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.json"])
+@pytest.mark.parametrize("rows", [ROWS, [{"file": "x" * 300, "face": 1}], []])
+def test_a_table_replaces_its_own_kind_and_says_so(
+    tmp_path: Path, name: str, rows: list[Row]
+) -> None:
+    path = tmp_path / name
+    assert not take(path)
+    write_table(str(path), rows, NAMES)
+    assert take(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "file,age,gender\n"),
+        ("a.csv", "id,first_seen_s,last_seen_s\n"),
+        ("a.csv", "\ufefffile,face\n"),
+        ("a.json", '{"file": "a"}'),
+        ("a.json", '[{"file": "a", "size": 3}]'),
+        ("a.json", "not json"),
+    ],
+)
+def test_a_file_of_somebody_else_is_no_table_to_replace(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(SinkError, match="this program did not make it"):
+        take(path)
+    assert path.read_text() == text
+
+
+def test_two_runs_do_not_write_one_table(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "faces.csv")
+    with (
+        sole_table(str(tmp_path / "faces.csv"), []),
+        pytest.raises(SinkError, match="another run writes it"),
+    ):
+        take(tmp_path / "link.csv")

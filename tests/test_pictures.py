@@ -15,6 +15,7 @@ from sources.headers import picture_size
 from sources.photographs import LARGEST_SIDE, list_pictures, load_picture
 from tests.clips import Open, level, number_of, opening, problem_of
 from tests.fakes import grey
+from tests.recordings import run_child
 
 opened = pytest.fixture(opening)
 
@@ -121,7 +122,7 @@ def test_pictures_too_large_for_opencv_are_named_as_what_they_are(
     cv2.warpAffine(frame.image, np.eye(2, 3), (96, 96))  # what a larger one fails in
 
 
-def test_opencv_says_nothing_of_pictures_that_it_cannot_read(
+def test_nothing_is_printed_about_pictures_that_cannot_be_read(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -129,10 +130,28 @@ def test_opencv_says_nothing_of_pictures_that_it_cannot_read(
     for suffix in (".png", ".tiff", ".webp", ".jpg", ".bmp"):
         data = cv2.imencode(suffix, noise)[1].tobytes()
         (tmp_path / f"half{suffix}").write_bytes(data[: len(data) // 2])
+        if suffix == ".png":  # libpng complains of the checksum, by itself
+            (tmp_path / "flipped.png").write_bytes(data[:9000] + b"????" + data[9004:])
     for path in tmp_path.iterdir():
         with pytest.raises(SourceError):
             load_picture(path, path.name)
     assert capfd.readouterr() == ("", "")
+
+
+NOISE = """
+import os, sys
+from files import ensure_stderr
+from sources.photographs import silent_opencv
+ensure_stderr()
+with silent_opencv(), silent_opencv():
+    os.write(2, b"theirs\\n")
+    print("ours", file=sys.stderr)
+os.write(2, b"later\\n")
+"""
+
+
+def test_our_own_lines_are_not_silenced_with_the_libraries() -> None:
+    assert run_child(NOISE).stderr == "ours\nlater\n"
 
 
 @pytest.mark.parametrize("suffix", [".jfif", ".gif", ".avif", ".jp2"])

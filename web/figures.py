@@ -185,7 +185,7 @@ class RunCollector:
             yield _filled(kind(name, what), values)
         yield from self._people(summary)
         if self._facts.storage is not None:
-            yield from _files(self._facts.storage())
+            yield from _files(self._facts.storage(), self._facts.crowd.anonymous)
         what = "Clients that watch pictures."
         yield _filled(GaugeMetricFamily("faces_viewers", what), [({}, self._board.viewers)])
         # Left out where anonymous: they grow with every face in view.
@@ -209,15 +209,17 @@ class RunCollector:
         yield _filled(CounterMetricFamily("faces_people", what), left)
 
 
-def _files(storage: Storage) -> Iterator[Metric]:
+def _files(storage: Storage, anonymous: bool) -> Iterator[Metric]:
+    """Yield what files take; where anonymous in whole GB only, as films grow with what moves."""
+    step = 10**9 if anonymous else 1
     metrics: tuple[tuple[Metric, Mapping[str, float]], ...] = (
         (
             GaugeMetricFamily("faces_output_bytes", "Size of an output's files, earlier ones too."),
-            storage.bytes,
+            _down_to(storage.bytes, step),
         ),
         (
             GaugeMetricFamily("faces_output_free_bytes", "Bytes left on the disk of an output."),
-            storage.free,
+            _down_to(storage.free, step),
         ),
         (
             CounterMetricFamily(
@@ -232,6 +234,10 @@ def _files(storage: Storage) -> Iterator[Metric]:
     )
     for metric, values in metrics:
         yield _filled(metric, (({"output": kind}, value) for kind, value in values.items()))
+
+
+def _down_to(values: Mapping[str, float], step: int) -> dict[str, float]:
+    return {name: value // step * step for name, value in values.items()}
 
 
 def _filled(metric: Metric, samples: Iterable[tuple[dict[str, str], float | None]]) -> Metric:
