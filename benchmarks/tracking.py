@@ -1,243 +1,254 @@
-"""Tracking quality and speed on pedestrian ground truth in MOT layout.
+"""How well and how fast faces and people are followed, beside other trackers.
 
-    python -m benchmarks.tracking --data DIR [--max-age 1 10] [--every 1 2 3 5]
+    python -m benchmarks.tracking [--only PART...] [--others NAME...] [--json FILE] [FLAG...]
 
-`TUD-Campus` has real detections. The MOT17 sequences have only truth: their detections are
-simulated from it with a fixed seed (`simulate`), so their figures compare settings and say nothing
-about a detector. Pedestrians are not faces, but free ground truth exists for them.
+Plays, with the program's own loop and the flags of stream.py:
 
-References: Bernardin, Stiefelhagen, "Evaluating Multiple Object Tracking Performance:
-The CLEAR MOT Metrics", 2008 (MOTA, switches); Ristani, Solera, Zou, Cucchiara, Tomasi,
-"Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking", 2016 (IDF1).
+- `scenes`: scripted scenes of faces with known people (`--scenes`), from pictures to labels;
+- `clip`: a real film whose cuts are known (`--clip`, `--cuts`), but not its people;
+- `pedestrians`: TUD-Campus with its real detections, and three sequences of MOT17 whose
+  detections are SIMULATED from their truth (`--data`, see `tracking_clips`).
+
+"as shown" is what a viewer sees, "matched only" leaves out boxes without a detection in their
+frame. The others are of the package `trackers`, in an environment of their own (`python -m
+benchmarks.alternatives.setup trackers`); they get this program's detections of every frame, all
+of the whole image, and show only boxes found in the frame. `speed` measures updates a second on
+the same boxes, in turns.
+
+Columns: HOTA, MOTA, IDF1 (see `tracking_scores`) in per cent; switches of a person's id; ids shown,
+of how many people; of the boxes shown, those that overlap everybody by less than 0.3 ("on nobody")
+and those without a detection in their frame ("coasting"); coasting boxes on no person of their own,
+per 100 boxes of the truth ("ghosts"); labels of the wrong gender, of those told on a person, and of
+those told in the two seconds after a hard cut; ids that go on over a cut.
 """
 
 import argparse
-import time
-from collections import Counter
-from dataclasses import dataclass, field
-from itertools import product
+import json
+import os
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from typing import Any, NamedTuple
 
 from benchmarks import common
-from benchmarks.common import flag
-from structures import Detections, Float32, TrackState
-from tracking.boxes import iou_matrix
-from tracking.sort import SortTracker, assign
+from benchmarks.common import BenchmarkError, flag, table
+from benchmarks.comparison import cpu_name
+from benchmarks.detectors import DATA
+from benchmarks.tracking_clips import (
+    REAL,
+    SIMULATED,
+    Clip,
+    read_pedestrians,
+    read_scenes,
+    search_film,
+    walkers,
+)
+from benchmarks.tracking_plays import OTHERS, play, play_others, seconds_of
+from benchmarks.tracking_scores import Scores, Shown, count_crossing, judge, total
+from program.assemble import Assembly
+from program.options import ModelOptions, TrackingOptions, collect, number
+from stream import parse_arguments
+from structures import Detections
+from training.result_files import git, write_json
 
-SIMULATED = ("MOT17-02-FRCNN", "MOT17-09-FRCNN", "MOT17-11-FRCNN")
-REAL = "TUD-Campus"
-SEED = 16020763
-CENTRE_JITTER, SIZE_JITTER = 0.03, 0.05  # standard deviations, of each side
-MISSED, FALSE_PER_FRAME = 0.08, 0.3
-HIDDEN_BELOW = 0.3  # visible fraction below which the simulated detector misses
-SAME = 0.5  # overlap from which a shown box counts as the person
-
-
-class Labelled(NamedTuple):
-    """Boxes with identities: (N,) int ids and (N, 4) float32 xyxy boxes."""
-
-    ids: NDArray[np.int64]
-    boxes: Float32
-
-
-class Clip(NamedTuple):
-    """Truth and detections, frame by frame."""
-
-    truth: list[Labelled]
-    detections: list[Detections]
-
-
-@dataclass(slots=True)
-class Scores:
-    """Counts over any number of clips, and the usual figures from them.
-
-    Attributes:
-        truth: boxes that should be shown.
-        shown: boxes that were shown.
-        matched: of these, how many lie on a person.
-        switches: how often a person's id changed.
-        identity_matched: matches under the best one-to-one naming of whole tracks.
-        ghosts: boxes shown on nobody without a detection in their frame.
-        seconds: time spent in the tracker.
-        frames: frames processed.
-    """
-
-    truth: int = 0
-    shown: int = 0
-    matched: int = 0
-    switches: int = 0
-    identity_matched: int = 0
-    ghosts: int = 0
-    seconds: float = 0.0
-    frames: int = 0
-
-    @property
-    def mota(self) -> float:
-        """1 - (misses + false boxes + switches) / truth."""
-        wrong = self.truth + self.shown - 2 * self.matched + self.switches
-        return 1 - wrong / self.truth
-
-    @property
-    def idf1(self) -> float:
-        """F1 score of identity-correct boxes."""
-        return 2 * self.identity_matched / (self.truth + self.shown)
+PARTS = ("scenes", "clip", "pedestrians", "speed")
+SHOWN, MATCHED = "as shown", "matched only"
+BOXES, SPEED_FRAMES = (10, 50, 200), 100
+_IDENTITY = DATA.parent / "cases" / "identity"
+_CUTS = (20, 82, 211)  # of the default clip, found by eye
+_say = partial(common.say, "benchmarks.tracking")
 
 
-@dataclass(slots=True)
-class Judge:
-    """Compares shown boxes with the truth, frame by frame."""
+class Row(NamedTuple):
+    """What one tracker made of one set of clips."""
 
+    clips: str
+    tracker: str
     scores: Scores
-    last: dict[int, int] = field(default_factory=dict)
-    together: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-    def frame(self, truth: Labelled, shown: Labelled, coasting: NDArray[np.bool_]) -> None:
-        """Score one frame; `coasting` (N,) marks shown boxes without a detection."""
-        overlap = iou_matrix(truth.boxes, shown.boxes)
-        pairs = self._match(truth, shown, overlap)
-        for row, column in pairs.items():
-            person, track = int(truth.ids[row]), int(shown.ids[column])
-            self.scores.switches += self.last.get(person, track) != track
-            self.last[person] = track
-        for row, column in np.argwhere(overlap >= SAME):
-            self.together[int(truth.ids[row]), int(shown.ids[column])] += 1
-        alone = set(range(len(shown.ids))) - set(pairs.values())
-        self.scores.truth += len(truth.ids)
-        self.scores.shown += len(shown.ids)
-        self.scores.matched += len(pairs)
-        self.scores.ghosts += sum(bool(coasting[column]) for column in alone)
-
-    def finish(self) -> None:
-        """Match whole tracks to people so that most boxes are correct."""
-        people = sorted({person for person, _ in self.together})
-        tracks = sorted({track for _, track in self.together})
-        table = np.array([[self.together[p, t] for t in tracks] for p in people])
-        if table.size:
-            rows, columns = linear_sum_assignment(table, maximize=True)
-            self.scores.identity_matched += int(table[rows, columns].sum())
-
-    def _match(
-        self, truth: Labelled, shown: Labelled, overlap: NDArray[np.float64]
-    ) -> dict[int, int]:
-        """Keep last frame's pairs where they still match, then add as many as possible."""
-        column_of = {int(track): column for column, track in enumerate(shown.ids)}
-        kept: dict[int, int] = {}
-        for row, person in enumerate(truth.ids.tolist()):
-            column = column_of.get(self.last.get(person, -1))
-            if column is None or column in kept.values():
-                continue
-            if overlap[row, column] >= SAME:
-                kept[row] = column
-        rest = np.where(overlap >= SAME, overlap + 10, 0)  # one more pair beats any overlap
-        rest[list(kept)] = 0
-        rest[:, list(kept.values())] = 0
-        return kept | assign(rest, SAME)
 
 
-def run(clip: Clip, tracker: SortTracker, every: int, scores: Scores) -> None:
-    """Track `clip` with detection on every `every`th frame and add to `scores`."""
-    judge = Judge(scores)
-    for index, (truth, detections) in enumerate(zip(*clip, strict=True)):
-        start = time.perf_counter()
-        tracks = tracker.predict() if index % every else tracker.update(detections)
-        scores.seconds += time.perf_counter() - start
-        shown = [track for track in tracks if track.state is TrackState.CONFIRMED]
-        boxes = np.array([track.box for track in shown], np.float32).reshape(-1, 4)
-        coasting = np.array([track.detection_index is None for track in shown], bool)
-        judge.frame(truth, Labelled(np.array([t.track_id for t in shown]), boxes), coasting)
-    judge.finish()
-    scores.frames += len(clip.truth)
+def measure(clips: Sequence[Clip], assembly: Assembly, others: Sequence[str]) -> list[Row]:
+    """Play clips with this program and with the others; return their rows clip by clip."""
+    estimator = assembly.estimator()
+    plays: dict[str, list[list[Shown]]] = {SHOWN: []}
+    for clip in clips:
+        _say(clip.name)
+        plays[SHOWN].append(play(clip, assembly, estimator))
+    plays[MATCHED] = [[frame.matched for frame in frames] for frames in plays[SHOWN]]
+    if others:
+        detector = assembly.detector(threads=0)
+        found = [
+            (clip.fps, search_film(clip.film, detector) if clip.film else clip.detections)
+            for clip in clips
+        ]
+    for name in others:
+        plays[name] = [shown for shown, _ in play_others(name, found)]
+    return [
+        Row(clip.name, name, scored(clip, each))
+        for name, frames in plays.items()
+        for clip, each in zip(clips, frames, strict=True)
+    ]
 
 
-def read_rows(path: Path) -> NDArray[np.float64]:
-    """Read a MOT file into (N, columns) rows, columns 2..5 converted from tlwh to xyxy."""
-    rows = np.loadtxt(path, delimiter=",", ndmin=2)
-    rows[:, 4:6] += rows[:, 2:4]
-    return rows
+def scored(clip: Clip, shown: Sequence[Shown]) -> Scores:
+    """Compare with the truth; without one count only boxes and the ids that cross cuts."""
+    if clip.people:
+        return judge(clip.people, shown, clip.fps, clip.cuts)
+    scores = Scores(
+        shown=sum(len(frame.ids) for frame in shown),
+        ids=len({int(each) for frame in shown for each in frame.ids}),
+        coasting=sum(int(frame.coasting.sum()) for frame in shown),
+    )
+    count_crossing(scores, shown, clip.cuts)
+    return scores
 
 
-def read_truth(folder: Path) -> tuple[list[Labelled], list[NDArray[np.float64]]]:
-    """Read the people of a sequence, and their visible fractions, frame by frame."""
-    rows = read_rows(folder / "gt" / "gt.txt")
-    if folder.name != REAL:
-        rows = rows[(rows[:, 6] == 1) & (rows[:, 7] == 1)]  # counted, and a pedestrian
-    by_frame = [rows[rows[:, 0] == number] for number in range(1, int(rows[:, 0].max()) + 1)]
-    truth = [Labelled(r[:, 1].astype(np.int64), r[:, 2:6].astype(np.float32)) for r in by_frame]
-    return truth, [r[:, 8] for r in by_frame]
+def added(name: str, rows: Iterable[Row]) -> list[Row]:
+    """Add up the rows of each tracker."""
+    by_tracker: dict[str, list[Scores]] = {}
+    for row in rows:
+        by_tracker.setdefault(row.tracker, []).append(row.scores)
+    return [Row(name, tracker, total(scores)) for tracker, scores in by_tracker.items()]
 
 
-def simulate(
-    truth: list[Labelled], visible: list[NDArray[np.float64]], rng: np.random.Generator
-) -> list[Detections]:
-    """Simulate detections: jitter, random misses, misses of hidden people, false boxes.
-
-    False boxes have the size of a person of the clip and lie anywhere in 1920 x 1080.
-    """
-    everyone = np.concatenate([frame.boxes for frame in truth])
-    made = []
-    for (_, boxes), seen in zip(truth, visible, strict=True):
-        found = boxes[(seen >= HIDDEN_BELOW) & (rng.random(len(boxes)) >= MISSED)]
-        sizes = found[:, 2:] - found[:, :2]
-        centres = found[:, :2] + sizes * (0.5 + rng.normal(0, CENTRE_JITTER, sizes.shape))
-        sizes = sizes * np.exp(rng.normal(0, SIZE_JITTER, sizes.shape))
-        false = rng.choice(everyone, rng.poisson(FALSE_PER_FRAME))
-        false_sizes = false[:, 2:] - false[:, :2]
-        centres = np.concatenate([centres, rng.uniform((0, 0), (1920, 1080), false_sizes.shape)])
-        sizes = np.concatenate([sizes, false_sizes])
-        found = np.concatenate([centres - sizes / 2, centres + sizes / 2], 1).astype(np.float32)
-        made.append(Detections.of_boxes(found, np.ones(len(found), np.float32)))
-    return made
+def parts(options: argparse.Namespace) -> Iterator[tuple[str, list[Clip]]]:
+    """Yield the parts asked for and their clips; BenchmarkError if a folder is missing."""
+    if "scenes" in options.only:
+        yield "scenes", read_scenes(options.scenes)
+    if "clip" in options.only:
+        (film,) = common.existing([options.clip])
+        yield "clip", [Clip(film.stem, 25.0, cuts=options.cuts, film=film)]
+    if "pedestrians" in options.only:
+        folder = options.data / "mot"
+        if not folder.is_dir():
+            raise BenchmarkError(f"no such folder: {folder}; check --data")
+        for names in ((REAL,), SIMULATED):
+            yield names[0], [read_pedestrians(folder / name) for name in names]
 
 
-def read_detections(folder: Path, frames: int) -> list[Detections]:
-    """Read the detections that come with a sequence."""
-    rows = read_rows(folder / "det" / "det.txt").astype(np.float32)
-    by_frame = [rows[rows[:, 0] == number] for number in range(1, frames + 1)]
-    return [Detections.of_boxes(r[:, 2:6], r[:, 6]) for r in by_frame]
+def shown_rows(part: str, rows: Sequence[Row]) -> list[Row]:
+    """Choose what the table shows of a part: of each scene only what a viewer sees."""
+    if part == "scenes":
+        return [row for row in rows if row.tracker == SHOWN] + added("all scenes", rows)
+    return added("MOT17, simulated", rows) if part in SIMULATED else list(rows)
 
 
-def load(folder: Path) -> Clip:
-    """Read one sequence, with its own detections or simulated ones."""
-    truth, visible = read_truth(folder)
-    if folder.name == REAL:
-        return Clip(truth, read_detections(folder, len(truth)))
-    return Clip(truth, simulate(truth, visible, np.random.default_rng(SEED)))
+def speeds(others: Sequence[str], repeat: int) -> dict[str, list[float]]:
+    """Return tracker -> median updates a second for each count of `BOXES`, all in turns."""
+    clips = [walkers(count, SPEED_FRAMES) for count in BOXES]
+    calls: dict[str, Callable[[], list[float]]] = {
+        "this program": lambda: [seconds_of(clip) for clip in clips]
+    }
+    for name in others:
+        calls[name] = partial(_seconds_of_other, name, clips)
+    rounds: dict[str, list[list[float]]] = {name: [] for name in calls}
+    for turn in range(repeat):
+        _say(f"speed, round {turn + 1} of {repeat}")
+        for name, call in calls.items():
+            rounds[name].append(call())
+    return {
+        name: [SPEED_FRAMES / statistics.median(times) for times in zip(*each, strict=True)]
+        for name, each in rounds.items()
+    }
+
+
+def _seconds_of_other(name: str, clips: Sequence[Sequence[Detections]]) -> list[float]:
+    return [seconds for _, seconds in play_others(name, [(30.0, clip) for clip in clips])]
+
+
+HEADER = (
+    "clips", "tracker", "HOTA", "MOTA", "IDF1", "switches", "ids / people", "on nobody",
+    "coasting", "ghosts", "wrong labels", "after a cut", "over a cut",
+)  # fmt: skip
+
+
+def cells(row: Row) -> tuple[object, ...]:
+    """Return the cells of a row; a dash where there is nothing to compare with."""
+    name, tracker, scores = row
+    known = scores.truth > 0
+    figures = (scores.hota, scores.mota, scores.idf1) if known else ()
+    return (
+        name,
+        tracker,
+        *([f"{100 * value:.1f}" for value in figures] or "---"),
+        scores.switches if known else "-",
+        f"{scores.ids} / {scores.people}" if known else scores.ids,
+        share(scores.nobody, scores.shown if known else 0),
+        share(scores.coasting, scores.shown),
+        share(scores.ghosts, scores.truth),
+        share(scores.wrong, scores.told),
+        share(scores.wrong_after_cut, scores.told_after_cut),
+        scores.crossing,
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in per cent; a dash of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def record(rows: Sequence[Row], speed: dict[str, list[float]], flags: list[str]) -> dict[str, Any]:
+    """Return everything measured and how, ready for JSON."""
+    return {
+        "commit": git("rev-parse", "--short", "HEAD") or None,
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "cpu": cpu_name(),
+        "load": os.getloadavg(),
+        "flags": flags,
+        "rows": [_as_json(row) for row in rows],
+        "updates_per_s": {"boxes": BOXES, **speed},
+    }
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    counts = asdict(row.scores)
+    counts = {name: value for name, value in counts.items() if isinstance(value, int)}
+    known = row.scores.truth > 0
+    figures = {name: getattr(row.scores, name) for name in ("hota", "mota", "idf1") if known}
+    return {"clips": row.clips, "tracker": row.tracker, **figures, **counts}
 
 
 @common.command(
     "tracking",
     __doc__,
-    flag("--data", type=Path, required=True, help="holds mot/"),
-    flag("--max-age", type=int, nargs="+", default=[1, 10]),
-    flag("--every", type=int, nargs="+", default=[1, 2, 3, 5]),
+    flag("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS)),
+    flag("--scenes", type=Path, default=_IDENTITY / "scenes", metavar="DIR"),
+    flag("--clip", type=Path, default=_IDENTITY / "short_hamilton_clip.mp4", metavar="FILE"),
+    flag("--cuts", type=number(int, 1), nargs="*", default=_CUTS, metavar="FRAME"),
+    flag("--data", type=Path, default=DATA, metavar="DIR", help="holds mot/"),
+    flag(
+        "--others",
+        nargs="*",
+        choices=OTHERS,
+        default=OTHERS,
+        metavar="NAME",
+        help=f"some of {', '.join(OTHERS)} (default: all; no NAME: none)",
+    ),
+    common.REPEAT,
+    flag("--json", type=Path, metavar="FILE", help="write every figure there, too"),
+    passes_on=True,
 )
 def main(options: argparse.Namespace) -> None:
-    """Print one table for the real and one for the simulated detections."""
-    folder = options.data / "mot"
-    if not folder.is_dir():
-        raise common.BenchmarkError(f"no such folder: {folder}; check --data")
-    groups = {
-        f"{REAL}: its real detections": [load(folder / REAL)],
-        f"{', '.join(SIMULATED)}: detections SIMULATED from the truth, seed {SEED}": [
-            load(folder / name) for name in SIMULATED
-        ],
-    }
-    for title, clips in groups.items():
-        print(f"\n{title}\nmax_age  every   MOTA   IDF1  switches  ghosts  ms/frame")
-        for max_age, every in product(options.max_age, options.every):
-            scores = Scores()
-            for clip in clips:
-                run(clip, SortTracker(max_age=max_age), every, scores)
-            print(
-                f"{max_age:7d} {every:6d} {scores.mota:6.1%} {scores.idf1:6.1%} "
-                f"{scores.switches:9d} {scores.ghosts / scores.truth:7.1%} "
-                f"{1000 * scores.seconds / scores.frames:9.2f}"
-            )
+    """Print one table of how well, and one of how fast."""
+    asked = parse_arguments(["--src", "0", "--no-window", *options.flags])
+    assembly = Assembly(collect(ModelOptions, asked), collect(TrackingOptions, asked))
+    rows: list[Row] = []
+    shown: list[Row] = []
+    for part, clips in parts(options):
+        found = measure(clips, assembly, options.others)
+        rows += found
+        shown += shown_rows(part, found)
+    speed = speeds(options.others, options.repeat) if "speed" in options.only else {}
+    if shown:
+        print(table(HEADER, map(cells, shown)))
+    if speed:
+        header = ("updates a second", *(f"{count} boxes" for count in BOXES))
+        lines = [(name, *(f"{value:.0f}" for value in each)) for name, each in speed.items()]
+        print("\n" + table(header, lines))
+    if options.json is not None:
+        write_json(options.json, json.loads(json.dumps(record(rows, speed, options.flags))))
 
 
 if __name__ == "__main__":
