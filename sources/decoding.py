@@ -187,8 +187,18 @@ class Video:
     @property
     def has_end(self) -> bool:
         """Whether it is a film: its duration or the size of its file is stated."""
-        lists = self.container.format.name in _LISTS or self.container.format.name.endswith("_pipe")
-        return bool(self.container.duration) or (self.container.size > 0 and not lists)
+        return bool(self.container.duration) or (self.container.size > 0 and not self.is_list)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its pieces are each for itself: a playlist, or pictures one after the other."""
+        name = self.container.format.name
+        return name in _LISTS or name.endswith("_pipe")
+
+    @property
+    def has_leaps(self) -> bool:
+        """Whether its clock may leap: that of MPEG-TS, which is joined from recordings."""
+        return bool(self.container.format.flags & av.format.Flags.ts_discont.value)
 
     @property
     def fps(self) -> float:
@@ -300,7 +310,7 @@ def pictures_of(video: Video, stop: threading.Event) -> Generator[VideoFrame, No
     skipped, cut = 0, False
     last: int | None = None
     # A broken packet of MPEG-TS may still hold most of a frame.
-    keeps_broken = bool(video.container.format.flags & av.format.Flags.ts_discont.value)
+    keeps_broken = video.has_leaps
     try:
         for packet in packets_of(video.container, video.stream):
             if stop.is_set():

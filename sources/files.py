@@ -1,5 +1,7 @@
 """Video files and the generated test pattern."""
 
+import contextlib
+import itertools
 import logging
 import math
 import re
@@ -11,13 +13,14 @@ from pathlib import Path
 import av
 
 from errors import SourceError, SourceLostError
-from sources.decoding import Video, decode, open_video
+from sources.decoding import Video, decode, open_video, packets_of
 from sources.feed import Feed, lost
 from structures import Frame
 from threads import ReadAhead
 
 log = logging.getLogger(__name__)
 
+_SOME_PACKETS = 250  # ten seconds
 _TEST_PATTERN = re.compile(
     r"test:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+|/0*[1-9]\d*)?))?"
     r",?(?:duration=(?P<duration>\d+(?:\.\d+)?))?"
@@ -60,7 +63,23 @@ def open_file(path: Path, name: str) -> Feed:
         SourceError: it is not a video, or no frame of it can be decoded.
     """
     # Absolute, or FFmpeg takes the "a:" of a file called "a:b.mp4" for a protocol.
-    return play(open_video(str(path.absolute()), name))
+    address = str(path.absolute())
+    feed = play(video := open_video(address, name))
+    if video.has_leaps and feed.frame_count is not None:
+        feed.frame_count = _likely_count(address, name, feed.frame_count)
+    return feed
+
+
+def _likely_count(address: str, name: str, by_time: int) -> int:
+    """Return the number of frames by the clock, or by the file's size where that leaps."""
+    count, end = 0, 0
+    with contextlib.closing(open_video(address, name)) as video:
+        packets = packets_of(video.container, video.stream)
+        for packet in itertools.islice(packets, _SOME_PACKETS):
+            count, end = count + bool(packet.size), max(end, packet.pos or 0)
+        whole = next(packets, None) is None
+        by_size = count if whole else round(count * video.container.size / max(end, 1))
+    return by_size if whole or not by_size / 3 < by_time < 3 * by_size else by_time
 
 
 def play(video: Video, remote: bool = False) -> Feed:

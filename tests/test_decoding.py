@@ -127,8 +127,21 @@ def test_a_broadcast_whose_clock_leaps_continues_evenly(
         write_clip(clip, numbered(20), pixels="yuv420p", options=options)
         parts += clip.read_bytes()
     clip.write_bytes(parts)
-    times = [frame.time_s for frame in opened(clip)]
+    source = opened(clip)
+    times = [frame.time_s for frame in source]
     assert times == pytest.approx([index / 25 for index in range(40)], abs=1e-4)
+    assert source.frame_count == 40
+
+
+def test_frames_of_a_long_broadcast_are_counted_by_its_size_where_its_clock_leaps(
+    tmp_path: Path, opened: Open
+) -> None:
+    clip, parts = tmp_path / "clip.ts", b""
+    for start_s in (0, 10_000):
+        write_clip(clip, numbered(40) * 8, options={"output_ts_offset": str(start_s)})
+        parts += clip.read_bytes()
+    clip.write_bytes(parts)
+    assert opened(clip).frame_count == pytest.approx(640, rel=0.1)
 
 
 def trimmed(path: Path, start_s: float) -> Path:
