@@ -16,12 +16,15 @@ import av
 from doctor.machine import INSTALL, read_text
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
-from files import check_apart, check_writable
-from outputs.recording.h264 import USUAL_CRF, Encoding, H264File
+from files import check_apart, check_ours, check_writable
+from outputs.jsonl import is_events
+from outputs.recording.h264 import USUAL_CRF, Encoding, H264File, is_recording
+from outputs.recording.sink import part_path
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
-from sources.decoding import Video, open_video
-from sources.network import escape_user
+from people.table import is_table
+from sources.decoding import Video
+from sources.network import escape_user, open_address
 from sources.open import files_of, open_source
 from sources.webcam import Capture, open_capture
 from structures import Frame
@@ -141,20 +144,26 @@ def media_file(path: str) -> Iterator[Finding]:
 
 
 def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Finding]:
-    """Whether each output that was asked for can be written."""
-    for name in ("output", "events", "people"):
+    """Whether each output that was asked for can be written; of films, without loss."""
+    kinds = {"output": is_recording, "events": is_events, "people": is_table}
+    read = [files_of(source) for source in sources]
+    chaos = any(source.startswith("chaos:") for source in sources)
+    for name, is_ours in kinds.items():
         path = getattr(options, name, None)
         if not path or path == "-":
             continue
         try:
             check_writable(path)
-            check_apart([path], [file for source in sources for file in files_of(source)])
+            check_apart([path], [file for files in read for file in files])
+            if all(read) and not chaos:  # what is live replaces nothing
+                segments = name == "output" and bool(options.segment)
+                check_ours(part_path(Path(path), 1, segments=segments), is_ours)
             yield ok("outputs", f"--{name} {path} can be written")
         except SinkError as error:
             yield problem("outputs", str(error), f"name another file for --{name}")
 
 
-def address(text: str, open_it: OpenVideo = open_video) -> Iterator[Finding]:
+def address(text: str, open_it: OpenVideo = open_address) -> Iterator[Finding]:
     """Whether a camera answers, step by step; the first step that fails is the last.
 
     `text` is a URL; its user and password are not shown.
@@ -211,7 +220,7 @@ def _port(host: str, port: int | None) -> Iterator[Finding]:
 
 
 def _stream(escaped: str, name: str, open_it: OpenVideo) -> Iterator[Finding]:
-    options = {"rtsp_transport": "tcp"} if escaped.lower().startswith("rtsp") else None
+    options = {"rtsp_transport": "tcp"} if escaped.lower().startswith("rtsp") else {}
     start_s = time.monotonic()
     try:
         video = open_it(escaped, name, options=options, timeout_s=(_OPEN_S, _READ_S))

@@ -31,6 +31,8 @@ from threads import call_with_deadline
 OPEN_S = 4.5
 READ_S = 2.0
 FILM_READ_S = 10.0
+AHEAD_S = 20.0  # of its own time
+JUDGE_S = 1.5  # for whether that much comes
 UNDECODABLE_S = 20.0  # without a frame although data come: longer than key frames are apart
 WINDOW_S = 5.0  # a connection that is silent for two seconds is given up: backlogs are shorter
 JITTER_S = 0.2  # usual variation by networks and decoders
@@ -69,8 +71,9 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
     """Open a network address: the newest frame of a live stream, or all of a film.
 
     An http(s) address whose container states a duration, or whose server states the size of
-    the file, is a film and is read like a file; everything else is live, also a picture that
-    a camera makes anew for each request. One that cannot be opened yet counts as live.
+    the file, is a film and is read like a file; so is what comes far faster than it is played.
+    Everything else is live, also a picture that a camera makes anew for each request. One that
+    cannot be opened yet counts as live.
 
     Raises:
         SourceError: wrong password, unknown path or host, nothing listening, no answer.
@@ -92,12 +95,54 @@ def open_stream(address: str, name: str, options: LiveOptions) -> Feed | LiveFee
             raise
     if video and video.has_end:
         return play(video, remote=True)
+    if video and not video.is_list:
+        if _is_film(video):
+            return play(_open(address, name, _HTTP, FILM_READ_S), remote=True)
+        video = None  # its first key frame was read
     return LiveFeed(_connecting(address, name, _HTTP, FILM_READ_S, video), name, options)
 
 
-def _open(address: str, name: str, options: dict[str, str], read_s: float) -> Video:
+def open_address(
+    address: str, name: str, *, options: dict[str, str], timeout_s: tuple[float, float]
+) -> Video:
+    """Open any address as `decoding.open_video` does; an RTSP password stays with its server."""
     opener = open_rtsp if address.startswith("rtsp") else open_video
-    return opener(escape_user(address), name, options=options, timeout_s=(OPEN_S, read_s))
+    return opener(escape_user(address), name, options=options, timeout_s=timeout_s)
+
+
+def _open(address: str, name: str, options: dict[str, str], read_s: float) -> Video:
+    return open_address(address, name, options=options, timeout_s=(OPEN_S, read_s))
+
+
+def _is_film(video: Video) -> bool:
+    """Whether `video`, which states no end, is a film sent in chunks; closes it."""
+    try:
+        found = call_with_deadline(
+            lambda: _comes_ahead(video), JUDGE_S + 0.5, lambda late: video.close()
+        )
+    except TimeoutError:  # it is being read: the thread closes it
+        return False
+    video.close()
+    return found
+
+
+def _comes_ahead(video: Video) -> bool:
+    """Whether it is sent much faster than it is played, so that no camera makes it now.
+
+    Cameras and relays send the last few seconds at once, no more.
+    """
+    began_s, times = time.monotonic(), [math.inf, -math.inf]
+    with contextlib.suppress(av.FFmpegError):
+        for packet in packets_of(video.container, video.stream):
+            took_s = time.monotonic() - began_s
+            if packet.pts is not None and packet.time_base is not None:
+                time_s = float(packet.pts * packet.time_base)
+                times = [min(times[0], time_s), max(times[1], time_s)]
+            ahead_s = times[1] - times[0] - took_s
+            if ahead_s > AHEAD_S or took_s > JUDGE_S:
+                return ahead_s > AHEAD_S
+        return times[1] - times[0] > 1 + time.monotonic() - began_s  # a short one, at its end
+    return False
 
 
 def _connecting(

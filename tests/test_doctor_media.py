@@ -104,6 +104,16 @@ def test_outputs_are_tried_where_they_would_go(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_output_that_somebody_else_made_is_a_problem_for_films_only(tmp_path: Path) -> None:
+    path = tmp_path / "notes.csv"
+    path.write_text("mine\n")
+    asked = options(people=str(path))
+    for source, level in ((str(SAMPLE), "problem"), ("0", "ok"), (f"chaos:{SAMPLE}", "ok")):
+        assert only(media.outputs(asked, [source])).level == level
+    path.write_text("id,first_seen_s,last_seen_s,frames\n")
+    assert only(media.outputs(asked, [str(SAMPLE)])).level == "ok"
+
+
 @pytest.fixture
 def listener() -> Iterator[int]:
     """A port of this machine at which something listens."""
