@@ -43,7 +43,8 @@ def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
 def web(tmp_path: Path) -> Iterator[Web]:
     """An http server on this machine: files of tmp_path, /live JPEGs, /half a film.
 
-    /ranges sends any part of a film, promises to stay connected, and closes.
+    /ranges sends any part of a film, promises to stay connected, and closes; /chunks/NAME
+    sends a file in chunks, so that its size is not stated.
     """
     stop = threading.Event()
 
@@ -64,6 +65,8 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 return None
             if self.path.startswith("/ranges"):
                 return self.send_range((tmp_path / "clip.mp4").read_bytes())
+            if self.path.startswith("/chunks"):
+                return self.send_chunks((tmp_path / Path(self.path).name).read_bytes())
             if not self.path.startswith("/live"):
                 return super().do_GET()
             self.send_response(200)
@@ -85,6 +88,16 @@ def web(tmp_path: Path) -> Iterator[Web]:
             self.send_header("Content-Length", str(len(data) - first))
             self.end_headers()
             self.wfile.write(data[first:])
+            self.close_connection = True
+
+        def send_chunks(self, data: bytes) -> None:
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for part in (data[i : i + 5000] for i in range(0, len(data), 5000)):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
             self.close_connection = True
 
         def handle(self) -> None:
@@ -138,6 +151,18 @@ def test_a_film_behind_an_http_address_that_states_no_duration_ends(
     source = opened(f"{web[0]}/{name}")
     assert not source.is_live
     assert [number_of(frame.image) for frame in source] == list(range(40))
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.ts", "clip.mp4"])
+@pytest.mark.parametrize("count", [100, 800])
+def test_a_film_sent_in_chunks_is_no_camera(
+    tmp_path: Path, web: Web, opened: Open, name: str, count: int
+) -> None:
+    flags = {"mkv": {"live": "1"}, "mp4": {"movflags": "frag_keyframe+empty_moov"}}
+    write_clip(tmp_path / name, numbered(20) * (count // 20), options=flags.get(name[5:], {}))
+    source = opened(f"{web[0]}/chunks/{name}")
+    assert not source.is_live
+    assert len(list(source)) == count
 
 
 def test_a_picture_behind_an_http_address_is_fetched_again_and_again(
