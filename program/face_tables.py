@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from array import array
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -161,19 +162,26 @@ def read_features(path: Path, width: int) -> tuple[list[str], Float32]:
     names: list[str] = []
     numbers = array("f")  # packed: a list of Python's numbers takes 14 times as much
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
+        with path.open(newline="", encoding=_encoding(path)) as lines:
             for line, name, values in _numbered(_fields(lines, width), width):
                 try:
                     numbers.frombytes(_as_row(values, width).tobytes())
                 except ValueError as error:
                     raise SourceError(f"{path}, line {line}: {error}") from error
                 names.append(name)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
+    except (UnicodeError, csv.Error) as error:
+        raise SourceError(f"{path} cannot be read: {error}; save it as UTF-8") from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
     if not names:
         raise SourceError(f"{path} holds no embeddings; want {width} numbers in each line")
     return names, np.frombuffer(numbers, np.float32).reshape(-1, width)
+
+
+def _encoding(path: Path) -> str:
+    """Return UTF-16 for what begins with its mark, as spreadsheets write it, else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _as_row(texts: Sequence[str], width: int) -> Float32:

@@ -91,6 +91,16 @@ def test_any_separator_is_read(
     assert found_names == (["0.jpg", "1.jpg", "2.jpg"] if names else ["", "", ""])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_may_come_from_a_spreadsheet(encoding: str, tmp_path: Path) -> None:
+    values = numbers(2)
+    path = write_csv(tmp_path / "f.csv", [["ü.jpg", *row] for row in values])
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    names, found = read_features(path, WIDTH)
+    assert names == ["ü.jpg"] * 2
+    np.testing.assert_allclose(found, values, rtol=1e-6)
+
+
 @pytest.mark.parametrize("blank", ["", "n/a", "None"])
 @pytest.mark.parametrize("line", [1, 2])
 def test_a_face_without_numbers_is_no_header(blank: str, line: int, tmp_path: Path) -> None:

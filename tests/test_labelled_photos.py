@@ -6,7 +6,7 @@ import pytest
 
 from errors import DatasetError
 from tests.fakes import ScriptedDetector, grey
-from training.judging.labelled_photos import cut_faces, read_labels
+from training.judging.labelled_photos import LABELS, cut_faces, read_labels
 from training.labels import Face
 
 
@@ -43,6 +43,16 @@ def test_a_table_goes_before_names(tmp_path: Path) -> None:
     assert found == [Face("34_1_2_x.jpg", (30, 30), False, person="Ann")]
     assert notes == ["1 left out, without a label: b.jpg"]
     assert read_labels(tmp_path, "utkface")[0] == [Face("34_1_2_x.jpg", (34, 34), True, 2)]
+
+
+@pytest.mark.parametrize("other", ["link.png", "sub/../a.png", "{folder}/a.png"])
+def test_one_photograph_under_two_names_is_refused(tmp_path: Path, other: str) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link.png").symlink_to("a.png")
+    name = other.format(folder=tmp_path)
+    (tmp_path / LABELS).write_text(f"file,age\na.png,20\n{name},80\n")
+    with pytest.raises(DatasetError, match="one photograph|two rows"):
+        read_labels(tmp_path)
 
 
 def test_folders_without_labels_say_what_is_needed(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ READ = [Face("p0.png", (20, 20), True), Face("p1.png", (25, 25), False)]
         "File, Age ,GENDER\np0.png, 20, Female\np1.png,25 ,male\n",
         "file,age,sex\np0.png,20.0,F\np1.png,25,M\n",
         "file;age;gender\np0.png;20;1.0\np1.png;25;0.0\n",
+        "file;age;gender\np0.png;20,0;1.0\np1.png;25,00;0.0\n",
         "file\tage\tgender\np0.png\t20\t1\np1.png\t25\t0\n",
         'file, age, gender\n"p0.png", "20", "female"\n\n,,\n"p1.png", "25", "male"\n',
         "file,age,gender,,\np0.png,20,woman,,\np1.png,25,man,,\n",
@@ -83,6 +84,8 @@ def test_tables_are_read_as_spreadsheets_and_hands_make_them(
         ("file,age_min,age_max\np0.png,,20\n", "line 2: age_max 20 has no age_min"),
         ("file,Age,age\np0.png,2,2\n", "line 1: two columns are called age"),
         ("file,ages,gender\np0.png,2,f\n", "line 1: .*'ages' is not understood.*mean age"),
+        ("file,age,age_min\np0.png,20,30\n", "line 2: want either age, or age_min"),
+        ("file,age\np0.png,20-29\n", "line 2: want an age in years, got '20-29'"),
         ("file,age (years)\np0.png,2\n", "line 1: .*mean age"),
     ],
 )

@@ -90,12 +90,20 @@ def age_interval(age_min: str, age_max: str) -> tuple[float, float]:
     Raises:
         ValueError: the texts are no numbers in ascending order.
     """
-    low = float(age_min)
-    high = float(age_max) if age_max.strip() else max(low, OLDEST_YEARS)
+    low = _years(age_min)
+    high = _years(age_max) if age_max.strip() else max(low, OLDEST_YEARS)
     if not 0 <= low <= high <= MOST_YEARS:
         got = repr(age_min) if age_max == age_min else f"{age_min!r}..{age_max!r}"
         raise ValueError(f"want ages of 0 to {MOST_YEARS} years, ascending, got {got}")
     return low, high
+
+
+def _years(text: str) -> float:
+    """Return a number, whose decimal sign may be a comma."""
+    try:
+        return float(re.sub(r"^(\s*\d+),(\d{1,2}\s*)$", r"\1.\2", text))
+    except ValueError:
+        raise ValueError(f"want an age in years, got {text!r}") from None
 
 
 def parse(row: Mapping[str, str | None]) -> Face:
@@ -171,6 +179,8 @@ def as_texts(face: Face) -> tuple[str, ...]:
 
 def _age(text: Mapping[str, str]) -> tuple[float, float] | None:
     if exact := text.get("age"):
+        if text.get("age_min") or text.get("age_max"):
+            raise ValueError("want either age, or age_min and age_max")
         return age_interval(exact, exact)
     if not text.get("age_min"):
         if text.get("age_max"):

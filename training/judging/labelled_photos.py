@@ -73,6 +73,7 @@ def read_labels(folder: Path, names: str = "auto") -> tuple[list[Face], list[str
         raise DatasetError(f"no folder {folder}; check the path")
     if names == "labels" or (names == "auto" and (folder / LABELS).exists()):
         faces = read_table(folder / LABELS)
+        _check_once(folder, faces)
         unlabelled = [
             f for f in faces if f.age is None and f.female is None and f.ethnicity is None
         ]
@@ -89,6 +90,17 @@ def read_labels(folder: Path, names: str = "auto") -> tuple[list[Face], list[str
             "file, age, gender and ethnicity, or name them like 34_1_0_x.jpg (age, gender, race)"
         )
     return faces, _note("without a label", left_out)
+
+
+def _check_once(folder: Path, faces: Iterable[Face]) -> None:
+    """Raise DatasetError where two rows name one photograph, by a link or in another way."""
+    names: dict[Path, str] = {}
+    for face in faces:
+        other = names.setdefault((folder / face.file).resolve(), face.file)
+        if other is not face.file:
+            raise DatasetError(
+                f"{folder / LABELS}: {other} and {face.file} are one photograph; delete a row"
+            )
 
 
 def cut_faces(
