@@ -269,6 +269,7 @@ def _images_in(film: Path) -> int:
 
 def interrupt(count: int, span_s: float) -> None:
     """End `count` runs by signals within `span_s` and print what was wrong."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
     chance, wrong = random.Random(11), Counter[str]()
 
     def one(number: signal.Signals, after_s: float) -> bool:
