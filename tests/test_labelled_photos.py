@@ -51,7 +51,7 @@ def test_one_photograph_under_two_names_is_refused(tmp_path: Path, other: str) -
     (tmp_path / "link.png").symlink_to("a.png")
     name = other.format(folder=tmp_path)
     (tmp_path / LABELS).write_text(f"file,age\na.png,20\n{name},80\n")
-    with pytest.raises(DatasetError, match="one photograph|two rows"):
+    with pytest.raises(DatasetError, match=r"one photograph|two rows"):
         read_labels(tmp_path)
 
 
