@@ -181,7 +181,9 @@ def _lock(path: Path) -> BinaryIO:
 
     while True:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(path.open("ab"))
+            # Without waiting for a reader, should somebody have put a pipe there.
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
+            file = stack.enter_context(os.fdopen(number, "ab"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -64,10 +64,33 @@ def open_file(path: Path, name: str) -> Feed:
     """
     # Absolute, or FFmpeg takes the "a:" of a file called "a:b.mp4" for a protocol.
     address = str(path.absolute())
+    if (stated := _stated_size(path)) and stated > (size := path.stat().st_size):
+        log.warning("%s is cut off: %d of %d bytes are there", name, size, stated)
     feed = play(video := open_video(address, name))
     if video.has_leaps and feed.frame_count is not None:
         feed.frame_count = _likely_count(address, name, feed.frame_count)
     return feed
+
+
+def _stated_size(path: Path) -> int | None:
+    """Return the bytes that a Matroska or WebM file should have; None for others, or unknown.
+
+    Its first element is a header, its second all the rest; each states its size in 1 to 8
+    bytes, of which the first 1 bit says how many, and the others the number.
+    """
+    with path.open("rb") as file:
+        head = file.read(200)
+    end = 0
+    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+        if head[end : end + 4] != name or not head[end + 4 : end + 5].strip(b"\0"):
+            return None
+        length = 9 - head[end + 4].bit_length()
+        most = (1 << 7 * length) - 1
+        size = int.from_bytes(head[end + 4 : end + 4 + length]) & most
+        if size == most:  # it is written while it is sent
+            return None
+        end += 4 + length + size
+    return end
 
 
 def _likely_count(address: str, name: str, by_time: int) -> int:

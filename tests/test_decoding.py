@@ -198,3 +198,24 @@ def test_the_fragmented_case_gives_as_many_frames_as_ffmpeg(
 ) -> None:
     assert len(list(opened(cases_dir / "fragmented_cut.mp4"))) == 54
     assert "cut off" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("c.mkv", {}), ("c.webm", {}), ("c.mkv", {"live": "1"})]
+)
+def test_a_matroska_film_that_is_cut_off_says_so(
+    name: str,
+    options: dict[str, str],
+    tmp_path: Path,
+    opened: Open,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    codec = "libvpx" if name.endswith("webm") else "libx264"
+    clip = write_clip(tmp_path / name, numbered(40), codec=codec, pixels="yuv420p", options=options)
+    opened(clip)
+    assert "cut off" not in caplog.text
+    data = clip.read_bytes()
+    clip.write_bytes(data[:-100])
+    opened(clip)
+    told = f"{len(data) - 100} of {len(data)} bytes" in caplog.text
+    assert told != bool(options)  # a live one states no size

@@ -157,6 +157,13 @@ def test_where_no_lock_can_be_made_nothing_is_held(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_in_the_place_of_a_lock_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".out.mp4.lock")
+    with sole_writer([tmp_path / "out.mp4"]):
+        assert len(list(tmp_path.iterdir())) == 1
+
+
 WITHOUT_STDERR = """
 import os, sys
 os.close(2)
