@@ -47,9 +47,10 @@ def check_writable(path: str | Path, suffixes: Sequence[str] = (), whole: bool =
             raise SinkError(f"{path}: is a folder; name a file in it")
         if whole and is_special(path):
             raise SinkError(f"{path}: is a pipe or a device; name an ordinary file")
-        if not path.parent.is_dir():
-            raise SinkError(f"{path}: there is no folder {path.parent}; make it first")
-        _try(path)
+        real = Path(os.path.realpath(path))  # through links, which may lead nowhere
+        if not real.parent.is_dir():
+            raise SinkError(f"{path}: there is no folder {real.parent}; make it first")
+        _try(real)
     except OSError as error:
         raise sink_error(path, error) from error
     return path
@@ -64,6 +65,8 @@ def _try(path: Path) -> None:
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable")
     else:  # asking for permissions is not enough: the disk may be read-only
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # a link to itself
         with tempfile.TemporaryFile(dir=path.parent):
             pass
 
@@ -192,6 +195,19 @@ def _lock(path: Path) -> BinaryIO:
             # the one who held it has just removed it: take a new one
 
 
+def _lock_for(stack: contextlib.ExitStack, path: Path) -> None:
+    """Lock a file itself, as long as `stack` lives; nothing where that is impossible."""
+    try:
+        import fcntl
+
+        file = stack.enter_context(path.open("rb"))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        pass
+
+
 @contextlib.contextmanager
 def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
     """Keep a second run from writing the same files.
@@ -206,6 +222,8 @@ def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
             real = Path(os.path.realpath(path))
             try:
                 stack.enter_context(locked(real.with_name(f".{real.name[:200]}.lock")))
+                if real.is_file():  # it may have other names
+                    _lock_for(stack, real)
             except BlockingIOError:
                 raise SinkError(
                     f"{path}: another run writes it; wait for its end or choose another name"
@@ -302,7 +320,9 @@ class Outage:
 
 def is_special(path: Path) -> bool:
     """Whether it is there and no ordinary file: a pipe or a device."""
-    return path.exists() and not path.is_file()
+    with contextlib.suppress(OSError):  # the name is too long, for one
+        return path.exists() and not path.is_file()
+    return False
 
 
 def cause_of(error: Exception) -> str:

@@ -15,6 +15,7 @@ from files import (
     check_apart,
     check_writable,
     created_with,
+    is_special,
     locked,
     replacing,
     sink_error,
@@ -61,6 +62,25 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="Permission denied"):
         check_writable(tmp_path / "out.mp4")
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "cause"),
+    [
+        ("link.csv", "link.csv", "Too many levels of symbolic links"),
+        ("link.csv", "missing/out.csv", "there is no folder .*missing"),
+        ("x" * 300 + ".csv", "", "File name too long"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused_beforehand(
+    name: str, target: str, cause: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if target:
+        path.symlink_to(target)
+    with pytest.raises(SinkError, match=cause):
+        check_writable(path)
+    assert not is_special(path)
 
 
 def test_what_is_read_is_refused_as_output_under_any_name(tmp_path: Path) -> None:
@@ -155,6 +175,19 @@ def test_no_two_ever_hold_a_lock_at_once(tmp_path: Path) -> None:
 def test_where_no_lock_can_be_made_nothing_is_held(tmp_path: Path) -> None:
     with sole_writer([tmp_path / "missing" / "out.mp4", Path(os.devnull)]):
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_two_names_has_one_writer(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("x")
+    (tmp_path / "also.csv").hardlink_to(tmp_path / "out.csv")
+    with (
+        sole_writer([tmp_path / "out.csv"]),
+        pytest.raises(SinkError, match=r"also\.csv: another run writes it"),
+        sole_writer([tmp_path / "also.csv"]),
+    ):
+        pass
+    with sole_writer([tmp_path / "also.csv"]):
+        pass
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
