@@ -1,5 +1,6 @@
 # make demo   the main job on the bundled sample, into out/
 # make test   the default tests
+# make test-rest  all other tests
 # make check  lint, format, types and the default tests
 # make lock   requirements*.txt from pyproject.toml; with UPGRADE=--upgrade the newest of what
 #             the packages themselves need
@@ -12,11 +13,13 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashe
 	--no-emit-index-url --annotation-style line --custom-compile-command "make lock" $(UPGRADE)
 # All locks have what the tests run with.
 AS_TESTED = $(LOCK) --constraints requirements-dev.txt
+# As many processes as processors; the tests of one file share what they load.
+PARALLEL = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 # OpenCV's wheel takes a few libraries from the system, which bare machines lack.
 HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	echo "OpenCV lacks system libraries; on Debian: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 
-.PHONY: demo test test-all check lock clean
+.PHONY: demo test test-rest test-all check lock clean
 
 demo: $(VENV)/live
 	mkdir -p out
@@ -25,7 +28,11 @@ demo: $(VENV)/live
 	@echo "annotated clip: out/sample.mp4    people: out/sample.csv"
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow and not rtsp and not window and not browser and not mqtt"
+	$(PARALLEL) -m "not slow and not rtsp and not window and not browser and not mqtt"
+
+test-rest: $(VENV)/dev
+	$(PARALLEL) -m "slow and not rtsp and not window and not browser and not mqtt"
+	$(BIN)/python -m pytest -m "rtsp or window or browser or mqtt"
 
 test-all: $(VENV)/dev
 	$(BIN)/python -m pytest

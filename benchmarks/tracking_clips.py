@@ -69,13 +69,17 @@ def read_scenes(folder: Path) -> list[Clip]:
 
 
 def read_scene(film: Path) -> Clip:
-    """Read one scene; cut are the frames that share nobody with the one before."""
+    """Read one scene."""
     stored = json.loads(gzip.decompress(film.with_suffix(".json.gz").read_bytes()))
     people = [_people(frame) for frame in stored["frames"]]
-    present = [{face["id"] for face in frame} for frame in stored["frames"]]
-    cuts = [k for k in range(1, len(present)) if present[k] and present[k - 1]]
-    cuts = [k for k in cuts if not present[k] & present[k - 1]]
-    return Clip(film.stem, stored["fps"], people, cuts, film)
+    return Clip(film.stem, stored["fps"], people, cuts_between(people), film)
+
+
+def cuts_between(people: Sequence[People]) -> list[int]:
+    """Return the frames in which others stand where somebody was in the two frames before."""
+    there = [set(frame.ids.tolist()) for frame in people]
+    before = [there[k - 1] | there[max(k - 2, 0)] for k in range(1, len(there))]
+    return [k for k, was in enumerate(before, 1) if was and there[k] and not was & there[k]]
 
 
 def _people(faces: Sequence[dict]) -> People:  # type: ignore[type-arg]

@@ -1,6 +1,7 @@
 """The order of the house: who may import whom, as docs/architecture.md shows it."""
 
 import ast
+import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ def imports_of(path: Path, known: set[str]) -> set[str]:
     return found & known
 
 
+@functools.cache
 def graph() -> dict[str, set[str]]:
     """Module -> the project's modules that it imports."""
     paths = dict(modules())

@@ -142,7 +142,7 @@ def test_a_scene_is_read_with_its_hidden_people_and_cuts(tmp_path: Path) -> None
     clip = read_scene(film)
     assert [people.ids.tolist() for people in clip.people] == [[1], [1], [3], [], [1]]
     assert [len(people.ignored) for people in clip.people] == [1, 0, 0, 0, 0]
-    assert clip.cuts == [2]
+    assert clip.cuts == [2, 4]  # over an empty frame, too
 
 
 def test_a_clip_without_truth_has_dashes_and_its_crossing_ids() -> None:

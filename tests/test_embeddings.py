@@ -220,6 +220,7 @@ def test_the_same_seed_gives_the_same_heads(embedded: Path, tmp_path: Path) -> N
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_heads_that_are_interrupted_resume_to_the_same_end(
     embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def tensorflow_engine(path: Path, **settings: Any) -> Any:
     return TensorFlowEngine(path, **settings)
 
 
-def wrong_answers(engine: Engine, calls: int = 150) -> int:
+def wrong_answers(engine: Engine, calls: int = 60) -> int:
     """How many of the answers of two threads are not those to their own chip."""
     chips = random_chips(2, engine.input_size)
     chips[1] //= 6

@@ -154,7 +154,10 @@ def test_wrong_backbones_are_named_in_one_line(
         build_network(TrainingSettings(architecture="inceptionv3", size=40))
 
 
-@pytest.mark.parametrize("architecture", ["mobilenetv2", "inceptionv3", "vggface"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["mobilenetv2", *(pytest.param(n, marks=pytest.mark.slow) for n in ("inceptionv3", "vggface"))],
+)
 def test_without_internet_imagenet_is_one_line_that_names_the_file(
     keras: Any, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
