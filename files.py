@@ -222,8 +222,7 @@ def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
             real = Path(os.path.realpath(path))
             try:
                 stack.enter_context(locked(real.with_name(f".{real.name[:200]}.lock")))
-                if real.is_file():  # it may have other names
-                    _lock_for(stack, real)
+                _lock_for(stack, real)  # it may have other names
             except BlockingIOError:
                 raise SinkError(
                     f"{path}: another run writes it; wait for its end or choose another name"
