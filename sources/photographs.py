@@ -97,7 +97,7 @@ def _decode_heif(path: Path, name: str) -> Image | None:
     try:
         file = heif.open_heif(path, convert_hdr_to_8bit=True, bgr_mode=True)
         return np.ascontiguousarray(np.asarray(file)[..., :3], np.uint8)
-    except (ValueError, RuntimeError, EOFError, SyntaxError):
+    except (ValueError, RuntimeError, EOFError, SyntaxError, IndexError):
         return None
 
 

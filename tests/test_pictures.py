@@ -195,6 +195,22 @@ def test_heic_is_read_by_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_picture(path, path.name)
 
 
+def test_a_heic_file_without_a_picture_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Empty:
+        @property
+        def __array_interface__(self) -> dict[str, object]:
+            raise IndexError("no primary image")
+
+    opener = SimpleNamespace(open_heif=lambda path, **options: Empty())
+    monkeypatch.setitem(sys.modules, "pillow_heif", opener)
+    path = tmp_path / "phone.heic"
+    path.write_bytes(HEIC)
+    with pytest.raises(SourceError, match="damaged or not a picture"):
+        load_picture(path, path.name)
+
+
 def test_the_size_of_heic_is_read_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "huge.heic"
     size = (40_000).to_bytes(4, "big") * 2
