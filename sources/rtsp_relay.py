@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -171,12 +172,14 @@ class RtspRelay:
         async def serve(reader: "asyncio.StreamReader", writer: "asyncio.StreamWriter") -> None:
             listening.close()
             ways = (self._pass_requests(reader, to_server), self._pass_answers(from_server, writer))
-            tasks = [asyncio.ensure_future(way) for way in ways]
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            writer.close()
-            to_server.close()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            tasks = [asyncio.ensure_future(_quietly(way)) for way in ways]
+            with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it
+                try:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    writer.close()
+                    to_server.close()
+                await asyncio.wait(tasks)
 
         listening = await asyncio.start_server(serve, "127.0.0.1", 0)
         return int(listening.sockets[0].getsockname()[1])
@@ -200,6 +203,12 @@ class RtspRelay:
                 return
             writer.write(data)
             await writer.drain()
+
+
+async def _quietly(way: Coroutine[None, None, None]) -> None:
+    """Wait for the end of one way: closed, broken off, or a line too long."""
+    with contextlib.suppress(OSError, EOFError, ValueError):
+        await way
 
 
 async def _message(reader: "asyncio.StreamReader") -> bytes:
