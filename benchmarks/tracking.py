@@ -12,8 +12,8 @@ Plays, with the program's own loop and the flags of stream.py:
 "as shown" is what a viewer sees, "matched only" leaves out boxes without a detection in their
 frame. The others are of the package `trackers`, in an environment of their own (`python -m
 benchmarks.alternatives.setup trackers`); they get this program's detections of every frame, all
-of the whole image, and show only boxes found in the frame. `speed` measures updates a second on
-the same boxes, in turns.
+of the whole image, and show only boxes found in the frame. `speed` measures updates a second of
+processor time, which other programs hardly disturb, on the same boxes and in turns.
 
 Columns: HOTA, MOTA, IDF1 (see `tracking_scores`) in per cent; switches of a person's id; ids shown,
 of how many people; of the boxes shown, those that overlap everybody by less than 0.3 ("on nobody")

@@ -89,7 +89,7 @@ def test_ctrl_c_works_after_a_network_is_gone() -> None:
     gc.collect()
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        threading.Event().wait(10)
+        threading.Event().wait(60)  # a busy machine needs its time
 
 
 def test_a_file_that_is_no_network_is_a_runtime_error() -> None:

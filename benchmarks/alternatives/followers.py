@@ -5,8 +5,8 @@
 It runs in the environment `trackers` (`setup`), so nothing of the project is imported here. The
 file lists clips, `{"fps": 25.0, "frames": [[boxes, scores], ...]}`, boxes xyxy in pixels. The
 answer on standard output lists for each `{"frames": [[ids, boxes], ...], "seconds": s}`: what the
-tracker shows, and the time that its updates took. A tracker of this package shows only boxes that
-were found in the frame.
+tracker shows, and the processor time of its updates. A tracker of this package shows only boxes
+that were found in the frame.
 
 All have the package's own settings, but for SORT, which has those of its paper: a track ends with
 its second miss in a row.
@@ -45,9 +45,9 @@ def follow(tracker: Any, frames: Sequence[Any]) -> dict[str, Any]:
         )
         for boxes, scores in frames
     ]
-    start_s = time.perf_counter()
+    start_s = time.process_time()
     answers = [tracker.update(detections) for detections in found]
-    seconds = time.perf_counter() - start_s
+    seconds = time.process_time() - start_s
     shown = []
     for answer in answers:
         rows = np.flatnonzero(answer.tracker_id >= 0)
