@@ -12,6 +12,7 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
+from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
@@ -168,9 +169,9 @@ class Reporting:
     purpose: str = ""
 
     @classmethod
-    def of(cls, options: ReportOptions) -> "Reporting":
-        """The reporting of a new run."""
-        crowd = Crowd(options.attributes, anonymous=options.anonymous)
+    def of(cls, options: ReportOptions, confusion: Confusion | None = None) -> "Reporting":
+        """The reporting of a new run; `confusion` is the estimator's, to correct counts by."""
+        crowd = Crowd(options.attributes, anonymous=options.anonymous, confusion=confusion)
         return cls(crowd, new_run(), options.lawful_purpose or "")
 
     def recorder(self) -> Recorder:
