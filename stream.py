@@ -130,13 +130,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
-    for option in ("output", "events", "people"):
+    for option in ("output", "events", "people", "hours"):
         if getattr(options, option) == "":
             parser.error(f"--{option} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
-        parser.error("--keep is about files: add --output, --events or --people")
+        parser.error("--keep is about files: add --output, --events, --people or --hours")
     if options.lawful_purpose is not None and not options.lawful_purpose.strip():
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
