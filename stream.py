@@ -33,6 +33,7 @@ from outputs import Sink, failure_of
 from outputs.keeping import Keeper
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Metronome, Window
+from people.crowd import Crowd
 from program.assemble import Assembly
 from program.ending import Ending
 from program.endpoints import (
@@ -129,13 +130,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
-    for option in ("output", "events", "people"):
+    for option in ("output", "events", "people", "hours"):
         if getattr(options, option) == "":
             parser.error(f"--{option} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
-        parser.error("--keep is about files: add --output, --events or --people")
+        parser.error("--keep is about files: add --output, --events, --people or --hours")
     if options.lawful_purpose is not None and not options.lawful_purpose.strip():
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
@@ -202,7 +203,7 @@ def open_and_run(
     sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
     check_purpose(options, sources)
     outputs = collect(OutputOptions, options)
-    report = Reporting.of(outputs)
+    report = Reporting.of(outputs, assembly.confusion())
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
@@ -221,7 +222,7 @@ def open_and_run(
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     total = frames_expected(sources, options.max_frames)
-    return run(loop, total, window, ending, stay=bool(pages)), others
+    return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
 
 
 def open_outputs(
@@ -264,23 +265,27 @@ def run(
     total: int | None,
     window: Window | None,
     ending: Ending,
+    crowd: Crowd,
     stay: bool = False,
 ) -> str:
     """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
 
-    `total` is the number of frames to come, for the progress bar; None = unknown.
+    `total` is the number of frames to come, for the progress bar; None = unknown. `crowd`
+    counts the people, also where no output does.
     With `stay` the page keeps showing the last frames until Ctrl-C or the window is closed.
     """
     progress = tqdm(total=total, unit="frame", disable=True if window else None)
     with progress, ending.running():
-        for _ in loop.run():
+        for result in loop.run():
+            crowd.update(result)
             progress.update()
         if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
             loop.linger()
-    return loop.summary()
+    crowd.end()
+    return "\n".join(filter(None, [loop.summary(), crowd.words()]))
 
 
 if __name__ == "__main__":

@@ -227,7 +227,8 @@ def annotate(context: JobContext, film: Film, options: FilmOptions) -> Report:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(contextlib.closing(open_source(str(film.path))))
             outputs = options.outputs(film, options.video)
-            recordings, exports = open_files(outputs, [source], [film.path], Reporting.of(outputs))
+            report = Reporting.of(outputs, context.assembly(options).confusion())
+            recordings, exports = open_files(outputs, [source], [film.path], report)
             sinks: list[Sink] = [*recordings, *exports]
             for sink in sinks:
                 stack.callback(sink.close)

@@ -201,7 +201,7 @@ def join(
     frames, people, epochs, replay = 0, set[int](), set[int](), Replay()
     with contextlib.ExitStack() as stack:
         outputs = options.outputs(film, video=False)
-        sinks = open_exports(outputs, Reporting.of(outputs))
+        sinks = open_exports(outputs, Reporting.of(outputs, context.assembly(options).confusion()))
         for sink in sinks:
             stack.callback(sink.close)
         slices = (load_results(film.work / part.seen) for part in parts)

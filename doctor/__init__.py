@@ -67,7 +67,8 @@ def _checks(options: argparse.Namespace) -> list[Check]:
     from doctor import media, models
 
     sources = [str(SAMPLE) if text == "sample" else text.strip() for text in options.src]
-    named = [p for p in (options.output, options.events, options.people) if p and p != "-"]
+    files = (options.output, options.events, options.people, options.hours)
+    named = [path for path in files if path and path != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())
     frame = functools.partial(media.frame_of, str(SAMPLE), _WITH_FACES)

@@ -22,6 +22,7 @@ from outputs.recording.h264 import USUAL_CRF, Encoding, H264File, is_recording
 from outputs.recording.sink import part_path
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
+from people.hours_table import is_hours
 from people.table import is_table
 from sources.decoding import Video
 from sources.network import escape_user, open_address
@@ -145,7 +146,12 @@ def media_file(path: str) -> Iterator[Finding]:
 
 def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Finding]:
     """Whether each output that was asked for can be written; of films, without loss."""
-    kinds = {"output": is_recording, "events": is_events, "people": is_table}
+    kinds = {
+        "output": is_recording,
+        "events": is_events,
+        "people": is_table,
+        "hours": is_hours,
+    }
     read = [files_of(source) for source in sources]
     chaos = any(source.startswith("chaos:") for source in sources)
     for name, is_ours in kinds.items():

@@ -7,14 +7,19 @@ terms. A shipped file whose hash differs is rejected.
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from errors import WeightsError
 
+T = TypeVar("T")
+
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = WEIGHTS_DIR / "manifest.json"
+Confusion = tuple[tuple[int, ...], ...]
+GROUPS = 10  # that a confusion tells apart: two genders by five age bands
 _RESTORE = "restore the folder weights/ from the repository"
 
 
@@ -31,6 +36,8 @@ class Weights:
         terms: what the file may be used for.
         again: how to get the files again, where they are not those of the repository.
         bfloat16: whether OpenVINO may compute in bfloat16 when no precision is requested.
+        confusion: how often each group of people was taken for which, in faces that the
+            network never learnt from (see `people.correction`); None = not counted.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Weights:
     terms: str
     again: str = _RESTORE
     bfloat16: bool = False
+    confusion: Confusion | None = None
 
     def path(self, file_format: str) -> Path:
         """Return the file in that format, checked against its hash, or raise WeightsError."""
@@ -118,6 +126,19 @@ def _scale(value: object) -> float:
     return float(value)
 
 
+def _confusion(entry: dict[str, Any]) -> Confusion | None:
+    """Read "faces" of "confusion", a line of numbers for each group; None = there is none."""
+    if "confusion" not in entry:
+        return None
+    rows = [_text(row).split() for row in entry["confusion"]["faces"]]
+    if [len(row) for row in rows] != [GROUPS] * GROUPS:
+        raise ValueError(f"want {GROUPS} lines of {GROUPS} numbers, got {rows}")
+    numbers = tuple(tuple(int(number) for number in row) for row in rows)
+    if any(number < 0 for row in numbers for number in row):
+        raise ValueError("want numbers of faces, got a negative one")
+    return numbers
+
+
 def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_DIR) -> Weights:
     """Choose weights by name or by path.
 
@@ -172,11 +193,13 @@ def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
         sha256={kind: _text(item["sha256"]) for kind, item in files.items()},
         spread_scale=_scale(entry["spread_scale"]),
         terms=_text(entry["terms"]),
+        confusion=_confusion(entry),
     )
 
 
 def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
     """A user's own file, with the same model in the other format if that exists."""
+    default = manifest["models"].get(manifest["defaults"].get(architecture), {})
     both = {kind: path.with_suffix(f".{kind}") for kind in ("onnx", "keras")}
     both[path.suffix.lower().removeprefix(".")] = path  # as spelled: it may be .ONNX
     try:
@@ -190,19 +213,19 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
         architecture=architecture,
         files=files,
         sha256={},
-        spread_scale=_own_spread_scale(path, architecture, manifest),
+        spread_scale=_recorded(path, lambda record: _scale(record["spread_scale"]))
+        or float(default.get("spread_scale", 1.0)),
         terms="your own file",
+        confusion=_recorded(path, _confusion),
     )
 
 
-def _own_spread_scale(path: Path, architecture: str, manifest: dict[str, Any]) -> float:
-    """The scale that `training.train` wrote beside the file, or the default."""
-    default = manifest["models"].get(manifest["defaults"].get(architecture), {})
+def _recorded(path: Path, read: Callable[[dict[str, Any]], T]) -> T | None:
+    """What `training.train` or `training.confusion` wrote beside a file; None = nothing."""
     try:
-        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return _scale(record["spread_scale"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return float(default.get("spread_scale", 1.0))
+        return read(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

@@ -35,7 +35,7 @@ class Output:
     """One file output of a run.
 
     Attributes:
-        kind: "recording", "events" or "people".
+        kind: "recording", "events", "people" or "hours".
         path: what the user named.
         is_ours: whether a file was made by this program.
         sink: that writes it; its `writing` is the file that is open.

@@ -6,48 +6,36 @@ nor the difference of two, nor that of a total and its groups reveals fewer than
 All outputs read the same crowd, so they change at the same moment.
 """
 
-import math
 import threading
 import time
-from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
+from estimators.weights import Confusion
+from people.bands import AGE_BANDS, UNKNOWN, WIDENED
+from people.correction import Correction, Counts, as_json, named, told_counts
+from people.hours import Ledger, Span, together
 from people.visits import Visit, Visits
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
 
 LEAST = 5  # people; an anonymous crowd reports no fewer
 MINUTE_S = 60.0
 TABLE_ROWS = 50
-UNKNOWN = "unknown"  # the band of somebody without an estimate
 
 _RECENT_STEP_S, _RECENT_STEPS = 5.0, 120  # ten minutes
 _DAY_STEP_S, _DAY_STEPS = 900.0, 96  # a day
 
-Key = tuple[str, Gender, str]  # camera, gender, out of `AGE_BANDS.names`
 
+class Key(NamedTuple):
+    """The group of a visit; `band` is one of `AGE_BANDS`, `female` the likelier gender."""
 
-class Bands:
-    """Age bands from each of `starts` up to the next, whole years; names as "20-29", "80+"."""
-
-    def __init__(self, *starts: int) -> None:
-        self._starts = starts
-        self.names = (*(f"{low}-{high - 1}" for low, high in pairwise(starts)), f"{starts[-1]}+")
-
-    def of(self, age_years: float) -> str:
-        """The name of an age's band; `UNKNOWN` where the age is not finite."""
-        if not math.isfinite(age_years):
-            return UNKNOWN
-        return self.names[max(bisect_right(self._starts, age_years) - 1, 0)]
-
-
-AGE_BANDS = Bands(*range(0, 90, 10))  # of the page and /metrics, and what is counted
-RECORD_BANDS = Bands(0, 10, 20, 40, 60)  # of aggregate records; each is made of whole AGE_BANDS
-_WIDENED = {name: RECORD_BANDS.of(10 * i) for i, name in enumerate(AGE_BANDS.names)}
+    camera: str
+    gender: Gender
+    band: str
+    female: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +54,14 @@ class Summary:
         recent: most people in view at once in steps of 5 s, oldest first; None = unknown.
         day: the same in steps of 15 minutes.
         newest: the newest visits, newest first; none where anonymous.
+        gone: of `seen`, those who left.
+        stays_s: how long those had been in view, all together; None where anonymous.
+        hours: who came and went in each of the last 48 hours in which somebody did.
+        days: the same by day, of the last 31.
+        groups_corrected: what `groups` is thought to be in truth, by gender and
+            `RECORD_BANDS`, "" for all of either; None where nothing is known of the network's
+            errors, or anonymous: the numbers move with every single person.
+        left_corrected: the same of `left`.
     """
 
     now: dict[str, int | None]
@@ -77,6 +73,12 @@ class Summary:
     recent: tuple[int | None, ...]
     day: tuple[int | None, ...]
     newest: tuple[Visit, ...]
+    gone: int | None
+    stays_s: float | None
+    hours: list[dict[str, Any]]
+    days: list[dict[str, Any]]
+    groups_corrected: Counts | None
+    left_corrected: Counts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ class _Moment:
     here: Counter[Key]  # people in view
     left: Counter[Key]  # since the run began
     left_today: Counter[Key]  # since midnight
+    stays_s: float  # of those who left since the run began
+    hours: dict[str, tuple[Span, ...]]  # by camera
+    days: dict[str, tuple[Span, ...]]
 
 
 class Timeline:
@@ -121,6 +126,7 @@ class Crowd:
     Args:
         attributes: which of `structures.ATTRIBUTES` to report; ethnicity is never counted.
         anonymous: follow the module's rule; otherwise report everything, at once and exactly.
+        confusion: of the network, to correct the counts of groups by; None = they are not.
         clock: seconds, monotonic.
         utc: seconds since 1970.
 
@@ -133,6 +139,7 @@ class Crowd:
         attributes: Collection[str] = ATTRIBUTES,
         *,
         anonymous: bool = False,
+        confusion: Confusion | None = None,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
@@ -145,6 +152,8 @@ class Crowd:
         self._live: dict[str, None] = {}
         self._left_lately: deque[Visit] = deque(maxlen=TABLE_ROWS)
         self._left, self._left_today = Counter[Key](), Counter[Key]()
+        self._stays_s, self._ledgers = 0.0, dict[str, Ledger]()
+        self._correction = Correction(None if anonymous else confusion, attributes, clock)
         self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
         self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
         self._day = self._today()
@@ -162,11 +171,14 @@ class Crowd:
             else:
                 self._live.pop(result.camera, None)
             visits = self._visits.setdefault(result.camera, Visits())
-            is_new = visits.frame is not result.frame
-            self._count(visits.update(result, utc_s))
+            is_new, before = visits.frame is not result.frame, len(visits.here)
+            left = visits.update(result, utc_s)
+            self._count(left)
+            self._note(result.camera, utc_s, len(visits.here) + len(left) - before, left)
             if self._clock() >= self._due_s:
                 self._due_s = self._clock() + MINUTE_S
                 self.minute += 1
+                self._correction.refresh()
                 self._release()
             now = self._released.now if self.anonymous else self._now()
             if is_new and now:
@@ -174,8 +186,10 @@ class Crowd:
                     timeline.note(utc_s, sum(now.values()))
 
     def reset(self) -> None:
-        """Count from zero; those in view count as they leave."""
+        """Count from zero; those in view count as they leave. Hours and days are kept."""
         with self._lock:
+            self._stays_s = 0.0
+            self._correction.refresh()
             self._left.clear()
             self._left_today.clear()
             self._left_lately.clear()
@@ -185,8 +199,11 @@ class Crowd:
     def end(self) -> None:
         """End all visits, as at the end of a run."""
         with self._lock:
-            for visits in self._visits.values():
-                self._count(visits.end())
+            for camera, visits in self._visits.items():
+                left = visits.end()
+                self._count(left)
+                self._note(camera, self._utc(), 0, left)
+            self._correction.refresh()
             self._release()
 
     # Reports
@@ -195,6 +212,12 @@ class Crowd:
         """The current visits of a camera, oldest first; none where anonymous."""
         visits = self._visits.get(camera)
         return tuple(visits.here.values()) if visits and not self.anonymous else ()
+
+    def hours(self, camera: str) -> dict[str, dict[str, Any]]:
+        """What came and went in the last 48 hours, as in aggregate records, by beginning."""
+        with self._lock:
+            spans = self._reported().hours.get(camera, ())
+        return {span["begins"]: span for span in self._spans(spans)}
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -205,26 +228,28 @@ class Crowd:
         """The numbers of one camera, as in an aggregate record of docs/events.md."""
         with self._lock:
             moment = self._reported()
-            groups = self._grouped(
-                (gender, _WIDENED.get(band, band), number)
-                for (name, gender, band), number in moment.left_today.items()
-                if name == camera
-            )
-            now = sum(number for (name, *_), number in moment.here.items() if name == camera)
+        left = Counter({k: n for k, n in moment.left_today.items() if k.camera == camera})
+        groups = self._grouped((k.gender, WIDENED.get(k.band, k.band), n) for k, n in left.items())
+        now = sum(number for key, number in moment.here.items() if key.camera == camera)
         rounded = [
             {"age": age, "gender": gender, "people": self._rounded(number)}
             for (gender, age), number in sorted(groups.items(), key=lambda each: each[0][::-1])
         ]
+        today = moment.day.isoformat()
+        days = {span.begins: span for span in moment.days.get(camera, ())}
         return {
-            "day": moment.day.isoformat(),
+            "day": today,
             "now": self._rounded(now),
             "people": self._rounded(groups.total()),
+            "entered": self._rounded(groups.total() + now),
+            "dwell_s": self._dwell(days.pop(today, Span(today))),
             "step": self._step,
-            "groups": [
-                {name: value for name, value in group.items() if value != ""}
-                for group in rounded
-                if group["people"]
-            ],
+            "groups": [named(group) for group in rounded if group["people"]],
+            "corrected": as_json(self._correction.of(f"today {camera}", told_counts(left))),
+            "hours": self._spans(
+                span for span in moment.hours.get(camera, ()) if span.begins.startswith(today)
+            ),
+            "days": self._spans(days.values()),
         }
 
     def summary(self) -> Summary:
@@ -232,17 +257,44 @@ class Crowd:
         with self._lock:
             utc_s, moment = self._utc(), self._reported()
             recent, quarters = self._recent.series(utc_s), self._quarters.series(utc_s)
-            return Summary(
-                now={camera: self._shown(number) for camera, number in moment.now.items()},
-                now_total=self._shown(sum(moment.now.values())) if moment.now else None,
-                today=self._shown(moment.left_today.total() + moment.here.total()),
-                seen=self._shown(moment.left.total() + moment.here.total()),
-                groups=self._all_groups(moment.left_today + moment.here),
-                left=self._all_groups(moment.left),
-                recent=tuple(None if n is None else self._shown(n) for n in recent),
-                day=tuple(None if n is None else self._shown(n) for n in quarters),
-                newest=self._newest(),
-            )
+            today, left, newest = moment.left_today + moment.here, moment.left, self._newest()
+        return Summary(
+            now={camera: self._shown(number) for camera, number in moment.now.items()},
+            now_total=self._shown(sum(moment.now.values())) if moment.now else None,
+            today=self._shown(today.total()),
+            seen=self._shown(left.total() + moment.here.total()),
+            groups=self._all_groups(today),
+            left=self._all_groups(left),
+            recent=tuple(None if n is None else self._shown(n) for n in recent),
+            day=tuple(None if n is None else self._shown(n) for n in quarters),
+            newest=newest,
+            gone=self._shown(left.total()),
+            stays_s=None if self.anonymous else moment.stays_s,
+            hours=self._spans(together(moment.hours.values())),
+            days=self._spans(together(moment.days.values())),
+            groups_corrected=self._correction.of("today", told_counts(today)),
+            left_corrected=self._correction.of("run", told_counts(left)),
+        )
+
+    def words(self) -> str:
+        """One line about all people so far, for the end of a run; empty where none may be told."""
+        summary = self.summary()
+        if not summary.seen:
+            return ""
+        words = [f"people: {summary.seen} seen"]
+        if summary.gone and summary.stays_s is not None:
+            words.append(f"in view for {summary.stays_s / summary.gone:.1f} s on average")
+        if "gender" in self.attributes:
+            left = [(gender, n) for (gender, _), n in summary.left.items() if n]
+            told = [(g, sum(n for other, n in left if other == g)) for g in Gender]
+            words.append(", ".join(f"{gender} {n}" for gender, n in told if n))
+            if summary.left_corrected is not None:
+                sexes = (Gender.FEMALE, Gender.MALE)
+                counts = [f"{g} {summary.left_corrected[g, '']}" for g in sexes]
+                words.append(f"corrected: {', '.join(counts)}")
+            elif not self.anonymous:
+                words.append("not corrected: the errors of these weights are not known")
+        return "; ".join(filter(None, words))
 
     # The rule of anonymity
 
@@ -255,6 +307,25 @@ class Crowd:
 
     def _shown(self, people: int) -> int | None:
         return None if people < self._step and self.anonymous else self._rounded(people)
+
+    def _spans(self, spans: Iterable[Span]) -> list[dict[str, Any]]:
+        """Hours or days as in records and on the page; those that may not be told of left out."""
+        told = [
+            {
+                "begins": span.begins,
+                "entered": self._rounded(span.entered),
+                "left": self._rounded(span.left),
+                "dwell_s": self._dwell(span),
+            }
+            for span in spans
+        ]
+        return [span for span in told if span["entered"] or span["left"]]
+
+    def _dwell(self, span: Span) -> float | None:
+        """How long people stayed on average; it would tell of one person where anonymous."""
+        if self.anonymous or span.dwell_s is None:
+            return None
+        return round(span.dwell_s, 1)
 
     def _newest(self) -> tuple[Visit, ...]:
         """Copies of the newest visits, which no other thread changes."""
@@ -275,17 +346,25 @@ class Crowd:
         self._left_today.update(keys)
         self._left_lately += left
 
+    def _note(self, camera: str, utc_s: float, entered: int, left: list[Visit]) -> None:
+        """Enter into the books who came and went."""
+        stays_s = [visit.last_s - visit.first_s for visit in left]
+        self._stays_s += sum(stays_s)
+        self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s)
+
     def _now(self) -> dict[str, int]:
         return {camera: len(self._visits[camera].here) for camera in self._live}
 
     def _moment(self) -> _Moment:
         here = Counter(_key(v) for visits in self._visits.values() for v in visits.here.values())
-        return _Moment(self._day, self._now(), here, self._left, self._left_today)
+        hours = {name: tuple(each.hours.values()) for name, each in self._ledgers.items()}
+        days = {name: tuple(each.days.values()) for name, each in self._ledgers.items()}
+        left, left_today = self._left.copy(), self._left_today.copy()
+        return _Moment(self._day, self._now(), here, left, left_today, self._stays_s, hours, days)
 
     def _release(self) -> None:
         """Keep this moment's numbers to be reported for the next minute."""
-        left, left_today = self._left.copy(), self._left_today.copy()
-        self._released = replace(self._moment(), left=left, left_today=left_today)
+        self._released = self._moment()
 
     def _today(self) -> date:
         return date.fromtimestamp(self._utc())
@@ -302,7 +381,7 @@ class Crowd:
 
     def _all_groups(self, counts: Counter[Key]) -> dict[tuple[str, str], int | None]:
         """The people with an estimate in all possible groups, empty ones too."""
-        known = ((gender, band, n) for (_, gender, band), n in counts.items() if band != UNKNOWN)
+        known = ((k.gender, k.band, n) for k, n in counts.items() if k.band != UNKNOWN)
         groups = self._grouped(known)
         genders = dict.fromkeys(self._asked("gender", gender) for gender in Gender)
         bands = dict.fromkeys(self._asked("age", band) for band in AGE_BANDS.names)
@@ -313,5 +392,6 @@ def _key(visit: Visit) -> Key:
     """The group of a visit, from its last known values."""
     person = visit.person
     if person is None:
-        return visit.camera, Gender.UNSURE, UNKNOWN
-    return visit.camera, person.gender, AGE_BANDS.of(person.age_years)
+        return Key(visit.camera, Gender.UNSURE, UNKNOWN, False)
+    female = person.female_prob > 0.5
+    return Key(visit.camera, person.gender, AGE_BANDS.of(person.age_years), female)

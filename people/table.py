@@ -1,13 +1,14 @@
-"""The sink that writes down every person: a CSV table, one row per track."""
+"""Sinks that write CSV tables: `Table` what they share, `PeopleWriter` with one row per track."""
 
 import csv
 import io
 import itertools
 import time
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from errors import SinkError
 from files import (
@@ -24,6 +25,8 @@ from people.crowd import Crowd
 from people.visits import Visit
 from people.wording import COLUMNS, as_cells
 from structures import ATTRIBUTES, FrameResult, Image
+
+T = TypeVar("T")
 
 _ALWAYS = (
     "id", "first_seen_s", "last_seen_s", "first_seen_utc", "last_seen_utc", "frames", "samples",
@@ -44,22 +47,17 @@ def columns(attributes: Collection[str], several: bool = False) -> list[str]:
     return [*camera, *_ALWAYS, *itertools.chain.from_iterable(asked)]
 
 
-class PeopleWriter:
-    """A sink that keeps a table of the people seen.
+class Table(Generic[T]):
+    """A CSV file whose last rows may still change; `T` stands for a row.
 
-    "Seen" means detected: `frames` and `last_seen_s` leave out the frames in which the
-    tracker only predicted a place. The values are the last ones known. Seconds count from
-    the source's beginning; UTC is the time at which the program saw it.
-
-    Rows are in the order of coming, behind those of people who were last seen more than ten
-    seconds earlier. These rows are final and forgotten, so that a run may last for months;
-    the others are overwritten every ten seconds. The file is made with the first frame. Where
-    a disk is full, one warning is logged, `failed` is set, and the rows wait for room.
+    Final rows come first and are forgotten, so that a run may last for months; the others are
+    overwritten every ten seconds. The file is made with the first frame. Where a disk is full,
+    one warning is logged, `failed` is set, and the rows wait for room.
 
     Args:
         path: of the CSV file.
-        crowd: who is there; not anonymous.
-        several: whether there are several cameras, each row then names its own.
+        crowd: who is there.
+        columns: the header.
         live: keep a file that exists, and name the new one after the time; else it is replaced.
         refresh_s: how often, in seconds, the rows of those who are there are overwritten.
 
@@ -74,17 +72,17 @@ class PeopleWriter:
         self,
         path: str | Path,
         crowd: Crowd,
-        several: bool = False,
+        columns: Sequence[str],
         live: bool = False,
         refresh_s: float = REFRESH_S,
     ) -> None:
         if str(path) == "-":
-            raise SinkError("the table of people cannot go to standard output; name a file")
-        self._crowd, self._columns = crowd, columns(crowd.attributes, several)
+            raise SinkError("a table cannot go to standard output; name a file")
+        self._crowd, self._columns = crowd, columns
         self._path, self._live = check_writable(path), live
         self._file: FileIO | None = None
         self._final_bytes = 0  # where the final rows end
-        self._rows: dict[Visit, None] = {}  # of which the file has no final row yet
+        self._rows: dict[T, None] = {}  # of which the file has no final row yet
         self._refresh_s, self._refresh_due = refresh_s, 0.0
         self._retry_due = 0.0
         self._outage = Outage("the table waits until there is room, everything else continues")
@@ -110,8 +108,7 @@ class PeopleWriter:
         if self._closed:
             raise ValueError("write() after close(), got a frame")
         self._crowd.update(result)
-        self._rows |= dict.fromkeys(self._crowd.here(result.camera))
-        final = {visit for visit in self._rows if _is_final(visit, result)}
+        final = self._note(result)
         now_s = time.monotonic()
         if (final or now_s >= self._refresh_due) and now_s >= self._retry_due:
             self._save(final)
@@ -129,7 +126,15 @@ class PeopleWriter:
         if self._file is not None:
             self._file.close()
 
-    def _save(self, final: Container[Visit]) -> None:
+    def _note(self, result: FrameResult) -> set[T]:
+        """Add the rows that follow from a result; return those of all that are final."""
+        raise NotImplementedError
+
+    def _cells(self, row: T) -> dict[str, object]:
+        """The columns of a row that are known; others than the table's are left out."""
+        raise NotImplementedError
+
+    def _save(self, final: Container[T]) -> None:
         """Append the final rows and, behind them, those that the next call overwrites."""
         try:
             if self._file is None:
@@ -137,8 +142,8 @@ class PeopleWriter:
                     self._path = named_after(self._path, datetime.now(UTC))
                 self._file = self._path.open("wb", buffering=0)
             header = b"" if self._final_bytes else ",".join(self._columns).encode() + b"\n"
-            rows = header + self._table(visit for visit in self._rows if visit in final)
-            rest = {visit: None for visit in self._rows if visit not in final}
+            rows = header + self._table(row for row in self._rows if row in final)
+            rest = {row: None for row in self._rows if row not in final}
             # Cut first: killed in between, the table is short of some rows but sound.
             self._file.seek(self._final_bytes)
             self._file.truncate()
@@ -164,13 +169,47 @@ class PeopleWriter:
         self._outage.note(problem)
         self._retry_due = time.monotonic() + self._refresh_s
 
-    def _table(self, visits: Iterable[Visit]) -> bytes:
+    def _table(self, rows: Iterable[T]) -> bytes:
         text = io.StringIO()
         writer = csv.DictWriter(
             text, self._columns, restval="", extrasaction="ignore", lineterminator="\n"
         )
-        writer.writerows(_cells(visit) for visit in visits)
+        writer.writerows(self._cells(row) for row in rows)
         return text.getvalue().encode()
+
+
+class PeopleWriter(Table[Visit]):
+    """A sink that keeps a table of the people seen.
+
+    "Seen" means detected: `frames` and `last_seen_s` leave out the frames in which the
+    tracker only predicted a place. The values are the last ones known. Seconds count from
+    the source's beginning; UTC is the time at which the program saw it. Rows are in the order
+    of coming, behind those of people who were last seen more than ten seconds earlier.
+
+    Args:
+        path: of the CSV file.
+        crowd: who is there; not anonymous.
+        several: whether there are several cameras, each row then names its own.
+        live: see `Table`, as for the rest.
+        refresh_s: likewise.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        crowd: Crowd,
+        several: bool = False,
+        live: bool = False,
+        refresh_s: float = REFRESH_S,
+    ) -> None:
+        super().__init__(path, crowd, columns(crowd.attributes, several), live, refresh_s)
+
+    def _note(self, result: FrameResult) -> set[Visit]:
+        self._rows |= dict.fromkeys(self._crowd.here(result.camera))
+        return {visit for visit in self._rows if _is_final(visit, result)}
+
+    def _cells(self, row: Visit) -> dict[str, object]:
+        return _cells(row)
 
 
 def _is_final(visit: Visit, result: FrameResult) -> bool:

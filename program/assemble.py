@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from detectors import MIN_FACE, Detector, make_detector
 from errors import WeightsError
 from estimators import Estimator, make_estimator
+from estimators.weights import Confusion, find_weights
 from program.loop import Channel
 from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
 from program.pipeline import Pipeline
@@ -82,6 +83,14 @@ class Assembly:
                 "leave it out of --attributes or use --estimator mobilenetv2"
             )
         return estimator
+
+    def confusion(self) -> Confusion | None:
+        """How often the estimator takes one group of people for another; None = unknown.
+
+        Raises:
+            WeightsError: as in `estimator`.
+        """
+        return find_weights(self.models.weights, self.models.estimator).confusion
 
     def pool(self) -> DetectorPool[Detector]:
         """Make the threads that search whole images, each with a detector of its own."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from drawing.overlay import Overlay
 from errors import SinkError, SourceError
+from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
@@ -23,6 +24,7 @@ from outputs.recording.sink import Recording, part_path
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
+from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
 from people.table import PeopleWriter, is_table
 from program.load import DEFAULT_MAX_LATENCY_MS
@@ -97,6 +99,9 @@ class OutputOptions(ReportOptions):
         None, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
     )
     people: str | None = flag(None, "one row a person", metavar="FILE.csv")
+    hours: str | None = flag(
+        None, "one row an hour: who came, who left, how long they stayed", metavar="FILE.csv"
+    )
     keep: Sequence[Limit] | None = flag(
         None,
         "of a live source: delete this program's own finished files of these outputs, the "
@@ -155,7 +160,7 @@ class OutputOptions(ReportOptions):
     @property
     def files(self) -> list[Path]:
         """The files that are written; not standard output."""
-        names = (self.output, self.events, self.people)
+        names = (self.output, self.events, self.people, self.hours)
         return [Path(name) for name in names if name and name != "-"]
 
 
@@ -168,9 +173,9 @@ class Reporting:
     purpose: str = ""
 
     @classmethod
-    def of(cls, options: ReportOptions) -> "Reporting":
-        """The reporting of a new run."""
-        crowd = Crowd(options.attributes, anonymous=options.anonymous)
+    def of(cls, options: ReportOptions, confusion: Confusion | None = None) -> "Reporting":
+        """The reporting of a new run; `confusion` is the estimator's, to correct counts by."""
+        crowd = Crowd(options.attributes, anonymous=options.anonymous, confusion=confusion)
         return cls(crowd, new_run(), options.lawful_purpose or "")
 
     def recorder(self) -> Recorder:
@@ -281,7 +286,12 @@ def settle_existing(options: OutputOptions, live: bool) -> None:
     Raises:
         SinkError: one would be replaced that this program did not make.
     """
-    kinds = {options.output: is_recording, options.events: is_events, options.people: is_table}
+    kinds = {
+        options.output: is_recording,
+        options.events: is_events,
+        options.people: is_table,
+        options.hours: is_hours,
+    }
     for name, is_ours in kinds.items():
         path = Path(name or "-")
         if name == options.output and options.segment:
@@ -314,8 +324,9 @@ def open_exports(
         SinkError: a file cannot be made, or an address not be used.
     """
     sinks: list[Sink] = []
-    if options.people and not is_special(Path(options.people)):
-        check_writable(options.people, (".csv",))
+    for name in (options.people, options.hours):
+        if name and not is_special(Path(name)):
+            check_writable(name, (".csv",))
     if options.events:
         daily = live and options.limit is not None
         sinks.append(EventsWriter(options.events, report.recorder(), live, daily))
@@ -327,6 +338,8 @@ def open_exports(
         sinks.append(Webhook(options.webhook, report.recorder(), secret))
     if options.people:
         sinks.append(PeopleWriter(options.people, report.crowd, several, live))
+    if options.hours:
+        sinks.append(HoursWriter(options.hours, report.crowd, several, live))
     return sinks
 
 
@@ -336,6 +349,7 @@ def open_keeper(options: OutputOptions, sinks: Sequence[Sink], live: bool) -> Ke
         Recording: ("recording", options.output, is_recording),
         EventsWriter: ("events", options.events, is_events),
         PeopleWriter: ("people", options.people, is_table),
+        HoursWriter: ("hours", options.hours, is_hours),
     }
     outputs = []
     for sink in sinks:

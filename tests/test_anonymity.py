@@ -16,13 +16,18 @@ from tests.web_parts import ask, person, result, served
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state
 
+PERFECT = tuple(tuple(900 * (i == j) for j in range(10)) for i in range(10))
+NUMBERS = "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected"
+
 
 class Run:
     """An anonymous run with a page and two outputs of records; its clock is set by hand."""
 
     def __init__(self) -> None:
         self.now_s = NOON
-        crowd = Crowd(anonymous=True, clock=lambda: self.now_s, utc=lambda: self.now_s)
+        crowd = Crowd(
+            anonymous=True, confusion=PERFECT, clock=lambda: self.now_s, utc=lambda: self.now_s
+        )
         self.recorders = [Recorder(crowd), Recorder(crowd)]
         self.records: list[Record] = []
         self._board = Board(lambda _: None, crowd)
@@ -46,13 +51,13 @@ class Run:
         text = RunCollector(self._board, self._facts).text().decode()
         metrics = re.findall(r"^(faces_(?:people|estimates)\S*) (\S+)$", text, re.MULTILINE)
         aggregates = [r.aggregate(camera) for r in self.recorders for camera in r.crowd.cameras]
-        names = ("people_now", "people_today", "groups", "people")
+        names = ("people_now", "people_today", "groups", "people", "hours", "days")
         return {
             **{name: state[name] for name in names},
             "cameras": [camera["people_now"] for camera in state["cameras"]],
             "timelines": {n for series in state["timelines"].values() for n in series},
             "metrics": {name: float(number) for name, number in metrics},
-            "aggregates": [[each[n] for n in ("now", "people", "groups")] for each in aggregates],
+            "aggregates": [[each[n] for n in NUMBERS] for each in aggregates],
         }
 
 
@@ -94,9 +99,12 @@ def test_page_metrics_and_records_change_at_the_same_moment_and_agree() -> None:
     assert reported["metrics"] == {
         'faces_people_now{camera=""}': 10,
         "faces_people_seen_total": 20,
+        "faces_people_left_total": 5,
         'faces_people_total{age_band="30-39",gender="female"}': 5,
     }
-    assert reported["aggregates"] == [[10, 5, [group]]] * 2
+    hours = [{**reported["hours"][0], "entered": 20, "left": 5, "dwell_s": None}]
+    assert reported["hours"] == hours
+    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None]] * 2
     sent = [r for r in run.records if r["type"] == "aggregate"]
     assert [(r["now"], r["people"], r["groups"]) for r in sent] == [(10, 5, [group])] * 2
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from people.crowd import AGE_BANDS, RECORD_BANDS, TABLE_ROWS, Crowd, Timeline
+from people.bands import AGE_BANDS, RECORD_BANDS
+from people.crowd import TABLE_ROWS, Crowd, Timeline
 from structures import Gender, Smoothed, SourceState
 from tests.web_parts import person, result
 
@@ -17,12 +18,10 @@ DAY_S = 24 * 3600
 class Hall:
     """A crowd whose clocks are set by hand."""
 
-    def __init__(self, *attributes: str, anonymous: bool = False) -> None:
+    def __init__(self, *attributes: str, **options: Any) -> None:
         self.now_s = NOON
         asked = attributes or ("age", "gender")
-        self.crowd = Crowd(
-            asked, anonymous=anonymous, clock=lambda: self.now_s, utc=lambda: self.now_s
-        )
+        self.crowd = Crowd(asked, clock=lambda: self.now_s, utc=lambda: self.now_s, **options)
         self._index = 0
 
     def see(self, people: dict[int, Smoothed | None], wait_s: float = 0.0, **more: Any) -> None:
@@ -233,3 +232,99 @@ def test_a_timeline_keeps_the_largest_number_of_each_step() -> None:
         timeline.note(now_s, number)
     assert timeline.series(119) == (3, 0, None, 7)
     assert timeline.series(125) == (None, 7, None, None)
+
+
+def test_who_comes_and_goes_is_entered_hour_by_hour_and_day_by_day() -> None:
+    hall = Hall()
+    hall.see({1: person(), 2: person()})
+    hall.see({2: person()}, wait_s=10)
+    hall.see({2: person(), 3: person()}, wait_s=3600)
+    hall.see({}, wait_s=1)
+    hours = hall.aggregate()["hours"]
+    assert [(h["begins"][:16], h["entered"], h["left"]) for h in hours] == [
+        ("2030-03-10T12:00", 2, 1), ("2030-03-10T13:00", 1, 2),
+    ]  # fmt: skip
+    assert (hall.aggregate()["entered"], hall.aggregate()["people"]) == (3, 3)
+    hall.see({4: person()}, wait_s=DAY_S)
+    today = hall.aggregate()
+    assert (today["day"], today["entered"], today["people"]) == ("2030-03-11", 1, 0)
+    assert [h["begins"][:10] for h in today["hours"]] == ["2030-03-11"]
+    before = {"begins": "2030-03-10", "entered": 3, "left": 3}
+    assert [{k: v for k, v in d.items() if k != "dwell_s"} for d in today["days"]] == [before]
+    assert [d["entered"] for d in hall.crowd.summary().days] == [3, 1]
+
+
+def test_the_mean_stay_is_that_of_those_who_left() -> None:
+    hall = Hall()
+    hall.crowd.update(result(0, {1: person(), 2: person()}))
+    hall.crowd.update(result(50, {1: person()}))  # 25 frames a second: two seconds later
+    hall.crowd.update(result(100, {}))
+    assert hall.aggregate()["dwell_s"] == pytest.approx((2.0 + 0.0) / 2)
+    summary = hall.crowd.summary()
+    assert summary.gone == 2
+    assert summary.stays_s == pytest.approx(2.0)
+
+
+def test_the_hours_of_several_cameras_add_up_and_are_bounded() -> None:
+    hall = Hall()
+    for hour in range(100):
+        for camera in ("door", "yard"):
+            hall.see({hour: person()}, camera=camera, wait_s=3600 * (camera == "door"))
+    summary = hall.crowd.summary()
+    assert len(summary.hours) == 48
+    assert summary.hours[0]["entered"] == 2
+    assert sum(day["entered"] for day in summary.days) == summary.seen == 200
+
+
+def test_groups_are_corrected_by_the_errors_of_the_network() -> None:
+    # Every fifth woman is taken for a man, no man for a woman.
+    mistaken = [[1000 * (i == j) for j in range(10)] for i in range(10)]
+    for i in range(5):
+        mistaken[i][i], mistaken[i][i + 5] = 800, 200
+    hall = Hall(confusion=tuple(map(tuple, mistaken)))
+    people: dict[int, Smoothed | None] = {i: person(30.0) for i in range(80)}
+    people |= {i: person(30.0, Gender.MALE) for i in range(80, 180)}
+    hall.see(people)
+    hall.see({})
+    told = {(g["gender"], g["age"]): g["people"] for g in hall.aggregate()["groups"]}
+    assert told == {("female", "20-39"): 80, ("male", "20-39"): 100}
+    corrected = {
+        (c.get("gender"), c.get("age")): (c["low"], c["people"], c["high"])
+        for c in hall.aggregate()["corrected"]
+    }
+    low, number, high = corrected["female", None]
+    assert 80 < low < number < high < 120
+    assert abs(number - 100) <= 2
+    assert "female 80, male 100; corrected: female " in hall.crowd.words()
+
+
+def test_without_known_errors_nothing_is_corrected_and_the_last_line_says_so() -> None:
+    hall = Hall()
+    hall.see({1: person()})
+    hall.see({})
+    assert hall.aggregate()["corrected"] is None
+    assert hall.crowd.summary().groups_corrected is None
+    assert hall.crowd.words() == (
+        "people: 1 seen; in view for 0.0 s on average; female 1; "
+        "not corrected: the errors of these weights are not known"
+    )
+
+
+def test_the_last_line_is_empty_where_nobody_was_seen_and_anonymous_tells_of_groups_only() -> None:
+    assert Hall().crowd.words() == ""
+    hall = Hall(anonymous=True)
+    hall.see({i: person() for i in range(7)})
+    hall.see({})
+    hall.crowd.end()
+    assert hall.crowd.words() == "people: 5 seen; female 5"
+
+
+def test_counting_from_zero_forgets_stays_and_keeps_the_hours() -> None:
+    hall = Hall()
+    hall.crowd.update(result(0, {1: person()}))
+    hall.crowd.update(result(50, {1: person()}))
+    hall.crowd.update(result(100, {}))
+    hall.crowd.reset()
+    summary = hall.crowd.summary()
+    assert (summary.gone, summary.stays_s) == (0, 0.0)
+    assert [hour["left"] for hour in summary.hours] == [1]

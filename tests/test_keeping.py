@@ -169,7 +169,7 @@ def test_a_limit_without_files_is_one_line(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as end:
         parse_arguments(["--events", "-", "--keep", "3d"])
     assert end.value.code == 2
-    assert "--keep is about files: add --output, --events or --people" in one_line(capsys)
+    assert "--keep is about files: add --output, --events, --people or --hours" in one_line(capsys)
 
 
 @pytest.mark.parametrize("anonymous", [False, True])

@@ -344,3 +344,23 @@ def test_the_progress_bar_ends_where_the_run_does(
     source.frame_count = count
     assert stream.frames_expected([source], most) == expected
     assert stream.frames_expected([source, source], most) is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "known"), [("", True), ("mobilenetv2_fairface_utkface", False)]
+)
+def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
+    weights: str, known: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, hours = tmp_path / "o.jsonl", tmp_path / "h.csv"
+    outputs = ["--events", str(events), "--hours", str(hours)]
+    more = ["--weights", weights] if weights else []
+    quick = reading(ListSource(film(20)))
+    assert run_main("--no-window", *outputs, *more, factories=quick) == 0
+    records = [json.loads(line) for line in events.read_text().splitlines()]
+    (last,) = (record for record in records if record["type"] == "aggregate")
+    assert (last["entered"], last["people"], last["corrected"] is not None) == (1, 1, known)
+    assert hours.read_text().splitlines()[1].split(",")[1:3] == ["1", "1"]
+    said = capsys.readouterr().err
+    assert "people: 1 seen" in said
+    assert ("corrected: female" in said, "not corrected" in said) == (known, not known)

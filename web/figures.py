@@ -13,6 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 
 from outputs.keeping import Storage
+from people.correction import Counts
+from people.correction import as_json as counts_json
 from people.crowd import Crowd, Summary
 from people.visits import Visit
 from people.wording import as_json, top_ethnicity
@@ -67,6 +69,9 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
             {"gender": gender, "band": band, "people": number}
             for (gender, band), number in summary.groups.items()
         ],
+        "corrected": counts_json(summary.groups_corrected),
+        "hours": summary.hours,
+        "days": summary.days,
         "timelines": {"recent": summary.recent, "day": summary.day},
         "people": [
             _row(visit, summary, facts.crowd)
@@ -207,6 +212,24 @@ class RunCollector:
         )
         what = "People who have left the view, by apparent age and perceived gender."
         yield _filled(CounterMetricFamily("faces_people", what), left)
+        what = "People who have left the view, with and without an estimate."
+        yield _filled(CounterMetricFamily("faces_people_left", what), [({}, summary.gone)])
+        what = "How long those who left had been in view, all together."
+        yield _filled(CounterMetricFamily("faces_stay_seconds", what), [({}, summary.stays_s)])
+        if summary.left_corrected is not None:
+            yield _corrected(summary.left_corrected)
+
+
+def _corrected(counts: Counts) -> Metric:
+    """By gender and by age band, not by both: intervals do not add up."""
+    what = "faces_people_total corrected by the network's errors: estimate, low, high (95 %)."
+    metric = GaugeMetricFamily("faces_people_corrected", what)
+    for key, count in counts.items():
+        labels = {k: v for k, v in zip(("gender", "age_band"), key, strict=True) if v}
+        bounds = {"estimate": count.people, "low": count.low, "high": count.high}
+        if len(labels) == 1:
+            _filled(metric, (({**labels, "bound": k}, number) for k, number in bounds.items()))
+    return metric
 
 
 def _files(storage: Storage, anonymous: bool) -> Iterator[Metric]:

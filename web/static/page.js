@@ -50,7 +50,7 @@ function showTiles(now) {
 }
 
 function showGroups(now) {
-  const key = JSON.stringify([now.groups, $("groups").clientWidth]);
+  const key = JSON.stringify([now.groups, now.corrected, $("groups").clientWidth]);
   if (key === drawn.groups) return;
   drawn.groups = key;
   $("legend").replaceChildren(...now.genders.map((gender) => {
@@ -58,6 +58,11 @@ function showGroups(now) {
     const total = numbers.reduce((all, number) => all + (number ?? 0), 0);
     const item = make("li", {}, make("i", { className: gender }), `${say(gender || "everybody")} `);
     item.append(make("b", { textContent: now.anonymous && !total ? say("fewer_than_5") : total }));
+    const count = (now.corrected ?? []).find((one) => one.gender === gender && one.age === undefined);
+    if (count) {
+      const { people, low, high } = count, title = say("corrected", { low, high });
+      item.append(make("span", { textContent: ` (${people} ± ${Math.max(people - low, high - people)})`, title }));
+    }
     return item;
   }));
   drawGroups($("groups"), now.bands, now.genders, now.groups);
@@ -75,6 +80,19 @@ function showTimeline(now) {
   drawn.timeline = key;
   const ago = (seconds) => say("ago", { length: span(seconds) });
   drawTimeline($("timeline"), series, [ago(steps * step_s), span((steps * step_s) / 2), say("now")]);
+}
+
+/** Fill the table of hours and days, the newest first. */
+function showFlow(now) {
+  const key = JSON.stringify([now.hours, now.days]);
+  if (key === drawn.flow) return;
+  drawn.flow = key;
+  const cells = (row) => [
+    row.begins.slice(0, 16).replace("T", " "), row.entered, row.left,
+    row.dwell_s === null ? say("unknown") : say("seconds", { n: row.dwell_s.toFixed(1) }),
+  ];
+  $("flow").replaceChildren(...[...now.days, ...now.hours].reverse().map((row) => make("tr", {},
+    ...cells(row).map((text, place) => make("td", { textContent: text, className: place ? "number" : "" })))));
 }
 
 /** The table's columns: heading, cell text, classes. */
@@ -160,6 +178,7 @@ function show(now) {
   showTiles(now);
   showGroups(now);
   showTimeline(now);
+  showFlow(now);
   if (!now.anonymous) showPeople(now);
 }
 

@@ -1,0 +1,65 @@
+"""Who came and went, hour by hour and day by day, of one camera or of several together."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_HOURS, _DAYS = 48, 31  # kept
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One hour or day.
+
+    Attributes:
+        begins: local, "2026-01-31T14:00+01:00" or "2026-01-31".
+        entered: people who came.
+        left: people who went.
+        seconds: how long those had been there, all together.
+    """
+
+    begins: str
+    entered: int = 0
+    left: int = 0
+    seconds: float = 0.0
+
+    @property
+    def dwell_s(self) -> float | None:
+        """How long those who went had been there, on average; None if nobody went."""
+        return self.seconds / self.left if self.left else None
+
+    def plus(self, entered: int, left: int, seconds: float) -> "Span":
+        """The same hour or day with more people."""
+        return Span(self.begins, self.entered + entered, self.left + left, self.seconds + seconds)
+
+
+class Ledger:
+    """Keeps the last 48 hours and 31 days in which somebody came or went."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, Span] = {}
+        self.days: dict[str, Span] = {}
+
+    def note(self, utc_s: float, entered: int, stays_s: Iterable[float]) -> None:
+        """Add people who came, and those who went after so many seconds, at a time since 1970."""
+        stays = tuple(stays_s)
+        if not entered and not stays:
+            return
+        local = datetime.fromtimestamp(utc_s, UTC).astimezone()
+        hour = local.replace(minute=0).isoformat(timespec="minutes")
+        places = ((self.hours, hour, _HOURS), (self.days, local.date().isoformat(), _DAYS))
+        for spans, begins, kept in places:
+            before = spans.get(begins, Span(begins))
+            spans[begins] = before.plus(entered, len(stays), sum(stays))
+            while len(spans) > kept:
+                del spans[next(iter(spans))]
+
+
+def together(ledgers: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
+    """Add spans with the same beginning, the earliest first."""
+    sums: dict[str, Span] = {}
+    for span in itertools.chain.from_iterable(ledgers):
+        before = sums.get(span.begins, Span(span.begins))
+        sums[span.begins] = before.plus(span.entered, span.left, span.seconds)
+    return tuple(sums[begins] for begins in sorted(sums))
