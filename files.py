@@ -354,8 +354,9 @@ def ensure_stderr() -> None:
     (`2>&-`) gets one that goes nowhere: else the next file that is opened takes its number, and
     is written to by mistake.
     """
-    if sys.stderr is sys.__stderr__ is not None and sys.stderr.fileno() == 2:
-        sys.stderr = open(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace")  # noqa: PTH123, SIM115
-        sys.stderr.reconfigure(line_buffering=True)
+    given = sys.stderr
+    if given is sys.__stderr__ and given is not None and given.fileno() == 2:
+        own = os.dup(2)
+        sys.stderr = open(own, "w", 1, given.encoding, "backslashreplace")  # noqa: PTH123, SIM115
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  for as long as the process
