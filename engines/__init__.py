@@ -5,6 +5,7 @@ TensorFlow the .keras file; none is imported before it is chosen (`engines.choos
 """
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,9 @@ from engines.pieces import Pending
 from structures import Image
 
 log = logging.getLogger(__name__)
+
+# OpenVINO would tell a server of its maker's that it was imported; with this it has a stand-in.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class Engine(Protocol):

@@ -1,6 +1,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Never
@@ -246,3 +248,17 @@ def test_keras_models_that_are_none_of_ours_are_refused_by_tensorflow(tmp_path: 
         model.save(tmp_path / f"{name}.keras")
         with pytest.raises(WeightsError, match=rf"{name}\.keras: want"):
             make_estimator("ssrnet", str(tmp_path / f"{name}.keras"), engine="tensorflow")
+
+
+def test_nothing_is_reported_to_the_makers_of_openvino(tmp_path: Path) -> None:
+    script = (
+        "import sys, engines, openvino.tools.ovc as ovc\n"
+        "print(sys.modules['openvino_telemetry'], type(ovc.telemetry).__module__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parent.parent, env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "None openvino.tools.ovc.telemetry_stub\n"
+    assert list(tmp_path.iterdir()) == []
