@@ -87,6 +87,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_all_files_are_there(whole: Path, folder: Path) -> None:
     lines = log(whole)
     assert [line["epoch"] for line in lines] == ["1", "2", "3"]
@@ -106,6 +107,7 @@ def test_the_loss_falls_and_all_files_are_there(whole: Path, folder: Path) -> No
     assert record["best_epoch"] == 1 + scores.index(min(scores))
 
 
+@pytest.mark.slow
 def test_the_weights_that_are_saved_are_the_averaged_ones_of_the_best_epoch(
     whole: Path, keras: Any
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(
         assert float(one["score"]) == pytest.approx(float(other["score"]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_written_over_and_not_mixed_with_another(
     whole: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +283,7 @@ def test_weights_of_another_architecture_are_refused_as_a_start(
     assert "is of another architecture" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused(
     folder: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keras: Any
 ) -> None:
