@@ -56,6 +56,7 @@ from program.loop import Loop
 from program.options import (
     ModelOptions,
     OneLineParser,
+    PictureOptions,
     TrackingOptions,
     add_flags,
     add_general_options,
@@ -209,7 +210,8 @@ def open_and_run(
 
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
-    overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
+    style = collect(PictureOptions, options).style
+    overlay = Overlay(outputs.hud == "all", options.attributes, style, anonymous=options.anonymous)
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None

@@ -37,6 +37,7 @@ from sources.open import open_source
 log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
+HUDS = ("window", "all", "none")
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 
@@ -147,6 +148,12 @@ class OutputOptions(ReportOptions):
         None,
         "sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
         metavar="TEXT",
+    )
+    hud: str = flag(
+        "window",
+        "where frames per second, number of faces and time stand in the picture; all: in the "
+        "recording and on the page, too (default: %(default)s)",
+        choices=HUDS,
     )
     stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
 
