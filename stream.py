@@ -31,8 +31,9 @@ from errors import StreamError
 from files import check_apart, created_with, sole_writer
 from outputs import Sink, failure_of
 from outputs.keeping import Keeper
+from outputs.pace import Metronome
 from outputs.recording.sink import Recording
-from outputs.window import DisplayProbe, Metronome, Window
+from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
 from program.assemble import Assembly
 from program.ending import Ending
@@ -70,8 +71,8 @@ from sources import Source
 from sources.open import files_of, open_source
 
 EPILOG = """\
-in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
-several cameras 1 to 9 show one of them, 0 shows all.
+in the window: h shows the keys (pause, seek, speed, labels, blur, size of text, stills,
+full screen), q or Esc quits; with several cameras 1 to 9 show one of them, 0 shows all.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
 
 files that are there already: of a camera, events are appended, tables and recordings are kept
@@ -211,7 +212,10 @@ def open_and_run(
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
     style = collect(PictureOptions, options).style
-    overlay = Overlay(outputs.hud == "all", options.attributes, style, anonymous=options.anonymous)
+    overlay, window_overlay = (
+        Overlay(outputs.hud in huds, options.attributes, style, anonymous=options.anonymous)
+        for huds in (("all",), ("all", "window"))
+    )
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
@@ -219,10 +223,12 @@ def open_and_run(
         stack.callback(window.close)
     elif pages:
         records.append(Metronome())
-    screens = on_screen([*recordings, *([window] if window else [])], channels, overlay, window)
+    screens = on_screen(recordings, channels, overlay, window, window_overlay)
     sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
+    if window and not others:
+        window.seek = loop.seek
     total = frames_expected(sources, options.max_frames)
     return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
 

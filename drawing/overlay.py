@@ -178,7 +178,7 @@ def status_parts(result: FrameResult, people: int, latency_ms: float | None = No
     of faces shown, `latency_ms` the frame's age, None for stored media.
     """
     name = [result.camera] if result.camera else []
-    clock = _clock(result.frame.time_s)
+    clock = clock_text(result.frame.time_s)
     match result.status.state:
         case SourceState.CONNECTING:
             return []
@@ -193,7 +193,7 @@ def status_parts(result: FrameResult, people: int, latency_ms: float | None = No
     return [*parts, result.load] if result.load else parts
 
 
-def _clock(time_s: float) -> str:
+def clock_text(time_s: float) -> str:
     """E.g. "0:12", "1:02:05"."""
     minutes, seconds = divmod(int(max(time_s, 0)), 60)
     hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"

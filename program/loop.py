@@ -7,6 +7,7 @@ is skipped while another has one.
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ import numpy as np
 
 from detectors import Detector
 from drawing.hiding import hide_faces
-from drawing.overlay import Overlay
+from drawing.overlay import Overlay, clock_text
 from errors import StreamError
 from estimators import Estimator
 from outputs import Sink
@@ -123,6 +124,7 @@ class Channel:
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._error: StreamError | None = None
+        self._sought_s: float | None = None
         self._refreshed_s = time.monotonic()
 
     def fetch(self, pool: DetectorPool[Detector]) -> None:
@@ -151,6 +153,20 @@ class Channel:
                 search = pool.submit(partial(self.pipeline.search, frame))
             self._ahead.append((frame, search))
 
+    def seek(self, step_s: float) -> float | None:
+        """Go on in a film, or back where `step_s` < 0; returns the new place, None = it cannot.
+
+        Steps that come before the next frame add up. Results go on in a new epoch.
+        """
+        from_s = self.latest.frame.time_s if self._sought_s is None else self._sought_s
+        end_s = (self.source.frame_count or math.inf) / self.source.fps - 1
+        to_s = max(0.0, min(from_s + step_s, end_s))
+        if not self.source.seek(to_s):
+            return None
+        self._sought_s, self.ended = to_s, False
+        self._ahead.clear()
+        return to_s
+
     @property
     def pending(self) -> Future[Detections] | None:
         """The search that the next frame waits for, if any."""
@@ -174,7 +190,7 @@ class Channel:
         """Count a look that has been described and put its result together."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, tracks)
-        frame = look.frame
+        frame, self._sought_s = look.frame, None
         if self._hide:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
         self.latest = FrameResult(
@@ -253,6 +269,16 @@ class Loop:
             for channel in self._channels:
                 self._refresh(channel.latest)
             time.sleep(TICK_S)
+
+    def seek(self, step_s: float) -> str:
+        """Go on in a film, or back where `step_s` < 0; returns the place in words.
+
+        Only for a single film whose results nothing else than a window takes: no output could
+        make sense of what comes twice.
+        """
+        (channel, *others) = self._channels
+        to_s = None if others else channel.seek(step_s)
+        return "only films have a place to go to" if to_s is None else f"to {clock_text(to_s)}"
 
     def summary(self) -> str:
         """One line for the end of the run; for each channel, where there are several."""

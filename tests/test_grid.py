@@ -1,6 +1,7 @@
 """Several cameras in one picture: where their pixels end up, and when it is handed on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,10 +203,42 @@ def test_pictures_handed_on_are_not_changed_afterwards() -> None:
 
 def test_times_are_those_of_the_clock() -> None:
     ticks = iter([100.0, 100.5, 101.25])
-    keeper, grid = grid_of("a", clock=lambda: next(ticks))
-    for _ in range(2):
-        grid.write(None, shot("a", 10))
+    keeper, grid = grid_of("a", "b", clock=lambda: next(ticks))
+    for camera in "abab":
+        grid.write(None, shot(camera, 10))
     assert keeper.times_s == [0.5, 1.25]
+
+
+def test_one_camera_alone_keeps_the_times_of_its_film() -> None:
+    keeper, grid = grid_of("a")
+    grid.write(None, FrameResult(Frame(grey(9, (160, 80)), 7, 3.5), camera="a"))
+    assert (keeper.times_s, keeper.calls) == ([3.5], [("write", 7)])
+
+
+def test_after_a_resize_everything_is_drawn_in_the_new_size() -> None:
+    _, grid = grid_of("a", "b")
+    for camera in "ab":
+        grid.write(None, shot(camera, 50))
+    grid.resize((804, 404))
+    assert grid.redraw().shape == (404, 804, 3)
+    assert [grid.redraw()[200, x, 0] for x in (200, 600)] == [50, 50]
+
+
+def test_a_style_that_was_changed_shows_at_once() -> None:
+    track = Track(3, np.array((40, 20, 80, 60), np.float32), TrackState.CONFIRMED, 0, 0, 9)
+    keeper, grid = grid_of("a", size_wh=(320, 160))
+    grid.write(None, shot("a", 50, tracks=(track,)))
+    grid.overlay.style = replace(grid.overlay.style, line_width=21)
+    assert (grid.redraw() != keeper.pictures[0]).any()
+
+
+def test_a_still_of_one_camera_has_the_size_of_its_frame() -> None:
+    _, grid = grid_of("a", "b")
+    for camera in "ab":
+        grid.write(None, shot(camera, 50, (640, 320)))
+    assert grid.still().shape == (204, 404, 3)
+    grid.select(2)
+    assert grid.still().shape == (320, 640, 3)
 
 
 def test_it_is_closed_with_the_sink_it_feeds() -> None:
