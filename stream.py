@@ -18,6 +18,7 @@ if __name__ == "__main__":  # during the imports and after `main` there is nothi
 
 import argparse
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ from outputs.pace import Metronome
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
+from people.story import story
 from program.assemble import Assembly
 from program.ending import Ending
 from program.endpoints import (
@@ -88,6 +90,9 @@ examples:
   python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +281,7 @@ def run(
     crowd: Crowd,
     stay: bool = False,
 ) -> str:
-    """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
+    """Run until the sources end, a window is closed or Ctrl-C; returns a summary for people.
 
     `total` is the number of frames to come, for the progress bar; None = unknown. `crowd`
     counts the people, also where no output does.
@@ -289,11 +294,12 @@ def run(
             progress.update()
         if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
+        crowd.end()
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
-            loop.linger()
-    crowd.end()
-    return "\n".join(filter(None, [loop.summary(), crowd.words()]))
+            loop.linger(story(crowd, loop.seconds))
+    log.info("%s", "\n".join(filter(None, [loop.summary(), crowd.words()])))
+    return story(crowd, loop.seconds)
 
 
 if __name__ == "__main__":

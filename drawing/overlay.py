@@ -184,6 +184,8 @@ def status_parts(result: FrameResult, people: int, latency_ms: float | None = No
             return []
         case SourceState.STALLED | SourceState.RECONNECTING | SourceState.FAILED:
             return [*name, clock]
+        case SourceState.ENDED:
+            return [*name, "ended", clock]
     parts = [*name, f"{result.fps:.1f} fps"] if result.fps > 0 else name
     parts += [f"{people} face{'s' * (people != 1)}", clock]
     if latency_ms is not None:
@@ -255,6 +257,16 @@ def draw_notice(image: Image, text: str, status: SourceStatus, style: Style = US
         top += high + 1
 
 
+def draw_foot(image: Image, text: str, style: Style = USUAL_STYLE) -> None:
+    """Write `text` at the foot of `image`, (H, W, 3) uint8 BGR, changed in place; "" = nothing."""
+    height, width = image.shape[:2]
+    pen = style.pen((width, height))
+    if lines := pen.wrap(text.split(), round(0.9 * width)):
+        plate = pen.plate(lines)
+        wide, high = plate.size_wh
+        lay(image, plate, (width - wide) // 2, max(0, height - high - pen.size))
+
+
 class Overlay:
     """Draws results over their frames; where `anonymous` neither boxes nor labels.
 
@@ -289,7 +301,7 @@ class Overlay:
 
         Confirmed tracks only; one not found in this frame fades and has no label. Labels are
         short on small images and where there are many faces. Where the source delivers no
-        frames, the image is dimmed and a notice says why.
+        frames, the image is dimmed and a notice says why; at the end the status line says so.
         """
         image, style = result.frame.image.copy(), self.style
         latency_ms = result.latency_ms(self._now_s())
@@ -299,7 +311,8 @@ class Overlay:
         if style.blur:
             hide(image, boxes, "pixelate")
         status = self._status_lines(result, len(confirmed), latency_ms)
-        is_live = result.status.state is SourceState.LIVE
+        is_over = result.status.state is SourceState.ENDED
+        is_live = result.status.state is SourceState.LIVE or is_over
         draw_labels(
             image,
             boxes,
@@ -315,13 +328,15 @@ class Overlay:
             age_s = None if latency_ms is None else latency_ms / 1e3
             notice = headline(result.status, age_s, result.camera)
             draw_notice(image, notice, result.status, style)
+        if is_over:
+            draw_foot(image, result.status.detail, style)
         return image
 
     def _status_lines(
         self, result: FrameResult, people: int, latency_ms: float | None
     ) -> list[str]:
         parts = [result.camera] if result.camera else []
-        if self._status:
+        if self._status or result.status.state is SourceState.ENDED:
             parts = status_parts(result, people, latency_ms)
         size_wh = result.frame.size_wh
         return self.style.pen(size_wh).wrap(parts, size_wh[0], _SPACE)

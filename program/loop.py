@@ -28,7 +28,15 @@ from outputs import Sink
 from program.load import LoadControl
 from program.pipeline import Look, Pipeline, describe
 from sources import Source
-from structures import Detections, Frame, FrameResult, Image, Track
+from structures import (
+    Detections,
+    Frame,
+    FrameResult,
+    Image,
+    SourceState,
+    SourceStatus,
+    Track,
+)
 from threads import DetectorPool
 
 TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
@@ -104,6 +112,7 @@ class Channel:
         tally: counts its frames and tracks.
         latest: the last result, or an empty one before the first.
         ended: no further frame will come.
+        last_words: what the outputs tell once it has ended.
     """
 
     def __init__(
@@ -120,7 +129,7 @@ class Channel:
         self._hide, self._shows_rate = hide, shows_rate
         blank = Frame(np.zeros((*_BLANK_HW, 3), np.uint8), 0, 0.0)
         self.latest = FrameResult(blank, status=source.status, camera=name)
-        self.ended = False
+        self.ended, self.last_words = False, ""
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._error: StreamError | None = None
@@ -216,10 +225,13 @@ class Channel:
     def overdue(self) -> FrameResult | None:
         """The last result with the source's current status, if nothing new came for a tick."""
         now_s = time.monotonic()
-        if self.ended or now_s - self._refreshed_s < TICK_S:
+        if now_s - self._refreshed_s < TICK_S or (self.ended and self._ahead):
             return None
         self._refreshed_s = now_s
         self.latest = replace(self.latest, status=self.source.status)
+        if self.ended:
+            status = SourceStatus(SourceState.ENDED, self.last_words)
+            self.latest = replace(self.latest, status=status, fps=0.0, load="")
         return self.latest
 
 
@@ -263,12 +275,26 @@ class Loop:
         """Whether all sources have ended."""
         return all(channel.ended for channel in self._channels)
 
-    def linger(self) -> None:
-        """Keep refreshing the sinks with the last results until one is closed."""
+    @property
+    def seconds(self) -> float:
+        """How long the longest source has been, up to its newest frame."""
+        return max(
+            channel.latest.frame.time_s + 1 / max(channel.source.fps, 1)
+            for channel in self._channels
+        )
+
+    def linger(self, last_words: str) -> None:
+        """Keep refreshing the sinks with the last results until one is closed.
+
+        `last_words` sum up what was seen, where there is one source.
+        """
+        if len(self._channels) == 1:
+            self._channels[0].last_words = last_words
         while not any(sink.closed for sink in self._sinks):
             for channel in self._channels:
-                self._refresh(channel.latest)
-            time.sleep(TICK_S)
+                if (result := channel.overdue()) is not None:
+                    self._refresh(result)
+            time.sleep(TICK_S / 2)
 
     def seek(self, step_s: float) -> str:
         """Go on in a film, or back where `step_s` < 0; returns the place in words.

@@ -45,10 +45,12 @@ class ListSink:
         self.results: list[FrameResult] = []
         self.refreshed: list[FrameResult] = []
         self._most = most
+        self.most_refreshed: int | None = None
 
     @property
     def closed(self) -> bool:
-        return self._most is not None and len(self.results) >= self._most
+        full = self._most is not None and len(self.results) >= self._most
+        return full or len(self.refreshed) == self.most_refreshed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         assert picture is None
@@ -132,6 +134,18 @@ def test_a_film_is_gone_on_and_back_in_and_its_people_are_new_there(pool: Pool) 
     ]
     assert ids[0] and ids[1] and not ids[0] & ids[1]
     assert len(list(results)) == 55
+
+
+def test_what_has_ended_is_told_as_ended_with_the_last_words(pool: Pool) -> None:
+    sink = ListSink()
+    loop = loop_of([channel_on(ListSource(film(5, SIZE)))], pool, [sink])
+    list(loop.run())
+    assert loop.ended and loop.seconds == pytest.approx(5 / 25)
+    sink.most_refreshed = 1
+    loop.linger("2 people")
+    (last,) = sink.refreshed
+    assert last.status == SourceStatus(SourceState.ENDED, "2 people") and last.fps == 0
+    assert last.frame is sink.results[-1].frame
 
 
 def test_a_camera_has_no_other_place_to_go_to(pool: Pool) -> None:

@@ -396,6 +396,14 @@ def test_a_notice_counts_the_age_of_the_last_picture() -> None:
     assert not np.array_equal(drawn(112.1), drawn(113.1))
 
 
+def test_a_film_that_has_ended_says_so_undimmed_with_its_summary() -> None:
+    over = SourceStatus(SourceState.ENDED, "3 people in 18 s")
+    assert status_parts(result(time_s=18, fps=25.0, status=over), 2) == ["ended", "0:18"]
+    drawn = Overlay(status=False).draw(result(grey=200, status=over))
+    assert (drawn[160:200] == 200).all()
+    assert (drawn[:30] != 200).any() and (drawn[320:] != 200).any()
+
+
 def test_before_the_first_picture_there_is_a_placeholder_with_the_name() -> None:
     connecting = SourceStatus(SourceState.CONNECTING)
     pictures = [Overlay().placeholder((320, 200), name, connecting) for name in ("door", "yard")]
