@@ -322,14 +322,14 @@ class Overlay:
             status if is_live else (),
             style,
         )
-        if not is_live:
+        if is_over:
+            draw_foot(image, result.status.detail, style)
+        elif not is_live:
             dim(image)
             lay_status(image, status, style.pen(result.frame.size_wh))
             age_s = None if latency_ms is None else latency_ms / 1e3
             notice = headline(result.status, age_s, result.camera)
             draw_notice(image, notice, result.status, style)
-        if is_over:
-            draw_foot(image, result.status.detail, style)
         return image
 
     def _status_lines(

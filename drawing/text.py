@@ -46,9 +46,9 @@ def load_font(path: Path, height: int) -> "FreeTypeFont":
     """
     from PIL import ImageFont  # takes a tenth of a second
 
+    layout = ImageFont.Layout.BASIC  # complex scripts need a library that is not everywhere
     try:
-        # The basic layout: complex scripts need a library that is not everywhere.
-        font = ImageFont.truetype(str(path), max(4, round(height / 1.36)), layout_engine=0)
+        font = ImageFont.truetype(str(path), max(4, round(height / 1.36)), layout_engine=layout)
     except OSError as error:
         remedy = "get the whole program again" if path == FONT else "name a .ttf or .otf file"
         reason = "is no font" if path.is_file() else "is not there"
@@ -157,7 +157,7 @@ def _text_coverage(pen: Pen, lines: Sequence[str], size_wh: tuple[int, int]) -> 
             # Placed by the middle of its capitals, so that the accents of one line never move it.
             draw.text((x, middle + 0.36 * font.size), word, tint, font, anchor="ls")
             x += font.getlength(word + " ")
-    return np.asarray(canvas, np.float32) / 255
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _rounded(size_wh: tuple[int, int], radius: float) -> Float32:

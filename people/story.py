@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from people.crowd import LEAST, Crowd
 from people.visits import Visit
-from people.wording import counted
+from people.wording import UNSURE_YEARS, counted
 from structures import Gender
 
 _MOST = 6  # people who are told one by one
@@ -22,7 +22,7 @@ def story(crowd: Crowd, seconds: float) -> str:
     Of many people it tells what `Crowd.words` does. `seconds` is how long the film or the run was.
     """
     summary, attributes = crowd.summary(), crowd.attributes
-    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    time = f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     if summary.seen is None:
         return f"fewer than {LEAST} people in {time}"
     least = "at least " if crowd.anonymous else ""
@@ -41,8 +41,8 @@ def _one(visit: Visit, attributes: Collection[str]) -> str:
         return "somebody"
     gender = person.gender if "gender" in attributes else Gender.UNSURE
     child, grown = _NOUNS[gender]
-    if "age" not in attributes:
-        return f"a {grown}"
     age, spread = person.age_years, max(1.0, person.age_uncertainty_years)
+    if "age" not in attributes or spread > 2 * UNSURE_YEARS:
+        return f"a {grown}"
     low, high = max(0, round(age - spread)), round(age + spread)
     return f"a {child if age < _GROWN else grown} of about {age:.0f} ({low}-{high})"

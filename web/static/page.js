@@ -146,7 +146,8 @@ function showState(now) {
   document.title = `${now.title} · ${say(`state_${word}`)}`;
   const load = now.cameras.map((camera) => camera.load).find(Boolean);
   const running = say(over ? "ran" : "running", { time: duration(now.now_s - now.began_s) });
-  const words = [running, load, now.anonymous ? say("anonymous_note") : ""].filter(Boolean);
+  const summary = over && now.cameras.length === 1 ? now.cameras[0].detail : "";
+  const words = [running, summary, load, now.anonymous ? say("anonymous_note") : ""].filter(Boolean);
   const bad = now.problem && !over;
   put($("note"), bad ? now.problem : words.join(" · ") || now.problem);
   $("note").classList.toggle("bad", Boolean(bad));

@@ -102,7 +102,7 @@ export class Pictures {
       put(screen.name, camera.name || `${width} × ${height}`);
       screen.name.title = screen.name.textContent;
       put(screen.told, told(camera));
-      screen.veil.hidden = camera.state === "live" && !camera.detail;
+      screen.veil.hidden = camera.state === "ended" || (camera.state === "live" && !camera.detail);
       const state = say(`state_${camera.state}`);
       put(screen.veil, camera.state === "live" ? camera.detail : `${state}${camera.detail ? `: ${camera.detail}` : ""}`);
     }
