@@ -63,8 +63,7 @@ class Hints:
             lay(picture, plate, (width - plate.size_wh[0]) // 2, (height - plate.size_wh[1]) // 2)
         if self._text:
             plate = pen.plate(pen.wrap(self._text.split(), width))
-            top = height - plate.size_wh[1] - pen.size
-            lay(picture, plate, (width - plate.size_wh[0]) // 2, top)
+            lay(picture, plate, (width - plate.size_wh[0]) // 2, pen.size // 2)
         return picture
 
 
