@@ -235,7 +235,8 @@ def test_the_page_draws_the_labels_as_it_is_told(tmp_path: Path) -> None:
         await page.value("document.querySelector('input[value=short]').click()")
         assert await page.value(LABELS) == ["F 34"]
         await page.value("document.querySelector('input[value=none]').click()")
-        assert await page.value("document.querySelectorAll('.face').length") == 0
+        assert await page.value(LABELS) == []  # boxes only
+        assert await page.value("document.querySelectorAll('.face').length") == 2
 
     with served() as view:
         shown(view, work, tmp_path, make=make)
