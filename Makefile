@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command "make lock" $(UPGRADE)
 # All locks have what the tests run with.
@@ -22,10 +22,10 @@ HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 .PHONY: demo test test-rest test-all check lock clean
 
 demo: $(VENV)/live
-	mkdir -p out
-	$(BIN)/python stream.py --src sample --no-window --output out/sample.mp4 \
+	@mkdir -p out
+	@$(BIN)/python stream.py --src sample --no-window --output out/sample.mp4 \
 		--events out/sample.jsonl --people out/sample.csv
-	@echo "annotated clip: out/sample.mp4    people: out/sample.csv"
+	@echo "annotated film: out/sample.mp4    people: out/sample.csv"
 
 test: $(VENV)/dev
 	$(PARALLEL) -m "not slow and not rtsp and not window and not browser and not mqtt"
@@ -60,7 +60,8 @@ $(BIN)/python:
 
 # The markers record that an environment matches its requirement files.
 $(VENV)/live: requirements-live.txt | $(BIN)/python
-	$(INSTALL) -r requirements-live.txt
+	@echo "installing what the program needs; some minutes, once"
+	@$(INSTALL) -r requirements-live.txt
 	@$(HAS_LIBRARIES)
 	@touch $@
 

@@ -26,6 +26,7 @@ from people.wording import counted
 from program.options import (
     ModelOptions,
     OneLineParser,
+    PictureOptions,
     ReportOptions,
     TrackingOptions,
     add_flags,
@@ -111,7 +112,9 @@ def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
     if not models.threads:
         models = replace(models, threads=1 if options.ray else max(1, cores() // workers))
     tracking = collect(TrackingOptions, options)
-    return FilmOptions(models, tracking, options.anonymous, video=not options.no_video)
+    style = collect(PictureOptions, options).style
+    style = replace(style, font=style.font.absolute())
+    return FilmOptions(models, tracking, options.anonymous, not options.no_video, style)
 
 
 def open_cluster(address: str, count: int, threads: int) -> Workers:

@@ -16,7 +16,7 @@ import cv2
 from tqdm import tqdm
 
 from detectors import Detector
-from drawing.overlay import draw_labels, track_colour
+from drawing.overlay import USUAL_STYLE, Style, draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
 from estimators.crops import align
@@ -34,8 +34,10 @@ from program.face_tables import (
 from program.options import (
     ModelOptions,
     OneLineParser,
+    PictureOptions,
     add_general_options,
     add_model_flags,
+    add_picture_flags,
     collect,
     set_up_logging,
 )
@@ -85,6 +87,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where to save annotated copies; files there are kept, and new ones numbered",
     )
     add_model_flags(parser)
+    add_picture_flags(parser)
     add_general_options(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
@@ -197,7 +200,11 @@ def describe(
 
 
 def annotate(
-    image: Image, detections: Detections, estimates: Estimates, attributes: Collection[str]
+    image: Image,
+    detections: Detections,
+    estimates: Estimates,
+    attributes: Collection[str],
+    style: Style = USUAL_STYLE,
 ) -> Image:
     """A copy of the image with a labelled box on every face."""
     drawn = image.copy()
@@ -215,9 +222,10 @@ def annotate(
         )
         for i in range(len(estimates))
     ]
-    texts = [label_lines(person, attributes=attributes) for person in people]
+    kind = style.kind((image.shape[1], image.shape[0]), len(people))
+    texts = [label_lines(person, kind=kind, attributes=attributes) for person in people]
     colours = [track_colour(i + 1) for i in range(len(people))]
-    draw_labels(drawn, detections.boxes, texts, colours)
+    draw_labels(drawn, detections.boxes, texts, colours, style=style)
     return drawn
 
 
@@ -295,6 +303,9 @@ def describe_all(
 
     Returns what is wrong with those that cannot be read.
     """
+    style = collect(PictureOptions, options).style
+    if folder:
+        style.check()
     assembly = Assembly(collect(ModelOptions, options))
     detector, estimator = assembly.detector(options.threads), assembly.estimator()
     unread: list[str] = []
@@ -307,7 +318,8 @@ def describe_all(
         detections, estimates = describe(image, detector, estimator)
         rows += as_rows(path, detections, estimates)
         if folder:
-            folder.save(annotate(image, detections, estimates, options.attributes), path)
+            drawn = annotate(image, detections, estimates, options.attributes, style)
+            folder.save(drawn, path)
     return unread
 
 

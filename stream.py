@@ -18,6 +18,7 @@ if __name__ == "__main__":  # during the imports and after `main` there is nothi
 
 import argparse
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -31,9 +32,11 @@ from errors import StreamError
 from files import check_apart, created_with, sole_writer
 from outputs import Sink, failure_of
 from outputs.keeping import Keeper
+from outputs.pace import Metronome
 from outputs.recording.sink import Recording
-from outputs.window import DisplayProbe, Metronome, Window
+from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
+from people.story import story
 from program.assemble import Assembly
 from program.ending import Ending
 from program.endpoints import (
@@ -56,6 +59,7 @@ from program.loop import Loop
 from program.options import (
     ModelOptions,
     OneLineParser,
+    PictureOptions,
     TrackingOptions,
     add_flags,
     add_general_options,
@@ -69,8 +73,8 @@ from sources import Source
 from sources.open import files_of, open_source
 
 EPILOG = """\
-in the window: q or Esc quits, space pauses, s saves a still, f is full screen; with
-several cameras 1 to 9 show one of them, 0 shows all.
+in the window: h shows the keys (pause, seek, speed, labels, blur, size of text, stills,
+full screen), q or Esc quits; with several cameras 1 to 9 show one of them, 0 shows all.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
 
 files that are there already: of a camera, events are appended, tables and recordings are kept
@@ -86,6 +90,9 @@ examples:
   python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +216,11 @@ def open_and_run(
 
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
-    overlay = Overlay(attributes=options.attributes, anonymous=options.anonymous)
+    style = collect(PictureOptions, options).style
+    overlay, window_overlay = (
+        Overlay(outputs.hud in huds, options.attributes, style, anonymous=options.anonymous)
+        for huds in (("all",), ("all", "window"))
+    )
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
@@ -217,10 +228,12 @@ def open_and_run(
         stack.callback(window.close)
     elif pages:
         records.append(Metronome())
-    screens = on_screen([*recordings, *([window] if window else [])], channels, overlay, window)
+    screens = on_screen(recordings, channels, overlay, window, window_overlay)
     sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
+    if window and not others:
+        window.seek = loop.seek
     total = frames_expected(sources, options.max_frames)
     return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
 
@@ -268,7 +281,7 @@ def run(
     crowd: Crowd,
     stay: bool = False,
 ) -> str:
-    """Run until the sources end, a window is closed or Ctrl-C; returns a summary.
+    """Run until the sources end, a window is closed or Ctrl-C; returns a summary for people.
 
     `total` is the number of frames to come, for the progress bar; None = unknown. `crowd`
     counts the people, also where no output does.
@@ -281,11 +294,12 @@ def run(
             progress.update()
         if window and loop.shows_photographs and not ending.asked:
             window.hold()  # the last one stays until it has been seen
+        crowd.end()
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
-            loop.linger()
-    crowd.end()
-    return "\n".join(filter(None, [loop.summary(), crowd.words()]))
+            loop.linger(story(crowd, loop.seconds))
+    log.info("%s", "\n".join(filter(None, [loop.summary(), crowd.words()])))
+    return story(crowd, loop.seconds)
 
 
 if __name__ == "__main__":

@@ -230,12 +230,13 @@ class Smoothed:
 
 
 class SourceState(StrEnum):
-    """How a source is doing; stored media are always `LIVE`."""
+    """How a source is doing; stored media are `LIVE` until they have `ENDED`."""
 
     CONNECTING = "connecting"  # no frame yet
     LIVE = "live"
     STALLED = "stalled"  # connected, but the newest frame is getting old
     RECONNECTING = "reconnecting"  # disconnected, being opened again
+    ENDED = "ended"  # its last frame has been processed
     FAILED = "failed"  # refused for a reason that retrying will not fix: wrong password ...
 
 
@@ -278,6 +279,7 @@ class FrameResult:
     estimates: TrackEstimates | None = None
 
     def latency_ms(self, now_s: float) -> float | None:
-        """The frame's age at `now_s` (`time.monotonic()`), None for stored media."""
+        """The frame's age at `now_s` (`time.monotonic()`), None for stored media and at the end."""
         arrived_s = self.frame.arrived_s
-        return None if arrived_s is None else 1e3 * (now_s - arrived_s)
+        is_over = self.status.state is SourceState.ENDED
+        return None if arrived_s is None or is_over else 1e3 * (now_s - arrived_s)

@@ -18,7 +18,7 @@ import cv2
 
 from archive.films import EVENTS, PEOPLE, VIDEO, Film, Report, publish
 from detectors import Detector
-from drawing.overlay import Overlay
+from drawing.overlay import USUAL_STYLE, Overlay, Style
 from errors import StreamError
 from estimators import Estimator
 from outputs import Sink, failure_of
@@ -43,17 +43,20 @@ class FilmOptions:
         tracking: as in stream.py.
         anonymous: only groups are reported; no table of people, no sound.
         video: whether to record the annotated film.
+        style: how boxes and labels look.
     """
 
     models: ModelOptions = USUAL_MODELS
     tracking: TrackingOptions = USUAL_TRACKING
     anonymous: bool = False
     video: bool = True
+    style: Style = USUAL_STYLE
 
     @property
     def overlay(self) -> Overlay:
         """What is drawn over the frames."""
-        return Overlay(attributes=self.models.attributes, anonymous=self.anonymous)
+        attributes = self.models.attributes
+        return Overlay(False, attributes, self.style, anonymous=self.anonymous)
 
     def outputs(self, film: Film, video: bool) -> OutputOptions:
         """The files to write in the film's work folder, with or without the recording."""

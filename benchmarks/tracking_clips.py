@@ -196,6 +196,10 @@ class BlankFilm:
         image[0, 0] = (*divmod(index, 256), 0)
         return Frame(image, index, index / self.fps)
 
+    def seek(self, time_s: float) -> bool:
+        """See `sources.Source`."""
+        return False
+
     def take(self, timeout_s: float | None = None) -> Frame:
         """See `sources.Source`."""
         return next(self)

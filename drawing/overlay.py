@@ -2,21 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from drawing.text import (
-    Colour,
-    draw_plate,
-    paste,
-    place_labels,
-    plate,
-    plate_size_wh,
-    text_size,
-    wrap,
-)
+from drawing.hiding import hide
+from drawing.text import FONT, GROUND, Colour, Pen, lay, load_font, place_labels, text_size
 from people.wording import label_lines
 from structures import (
     ATTRIBUTES,
@@ -30,7 +23,7 @@ from structures import (
     TrackState,
 )
 
-# BGR; as far apart in CIELAB as twelve colours can be that are light enough for dark text
+# BGR; as far apart in CIELAB as twelve colours can be that are light enough to show on dark
 # (L* 60..90), 43 units between the closest two.
 _PALETTE: tuple[Colour, ...] = (
     (105, 225, 0), (15, 105, 240), (255, 240, 0), (255, 120, 165),
@@ -38,8 +31,7 @@ _PALETTE: tuple[Colour, ...] = (
     (240, 180, 255), (0, 150, 180), (135, 180, 255), (105, 165, 105),
 )  # fmt: skip
 _HALO: Colour = (24, 24, 24)  # under every line: shows on white and on its own colour
-_STATUS: Colour = (40, 40, 40)
-_EMPTY: Colour = (110, 100, 95)  # before the first frame; is dimmed
+_EMPTY: Colour = (58, 52, 48)  # before the first frame; is dimmed
 _SPACE = "   "  # between the parts of the status line
 _NOTICE_COLOURS: dict[SourceState, Colour] = {
     SourceState.CONNECTING: (150, 90, 20),  # BGR: blue, amber, amber, red
@@ -47,14 +39,12 @@ _NOTICE_COLOURS: dict[SourceState, Colour] = {
     SourceState.RECONNECTING: (0, 180, 255),
     SourceState.FAILED: (40, 40, 200),
 }
-_NOTICE_SCALES = (
-    2.4,
-    1.8,
-    1.3,
-    1.0,
-)  # of the ordinary height of text; the first that needs two lines
+_NOTICE_SCALES = (2.4, 1.8, 1.3, 1.0)  # of the text size; the first that needs two lines
 _DETAIL_LINES = 3
 _DIMMED = 0.35
+_FADING = 0.6  # what a box keeps of itself with each frame in which its face is not found
+_SMALL = 200  # pixels of an image's shorter side; below, labels are short
+_ROOM = 8  # times the text size: what a full label needs of the image's width
 
 
 def track_colour(track_id: int) -> Colour:
@@ -62,34 +52,69 @@ def track_colour(track_id: int) -> Colour:
     return _PALETTE[track_id % len(_PALETTE)]
 
 
-def _dashes(x1: int, y1: int, x2: int, y2: int, length: int) -> list[np.ndarray]:
-    """Return the dashes of a rectangle's outline as (2, 2) int32 segments, equal gaps between."""
-    segments = []
-    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)], np.float64)
-    for start, end in pairwise(corners):
-        count = max(1, round(float(np.abs(end - start).sum()) / (2 * length)))
-        ends = start + np.arange(2 * count)[:, None] / (2 * count - 1) * (end - start)
-        segments += list(np.rint(ends).astype(np.int32).reshape(count, 2, 2))
-    return segments
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How boxes and text look.
+
+    Attributes:
+        labels: out of `people.wording.LABELS`.
+        line_width: of boxes, pixels; None = by the image's size.
+        font: a font file.
+        scale: of the text, 1 = usual.
+        blur: hide faces in this image, whatever has been hidden in the frame.
+    """
+
+    labels: str = "auto"
+    line_width: int | None = None
+    font: Path = FONT
+    scale: float = 1.0
+    blur: bool = False
+
+    def pen(self, size_wh: tuple[int, int]) -> Pen:
+        """What writes on an image of that size."""
+        return Pen(text_size(size_wh, self.scale), self.font)
+
+    def kind(self, size_wh: tuple[int, int], faces: int) -> str:
+        """The kind of labels for an image of that size: auto becomes short without room."""
+        crowded = faces * _ROOM * text_size(size_wh, self.scale) > size_wh[0]
+        small = min(size_wh) < _SMALL or crowded
+        return "short" if small and self.labels == "auto" else self.labels
+
+    def check(self) -> None:
+        """Raise FontError if the font is missing or cannot be read."""
+        load_font(self.font, text_size((1920, 1080)))
 
 
-def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -> None:
+USUAL_STYLE = Style()
+
+
+def draw_box(
+    image: Image, box: Float32, colour: Colour, line: int | None = None, missed: int = 0
+) -> None:
     """Draw an outline onto `image`, (H, W, 3) uint8 BGR, changed in place.
 
-    `box` is (4,) xyxy pixels and may leave the image; a dashed one is thinner.
+    `box` is (4,) xyxy pixels and may leave the image; `line` is the line's width, pixels, None =
+    by the image's size. The outline fades with the frames in which the face was `missed`.
     """
     height, width = image.shape[:2]
     size = text_size((width, height))
     # Clipped where nothing shows, or OpenCV's integers would overflow.
     x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, -width - height, 2 * (width + height))))
-    line = max(1, size // 10) if dashed else max(2, size // 7)
-    for tint, thick in ((_HALO, line + 2 * max(1, size // 20)), (colour, line)):
-        if dashed:
-            # Straight segments need no anti-aliasing, which would take three times as long.
-            dashes = _dashes(x1, y1, x2, y2, max(3, size // 2))
-            cv2.polylines(image, dashes, isClosed=False, color=tint, thickness=thick)
-        else:
-            cv2.rectangle(image, (x1, y1), (x2, y2), tint, thick)
+    line = line or max(3, round(size / 6))
+    halo = 2 * max(1, size // 20)
+    reach = line + halo
+    left, top = max(x1 - reach, 0), max(y1 - reach, 0)
+    around = image[top : max(y2 + reach, 0), left : max(x2 + reach, 0)]
+    if not around.size:
+        return
+    drawn = around.copy() if missed else around
+    for tint, thick in ((_HALO, line + halo), (colour, line)):
+        corners = (x1 - left, y1 - top), (x2 - left, y2 - top)
+        # OpenCV's lines are one pixel wider than their thickness, except the thinnest.
+        cv2.rectangle(drawn, *corners, tint, thick - 1 if thick > 2 else thick)
+    if missed:
+        kept = _FADING**missed
+        cv2.addWeighted(drawn, kept, around, 1 - kept, 0, dst=around)
 
 
 def _in_view(box: Float32, image: Image) -> bool:
@@ -104,8 +129,9 @@ def draw_labels(
     boxes: Float32,
     texts: Sequence[Sequence[str]],
     colours: Sequence[Colour],
-    dashed: Sequence[bool] | None = None,
+    missed: Sequence[int] | None = None,
     status: Sequence[str] = (),
+    style: Style = USUAL_STYLE,
 ) -> None:
     """Draw labelled boxes onto `image`, which is changed in place.
 
@@ -117,29 +143,32 @@ def draw_labels(
         boxes: (N, 4) float32 xyxy pixels.
         texts: N labels of any number of lines; an empty one draws the box only.
         colours: N, BGR.
-        dashed: N, or None for solid boxes.
+        missed: N, frames in which each face has not been found; None = all are found.
         status: lines for the upper left corner; none = nothing.
+        style: how it looks.
     """
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
-        draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
+        draw_box(image, boxes[i], colours[i], style.line_width, missed[i] if missed else 0)
     labelled = [i for i in seen if texts[i]]
     size_wh = image.shape[1], image.shape[0]
-    size = text_size(size_wh)
-    plates = [plate(tuple(texts[i]), size, colours[i]) for i in labelled]
-    sizes = [(label.shape[1], label.shape[0]) for label in plates]
-    taken = [(0, 0, *plate_size_wh(status, size))] if status else []
-    corners = place_labels(boxes[labelled], sizes, size_wh, taken, max(1, size // 7))
-    for label, (x, y) in zip(plates, corners, strict=True):
-        paste(image, label, x, y)
-    _paste_status(image, status)
+    pen = style.pen(size_wh)
+    plates = [pen.plate(texts[i], edge=colours[i]) for i in labelled]
+    taken = [(0, 0, *pen.plate_size_wh(status))] if status else []
+    gap = max(2, pen.size // 5)
+    corners = place_labels(
+        boxes[labelled], [plate.size_wh for plate in plates], size_wh, taken, gap, boxes[seen]
+    )
+    for plate, (x, y) in zip(plates, corners, strict=True):
+        lay(image, plate, x, y)
+    lay_status(image, status, pen)
 
 
-def _paste_status(image: Image, lines: Sequence[str]) -> None:
-    """Paste the status line into its corner; no lines = nothing."""
-    if lines:  # not `plate`: it is another one in every frame
-        size = text_size((image.shape[1], image.shape[0]))
-        paste(image, draw_plate(lines, size, _STATUS), 0, 0)
+def lay_status(image: Image, lines: Sequence[str], pen: Pen) -> None:
+    """Lay the status line into the upper left corner; no lines = nothing."""
+    if lines:
+        margin = pen.size // 4 if min(image.shape[:2]) > _SMALL else 0
+        lay(image, pen.plate(lines), margin, margin)
 
 
 def status_parts(result: FrameResult, people: int, latency_ms: float | None = None) -> list[str]:
@@ -149,12 +178,14 @@ def status_parts(result: FrameResult, people: int, latency_ms: float | None = No
     of faces shown, `latency_ms` the frame's age, None for stored media.
     """
     name = [result.camera] if result.camera else []
-    clock = _clock(result.frame.time_s)
+    clock = clock_text(result.frame.time_s)
     match result.status.state:
         case SourceState.CONNECTING:
             return []
         case SourceState.STALLED | SourceState.RECONNECTING | SourceState.FAILED:
             return [*name, clock]
+        case SourceState.ENDED:
+            return [*name, "ended", clock]
     parts = [*name, f"{result.fps:.1f} fps"] if result.fps > 0 else name
     parts += [f"{people} face{'s' * (people != 1)}", clock]
     if latency_ms is not None:
@@ -164,7 +195,7 @@ def status_parts(result: FrameResult, people: int, latency_ms: float | None = No
     return [*parts, result.load] if result.load else parts
 
 
-def _clock(time_s: float) -> str:
+def clock_text(time_s: float) -> str:
     """E.g. "0:12", "1:02:05"."""
     minutes, seconds = divmod(int(max(time_s, 0)), 60)
     hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
@@ -204,85 +235,125 @@ def dim(image: Image) -> None:
     cv2.convertScaleAbs(image, dst=image, alpha=_DIMMED)
 
 
-def draw_notice(image: Image, text: str, status: SourceStatus) -> None:
+def draw_notice(image: Image, text: str, status: SourceStatus, style: Style = USUAL_STYLE) -> None:
     """Write `text`, large, and the status's detail below it into the middle of `image`.
 
     `image` is (H, W, 3) uint8 BGR and changed in place; the status decides the colour.
     """
     height, width = image.shape[:2]
-    size = text_size((width, height))
+    pen = style.pen((width, height))
     words = text.split()
     for scale in _NOTICE_SCALES:
-        large = round(scale * size)
-        if len(lines := wrap(words, large, width)) <= 2:
+        large = Pen(round(scale * pen.size), pen.font)
+        if len(lines := large.wrap(words, width)) <= 2:
             break
-    plates = [draw_plate(lines, large, _NOTICE_COLOURS.get(status.state, _STATUS))]
-    if detail := wrap(status.detail.split(), size, round(0.9 * width))[:_DETAIL_LINES]:
-        plates.append(draw_plate(detail, size, _STATUS))
-    top = (height - sum(map(len, plates))) // 2
-    for each in plates:
-        paste(image, each, (width - each.shape[1]) // 2, max(top, 0))
-        top += len(each)
+    plates = [large.plate(lines, _NOTICE_COLOURS.get(status.state, GROUND))]
+    if detail := pen.wrap(status.detail.split(), round(0.9 * width))[:_DETAIL_LINES]:
+        plates.append(pen.plate(detail))
+    top = (height - sum(plate.size_wh[1] for plate in plates)) // 2
+    for plate in plates:
+        wide, high = plate.size_wh
+        lay(image, plate, (width - wide) // 2, max(top, 0))
+        top += high + 1
+
+
+def draw_foot(image: Image, text: str, style: Style = USUAL_STYLE) -> None:
+    """Write `text` at the foot of `image`, (H, W, 3) uint8 BGR, changed in place; "" = nothing."""
+    height, width = image.shape[:2]
+    pen = style.pen((width, height))
+    if lines := pen.wrap(text.split(), round(0.9 * width)):
+        plate = pen.plate(lines)
+        wide, high = plate.size_wh
+        lay(image, plate, (width - wide) // 2, max(0, height - high - pen.size))
 
 
 class Overlay:
     """Draws results over their frames; where `anonymous` neither boxes nor labels.
 
-    `status`: whether to draw the status line; `clock` is the one of `Frame.arrived_s`.
+    `status`: whether to draw the status line; without it only the camera's name where there are
+    several. `clock` is the one of `Frame.arrived_s`.
+
+    Attributes:
+        style: how it looks; may be changed at any time.
+
+    Raises:
+        FontError: the style's font is missing or cannot be read.
     """
 
     def __init__(
         self,
         status: bool = True,
         attributes: Collection[str] = ATTRIBUTES,
+        style: Style = USUAL_STYLE,
         *,
         anonymous: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._status = status
         self._attributes = attributes
+        self.style = style
         self._anonymous = anonymous
         self._now_s = clock
+        style.check()
 
     def draw(self, result: FrameResult) -> Image:
         """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one not found in this frame is dashed. Labels are shortened
-        where they would fill half of the width. Where the source delivers no frames, the
-        image is dimmed and a notice says why.
+        Confirmed tracks only; one not found in this frame fades and has no label. Labels are
+        short on small images and where there are many faces. Where the source delivers no
+        frames, the image is dimmed and a notice says why; at the end the status line says so.
         """
-        image = result.frame.image.copy()
+        image, style = result.frame.image.copy(), self.style
         latency_ms = result.latency_ms(self._now_s())
         confirmed = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
         tracks = [] if self._anonymous else confirmed
-        parts = status_parts(result, len(confirmed), latency_ms) if self._status else []
-        size_wh = result.frame.size_wh
-        status = wrap(parts, text_size(size_wh), size_wh[0], _SPACE)
-        is_live = result.status.state is SourceState.LIVE
+        boxes = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
+        if style.blur:
+            hide(image, boxes, "pixelate")
+        status = self._status_lines(result, len(confirmed), latency_ms)
+        is_over = result.status.state is SourceState.ENDED
+        is_live = result.status.state is SourceState.LIVE or is_over
         draw_labels(
             image,
-            np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
-            [self._lines(t, result) for t in tracks],
+            boxes,
+            self._labels(tracks, result),
             [track_colour(t.track_id) for t in tracks],
-            [t.time_since_update > 0 for t in tracks],
+            [t.time_since_update for t in tracks],
             status if is_live else (),
+            style,
         )
-        if not is_live:
+        if is_over:
+            draw_foot(image, result.status.detail, style)
+        elif not is_live:
             dim(image)
-            _paste_status(image, status)
+            lay_status(image, status, style.pen(result.frame.size_wh))
             age_s = None if latency_ms is None else latency_ms / 1e3
-            draw_notice(image, headline(result.status, age_s, result.camera), result.status)
+            notice = headline(result.status, age_s, result.camera)
+            draw_notice(image, notice, result.status, style)
         return image
+
+    def _status_lines(
+        self, result: FrameResult, people: int, latency_ms: float | None
+    ) -> list[str]:
+        parts = [result.camera] if result.camera else []
+        if self._status or result.status.state is SourceState.ENDED:
+            parts = status_parts(result, people, latency_ms)
+        size_wh = result.frame.size_wh
+        return self.style.pen(size_wh).wrap(parts, size_wh[0], _SPACE)
 
     def placeholder(self, size_wh: tuple[int, int], camera: str, status: SourceStatus) -> Image:
         """Return the image of a source before its first frame; `status` is not `LIVE`."""
         blank = np.full((size_wh[1], size_wh[0], 3), _EMPTY, np.uint8)
         return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
 
-    def _lines(self, track: Track, result: FrameResult) -> list[str]:
-        person, name = result.people.get(track.track_id), f"#{track.track_id}"
-        size_wh = result.frame.size_wh
-        lines = label_lines(person, name, attributes=self._attributes)
-        if 2 * plate_size_wh(lines, text_size(size_wh))[0] > size_wh[0]:
-            return label_lines(person, name, short=True, attributes=self._attributes)
-        return lines
+    def _labels(self, tracks: Sequence[Track], result: FrameResult) -> list[list[str]]:
+        """The label of each track, empty while its face is not found."""
+        kind = self.style.kind(result.frame.size_wh, len(tracks))
+        return [
+            label_lines(
+                result.people.get(track.track_id), f"#{track.track_id}", kind, self._attributes
+            )
+            if track.time_since_update == 0
+            else []
+            for track in tracks
+        ]

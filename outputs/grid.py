@@ -1,4 +1,4 @@
-"""Several cameras on one screen: a sink that combines their images for other sinks."""
+"""One camera or several on one screen: a sink that draws them for other sinks."""
 
 import contextlib
 import math
@@ -63,7 +63,7 @@ class _Cell:
 
 
 class GridSink:
-    """Hands one image of all cameras to other sinks.
+    """Hands one image of all cameras to other sinks; a `window.View` of them.
 
     Results are assigned by `FrameResult.camera` and drawn at the size in which they are shown,
     so that text stays readable; only what changed is drawn. The image is handed on once a
@@ -75,7 +75,10 @@ class GridSink:
         cameras: names, in the order shown, row by row.
         overlay: draws the results.
         size_wh: of the images, pixels.
-        clock: seconds, for the images' times.
+        clock: seconds, for the images' times; of one camera alone, they are its own.
+
+    Attributes:
+        overlay: as given; its style may be changed.
     """
 
     wants_picture = False
@@ -90,7 +93,7 @@ class GridSink:
     ) -> None:
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError(f"want cameras with names of their own, got {list(cameras)}")
-        self._inners, self._overlay = inners, overlay
+        self._inners, self.overlay = inners, overlay
         self._cells = {camera: _Cell(camera) for camera in cameras}
         self._canvas = np.empty((size_wh[1], size_wh[0], 3), np.uint8)
         self._clock, self._start_s = clock, clock()
@@ -98,6 +101,7 @@ class GridSink:
         self._expected = set(cameras)
         self._seen: set[str] = set()
         self._fresh: set[str] = set()
+        self._shown: list[_Cell] = []
         self.select(0)
 
     @property
@@ -110,13 +114,33 @@ class GridSink:
         if not 0 <= number <= len(self._cells):
             return
         every = list(self._cells.values())
-        shown = [every[number - 1]] if number else every
-        rects = cells(len(shown), (self._canvas.shape[1], self._canvas.shape[0]))
-        for cell in every:
+        self._shown = [every[number - 1]] if number else every
+        self._lay_out()
+
+    def resize(self, size_wh: tuple[int, int]) -> None:
+        """Hand on images of that size from now on, pixels."""
+        self._canvas = np.empty((size_wh[1], size_wh[0], 3), np.uint8)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        rects = cells(len(self._shown), (self._canvas.shape[1], self._canvas.shape[0]))
+        for cell in self._cells.values():
             cell.rect, cell.changed = None, True
-        for cell, rect in zip(shown, rects, strict=True):
+        for cell, rect in zip(self._shown, rects, strict=True):
             cell.rect = rect
         self._canvas[:] = _GROUND
+
+    def redraw(self) -> Image:
+        """Return the image of the newest results, drawn again, for a changed style."""
+        for cell in self._cells.values():
+            cell.changed = True
+        return self._image()
+
+    def still(self) -> Image:
+        """Return the image of one camera in the size of its frame, or that of all as shown."""
+        if len(self._shown) == 1 and self._shown[0].newest is not None:
+            return self.overlay.draw(self._shown[0].newest)
+        return self._image()
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         """Take a camera's new frame; `picture` is ignored. See `outputs.Sink.write`."""
@@ -144,22 +168,29 @@ class GridSink:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Draw what changed, hand the image on, and begin the next round."""
-        for cell in self._cells.values():
-            if cell.changed and cell.rect is not None:
-                self._draw(cell, cell.rect)
-                cell.changed = False
+        """Hand the image on, and begin the next round."""
         is_new = bool(self._fresh)
         self._index += is_new
         self._expected = self._fresh or self._seen
         self._seen, self._fresh = set(), set()
-        image = self._canvas.copy()  # a recording may still hold the one before
+        image = self._image()
         result = FrameResult(Frame(image, self._index, self._clock() - self._start_s))
+        (first, *others) = self._cells.values()
+        if not others and first.newest is not None:  # its own times
+            result = replace(first.newest, frame=replace(first.newest.frame, image=image))
         for inner in self._inners:
             if is_new:
                 inner.write(image, result)
             else:
                 inner.refresh(image, result)
+
+    def _image(self) -> Image:
+        """Draw what changed; returns a copy, as a recording may hold it for a while."""
+        for cell in self._cells.values():
+            if cell.changed and cell.rect is not None:
+                self._draw(cell, cell.rect)
+                cell.changed = False
+        return self._canvas.copy()
 
     def _draw(self, cell: _Cell, rect: Rect) -> None:
         """Draw a camera's newest result into the middle of its cell."""
@@ -167,9 +198,9 @@ class GridSink:
         room = self._canvas[y : y + height, x : x + width]
         if cell.newest is None:
             waiting = SourceStatus(SourceState.CONNECTING)
-            image = self._overlay.placeholder((width, height), cell.camera, waiting)
+            image = self.overlay.placeholder((width, height), cell.camera, waiting)
         else:
-            image = self._overlay.draw(fit(cell.newest, (width, height)))
+            image = self.overlay.draw(fit(cell.newest, (width, height)))
             room[:] = _GROUND
         left, top = (width - image.shape[1]) // 2, (height - image.shape[0]) // 2
         room[top : top + image.shape[0], left : left + image.shape[1]] = image

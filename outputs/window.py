@@ -1,4 +1,4 @@
-"""The sink that shows frames in a window, the check for a display, and the pace of films."""
+"""The sink that shows frames in a window, and the check for a display."""
 
 import contextlib
 import logging
@@ -7,21 +7,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 
+from drawing.overlay import Overlay
 from errors import SinkError
 from files import write_whole
+from outputs.hints import Hints
+from outputs.pace import Pacer
+from people.wording import LABELS
 from structures import FrameResult, Image
 
-_QUIT = frozenset({27, ord("q"), ord("Q")})
 _FOREVER_S = 1e9
 _POLL_MS = 20  # how soon the close button is noticed while nothing moves
+_LARGER, _SMALLEST, _LARGEST = 1.15, 0.5, 4.0  # a step, and the limits, of the text's size
+_FASTER, _SLOWEST, _FASTEST = 1.5, 0.2, 8.0  # the same of a film's speed
+_STEPS_S = {"left": -5.0, "right": 5.0, "up": 30.0, "down": -30.0}
+# Of X11 (Qt and GTK), Windows and macOS.
+_ARROWS = {
+    65361: "left", 65362: "up", 65363: "right", 65364: "down",
+    2424832: "left", 2490368: "up", 2555904: "right", 2621440: "down",
+    63234: "left", 63232: "up", 63235: "right", 63233: "down",
+}  # fmt: skip
 _LARGEST_WH = (1280, 720)  # at first; the user may drag it larger
 _SMALLEST_HEIGHT = 360
-_LATE_S = 0.25  # a longer delay is not made up for
 
 _PROBE = """
 import contextlib, os
@@ -74,67 +87,40 @@ class DisplayProbe:
         return self._problem
 
 
-class Pacer:
-    """Computes how long to wait so that a file plays at its true speed.
+class View(Protocol):
+    """What a window shows, and its keys change."""
 
-    A short delay is made up for; after a long one, a pause or a jump, play resumes from there.
-    """
+    overlay: Overlay
 
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-        self._last_s = 0.0
+    def resize(self, size_wh: tuple[int, int]) -> None:
+        """Draw in that size from now on, pixels."""
+        ...
 
-    def wait_s(self, time_s: float, now_s: float) -> float:
-        """Return the seconds until the frame of media time `time_s` is due, 0 if it is late."""
-        late_s = 0.0 if self._offset_s is None else now_s - time_s - self._offset_s
-        if self._offset_s is None or late_s > _LATE_S or time_s < self._last_s:
-            self._offset_s = now_s - time_s
-            late_s = 0.0
-        self._last_s = time_s
-        return max(0.0, -late_s)
+    def select(self, number: int) -> None:
+        """Show one camera alone, from 1, or all with 0."""
+        ...
 
-    def restart(self) -> None:
-        """Make the next frame due at once."""
-        self._offset_s = None
+    def redraw(self) -> Image:
+        """Return what is shown, drawn again, (H, W, 3) uint8 BGR."""
+        ...
 
-
-class Metronome:
-    """A sink that only waits until the frame is due, for films that no window paces."""
-
-    wants_picture = False
-    closed = False
-
-    def __init__(self) -> None:
-        self._pacers: dict[str, Pacer] = {}
-
-    def write(self, picture: Image | None, result: FrameResult) -> None:
-        """Wait until a frame of stored media is due. See `outputs.Sink.write`."""
-        if result.frame.arrived_s is not None:
-            return
-        pacer = self._pacers.setdefault(result.camera, Pacer())
-        time.sleep(pacer.wait_s(result.frame.time_s, time.monotonic()))
-
-    def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Nothing to do. See `outputs.Sink.refresh`."""
-
-    def close(self) -> None:
-        """Nothing to do."""
+    def still(self) -> Image:
+        """Return it in the size of the frame."""
+        ...
 
 
 class Window:
-    """A sink that shows the annotated frames; to be used from the main thread only.
-
-    Keys: q or Esc closes, space pauses and resumes, s saves a still, f switches full
-    screen. It opens with the first frame. Check with `DisplayProbe` first.
+    """Shows frames in a window; `h` shows its keys. A window belongs to the thread that made it.
 
     Args:
-        title: holds no secrets.
-        pace: True for files: each frame waits until it is due. False: shown at once.
+        title: unique among the program's windows.
+        pace: play files at their true speed; else every frame is shown at once.
         folder: where stills go; None = none are taken.
         notify: is called with a line on where a still was saved.
 
     Attributes:
-        on_digit: is called with the digit pressed, 0 to 9; does nothing at first.
+        view: draws what is shown, None = it comes as it is.
+        seek: is called with seconds to go on or back by; returns what to say of it.
     """
 
     wants_picture = True
@@ -151,11 +137,12 @@ class Window:
         self._pacer = Pacer() if pace else None
         self._folder = None if folder is None else Path(folder)
         self._notify = notify
-        self.on_digit: Callable[[int], None] = lambda digit: None
-        self._open = False
-        self._closed = False
-        self._paused = False
+        self.view: View | None = None
+        self.seek: Callable[[float], str] = lambda _: "only films have a place to go to"
+        self._hints = Hints()
+        self._open = self._closed = self._paused = self._moving = False
         self._shown: tuple[Image, int] | None = None
+        self._next: tuple[Image, int] | None = None  # is due soon, what the view has drawn last
 
     @property
     def closed(self) -> bool:
@@ -195,35 +182,60 @@ class Window:
     def _show(self, picture: Image, index: int, wait_s: float = 0.0) -> None:
         """Show an image after `wait_s`, unless it is closed; handle keys meanwhile."""
         try:
-            if wait_s > 0:
+            self._next = picture, index
+            arrives, self._moving = self._moving, False
+            if wait_s > 0 and not arrives:
                 self._answer(wait_s)
-            if not self._closed:
-                self._draw(picture)
-                self._shown = picture, index
+            if not self._closed and not self._moving:  # else it is of the place that was left
+                self._shown = self._next
+                self._paint()
                 self._answer(0.0)
         except cv2.error as error:
             raise SinkError(f"OpenCV cannot show a window ({error.err}): {_REMEDY}") from error
 
-    def _draw(self, picture: Image) -> None:
+    def _paint(self) -> None:
+        if self._shown is None:
+            return
+        picture, _ = self._shown
         if not self._open:
-            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
             cv2.namedWindow(self._title, flags)
-            cv2.resizeWindow(self._title, *_first_size(picture.shape[1], picture.shape[0]))
+            cv2.resizeWindow(self._title, *first_size((picture.shape[1], picture.shape[0])))
             self._open = True
-        cv2.imshow(self._title, picture)
+        style = self.view.overlay.style if self.view else None
+        cv2.imshow(self._title, self._hints.draw(picture, self._paused, style))
+
+    def _redraw(self) -> None:
+        """Have the view draw again, after something was changed."""
+        if self.view and self._shown:
+            self._shown = self._next = self.view.redraw(), self._shown[1]
 
     def _answer(self, wait_s: float) -> None:
         """Handle keys and the close button for `wait_s`, and for as long as it is paused."""
         until = time.monotonic() + wait_s
         while self._open and not self._closed:
             left_ms = int(1000 * (until - time.monotonic()))
-            key = cv2.waitKey(_POLL_MS if self._paused else max(1, min(left_ms, _POLL_MS)))
+            key = cv2.waitKeyEx(_POLL_MS if self._paused else max(1, min(left_ms, _POLL_MS)))
             if self._is_gone():
                 self._closed = True
-            else:
-                self._handle(key)
-            if left_ms <= 1 and not self._paused:
                 return
+            if key != -1:
+                self._handle(key)
+            if self._fit() or key != -1 or self._hints.changed():
+                self._paint()
+            if self._moving or (left_ms <= 1 and not self._paused):
+                return
+
+    def _fit(self) -> bool:
+        """Have the view draw in the window's present size; whether that is another one."""
+        if self.view is None or self._shown is None:
+            return False
+        *_, width, height = cv2.getWindowImageRect(self._title)
+        if min(width, height) < 16 or (height, width) == self._shown[0].shape[:2]:
+            return False
+        self.view.resize((width, height))
+        self._redraw()
+        return True
 
     def _is_gone(self) -> bool:
         """Whether the close button was pressed; with its last window Qt's toolkit ends too."""
@@ -233,44 +245,98 @@ class Window:
             return True
 
     def _handle(self, key: int) -> None:
-        """Handle a key; -1 is none."""
-        if key == -1:
+        """Handle a key, as `cv2.waitKeyEx` tells it, for the view's newest image."""
+        self._shown = self._next
+        if arrow := _ARROWS.get(key):
+            self._move(_STEPS_S[arrow])
             return
-        key &= 0xFF
-        if key in _QUIT:
-            self._closed = True
-        elif key == ord(" "):
-            self._paused = not self._paused
-            if self._pacer is not None:
-                self._pacer.restart()
-        elif key in (ord("s"), ord("S")):
-            self._save_still()
-        elif key in (ord("f"), ord("F")):
-            full = cv2.getWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN) > 0
-            mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
-            cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
-        elif ord("0") <= key <= ord("9"):
-            self.on_digit(key - ord("0"))
+        match chr(key & 0xFF).lower():
+            case "\x1b" | "q":
+                self._closed = True
+            case " ":
+                self._paused = not self._paused
+                self._restart()
+            case "s":
+                self._save_still()
+            case "f":
+                full = cv2.getWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN) > 0
+                mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
+                cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
+            case "h" | "?":
+                self._hints.help = not self._hints.help
+            case "[" | "]" as bracket:
+                self._play(_FASTER if bracket == "]" else 1 / _FASTER)
+            case letter:
+                self._change(letter)
+
+    def _change(self, letter: str) -> None:
+        """Handle the keys that change how the view looks."""
+        if self.view is None:
+            return
+        overlay, style = self.view.overlay, self.view.overlay.style
+        if letter in "+=-_":
+            scale = style.scale * (_LARGER if letter in "+=" else 1 / _LARGER)
+            overlay.style = replace(style, scale=min(max(scale, _SMALLEST), _LARGEST))
+            self._hints.say(f"text {100 * overlay.style.scale:.0f} %")
+        elif letter == "l":
+            labels = LABELS[(LABELS.index(style.labels) + 1) % len(LABELS)]
+            overlay.style = replace(style, labels=labels)
+            self._hints.say(f"labels: {labels}")
+        elif letter == "b":
+            overlay.style = replace(style, blur=not style.blur)
+            self._hints.say(
+                "the faces found are hidden here" if overlay.style.blur else "faces shown"
+            )
+        elif letter.isdecimal():
+            self.view.select(int(letter))
+        self._redraw()
+
+    def _restart(self) -> None:
+        if self._pacer is not None:
+            self._pacer.restart()
+
+    def _play(self, factor: float) -> None:
+        """Play a film that much faster."""
+        if self._pacer is None:
+            self._hints.say("only films have a speed")
+            return
+        self._pacer.speed = min(max(self._pacer.speed * factor, _SLOWEST), _FASTEST)
+        if abs(self._pacer.speed - 1) < 0.01:
+            self._pacer.speed = 1.0
+        self._restart()
+        self._hints.say(f"speed × {self._pacer.speed:.2g}")
+
+    def _move(self, step_s: float) -> None:
+        """Go on or back in a film; the next frame is from there, and shown at once."""
+        self._hints.say(self.seek(step_s))
+        self._moving = True
+        self._restart()
 
     def _save_still(self) -> None:
         """Write the shown image to a PNG file; a failure is only logged."""
         if self._folder is None:
             self._notify("no stills are taken")
+            self._hints.say("no stills are taken")
             return
         if self._shown is None:
             return
         picture, index = self._shown
+        if self.view:
+            picture = self.view.still()
         path = self._folder / f"still-{datetime.now():%Y%m%d-%H%M%S}-{index}.png"
         try:
             write_whole(path, cv2.imencode(".png", picture)[1].tobytes())
         except OSError as error:
             log.warning("no still saved: %s", error)
+            self._hints.say(f"no still saved: {error.strerror}")
         else:
             self._notify(f"saved {path.absolute()}")
+            self._hints.say(f"saved {path.name}")
 
 
-def _first_size(width: int, height: int) -> tuple[int, int]:
-    """Return a window size of the image's proportions, neither tiny nor larger than a screen."""
+def first_size(size_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return a window size of an image's proportions, neither tiny nor larger than a screen."""
+    width, height = size_wh
     scale = max(1.0, _SMALLEST_HEIGHT / height)
     scale = min(scale, _LARGEST_WH[0] / width, _LARGEST_WH[1] / height)
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -166,7 +166,7 @@ class Crowd:
         """Take in a new frame, or the last one again, perhaps with another `status`."""
         with self._lock:
             utc_s = self._utc()
-            if result.status.state is SourceState.LIVE:
+            if result.status.state in (SourceState.LIVE, SourceState.ENDED):
                 self._live[result.camera] = None
             else:
                 self._live.pop(result.camera, None)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from structures import Frame, FrameResult, Smoothed, SourceState
 
-# A track ends at these: a new epoch follows.
-_BROKEN = frozenset({SourceState.RECONNECTING, SourceState.FAILED, SourceState.CONNECTING})
+# A track ends at these: a new epoch follows, or nothing.
+_BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
 
 
 @dataclass(slots=True, eq=False)

@@ -18,6 +18,8 @@ COLUMNS = {
     "ethnicity": ("ethnicity", "ethnicity_prob"),
 }
 """Attribute -> its columns in a table of people."""
+LABELS = ("auto", "full", "short", "none")
+UNSURE_YEARS = 10.0  # an interval of 20 years says little
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -88,23 +90,30 @@ def as_face_cells(estimates: Estimates, i: int) -> dict[str, str | float]:
 def label_lines(
     person: Smoothed | None,
     name: str = "",
-    short: bool = False,
+    kind: str = "auto",
     attributes: Collection[str] = ATTRIBUTES,
 ) -> list[str]:
-    """The lines of a label, e.g. ["#3 female 34 ±4", "Asian 71 %"]; none if nothing is known.
+    """The lines of a label, e.g. ["#3 female 34", "Asian 71 %"]; none if nothing is known.
+
+    A doubtful word ends in a question mark: a gender that is unsure is "?", an age whose
+    standard deviation is above `UNSURE_YEARS` is "34?".
 
     Args:
         person: None before the first estimate.
         name: put in front, such as "#3".
-        short: one letter for the gender and no spread, for small images.
+        kind: out of `LABELS`; auto says no interval, short neither that nor the name.
         attributes: which to report.
     """
-    words = [name] if name else []
+    short = kind == "short"
+    words = [name] if name and not short else []
+    if kind == "none":
+        return []
     if person is not None and "gender" in attributes:
         words.append(_gender_word(person.gender, short))
     if person is not None and "age" in attributes:
-        words.append(f"{person.age_years:.0f}")
-        if not short:
+        doubt = "?" * (person.age_uncertainty_years > UNSURE_YEARS)
+        words.append(f"{person.age_years:.0f}{doubt}")
+        if kind == "full":
             words.append(f"±{max(1, round(person.age_uncertainty_years))}")
     lines = [" ".join(words)] if words else []
     if person is not None and person.ethnicity_probs is not None and "ethnicity" in attributes:

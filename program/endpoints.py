@@ -22,7 +22,7 @@ from outputs.mqtt import MqttPublisher
 from outputs.recording.h264 import PRESETS, is_recording
 from outputs.recording.sink import Recording, part_path
 from outputs.webhook import Webhook
-from outputs.window import DisplayProbe, Window
+from outputs.window import DisplayProbe, Window, first_size
 from people.crowd import Crowd
 from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
@@ -37,6 +37,7 @@ from sources.open import open_source
 log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
+HUDS = ("window", "all", "none")
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 
@@ -147,6 +148,12 @@ class OutputOptions(ReportOptions):
         None,
         "sign what is posted (HMAC-SHA256); others cannot read it in WEBHOOK_SECRET",
         metavar="TEXT",
+    )
+    hud: str = flag(
+        "window",
+        "where frames per second, number of faces and time stand in the picture; all: in the "
+        "recording and on the page, too (default: %(default)s)",
+        choices=HUDS,
     )
     stills: str = flag(".", "where s saves stills (default: here)", metavar="DIR")
 
@@ -422,15 +429,24 @@ def title_of(sources: Sequence[Source]) -> str:
 
 
 def on_screen(
-    sinks: list[Sink], channels: Sequence[Channel], overlay: Overlay, window: Window | None
+    recordings: Sequence[Sink],
+    channels: Sequence[Channel],
+    overlay: Overlay,
+    window: Window | None,
+    window_overlay: Overlay,
 ) -> list[Sink]:
-    """Put a grid in front of the sinks that show one image, where there are several channels."""
-    if len(channels) == 1 or not sinks:
-        return sinks
-    grid = GridSink(sinks, [channel.name for channel in channels], overlay)
+    """Put a grid in front of the window, and of recordings where there are several channels.
+
+    The window's is drawn in its own size and by an overlay of its own, which its keys change.
+    """
+    names, sinks = [channel.name for channel in channels], list(recordings)
+    if sinks and len(channels) > 1:
+        sinks = [GridSink(sinks, names, overlay)]
     if window:
-        window.on_digit = grid.select
-    return [grid]
+        size_wh = channels[0].source.size_wh if len(channels) == 1 else (1280, 720)
+        window.view = grid = GridSink([window], names, window_overlay, first_size(size_wh))
+        sinks.append(grid)
+    return sinks
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ is skipped while another has one.
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -20,14 +21,22 @@ import numpy as np
 
 from detectors import Detector
 from drawing.hiding import hide_faces
-from drawing.overlay import Overlay
+from drawing.overlay import Overlay, clock_text
 from errors import StreamError
 from estimators import Estimator
 from outputs import Sink
 from program.load import LoadControl
 from program.pipeline import Look, Pipeline, describe
 from sources import Source
-from structures import Detections, Frame, FrameResult, Image, Track
+from structures import (
+    Detections,
+    Frame,
+    FrameResult,
+    Image,
+    SourceState,
+    SourceStatus,
+    Track,
+)
 from threads import DetectorPool
 
 TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
@@ -103,6 +112,7 @@ class Channel:
         tally: counts its frames and tracks.
         latest: the last result, or an empty one before the first.
         ended: no further frame will come.
+        last_words: what the outputs tell once it has ended.
     """
 
     def __init__(
@@ -119,10 +129,11 @@ class Channel:
         self._hide, self._shows_rate = hide, shows_rate
         blank = Frame(np.zeros((*_BLANK_HW, 3), np.uint8), 0, 0.0)
         self.latest = FrameResult(blank, status=source.status, camera=name)
-        self.ended = False
+        self.ended, self.last_words = False, ""
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._error: StreamError | None = None
+        self._sought_s: float | None = None
         self._refreshed_s = time.monotonic()
 
     def fetch(self, pool: DetectorPool[Detector]) -> None:
@@ -151,6 +162,20 @@ class Channel:
                 search = pool.submit(partial(self.pipeline.search, frame))
             self._ahead.append((frame, search))
 
+    def seek(self, step_s: float) -> float | None:
+        """Go on in a film, or back where `step_s` < 0; returns the new place, None = it cannot.
+
+        Steps that come before the next frame add up. Results go on in a new epoch.
+        """
+        from_s = self.latest.frame.time_s if self._sought_s is None else self._sought_s
+        end_s = (self.source.frame_count or math.inf) / self.source.fps - 1
+        to_s = max(0.0, min(from_s + step_s, end_s))
+        if not self.source.seek(to_s):
+            return None
+        self._sought_s, self.ended = to_s, False
+        self._ahead.clear()
+        return to_s
+
     @property
     def pending(self) -> Future[Detections] | None:
         """The search that the next frame waits for, if any."""
@@ -174,7 +199,7 @@ class Channel:
         """Count a look that has been described and put its result together."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, tracks)
-        frame = look.frame
+        frame, self._sought_s = look.frame, None
         if self._hide:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
         self.latest = FrameResult(
@@ -200,10 +225,13 @@ class Channel:
     def overdue(self) -> FrameResult | None:
         """The last result with the source's current status, if nothing new came for a tick."""
         now_s = time.monotonic()
-        if self.ended or now_s - self._refreshed_s < TICK_S:
+        if now_s - self._refreshed_s < TICK_S or (self.ended and self._ahead):
             return None
         self._refreshed_s = now_s
         self.latest = replace(self.latest, status=self.source.status)
+        if self.ended:
+            status = SourceStatus(SourceState.ENDED, self.last_words)
+            self.latest = replace(self.latest, status=status, fps=0.0, load="")
         return self.latest
 
 
@@ -247,12 +275,36 @@ class Loop:
         """Whether all sources have ended."""
         return all(channel.ended for channel in self._channels)
 
-    def linger(self) -> None:
-        """Keep refreshing the sinks with the last results until one is closed."""
+    @property
+    def seconds(self) -> float:
+        """How long the longest source has been, up to its newest frame."""
+        return max(
+            channel.latest.frame.time_s + 1 / max(channel.source.fps, 1)
+            for channel in self._channels
+        )
+
+    def linger(self, last_words: str) -> None:
+        """Keep refreshing the sinks with the last results until one is closed.
+
+        `last_words` sum up what was seen, where there is one source.
+        """
+        if len(self._channels) == 1:
+            self._channels[0].last_words = last_words
         while not any(sink.closed for sink in self._sinks):
             for channel in self._channels:
-                self._refresh(channel.latest)
-            time.sleep(TICK_S)
+                if (result := channel.overdue()) is not None:
+                    self._refresh(result)
+            time.sleep(TICK_S / 2)
+
+    def seek(self, step_s: float) -> str:
+        """Go on in a film, or back where `step_s` < 0; returns the place in words.
+
+        Only for a single film whose results nothing else than a window takes: no output could
+        make sense of what comes twice.
+        """
+        (channel, *others) = self._channels
+        to_s = None if others else channel.seek(step_s)
+        return "only films have a place to go to" if to_s is None else f"to {clock_text(to_s)}"
 
     def summary(self) -> str:
         """One line for the end of the run; for each channel, where there are several."""

@@ -8,15 +8,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from detectors import DETECTORS, MIN_FACE
 from drawing.hiding import HIDING
+from drawing.overlay import Style
+from drawing.text import FONT
 from engines.choose import DEVICES, ENGINES, PRECISIONS
 from errors import redact
 from estimators import ARCHITECTURES, WITH_WEIGHTS
 from files import ensure_stderr
 from outputs.keeping import Limit
+from people.wording import LABELS
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
 from version import VERSION
@@ -253,6 +257,31 @@ class ReportOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """How boxes and labels look; see `drawing.overlay.Style`."""
+
+    labels: str = flag(
+        "auto",
+        "what stands beside a face; auto: number, gender and age, less on small pictures and in "
+        f"crowds; full: the age's ± too; short: no number; none: boxes only {_USUALLY}",
+        choices=LABELS,
+    )
+    line_width: int | None = flag(
+        None, "of boxes (default: by the picture's size)", type=number(int, 1, 100), metavar="PX"
+    )
+    font: str = flag(
+        str(FONT),
+        "for text beyond Latin, Greek and Cyrillic (default: Open Sans, which comes along)",
+        metavar="FILE.ttf",
+    )
+
+    @property
+    def style(self) -> Style:
+        """What overlays take."""
+        return Style(self.labels, self.line_width, Path(self.font))
+
+
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that all programs share."""
     add_flags(parser.add_argument_group("finding and describing faces"), ModelOptions)
@@ -262,6 +291,12 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of stream.py and batch.py; call `settle_privacy` on what was parsed."""
     add_model_flags(parser)
     add_flags(parser.add_argument_group("following and hiding faces"), TrackingOptions)
+    add_picture_flags(parser)
+
+
+def add_picture_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of all programs that draw."""
+    add_flags(parser.add_argument_group("what is drawn"), PictureOptions)
 
 
 def settle_privacy(options: argparse.Namespace) -> None:

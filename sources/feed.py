@@ -7,13 +7,15 @@ from errors import SourceError, SourceLostError
 from structures import Frame, SourceStatus
 from threads import ReadAhead
 
+EPOCHS = 1_000_000  # between two that were gone to; a film has fewer
 NOMINAL_FPS = 25.0  # of media that state no rate
 
 
 class Feed:
     """`sources.Source` for stored media: a running reader; must be closed, also after its end.
 
-    `count_dropped` returns the number of frames that the producer left out.
+    `count_dropped` returns the number of frames that the producer left out; `again` begins anew
+    at a time, with all epochs that much higher.
 
     Raises:
         SourceError: no frame came; the reader is closed.
@@ -29,12 +31,14 @@ class Feed:
         fps: float,
         frame_count: int | None = None,
         count_dropped: Callable[[], int] = lambda: 0,
+        again: Callable[[float, int], ReadAhead[Frame]] | None = None,
     ) -> None:
         self.fps = fps
         self.name = name
         self.frame_count = frame_count
         self._reader = reader
         self._count_dropped = count_dropped
+        self._again, self._epoch = again, 0
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(reader.close)
             self.size_wh = self._first().size_wh
@@ -75,6 +79,15 @@ class Feed:
             return self._reader.take(timeout_s)
         except TimeoutError:
             return None
+
+    def seek(self, time_s: float) -> bool:
+        """See `sources.Source`."""
+        if self._again is None:
+            return False
+        self._epoch += EPOCHS
+        self._reader.close()
+        self._reader = self._again(time_s, self._epoch)
+        return True
 
     def close(self) -> None:
         """Stop the reader; may be called again, and from another thread."""

@@ -6,8 +6,10 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -66,7 +68,7 @@ def open_file(path: Path, name: str) -> Feed:
     address = str(path.absolute())
     if (stated := _stated_size(path)) and stated > (size := path.stat().st_size):
         log.warning("%s is cut off: %d of %d bytes are there", name, size, stated)
-    feed = play(video := open_video(address, name))
+    feed = play(video := open_video(address, name), again=partial(_read_from, address, name))
     if video.has_leaps and feed.frame_count is not None:
         feed.frame_count = _likely_count(address, name, feed.frame_count)
     return feed
@@ -105,8 +107,28 @@ def _likely_count(address: str, name: str, by_time: int) -> int:
     return by_size if whole or not by_size / 3 < by_time < 3 * by_size else by_time
 
 
-def play(video: Video, remote: bool = False) -> Feed:
-    """Read an opened video that has an end; see `open_file`.
+def _read_from(address: str, name: str, time_s: float, epoch: int) -> ReadAhead[Frame]:
+    """Read a film from a time on, with epochs that much higher; what is damaged ends it."""
+
+    def produce(stop: threading.Event) -> Generator[Frame, None, None]:
+        video = open_video(address, name)
+        video.stream.thread_type = "AUTO"
+        start_s = (video.container.start_time or 0) / av.time_base
+        with contextlib.suppress(av.FFmpegError):
+            video.container.seek(round((time_s + start_s) * av.time_base))
+            for frame in decode(video, stop, video.media_clock()):
+                if frame.time_s > time_s - 0.5 / video.fps:
+                    yield replace(frame, epoch=frame.epoch + epoch)
+
+    return ReadAhead(produce, name="file-reader")
+
+
+def play(
+    video: Video,
+    remote: bool = False,
+    again: Callable[[float, int], ReadAhead[Frame]] | None = None,
+) -> Feed:
+    """Read an opened video that has an end; see `open_file`, and `Feed` of `again`.
 
     A `remote` one that disconnects raises `SourceLostError`.
     """
@@ -130,7 +152,7 @@ def play(video: Video, remote: bool = False) -> Feed:
             log.warning(cut, video.name, decoded, promised)
 
     reader = ReadAhead(produce, name="file-reader")
-    return Feed(reader, name=video.name, fps=fps, frame_count=count)
+    return Feed(reader, name=video.name, fps=fps, frame_count=count, again=again)
 
 
 def open_test_pattern(text: str) -> Feed:

@@ -367,6 +367,10 @@ class LiveFeed:
             if (frame := self.take(_SLICE_S)) is not None:
                 return frame
 
+    def seek(self, time_s: float) -> bool:
+        """See `sources.Source`: a camera has no other time than now."""
+        return False
+
     def take(self, timeout_s: float | None = None) -> Frame | None:
         """See `sources.Source`."""
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s

@@ -71,6 +71,9 @@ class ListSource:
 
     status = SourceStatus()
 
+    def seek(self, time_s: float) -> bool:
+        return False
+
     def take(self, timeout_s: float | None = None) -> Frame | None:
         return next(self)
 

@@ -1,6 +1,7 @@
 """How many people are and were there, as the page, /metrics and the records report it."""
 
 import time
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from people.bands import AGE_BANDS, RECORD_BANDS
 from people.crowd import TABLE_ROWS, Crowd, Timeline
-from structures import Gender, Smoothed, SourceState
+from structures import Gender, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
 
 NOON = time.mktime((2030, 3, 10, 12, 0, 0, 0, 0, -1))
@@ -46,6 +47,15 @@ class Hall:
         """Those of aggregate records."""
         groups = self.aggregate()["groups"]
         return {(g.get("gender", ""), g.get("age", "")): g["people"] for g in groups}
+
+
+def test_nobody_is_in_view_of_a_film_that_has_ended() -> None:
+    hall = Hall()
+    last = result(1, {1: person(), 2: person()})
+    hall.crowd.update(last)
+    hall.crowd.update(replace(last, status=SourceStatus(SourceState.ENDED)))
+    summary = hall.crowd.summary()
+    assert (summary.now_total, summary.seen) == (0, 2)
 
 
 def test_people_in_view_and_people_seen_are_counted_apart() -> None:

@@ -1,6 +1,7 @@
 """Several cameras in one picture: where their pixels end up, and when it is handed on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,11 @@ def test_each_camera_is_seen_in_its_own_place() -> None:
 
 
 def test_pictures_of_another_shape_are_letterboxed() -> None:
-    keeper, grid = grid_of("a", size_wh=(200, 100))
-    grid.write(None, shot("a", 200, (50, 100)))
+    keeper, grid = grid_of("", size_wh=(200, 100))
+    grid.write(None, shot("", 200, (50, 100)))
     row = keeper.pictures[0][50, :, 0]
     assert (row[75:125] == 200).all() and (row[:75] == 24).all() and (row[125:] == 24).all()
-    grid.write(None, shot("a", 200, (200, 50)))
+    grid.write(None, shot("", 200, (200, 50)))
     column = keeper.pictures[1][:, 0, 0]
     assert (column[25:75] == 200).all() and (column[:25] == 24).all() and (column[75:] == 24).all()
 
@@ -185,7 +186,7 @@ def test_one_camera_can_be_shown_alone_and_then_all_again() -> None:
     grid.select(2)
     for camera, level in (("a", 50), ("b", 100)):
         grid.write(None, shot(camera, level))
-    assert (keeper.pictures[-1][1:203] == 100).all()
+    assert (keeper.pictures[-1][30:203] == 100).all()
     grid.select(9)  # there is none: nothing changes
     grid.select(0)
     for camera, level in (("a", 50), ("b", 100)):
@@ -202,10 +203,42 @@ def test_pictures_handed_on_are_not_changed_afterwards() -> None:
 
 def test_times_are_those_of_the_clock() -> None:
     ticks = iter([100.0, 100.5, 101.25])
-    keeper, grid = grid_of("a", clock=lambda: next(ticks))
-    for _ in range(2):
-        grid.write(None, shot("a", 10))
+    keeper, grid = grid_of("a", "b", clock=lambda: next(ticks))
+    for camera in "abab":
+        grid.write(None, shot(camera, 10))
     assert keeper.times_s == [0.5, 1.25]
+
+
+def test_one_camera_alone_keeps_the_times_of_its_film() -> None:
+    keeper, grid = grid_of("a")
+    grid.write(None, FrameResult(Frame(grey(9, (160, 80)), 7, 3.5), camera="a"))
+    assert (keeper.times_s, keeper.calls) == ([3.5], [("write", 7)])
+
+
+def test_after_a_resize_everything_is_drawn_in_the_new_size() -> None:
+    _, grid = grid_of("a", "b")
+    for camera in "ab":
+        grid.write(None, shot(camera, 50))
+    grid.resize((804, 404))
+    assert grid.redraw().shape == (404, 804, 3)
+    assert [grid.redraw()[200, x, 0] for x in (200, 600)] == [50, 50]
+
+
+def test_a_style_that_was_changed_shows_at_once() -> None:
+    track = Track(3, np.array((40, 20, 80, 60), np.float32), TrackState.CONFIRMED, 0, 0, 9)
+    keeper, grid = grid_of("a", size_wh=(320, 160))
+    grid.write(None, shot("a", 50, tracks=(track,)))
+    grid.overlay.style = replace(grid.overlay.style, line_width=21)
+    assert (grid.redraw() != keeper.pictures[0]).any()
+
+
+def test_a_still_of_one_camera_has_the_size_of_its_frame() -> None:
+    _, grid = grid_of("a", "b")
+    for camera in "ab":
+        grid.write(None, shot(camera, 50, (640, 320)))
+    assert grid.still().shape == (204, 404, 3)
+    grid.select(2)
+    assert grid.still().shape == (320, 640, 3)
 
 
 def test_it_is_closed_with_the_sink_it_feeds() -> None:

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Never
 
 import numpy as np
@@ -44,10 +45,12 @@ class ListSink:
         self.results: list[FrameResult] = []
         self.refreshed: list[FrameResult] = []
         self._most = most
+        self.most_refreshed: int | None = None
 
     @property
     def closed(self) -> bool:
-        return self._most is not None and len(self.results) >= self._most
+        full = self._most is not None and len(self.results) >= self._most
+        return full or len(self.refreshed) == self.most_refreshed
 
     def write(self, picture: Image | None, result: FrameResult) -> None:
         assert picture is None
@@ -102,6 +105,52 @@ def loop_of(
     control: LoadControl | None = None,
 ) -> Loop:
     return Loop(channels, pool, ConstantEstimator(), sinks, Overlay(), control)
+
+
+class Book(ListSource):
+    """A film that can be opened at any page."""
+
+    epoch = 0
+
+    def seek(self, time_s: float) -> bool:
+        pages = film(60, SIZE)[round(25 * time_s) :]
+        self.epoch += 1
+        self._frames = iter([replace(page, epoch=self.epoch) for page in pages])
+        return True
+
+
+def test_a_film_is_gone_on_and_back_in_and_its_people_are_new_there(pool: Pool) -> None:
+    loop = loop_of([channel_on(Book(film(60, SIZE)))], pool, [])
+    results = loop.run()
+    first = [next(results) for _ in range(5)]
+    assert (loop.seek(1.0), loop.seek(0.2)) == ("to 0:01", "to 0:01")
+    there = next(results)
+    assert there.frame.index == 4 + 30 and there.frame.epoch == 2
+    assert loop.seek(-100.0) == "to 0:00"
+    again = [next(results) for _ in range(5)]
+    assert [result.frame.index for result in again] == list(range(5))
+    ids = [
+        {track.track_id for result in part for track in result.tracks} for part in (first, again)
+    ]
+    assert ids[0] and ids[1] and not ids[0] & ids[1]
+    assert len(list(results)) == 55
+
+
+def test_what_has_ended_is_told_as_ended_with_the_last_words(pool: Pool) -> None:
+    sink = ListSink()
+    loop = loop_of([channel_on(ListSource(film(5, SIZE)))], pool, [sink])
+    list(loop.run())
+    assert loop.ended and loop.seconds == pytest.approx(5 / 25)
+    sink.most_refreshed = 1
+    loop.linger("2 people")
+    (last,) = sink.refreshed
+    assert last.status == SourceStatus(SourceState.ENDED, "2 people") and last.fps == 0
+    assert last.frame is sink.results[-1].frame
+
+
+def test_a_camera_has_no_other_place_to_go_to(pool: Pool) -> None:
+    live = channel_on(ListSource(film(3, SIZE), is_live=True))
+    assert "only films" in loop_of([live], pool, []).seek(5.0)
 
 
 @pytest.mark.parametrize("every", [1, 4, None])

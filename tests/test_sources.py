@@ -257,6 +257,35 @@ def test_options_that_make_no_sense_are_refused() -> None:
         open_source("0", width=0)
 
 
+@pytest.mark.parametrize("gop", ["1", "12"])
+def test_a_film_goes_on_from_a_time_that_is_sought_in_a_new_epoch(
+    tmp_path: Path, opened: Open, gop: str
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", numbered(50), options=None, settings={"g": gop})
+    source = opened(str(clip))
+    first = next(source)
+    epochs = [first.epoch]
+    for time_s, number in ((1.2, 30), (0.0, 0), (0.48, 12)):
+        assert source.seek(time_s)
+        frame = next(source)
+        assert number_of(frame.image) == number
+        assert frame.time_s == pytest.approx(number / 25)
+        assert number_of(next(source).image) == number + 1
+        epochs.append(frame.epoch)
+    assert len(set(epochs)) == 4
+    assert len(list(source)) == 50 - 14
+
+
+def test_after_its_end_a_film_can_still_be_gone_back_in(tmp_path: Path, opened: Open) -> None:
+    source = opened(str(write_clip(tmp_path / "clip.mp4", numbered(10))))
+    assert len(list(source)) == 10
+    assert source.seek(0.2) and len(list(source)) == 5
+
+
+def test_the_test_pattern_has_no_other_place_to_go_to(opened: Open) -> None:
+    assert not opened("test:64x48,duration=1").seek(0.5)
+
+
 def test_closing_ends_the_iteration(tmp_path: Path, opened: Open) -> None:
     source = opened(write_clip(tmp_path / "clip.mp4", numbered(60)))
     assert next(source).index == 0

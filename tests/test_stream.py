@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_the_sample_is_annotated_and_exported(
     rows = list(csv.DictReader(people.read_text().splitlines()))
     shown = {track["id"] for record in records for track in record["tracks"]}
     assert {int(row["id"]) for row in rows} == shown
-    assert "40 frames" in capsys.readouterr().err
+    assert re.search(r"^\d+ (person|people) in 2 s: ", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_ctrl_c_ends_the_run_in_good_order(
     video = tmp_path / "out.mp4"
     recorded = ["--no-window", "--output", str(video)]
     assert run_main("--src", "1", *recorded, factories=reading(interrupted)) == 0
-    assert " frames in " in capsys.readouterr().err
+    assert re.search(r" in \d+ s", capsys.readouterr().err)
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) > 10
 
@@ -350,8 +351,9 @@ def test_the_progress_bar_ends_where_the_run_does(
     ("weights", "known"), [("", True), ("mobilenetv2_fairface_utkface", False)]
 )
 def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
-    weights: str, known: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: str, known: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     events, hours = tmp_path / "o.jsonl", tmp_path / "h.csv"
     outputs = ["--events", str(events), "--hours", str(hours)]
     more = ["--weights", weights] if weights else []
@@ -361,6 +363,6 @@ def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
     (last,) = (record for record in records if record["type"] == "aggregate")
     assert (last["entered"], last["people"], last["corrected"] is not None) == (1, 1, known)
     assert hours.read_text().splitlines()[1].split(",")[1:3] == ["1", "1"]
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "people: 1 seen" in said
     assert ("corrected: female" in said, "not corrected" in said) == (known, not known)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from people.crowd import Crowd
-from structures import Gender, Image, SourceState
+from structures import Gender, Image, SourceState, SourceStatus
 from tests.web_parts import (
     SAFETY_S,
     ask,
@@ -128,6 +129,31 @@ def test_health_is_good_while_live_and_names_the_reason_when_not(view: WebView) 
     assert ask(view, "healthz")[::2] == (503, "failed: wrong password\n")
     write(view, result(1))
     assert ask(view, "healthz")[0] == 200
+
+
+def test_a_film_that_has_ended_is_neither_live_nor_ill_and_its_clock_stands(view: WebView) -> None:
+    last = result(0, {1: person(), 2: person()})
+    write(view, last)
+    assert state_of(view)["people_now"] == 2
+    for _ in range(2):
+        view.refresh(None, replace(last, status=SourceStatus(SourceState.ENDED, "2 people")))
+    assert ask(view, "healthz")[::2] == (200, "ended\n")
+    time.sleep(0.3)  # a state is made four times a second
+    states = [state_of(view)]
+    time.sleep(0.3)
+    states.append(state_of(view))
+    assert [state["people_now"] for state in states] == [0, 0]
+    assert states[0]["now_s"] == states[1]["now_s"] and states[0]["problem"] == ""
+    assert states[0]["cameras"][0]["detail"] == "2 people"
+    text = ask(view, "metrics")[2]
+    assert 'faces_source_state{camera="",state="ended"} 1.0' in text
+    assert 'faces_people_now{camera=""} 0.0' in text
+
+
+def test_while_one_camera_is_live_the_page_is(view: WebView) -> None:
+    write(view, result(0, camera="door"))
+    write(view, result(0, camera="film", state=SourceState.ENDED))
+    assert ask(view, "healthz")[::2] == (200, "live\n")
 
 
 def test_one_camera_of_several_that_fails_is_named(view: WebView) -> None:

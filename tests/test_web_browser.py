@@ -228,12 +228,15 @@ def test_the_page_draws_the_labels_as_it_is_told(tmp_path: Path) -> None:
 
     async def work(page: Page) -> None:
         await page.until(f"{LABELS}.length === 1")
-        assert await page.value(LABELS) == ["#1 female 34 ±4"]  # who is missed has no label
+        assert await page.value(LABELS) == ["#1 female 34"]  # who is missed has no label
+        await page.value("document.querySelector('input[value=full]').click()")
+        assert await page.value(LABELS) == ["#1 female 34 ±4"]
         assert await page.value("document.querySelectorAll('.face.missed').length") == 1
         await page.value("document.querySelector('input[value=short]').click()")
         assert await page.value(LABELS) == ["F 34"]
         await page.value("document.querySelector('input[value=none]').click()")
-        assert await page.value("document.querySelectorAll('.face').length") == 0
+        assert await page.value(LABELS) == []  # boxes only
+        assert await page.value("document.querySelectorAll('.face').length") == 2
 
     with served() as view:
         shown(view, work, tmp_path, make=make)

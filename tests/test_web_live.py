@@ -54,8 +54,8 @@ def test_one_answer_brings_all_cameras_with_what_the_page_draws() -> None:
     head, file = found["door"]
     assert head["index"] == 7
     (face,) = head["faces"]
-    assert face["full"] == ["#3 female 34 ±4"]
-    assert face["short"] == ["F 34"]
+    assert face["labels"]["full"] == ["#3 female 34 ±4"]
+    assert face["labels"]["short"] == ["F 34"]
     width, height = results[0].frame.size_wh
     want = [1 / width, 2 / height, 30 / width, 40 / height]
     assert face["box"] == pytest.approx(want, abs=1e-4)

@@ -132,6 +132,9 @@ def test_memory_stays_flat_over_a_long_film(data_dir: Path, tmp_path: Path) -> N
         def __getattr__(self, name: str) -> Any:
             return getattr(self._inner, name)
 
+        def seek(self, time_s: float) -> bool:
+            return False
+
         def take(self, timeout_s: float | None = None) -> Frame | None:
             frame = self._inner.take(timeout_s)
             if frame is not None and frame.index in (200, 4799):

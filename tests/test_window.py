@@ -11,8 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from outputs.window import DisplayProbe, Pacer, Window
+from drawing.text import Pen, text_size
+from outputs.hints import KEYS, Hints, key_table
+from outputs.pace import Pacer
+from outputs.window import DisplayProbe, Window, first_size
 from structures import Frame, FrameResult
+from tests.fakes import grey
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform.startswith("linux")
@@ -57,6 +61,53 @@ def test_after_a_restart_the_next_frame_is_due_at_once() -> None:
     assert pacer.wait_s(0.2, now_s=10.0) == 0
 
 
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_a_film_may_play_slower_or_faster(speed: float) -> None:
+    pacer = Pacer()
+    pacer.speed = speed
+    pacer.wait_s(5.0, now_s=100.0)
+    assert pacer.wait_s(5.04, now_s=100.0) == pytest.approx(0.04 / speed)
+
+
+# what it tells
+
+
+def test_a_picture_with_nothing_to_tell_is_left_alone() -> None:
+    picture = grey(90, (640, 360))
+    assert Hints().draw(picture, paused=False) is picture
+
+
+def test_a_message_goes_after_a_while_and_says_once_that_it_is_gone() -> None:
+    now = [0.0]
+    hints, picture = Hints(lambda: now[0]), grey(90, (640, 360))
+    hints.say("saved still-3.png")
+    assert (hints.draw(picture, paused=False) != picture).any() and not hints.changed()
+    now[0] = 10.0
+    assert [hints.changed(), hints.changed()] == [True, False]
+    assert hints.draw(picture, paused=False) is picture
+
+
+def test_a_pause_shows_in_the_corner_and_leaves_the_picture_as_it_was() -> None:
+    picture = grey(90, (640, 360))
+    told = Hints().draw(picture, paused=True)
+    assert (told[:40, 500:] != 90).any() and (told[40:] == 90).all()
+    assert (picture == 90).all()
+
+
+@pytest.mark.parametrize("size_wh", [(320, 180), (640, 360), (1920, 1080), (400, 900)])
+def test_the_table_of_keys_fits_into_the_window(size_wh: tuple[int, int]) -> None:
+    width, height = key_table(Pen(text_size(size_wh)), size_wh).size_wh
+    assert width <= size_wh[0] and height <= size_wh[1]
+    assert height >= 8 * len(KEYS)
+
+
+@pytest.mark.parametrize("size_wh", [(1920, 1080), (64, 48), (90, 1600), (640, 360)])
+def test_a_window_is_first_neither_tiny_nor_larger_than_a_screen(size_wh: tuple[int, int]) -> None:
+    width, height = first_size(size_wh)
+    assert width <= 1280 and height <= 720 and (height >= 360 or width == 1280)
+    assert width / height == pytest.approx(size_wh[0] / size_wh[1], rel=0.02)
+
+
 # no display
 
 
@@ -91,14 +142,26 @@ def test_a_window_that_never_opened_closes_quietly_and_wants_pictures() -> None:
 
 PLAY = """
 import sys
+from drawing.overlay import Overlay
 from outputs.window import Window
 import numpy as np
 from structures import Frame, FrameResult
 tell = lambda text: print(text, flush=True)
 window = Window("faces of a test", pace=True, folder=sys.argv[1], notify=tell)
-window.on_digit = lambda digit: tell(f"digit {digit}")
+class Scene:
+    overlay = Overlay(False)
+    def __init__(self): self.image = None
+    def resize(self, size_wh): tell(f"size {size_wh}")
+    def select(self, number): tell(f"digit {number}")
+    def redraw(self): tell(f"style {self.overlay.style}"); return self.image
+    def still(self): return self.image
+def seek(step_s):
+    tell(f"seek {step_s}")
+    return "to there"
+scene = window.view = Scene()
+window.seek = seek
 for index in range(100_000):
-    image = np.full((90, 160, 3), index % 200, np.uint8)
+    image = scene.image = np.full((360, 640, 3), index % 200, np.uint8)
     window.write(image, FrameResult(Frame(image, index, index / 25)))
     if window.closed:
         break
@@ -248,6 +311,37 @@ def test_a_digit_is_handed_on_and_the_window_stays(player: Player) -> None:
     player.read_until("frame")
     player.tool("key", "q")
     assert player.closes()
+
+
+@pytest.mark.window
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [("l", "labels='full'"), ("b", "blur=True"), ("plus", "scale=1.15"), ("minus", "scale=0.86")],
+)
+def test_a_key_changes_how_the_view_looks_even_in_a_pause(
+    player: Player, key: str, changed: str
+) -> None:
+    player.tool("key", "space")
+    player.tool("key", key)
+    while changed not in player.read_until("style"):
+        pass  # the first is of the window's own size
+    player.tool("key", "q")
+    assert player.closes()
+
+
+@pytest.mark.window
+def test_in_a_pause_a_film_is_gone_through_frame_by_frame(player: Player) -> None:
+    player.tool("key", "space")
+    for arrow, step_s in (("Left", "-5.0"), ("Right", "5.0"), ("Up", "30.0"), ("Down", "-30.0")):
+        player.tool("key", arrow)
+        assert player.read_until("seek").split() == ["seek", step_s]
+        player.read_until("frame")
+
+
+@pytest.mark.window
+def test_the_view_is_told_the_size_of_the_window(player: Player) -> None:
+    player.tool("windowsize", "--sync", player.window, "500", "400")
+    assert "500, 400" in player.read_until("size (5")
 
 
 @pytest.mark.window

@@ -9,29 +9,33 @@ FEMALE = Smoothed(34.4, 4.2, 0.93, Gender.FEMALE, 20, True)
 
 
 @pytest.mark.parametrize(
-    ("person", "short", "lines"),
+    ("person", "kind", "lines"),
     [
-        (None, False, ["#3"]),
-        (FEMALE, False, ["#3 female 34 ±4"]),
-        (FEMALE, True, ["#3 F 34"]),
-        (Smoothed(34.4, 4.2, 0.5, Gender.UNSURE, 2, False), False, ["#3 ? 34 ±4"]),
-        (Smoothed(7.6, 0.2, 0.1, Gender.MALE, 99, True), False, ["#3 male 8 ±1"]),
+        (None, "auto", ["#3"]),
+        (None, "short", []),
+        (FEMALE, "auto", ["#3 female 34"]),
+        (FEMALE, "full", ["#3 female 34 ±4"]),
+        (FEMALE, "short", ["F 34"]),
+        (FEMALE, "none", []),
+        (Smoothed(34.4, 4.2, 0.5, Gender.UNSURE, 2, False), "full", ["#3 ? 34 ±4"]),
+        (Smoothed(34.4, 12.3, 0.9, Gender.FEMALE, 2, False), "auto", ["#3 female 34?"]),
+        (Smoothed(7.6, 0.2, 0.1, Gender.MALE, 99, True), "full", ["#3 male 8 ±1"]),
         (
             Smoothed(34.4, 4.2, 0.1, Gender.MALE, 9, True, SHARES),
-            False,
+            "full",
             ["#3 male 34 ±4", "Asian 71 %"],
         ),
     ],
 )
 def test_a_label_says_what_is_known_and_no_more(
-    person: Smoothed | None, short: bool, lines: list[str]
+    person: Smoothed | None, kind: str, lines: list[str]
 ) -> None:
-    assert label_lines(person, "#3", short) == lines
+    assert label_lines(person, "#3", kind) == lines
 
 
 def test_nothing_known_and_no_name_makes_no_label() -> None:
     assert label_lines(None) == []
-    assert label_lines(FEMALE) == ["female 34 ±4"]
+    assert label_lines(FEMALE) == ["female 34"]
 
 
 def test_records_cells_and_labels_agree_on_a_person() -> None:

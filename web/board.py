@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from people.crowd import TABLE_ROWS, Crowd, Summary
-from structures import FrameResult, Image
+from structures import FrameResult, Image, SourceState
 from web.thumbnails import Thumbnails
 
 _REPEAT_S = 0.5  # how often an image without a new frame is passed on
@@ -44,6 +44,7 @@ class Board:
 
     Attributes:
         faces: small pictures of the newest people; none of an anonymous crowd.
+        over_s: when the last source ended, seconds since 1970; None before.
     """
 
     def __init__(self, soon: Callable[[Callable[[], object]], object], crowd: Crowd) -> None:
@@ -56,6 +57,7 @@ class Board:
         self._viewers, self._drawn_viewers = 0, 0
         self._linger_until_s = 0.0
         self._heard_s: float | None = None
+        self.over_s: float | None = None
 
     # Of the frame loop
 
@@ -89,6 +91,8 @@ class Board:
             elif not self.is_watched:
                 posted = replace(posted, image=None)
             self._posted[result.camera] = posted
+            over = all(x.result.status.state is SourceState.ENDED for x in self._posted.values())
+            self.over_s = (self.over_s or time.time()) if over else None
         if changed or posted.image_version > before.image_version:
             self._ring()
 

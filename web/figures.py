@@ -57,7 +57,7 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
         "attributes": list(facts.crowd.attributes),
         "webrtc": facts.webrtc,
         "began_s": facts.began_s,
-        "now_s": time.time(),
+        "now_s": time.time() if board.over_s is None else board.over_s,
         "problem": problem(board, posted),
         "cameras": [_camera(one, summary) for one in posted.values()],
         "people_now": summary.now_total,
@@ -81,6 +81,12 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
     }
 
 
+def is_over(posted: Mapping[str, Posted]) -> bool:
+    """Whether all sources have ended."""
+    states = {one.result.status.state for one in posted.values()}
+    return states == {SourceState.ENDED}
+
+
 def problem(board: Board, posted: Mapping[str, Posted]) -> str:
     """Say in one line why no new images come; empty while all is well."""
     silence_s = board.silence_s
@@ -91,7 +97,7 @@ def problem(board: Board, posted: Mapping[str, Posted]) -> str:
     words = []
     for camera, one in posted.items():
         status = one.result.status
-        if status.state is not SourceState.LIVE:
+        if status.state not in (SourceState.LIVE, SourceState.ENDED):
             why = f"{status.state}: {status.detail}" if status.detail else str(status.state)
             words.append(f"{camera}: {why}" if camera else why)
     return "; ".join(words)

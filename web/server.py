@@ -18,7 +18,7 @@ from structures import FrameResult
 from web.access import Access, add_headers, body_text, form_field
 from web.board import Board
 from web.controls import Controls
-from web.figures import Facts, RunCollector, page_state, problem
+from web.figures import Facts, RunCollector, is_over, page_state, problem
 from web.streaming import LONGEST_SIDE, SMALL_SIDE, Calls, LiveImages, encode
 from web.texts import Texts
 
@@ -67,7 +67,7 @@ class Server:
         self._controls, self._texts = controls, texts
         self._recorder = recorder
         self._metrics = RunCollector(board, facts)
-        self._images = LiveImages(board)
+        self._images = LiveImages(board, facts.crowd.attributes)
         self._calls = Calls(board, self._images) if facts.webrtc else None
         self._records: dict[str, tuple[int, bytes]] = {}
         self._state = (0.0, "")
@@ -154,7 +154,8 @@ class Server:
     async def _health(self, _request: web.Request) -> web.Response:
         posted, _ = self._board.everything()
         wrong = problem(self._board, posted)
-        return web.Response(text=(wrong or "live") + "\n", status=503 if wrong else 200)
+        fine = "ended" if is_over(posted) else "live"
+        return web.Response(text=(wrong or fine) + "\n", status=503 if wrong else 200)
 
     async def _prometheus(self, _request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}

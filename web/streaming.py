@@ -7,6 +7,7 @@ import logging
 import struct
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ import numpy as np
 from aiohttp import web
 
 from drawing.overlay import track_colour
-from people.wording import label_lines
-from structures import FrameResult, Image
+from people.wording import LABELS, label_lines
+from structures import ATTRIBUTES, FrameResult, Image
 from web.board import Board, Posted
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class LiveImages:
         encoded: how many images were encoded for the live view so far.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, attributes: Collection[str] = ATTRIBUTES) -> None:
         self.encoded = 0
-        self._board = board
+        self._board, self._attributes = board, attributes
         self._newest: dict[str, Jpeg] = {}
         self._due_s: dict[str, float] = {}
         self._parts: dict[tuple[str, int], tuple[float, int, bytes]] = {}
@@ -124,7 +125,9 @@ class LiveImages:
             return part
         if now_s - made_s < 0.9 / MAX_FPS:
             return None
-        head = json.dumps(_head(posted.result), separators=(",", ":"), allow_nan=False).encode()
+        head = json.dumps(
+            _head(posted.result, self._attributes), separators=(",", ":"), allow_nan=False
+        ).encode()
         data = encode(shrunk(posted.result.frame.image, longest), _LIVE_QUALITY)
         part = struct.pack(">II", len(head), len(data)) + head + data
         self._parts[key] = now_s, posted.version, part
@@ -138,7 +141,7 @@ class LiveImages:
         return Jpeg(encode(image, _STILL_QUALITY), shows.frame.index, posted.image_version)
 
 
-def _head(result: FrameResult) -> dict[str, Any]:
+def _head(result: FrameResult, attributes: Collection[str]) -> dict[str, Any]:
     """What the page draws over a frame: boxes as fractions of the image, labels, colours."""
     width, height = result.frame.size_wh
     faces = []
@@ -150,8 +153,10 @@ def _head(result: FrameResult) -> dict[str, Any]:
             faces.append(
                 {
                     "box": [round(float(side), 4) for side in box],
-                    "full": label_lines(person, f"#{track.track_id}"),
-                    "short": label_lines(person, short=True),
+                    "labels": {
+                        kind: label_lines(person, f"#{track.track_id}", kind, attributes)
+                        for kind in LABELS
+                    },
                     "colour": f"rgb({red} {green} {blue})",
                     "missed": track.time_since_update > 0,
                 }

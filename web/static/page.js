@@ -145,8 +145,9 @@ function showState(now) {
   put($("title"), now.title);
   document.title = `${now.title} · ${say(`state_${word}`)}`;
   const load = now.cameras.map((camera) => camera.load).find(Boolean);
-  const running = say("running", { time: duration(now.now_s - now.began_s) });
-  const words = [over ? "" : running, load, now.anonymous ? say("anonymous_note") : ""].filter(Boolean);
+  const running = say(over ? "ran" : "running", { time: duration(now.now_s - now.began_s) });
+  const summary = over && now.cameras.length === 1 ? now.cameras[0].detail : "";
+  const words = [running, summary, load, now.anonymous ? say("anonymous_note") : ""].filter(Boolean);
   const bad = now.problem && !over;
   put($("note"), bad ? now.problem : words.join(" · ") || now.problem);
   $("note").classList.toggle("bad", Boolean(bad));
@@ -212,10 +213,10 @@ pictures.onMode = (mode) => {
 };
 for (const input of document.querySelectorAll("input[name=mode]")) input.addEventListener("change", () => pictures.choose(input.value));
 for (const input of document.querySelectorAll("input[name=labels]")) {
-  input.checked = input.value === (localStorage.labels ?? "full");
+  input.checked = input.value === (localStorage.labels ?? "auto");
   input.addEventListener("change", () => pictures.relabel(localStorage.labels = input.value));
 }
-pictures.labels = localStorage.labels ?? "full";
+pictures.labels = localStorage.labels ?? "auto";
 $("spans").addEventListener("change", () => state && showTimeline(state));
 $("hide").addEventListener("change", () => change({ hide: $("hide").checked }));
 $("warn").addEventListener("change", () => change({ warn_from: Number($("warn").value) || null }));

@@ -21,6 +21,13 @@ export function put(element, text) {
   if (element.textContent !== String(text)) element.textContent = text;
 }
 
+/** Write a label; doubtful words end in a question mark and are fainter. */
+function write(label, text) {
+  if (label.textContent === text) return;
+  const words = text.split(/(\S*\?(?=\s|$))/).filter(Boolean);
+  label.replaceChildren(...words.map((word) => (word.endsWith("?") ? make("i", { textContent: word }) : word)));
+}
+
 function icon(name) {
   const SVG = "http://www.w3.org/2000/svg";
   const [svg, path] = [document.createElementNS(SVG, "svg"), document.createElementNS(SVG, "path")];
@@ -75,7 +82,7 @@ export class Pictures {
     this.box = box;
     this.screens = new Map(); // camera name -> its elements
     this.mode = "jpeg";
-    this.labels = "full";
+    this.labels = "auto";
     this.large = null; // name of the enlarged camera
     this.live = null; // what ends the present answer
     this.onMode = () => {};
@@ -95,7 +102,7 @@ export class Pictures {
       put(screen.name, camera.name || `${width} × ${height}`);
       screen.name.title = screen.name.textContent;
       put(screen.told, told(camera));
-      screen.veil.hidden = camera.state === "live" && !camera.detail;
+      screen.veil.hidden = camera.state === "ended" || (camera.state === "live" && !camera.detail);
       const state = say(`state_${camera.state}`);
       put(screen.veil, camera.state === "live" ? camera.detail : `${state}${camera.detail ? `: ${camera.detail}` : ""}`);
     }
@@ -189,21 +196,21 @@ export class Pictures {
 
   /** Put boxes and labels over a frame, in the page's own size of text. */
   drawFaces(screen) {
-    const old = screen.faces.children, faces = this.labels === "none" ? [] : screen.head.faces;
+    const old = screen.faces.children, faces = screen.head.faces;
     // The image is as large as the screen allows, and centred.
     const [w, h] = [screen.picture.clientWidth, screen.picture.clientHeight];
     const width = Math.min(w, h * screen.ratio), height = width / screen.ratio;
     Object.assign(screen.faces.style, { left: `${(w - width) / 2}px`, top: `${(h - height) / 2}px`, width: `${width}px`, height: `${height}px` });
     while (old.length > faces.length) old[old.length - 1].remove();
-    const kind = width < NARROW ? "short" : this.labels, taken = [];
+    const kind = width < NARROW && this.labels === "auto" ? "short" : this.labels, taken = [];
     faces.forEach((face, place) => {
       const box = old[place] ?? screen.faces.appendChild(make("div", { className: "face" }, make("span")));
       const [x1, y1, x2, y2] = face.box;
       box.style.cssText = `left:${100 * x1}%;top:${100 * y1}%;width:${100 * (x2 - x1)}%;height:${100 * (y2 - y1)}%;--colour:${face.colour}`;
       box.classList.toggle("missed", face.missed);
-      const lines = face.missed ? [] : face[kind];
+      const lines = face.missed ? [] : face.labels[kind];
       const label = box.firstChild;
-      put(label, lines.join("\n"));
+      write(label, lines.join("\n"));
       label.hidden = !lines.length;
       if (lines.length) label.className = placed(lines, [x1 * width, y1 * height, x2 * width, y2 * height], [width, height], taken);
     });

@@ -1,0 +1,48 @@
+"""What a run saw, in a sentence for people."""
+
+from collections.abc import Collection
+
+from people.crowd import LEAST, Crowd
+from people.visits import Visit
+from people.wording import UNSURE_YEARS, counted
+from structures import Gender
+
+_MOST = 6  # people who are told one by one
+_GROWN = 16  # years; younger ones are called children
+_NOUNS = {
+    Gender.MALE: ("boy", "man"),
+    Gender.FEMALE: ("girl", "woman"),
+    Gender.UNSURE: ("child", "person"),
+}
+
+
+def story(crowd: Crowd, seconds: float) -> str:
+    """E.g. "3 people in 18 s: a man of about 50 (46-54), a woman of about 29 (24-34), ...".
+
+    Of many people it tells what `Crowd.words` does. `seconds` is how long the film or the run was.
+    """
+    summary, attributes = crowd.summary(), crowd.attributes
+    time = f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    if summary.seen is None:
+        return f"fewer than {LEAST} people in {time}"
+    least = "at least " if crowd.anonymous else ""
+    people = f"{least}{counted(summary.seen, 'person', 'people')} in {time}"
+    if not summary.seen:
+        return f"nobody in {time}"
+    if summary.seen <= min(_MOST, len(summary.newest)):
+        told = [_one(visit, attributes) for visit in reversed(summary.newest)]
+        return f"{people}: {', '.join(told)}"
+    return "; ".join([people, *crowd.words().split("; ")[1:]])
+
+
+def _one(visit: Visit, attributes: Collection[str]) -> str:
+    person = visit.person
+    if person is None or not {"age", "gender"} & set(attributes):
+        return "somebody"
+    gender = person.gender if "gender" in attributes else Gender.UNSURE
+    child, grown = _NOUNS[gender]
+    age, spread = person.age_years, max(1.0, person.age_uncertainty_years)
+    if "age" not in attributes or spread > 2 * UNSURE_YEARS:
+        return f"a {grown}"
+    low, high = max(0, round(age - spread)), round(age + spread)
+    return f"a {child if age < _GROWN else grown} of about {age:.0f} ({low}-{high})"

@@ -1,0 +1,57 @@
+"""What a run saw, in a sentence."""
+
+import pytest
+
+from people.crowd import Crowd
+from people.story import story
+from structures import ATTRIBUTES, Gender, Smoothed
+from tests.web_parts import person, result
+
+MAN = Smoothed(50.2, 4.2, 0.1, Gender.MALE, 9, True)
+GIRL = Smoothed(8.0, 2.0, 0.9, Gender.FEMALE, 9, True)
+UNSURE = Smoothed(30.0, 5.0, 0.5, Gender.UNSURE, 9, True)
+
+
+def told(
+    people: dict[int, Smoothed | None],
+    seconds: float = 18.0,
+    attributes: tuple[str, ...] = ATTRIBUTES,
+    anonymous: bool = False,
+) -> str:
+    crowd = Crowd(attributes, anonymous=anonymous)
+    for index, (track_id, one) in enumerate(people.items()):
+        crowd.update(result(index, {track_id: one}))
+    crowd.end()
+    return story(crowd, seconds)
+
+
+def test_a_few_people_are_told_one_by_one_in_the_order_they_came() -> None:
+    assert told({1: MAN, 2: GIRL, 3: None}) == (
+        "3 people in 18 s: a man of about 50 (46-54), a girl of about 8 (6-10), somebody"
+    )
+
+
+def test_one_is_a_person_and_none_is_nobody() -> None:
+    assert told({1: UNSURE}) == "1 person in 18 s: a person of about 30 (25-35)"
+    assert told({}, 180.0) == "nobody in 3 min"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [(("gender",), "a man"), (("age",), "a person of about 50 (46-54)"), ((), "somebody")],
+)
+def test_only_what_was_asked_for_is_told(attributes: tuple[str, ...], words: str) -> None:
+    assert told({1: MAN}, attributes=attributes) == f"1 person in 18 s: {words}"
+
+
+def test_many_people_are_told_as_groups() -> None:
+    crowd = {i: person(20.0 + i % 9, Gender.FEMALE if i % 3 else Gender.MALE) for i in range(1, 41)}
+    text = told(dict(crowd))
+    assert text.startswith("40 people in 18 s; ") and "female 27, male 13" in text
+    assert "female" not in told(dict(crowd), attributes=("age",))
+
+
+def test_of_an_anonymous_crowd_nobody_is_told() -> None:
+    assert told({1: MAN}, anonymous=True) == "fewer than 5 people in 18 s"
+    seven = dict.fromkeys(range(1, 8), MAN)
+    assert told(dict(seven), anonymous=True).startswith("at least 5 people in 18 s")
