@@ -18,7 +18,7 @@ from tqdm import tqdm
 from detectors import Detector
 from drawing.overlay import USUAL_STYLE, Style, draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
-from estimators import Estimator
+from estimators import Estimator, estimate_both_ways
 from estimators.crops import align
 from files import created_with, sink_error, write_whole
 from people.wording import counted, label_lines
@@ -192,11 +192,14 @@ def _folders(top: Path) -> Iterator[Path]:
 def describe(
     image: Image, detector: Detector, estimator: Estimator
 ) -> tuple[Detections, Estimates]:
-    """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i."""
+    """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i.
+
+    Each face is estimated twice, the second time mirrored.
+    """
     detections = detector.detect(image).above(detector.starting_score)
     template, size = detector.landmark_template, estimator.input_size
     chips = align(image, detections.landmarks, template, size)
-    return detections, estimator.estimate(chips)
+    return detections, estimate_both_ways(estimator, chips)
 
 
 def annotate(

@@ -105,8 +105,8 @@ class Replay:
         """Return the next frame's result with its people filled in."""
         made = result.estimates
         if made is not None:
-            index = result.frame.index
-            self._smoother.update(made.track_ids, made.estimates, made.weights, index)
+            time_s = result.frame.time_s
+            self._smoother.update(made.track_ids, made.estimates, made.weights, time_s)
         here = [track.track_id for track in result.tracks]
         self._smoother.forget_except(here)
         known = {track_id: self._smoother.current(track_id) for track_id in here}

@@ -12,8 +12,8 @@ import numpy as np
 from engines import Engine, make_engine
 from engines.pieces import Outputs
 from errors import WeightsError
-from estimators.age import AGE_WIDTHS, decode_age
-from structures import ETHNICITIES, Estimates, Image
+from estimators.age import AGE_WIDTHS, SpreadScale, decode_age
+from structures import ETHNICITIES, Estimates, Float32, Image
 
 # Each architecture has a module in `networks` that builds it. These come with weights (facenet
 # with those of the heads); the others are for networks that a user has trained.
@@ -44,7 +44,7 @@ class Estimator(Protocol):
 class ChipEstimator:
     """Runs chips through an engine and decodes its heads; see `Estimator`."""
 
-    def __init__(self, engine: Engine, spread_scale: float) -> None:
+    def __init__(self, engine: Engine, spread_scale: SpreadScale) -> None:
         """Wrap `engine`; one grey chip warms it up and checks its heads.
 
         Args:
@@ -99,7 +99,7 @@ class ChipEstimator:
         return Estimates(none, none, none, ethnicity)
 
 
-def decode(outputs: Outputs, spread_scale: float) -> Estimates:
+def decode(outputs: Outputs, spread_scale: SpreadScale) -> Estimates:
     """Read a network's outputs, each (B, ...) float.
 
     Raises:
@@ -113,6 +113,18 @@ def decode(outputs: Outputs, spread_scale: float) -> Estimates:
             "the network's answers are no numbers (NaN); choose other --weights, or another "
             "--engine or --precision"
         )
+    return Estimates(years, spread, female, ethnicity)
+
+
+def estimate_both_ways(estimator: Estimator, chips: Image) -> Estimates:
+    """Estimate chips, (B, S, S, 3) uint8 RGB, and their mirror images; return the mean of both."""
+    both = estimator.estimate(np.concatenate([chips, chips[:, :, ::-1]]))
+
+    def mean(values: Float32) -> Float32:
+        return (values[: len(chips)] + values[len(chips) :]) / np.float32(2)
+
+    years, spread, female = map(mean, (both.age_years, both.age_spread_years, both.female_prob))
+    ethnicity = None if both.ethnicity_probs is None else mean(both.ethnicity_probs)
     return Estimates(years, spread, female, ethnicity)
 
 

@@ -15,6 +15,8 @@ AGE_CLASSES: dict[int, tuple[tuple[int, int], ...]] = {
         *((33, 38), (39, 45), (46, 51), (52, 60), (61, 70), (71, 100)),
     ),
 }
+# A factor for all ages, or (told age, factor) by rising age, linear between and flat beyond.
+SpreadScale = float | tuple[tuple[float, float], ...]
 AGE_WIDTHS = (1, *AGE_CLASSES, AGE_BINS)  # of the supported age outputs
 
 
@@ -26,20 +28,27 @@ def class_years(classes: int) -> Float32:
     return years
 
 
-def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float32, Float32]:
+def scale_at(spread_scale: SpreadScale, years: Float32) -> Float32:
+    """The factor at each told age, (B,) float32."""
+    pairs = spread_scale if isinstance(spread_scale, tuple) else ((0.0, spread_scale),)
+    return np.interp(years, *np.array(pairs, np.float64).T).astype(np.float32)
+
+
+def decode_age(output: NDArray[np.floating], spread_scale: SpreadScale) -> tuple[Float32, Float32]:
     """Turn an age head's output into an expected age and its spread.
 
     A head of 101 classes is a distribution over whole years: the expected age is the sum of
     i * p_i, the spread its standard deviation times `spread_scale`. A head of age classes is
     such a distribution, too, uniform within each class, so that its expected age is that of
     the classes' middles. A head of one value is the age itself, clipped to 0..100, and its
-    spread is always `spread_scale` years.
+    spread is `spread_scale` years.
 
     Args:
         output: (B, 101) or (B, K) probabilities, K in `AGE_CLASSES`, or (B, 1) years,
             float; B may be 0.
-        spread_scale: calibration measured on held-out faces: a factor for a distribution
-            (networks are overconfident), years for a single value.
+        spread_scale: calibration by told age, measured on faces that the network never learnt
+            from: a factor for a distribution, years for a single value. A network is not
+            equally overconfident at all ages, and its faces of 60 and more are seen too young.
 
     Returns:
         age_years (B,) float32 and age_spread_years (B,) float32.
@@ -57,10 +66,10 @@ def decode_age(output: NDArray[np.floating], spread_scale: float) -> tuple[Float
     values = output.astype(np.float32, copy=False)
     if values.shape[1] == 1:
         years = values[:, 0].clip(0, AGE_BINS - 1)
-        return years, np.full_like(years, spread_scale)
+        return years, scale_at(spread_scale, years)
     if values.shape[1] in AGE_CLASSES:
         values = values @ class_years(values.shape[1])
     bins = np.arange(AGE_BINS, dtype=np.float32)
     years = values @ bins
     variance = values @ bins**2 - years**2
-    return years, np.sqrt(np.maximum(variance, 0)) * np.float32(spread_scale)
+    return years, np.sqrt(np.maximum(variance, 0)) * scale_at(spread_scale, years)

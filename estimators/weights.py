@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from errors import WeightsError
+from estimators.age import SpreadScale
+from structures import AGE_BINS
 
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ class Weights:
     architecture: str
     files: dict[str, Path]
     sha256: dict[str, str]
-    spread_scale: float
+    spread_scale: SpreadScale
     terms: str
     again: str = _RESTORE
     bfloat16: bool = False
@@ -120,7 +122,17 @@ def _file_name(value: object) -> str:
     return name
 
 
-def _scale(value: object) -> float:
+def _scale(value: object) -> SpreadScale:
+    """A factor, or factors by told age."""
+    if not isinstance(value, dict):
+        return _factor(value)
+    pairs = tuple(sorted((float(age), _factor(factor)) for age, factor in value.items()))
+    if not pairs or not all(0 <= age < AGE_BINS for age, _ in pairs):
+        raise ValueError(f"want factors by told age, got {value!r}")
+    return pairs
+
+
+def _factor(value: object) -> float:
     if not isinstance(value, int | float) or not 0 < value < 1000:
         raise ValueError(f"want a factor, got {value!r}")
     return float(value)
@@ -214,7 +226,7 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
         files=files,
         sha256={},
         spread_scale=_recorded(path, lambda record: _scale(record["spread_scale"]))
-        or float(default.get("spread_scale", 1.0)),
+        or _scale(default.get("spread_scale", 1.0)),
         terms="your own file",
         confusion=_recorded(path, _confusion),
     )

@@ -20,6 +20,7 @@ from typing import IO
 import numpy as np
 
 from errors import SinkError, SourceError, WeightsError
+from estimators.age import SpreadScale
 from files import (
     begins_with,
     check_apart,
@@ -273,7 +274,7 @@ def restore_length(features: Float32, path: str) -> int:
 
 
 def estimate_features(
-    features: Float32, heads: Heads, spread_scale: float, batch: int = _BATCH
+    features: Float32, heads: Heads, spread_scale: SpreadScale, batch: int = _BATCH
 ) -> Estimates:
     """Run heads on (N, W) float32 embeddings, `batch` at a time.
 

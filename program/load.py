@@ -30,7 +30,7 @@ class Effort:
     Attributes:
         search_s: seconds of the source's time from one search of the whole image to the
             next, where no fixed number of frames was asked for.
-        estimate_gap: frames from one estimate of a face to the next, at least. Neighbouring
+        estimate_gap_s: seconds from one estimate of a face to the next, at least. Neighbouring
             frames are so alike that three estimates say little more than one (see
             `tracking.smoothing`).
         coarse: see `detectors.Detector.detect`.
@@ -38,18 +38,18 @@ class Effort:
     """
 
     search_s: float = 0.2
-    estimate_gap: int = 3
+    estimate_gap_s: float = 0.12
     coarse: float = 1.0
     label: str = ""
 
 
 LADDER = (
     Effort(),
-    Effort(0.2, 8, 1.0, "estimating less often"),
-    Effort(0.4, 8, 1.0, "searching less often"),
-    Effort(0.8, 12, 1.0, "searching less often"),
-    Effort(0.8, 12, 1.5, "passing over small faces"),
-    Effort(1.6, 25, 2.0, "passing over small faces"),
+    Effort(0.2, 0.32, 1.0, "estimating less often"),
+    Effort(0.4, 0.32, 1.0, "searching less often"),
+    Effort(0.8, 0.48, 1.0, "searching less often"),
+    Effort(0.8, 0.48, 1.5, "passing over small faces"),
+    Effort(1.6, 1.0, 2.0, "passing over small faces"),
 )
 
 

@@ -43,7 +43,8 @@ class Look:
         places: (N, 4) float32 xyxy, wherever a face is or may be, with or without a confirmed
             track: what to hide. Empty where faces are not hidden.
         due: ids of the B tracks to be estimated.
-        chips: (B, S, S, 3) uint8 RGB, theirs.
+        chips: (B, S, S, 3) uint8 RGB, theirs; every second one of a track is mirrored, so that
+            the smoother averages both views of a face at no cost.
         weights: (B,) float32, how far each chip can be trusted.
         estimates: what `describe` found, None before that and where nothing is due.
     """
@@ -142,10 +143,11 @@ class Pipeline:
         tracks = self._tracker.update(found)
         self.smoother.forget_except({track.track_id for track in tracks})
         seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]
-        gap = self.effort.estimate_gap
-        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.index, gap)]
+        gap_s = self.effort.estimate_gap_s
+        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.time_s, gap_s)]
         chips, weights = self._chips(frame, found, [t.detection_index for t in due])
         ids = [t.track_id for t in due][: len(chips)]
+        self._mirror(chips, ids)
         places = NOWHERE
         if self._places:
             places = self._places.update(found.boxes, tracks, frame.time_s)
@@ -165,11 +167,18 @@ class Pipeline:
         sure = self._detector.confident_score
         return chips, evidence_weights(scores, sure, chip_px, misfit, chips)
 
+    def _mirror(self, chips: Image, ids: Sequence[int]) -> None:
+        """Mirror the chips, one of each track, that are the second, fourth ... of theirs."""
+        for chip, track_id in zip(chips, ids, strict=True):
+            known = self.smoother.current(track_id)
+            if known is not None and known.samples % 2:
+                chip[:] = chip[:, ::-1].copy()
+
     def learn(self, look: Look, estimates: Estimates) -> Look:
         """Smooth the estimates of a look's chips, row by row; returns the look with them."""
         if not self._ethnicity:
             estimates = replace(estimates, ethnicity_probs=None)
-        self.smoother.update(look.due, estimates, look.weights, look.frame.index)
+        self.smoother.update(look.due, estimates, look.weights, look.frame.time_s)
         return replace(look, estimates=TrackEstimates(tuple(look.due), estimates, look.weights))
 
     def result(self, look: Look) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:

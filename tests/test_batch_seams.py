@@ -157,7 +157,7 @@ def test_the_estimate_of_a_person_continues_across_a_seam_as_if_there_were_none(
     for each in joined(part(0, 30, 4), part(20, 60, 1)):
         index = each.frame.index
         made = estimates(4, age=float(ages[index]))
-        smoother.update((4,), made.estimates, made.weights, index)
+        smoother.update((4,), made.estimates, made.weights, each.frame.time_s)
         got, want = replay.smooth(each).people[4], smoother.current(4)
         assert want is not None
         assert math.isclose(got.age_years, want.age_years, abs_tol=1e-4)

@@ -10,9 +10,10 @@ import pytest
 
 from engines.pieces import Pending
 from errors import WeightsError
-from estimators import ChipEstimator, Estimator, make_estimator, weights
+from estimators import ChipEstimator, Estimator, estimate_both_ways, make_estimator, weights
 from estimators.age import AGE_CLASSES, decode_age
-from structures import Image
+from structures import Estimates, Image
+from tests.fakes import ConstantEstimator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +63,40 @@ def test_a_sure_age_class_is_its_middle() -> None:
     np.testing.assert_allclose(
         decode_age(sure, 1)[0], [1, 5, 10.5, 17.5, 28.5, 40.5, 50.5, 80], atol=1e-4
     )
+
+
+def test_the_spread_is_scaled_by_told_age_linearly_between_and_flat_beyond() -> None:
+    told = np.array([[5], [20], [30], [90]], np.float32)
+    _, spread = decode_age(told, ((10.0, 2.0), (30.0, 4.0)))
+    np.testing.assert_allclose(spread, [2, 3, 4, 4])
+    assert spread.dtype == np.float32
+
+
+def test_both_ways_is_the_mean_of_a_chip_and_its_mirror_image() -> None:
+    class Lefts(ConstantEstimator):
+        """Says what the chip's left edge is."""
+
+        def estimate(self, chips: Image) -> Estimates:
+            left = chips[:, 0, 0, 0].astype(np.float32)
+            self.batches.append(len(chips))
+            ten = np.float32(10)
+            return Estimates(
+                left, left / ten, left / ten / ten, np.repeat(left[:, None] / 500, 5, 1)
+            )
+
+    chips = np.zeros((2, 96, 96, 3), np.uint8)
+    chips[:, :, :48], chips[:, :, 48:] = 40, 60
+    chips[1] += 10
+    before, estimator = chips.copy(), Lefts()
+    told = estimate_both_ways(estimator, chips)
+    np.testing.assert_allclose(told.age_years, [50, 60])
+    np.testing.assert_allclose(told.age_spread_years, [5, 6])
+    np.testing.assert_allclose(told.female_prob, [0.5, 0.6])
+    assert told.ethnicity_probs is not None
+    np.testing.assert_allclose(told.ethnicity_probs[1], 0.12)
+    assert estimator.batches == [4]
+    assert (chips == before).all()
+    assert len(estimate_both_ways(ConstantEstimator(), chips[:0])) == 0
 
 
 def test_a_batch_gives_what_its_chips_give_one_by_one(mobilenet: Estimator) -> None:

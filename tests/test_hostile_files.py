@@ -66,6 +66,7 @@ CHANGES = [
     put(7, *ONNX, "sha256"),
     *(put(name, *ONNX, "file") for name in ("../x.onnx", "/etc/passwd", "..", "", None, "a\0b")),
     *(put(x, "models", MODEL, "spread_scale") for x in ("x", None, -1, 0, float("nan"), 10**400)),
+    *(put(x, "models", MODEL, "spread_scale") for x in ({}, {"5": 0}, {"x": 1}, {"101": 1}, [1])),
     put(["x"], "models", MODEL, "architecture"),
     put({}, "models", MODEL, "terms"),
 ]

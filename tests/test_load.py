@@ -21,7 +21,7 @@ def test_each_step_saves_more_and_says_what() -> None:
     assert LADDER[0] == Effort() and not LADDER[0].label
     for before, after in itertools.pairwise(LADDER):
         assert after.search_s >= before.search_s
-        assert after.estimate_gap >= before.estimate_gap
+        assert after.estimate_gap_s >= before.estimate_gap_s
         assert after.coarse >= before.coarse
         assert after.label
 

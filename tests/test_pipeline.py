@@ -103,9 +103,9 @@ def test_the_faces_of_two_cameras_go_through_the_network_in_one_call() -> None:
 
 def test_with_less_effort_faces_are_estimated_less_often() -> None:
     made = []
-    for gap in (1, 8):
+    for gap_s in (0.0, 0.32):
         pipeline = pipeline_of(ScriptedDetector([[LEFT]] * 24))
-        pipeline.effort = Effort(estimate_gap=gap)
+        pipeline.effort = Effort(estimate_gap_s=gap_s)
         for frame in film(24, SIZE):
             pipeline.process(frame)
         made.append(pipeline.smoother.estimates_made)
@@ -158,6 +158,23 @@ def test_a_settled_track_is_estimated_less_often_and_the_saving_is_counted() -> 
     assert pipeline.smoother.estimates_made == sum(estimator.batches)
     assert pipeline.smoother.estimates_made + pipeline.smoother.estimates_saved == 200
     assert pipeline.smoother.estimates_saved > 100
+
+
+def test_every_second_chip_of_a_track_is_mirrored_and_its_first_is_not() -> None:
+    class Looking(ConstantEstimator):
+        def estimate(self, chips: Image) -> Estimates:
+            brighter = chips[:, 48, :48].mean((1, 2)) > chips[:, 48, 48:].mean((1, 2))
+            seen.extend(brighter.tolist())
+            return super().estimate(chips)
+
+    seen: list[bool] = []
+    image = np.zeros((270, 480, 3), np.uint8)
+    image[:, :90] = 200  # the left half of the face
+    pipeline = pipeline_of(ScriptedDetector([[LEFT]] * 8), Looking())
+    pipeline.effort = Effort(estimate_gap_s=0.0)
+    for index in range(8):
+        pipeline.process(Frame(image, index, index / 25))
+    assert seen == [True, False] * 4
 
 
 def test_ethnicity_goes_no_further_unless_it_was_asked_for() -> None:

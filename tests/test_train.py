@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from errors import DatasetError
+from estimators.age import scale_at
 from tests import chip_sets
 from training.fitting import held_out, training_data
 from training.fitting.checkpoint import Progress
 from training.fitting.fit import factor, rate
 from training.fitting.run_log import write_log
 from training.fitting.settings import TrainingSettings, read_settings
+from training.fitting.spreads import fit_spread_scale, written
 from training.train import main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -374,7 +376,36 @@ def test_the_spread_that_is_measured_covers_what_it_should() -> None:
         labels = dataclasses.replace(
             chips, age_low=low.astype(np.float32), age_high=high.astype(np.float32)
         )
-        assert held_out.spread_scale(answers, labels) == pytest.approx(2, rel=0.12)
+        scale = held_out.spread_scale(answers, labels)
+        assert scale_at(scale, true.astype(np.float32)) == pytest.approx(2, rel=0.15)
+
+
+def test_the_spread_is_fitted_by_told_age_and_told_ages_without_faces_have_no_factor() -> None:
+    rng = np.random.default_rng(0)
+    told = rng.uniform(20, 70, 8000).astype(np.float32)
+    error = rng.normal(0, np.where(told < 45, 4, 8)).astype(np.float32)
+    spread = np.full(8000, 4, np.float32)
+    scale = fit_spread_scale(told, spread, told + error, told + error)
+    assert isinstance(scale, tuple)
+    factors = dict(scale)
+    assert min(factors) == 20 and max(factors) == 70
+    assert factors[30] == pytest.approx(1, rel=0.1) and factors[60] == pytest.approx(2, rel=0.1)
+    assert written(scale) == {f"{age:g}": factor for age, factor in factors.items()}
+    assert written(1.5) == 1.5
+
+
+def test_a_heavy_set_does_not_decide_the_spread_alone() -> None:
+    rng = np.random.default_rng(1)
+    sizes = np.repeat([6400, 400], [6400, 400])
+    told = np.full(6800, 30, np.float32)
+    truth = (told + rng.normal(0, np.where(sizes == 400, 8, 4))).astype(np.float32)
+    spread = np.full(6800, 4, np.float32)
+    alike, rooted = (
+        float(scale_at(fit_spread_scale(told, spread, truth, truth, weights), told)[0])
+        for weights in (None, 1 / np.sqrt(sizes))
+    )
+    assert alike == pytest.approx(1.05, abs=0.06)
+    assert 1.15 < rooted < 1.5
 
 
 def test_the_events_are_read_by_tensorflow(tmp_path: Path) -> None:

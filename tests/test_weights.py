@@ -53,7 +53,8 @@ def test_ones_own_file_has_the_spread_that_was_measured_beside_it(tmp_path: Path
     shipped = weights.find_weights(None, "ssrnet").spread_scale
     assert weights.find_weights(str(own), "ssrnet").spread_scale == shipped
     assert weights.find_weights(str(own), "inceptionv3").spread_scale == 1
-    for text, scale in (('{"spread_scale": 1.7}', 1.7), ("{}", 1), ("no json", 1)):
+    tables = ('{"spread_scale": {"20": 1.5, "5": 1}}', ((5, 1), (20, 1.5))), ("[]", 1)
+    for text, scale in (('{"spread_scale": 1.7}', 1.7), ("{}", 1), ("no json", 1), *tables):
         own.with_suffix(".json").write_text(text)
         assert weights.find_weights(str(own), "inceptionv3").spread_scale == scale
 

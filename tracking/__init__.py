@@ -48,10 +48,10 @@ class Smoother(Protocol):
     estimates_made: int
     estimates_saved: int
 
-    def is_due(self, track_id: int, frame_index: int, least_gap: int = 1) -> bool:
+    def is_due(self, track_id: int, time_s: float, least_gap_s: float = 0.0) -> bool:
         """Whether an estimate is worth making; ask once per frame and visible track.
 
-        Never before `least_gap` frames have passed since the last one. Each no counts as an
+        Never before `least_gap_s` seconds have passed since the last one. Each no counts as an
         estimate saved.
         """
         ...
@@ -61,7 +61,7 @@ class Smoother(Protocol):
         track_ids: Sequence[int],
         estimates: Estimates,
         weights: Float32,
-        frame_index: int,
+        time_s: float,
     ) -> None:
         """Take in the estimates of one frame; row i belongs to `track_ids[i]`.
 
@@ -70,7 +70,7 @@ class Smoother(Protocol):
             estimates: of B chips; B = 0 changes nothing.
             weights: (B,) float32 in 0..1, how far each chip can be trusted; an estimate of
                 weight 0 is ignored.
-            frame_index: `Frame.index`, which dates the estimates.
+            time_s: `Frame.time_s`, which dates the estimates.
 
         Raises:
             ValueError: lengths differ, a weight is out of range, or an age, spread or

@@ -34,6 +34,7 @@ from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predic
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts, made_with
 from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
+from training.fitting.spreads import written
 from training.fitting.training_data import TrainingData, load_data
 from training.labels import read_table
 from training.result_files import write_bytes, write_json
@@ -203,7 +204,7 @@ def facts(task: FitTask, model: Any) -> dict[str, Any]:
         "architecture": task.settings.architecture,
         "settings": task.settings.public(),
         "parameters": model.count_params(),
-        "spread_scale": spread_scale(task.predict(model), task.held_out),
+        "spread_scale": written(spread_scale(task.predict(model), task.held_out)),
         "versions": made_with(),
     }
 

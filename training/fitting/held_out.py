@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from errors import DatasetError
-from estimators.age import AGE_CLASSES, decode_age
+from estimators.age import AGE_CLASSES, SpreadScale, decode_age
 from training.chips import Chips, shrink, years_outside
 from training.fitting.objectives import nearest_classes
+from training.fitting.spreads import fit_spread_scale
 
 Rows = NDArray[np.int64]
 Answers = dict[str, NDArray[np.float32]]  # output -> (N, K)
@@ -132,21 +132,10 @@ def metrics(answers: Answers, chips: Chips) -> dict[str, float]:
     return found
 
 
-def spread_scale(answers: Answers, chips: Chips) -> float:
-    """Return the calibration of the age spread; a factor, or years where age is a value.
-
-    Where exact ages are known, 68 % of them lie within one spread; where only ranges are,
-    their likelihood under a normal distribution of that spread is the largest.
-    """
+def spread_scale(answers: Answers, chips: Chips) -> SpreadScale:
+    """Return the calibration of the age spread, see `fit_spread_scale`; 1 without known ages."""
     known = np.isfinite(chips.age_low)
     if not known.any():
         return 1.0
-    low, high = chips.age_low[known], chips.age_high[known]
     years, spread = decode_age(answers["age"][known], 1.0)
-    spread, exact = np.maximum(spread, 1e-3), low == high
-    if exact.mean() > 0.2:
-        off = np.abs(years - low)[exact] / spread[exact]
-        return round(max(0.05, float(np.quantile(off, 0.68))), 2)
-    scales = np.geomspace(0.1, 30, 80)[:, None]
-    above, below = (ndtr((end - years) / (scales * spread)) for end in (high + 1, low))
-    return round(float(scales[np.log(above - below + 1e-6).sum(1).argmax(), 0]), 2)
+    return fit_spread_scale(years, spread, chips.age_low[known], chips.age_high[known])

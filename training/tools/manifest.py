@@ -42,14 +42,15 @@ class ModelEntry:
     Attributes:
         name: as `--weights` takes it.
         architecture: one of `estimators.ARCHITECTURES`.
-        spread_scale: calibration of the age spread, see `age.decode_age`.
+        spread_scale: calibration of the age spread, see `age.decode_age`: for all ages, or by
+            told age.
         trained_on: data, in words.
         terms: what the files may be used for.
     """
 
     name: str
     architecture: str | None = None
-    spread_scale: float | None = None
+    spread_scale: float | dict[str, float] | None = None
     trained_on: str | None = None
     terms: str | None = None
 
@@ -118,6 +119,13 @@ def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST
     }
     _write(path, manifest)
     return card
+
+
+def enter_spread_scale(name: str, scale: float | dict[str, float], path: Path = MANIFEST) -> None:
+    """Replace the calibration of the age spread of a model of the manifest."""
+    manifest = read_manifest(path)
+    manifest["models"][name]["spread_scale"] = scale
+    _write(path, manifest)
 
 
 def _enter(files: dict[str, Any], made: dict[str, Path]) -> None:

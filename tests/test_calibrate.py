@@ -1,0 +1,48 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from estimators.weights import MANIFEST, find_weights
+from tests import chip_sets
+from training import calibrate
+from training.fitting.spreads import written
+
+
+def test_a_calibration_is_written_into_the_manifest_of_the_network(tmp_path: Path) -> None:
+    chip_sets.write_set(tmp_path, "one", 240)
+    manifest = tmp_path / "manifest.json"
+    shutil.copy(MANIFEST, manifest)
+    common = ["ssrnet_fairface", "--data", str(tmp_path), "--sets", "one:train"]
+    calibrate.run(calibrate.parse_arguments([*common, "--dry-run"]), manifest)
+    assert manifest.read_text() == MANIFEST.read_text()
+    calibrate.run(calibrate.parse_arguments(common), manifest)
+    before, after = (json.loads(path.read_text()) for path in (MANIFEST, manifest))
+    scale = after["models"]["ssrnet_fairface"].pop("spread_scale")
+    before["models"]["ssrnet_fairface"].pop("spread_scale")
+    assert after == before
+    for name in ("ssrnet_fairface.onnx", "ssrnet_fairface.keras"):
+        (tmp_path / name).touch()
+    read = find_weights("ssrnet_fairface", "ssrnet", tmp_path).spread_scale
+    assert written(read) == scale
+
+
+def test_a_set_counts_with_the_root_of_its_faces_and_only_held_out_rows_where_asked(
+    tmp_path: Path,
+) -> None:
+    chip_sets.write_set(tmp_path, "large", 64)
+    chip_sets.write_set(tmp_path, "small", 16)
+    sets = ["large:train", "small:train"]
+    chips, weights = calibrate.gather(tmp_path, sets, None, 0)
+    np.testing.assert_allclose(weights, np.repeat([1 / 8, 1 / 4], [64, 16]))
+    few, _ = calibrate.gather(tmp_path, sets, 0.25, 0)
+    assert len(chips) == 80 and len(few) < 40
+
+
+def test_an_unknown_network_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chip_sets.write_set(tmp_path, "one", 8)
+    where = ["--data", str(tmp_path), "--sets", "one:train"]
+    assert calibrate.main(["nothing", *where]) == 2
+    assert "has no 'nothing'; known: mobilenetv2_fairface" in capsys.readouterr().err
