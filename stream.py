@@ -205,7 +205,7 @@ def open_and_run(
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs, assembly.confusion())
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
-    import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
+    from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
     channels = assembly.channels(sources, estimator, options.max_frames)
