@@ -8,6 +8,7 @@
       WeightsError              weights missing, corrupt or of another architecture
       EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
+      ConfigError               a configuration file that is missing or not understood
       DatasetError              labelled photographs unknown, missing, damaged or mislabelled
 
 Every message is one line that names the cause and the remedy, without user
@@ -47,6 +48,10 @@ class EngineError(StreamError):
 
 class SinkError(StreamError):
     """An output cannot be opened or written."""
+
+
+class ConfigError(StreamError):
+    """A configuration file is missing, or holds what no flag takes."""
 
 
 class DatasetError(StreamError):

@@ -23,6 +23,7 @@ from estimators.crops import align
 from files import created_with, sink_error, write_whole
 from people.wording import counted, label_lines
 from program.assemble import Assembly
+from program.completion import add_completion
 from program.face_tables import (
     Row,
     as_rows,
@@ -32,9 +33,10 @@ from program.face_tables import (
     write_table,
 )
 from program.options import (
+    GeneralOptions,
     ModelOptions,
     OneLineParser,
-    add_general_options,
+    add_flags,
     add_model_flags,
     collect,
     set_up_logging,
@@ -85,7 +87,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where to save annotated copies; files there are kept, and new ones numbered",
     )
     add_model_flags(parser)
-    add_general_options(parser)
+    add_flags(parser, GeneralOptions)
+    add_completion(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
         parser.error("want pictures or folders, or --features FILE.csv")

@@ -20,7 +20,6 @@ LEFT_OUT = ("benchmarks*", "samples*", "tests*")
 OF_THE_ROOT = ["pyproject.toml", "samples/sample.*", "weights/*"]
 
 
-
 def own_packages() -> list[str]:
     """The packages of the checkout that are installed, such as `training.fitting`."""
     return find_packages(str(ROOT), exclude=LEFT_OUT)

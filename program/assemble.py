@@ -3,14 +3,14 @@
 import itertools
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors import MIN_FACE, Detector, make_detector
 from errors import WeightsError
 from estimators import Estimator, make_estimator
 from estimators.weights import Confusion, find_weights
+from program.cameras import Camera
 from program.loop import Channel
 from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
 from program.pipeline import Pipeline
@@ -122,31 +122,24 @@ class Assembly:
             places=FacePlaces() if self.tracking.blur else None,
         )
 
+    def _following(self, tracking: TrackingOptions) -> "Assembly":
+        return self if tracking == self.tracking else replace(self, tracking=tracking)
+
     def channels(
-        self, sources: Sequence[Source], estimator: Estimator, max_frames: int | None = None
+        self, cameras: Sequence[Camera], sources: Sequence[Source], estimator: Estimator
     ) -> list[Channel]:
-        """Make a channel of each source, with its own tracker and smoother; ids are unique."""
+        """Make a channel of each camera, with its own tracker and smoother; ids are unique.
+
+        One alone has no name in records and topics, unless the user gave it one.
+        """
         detector, ids = self.detector(), itertools.count(1)
         return [
             Channel(
                 source,
-                self.pipeline(detector, estimator, ids),
-                name,
-                max_frames=max_frames,
-                hide=self.tracking.blur,
+                self._following(camera.tracking).pipeline(detector, estimator, ids),
+                camera.name if camera.is_named or len(cameras) > 1 else "",
+                max_frames=camera.source.max_frames,
+                hide=camera.tracking.blur,
             )
-            for source, name in zip(sources, channel_names(sources), strict=True)
+            for camera, source in zip(cameras, sources, strict=True)
         ]
-
-
-def channel_names(sources: Sequence[Source]) -> list[str]:
-    """What to call each of several sources; one alone needs no name."""
-    if len(sources) == 1:
-        return [""]
-    seen: Counter[str] = Counter()
-    names = []
-    for source in sources:
-        seen[source.name] += 1
-        again = f" ({seen[source.name]})" if seen[source.name] > 1 else ""
-        names.append(source.name + again)
-    return names
