@@ -19,7 +19,6 @@ from detectors import Detector
 from drawing.overlay import draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
 from estimators import Estimator
-from estimators.crops import align
 from files import created_with, sink_error, write_whole
 from people.wording import counted, label_lines
 from program.assemble import Assembly
@@ -41,8 +40,9 @@ from program.options import (
     collect,
     set_up_logging,
 )
+from program.photographs import describe_images, described
 from sources.photographs import list_pictures, load_picture, natural_key, silent_opencv
-from structures import Detections, Estimates, Gender, Image, Smoothed
+from structures import Detections, Estimates, Image
 
 _NAMED = 3  # files that one line names
 
@@ -193,10 +193,8 @@ def describe(
     image: Image, detector: Detector, estimator: Estimator
 ) -> tuple[Detections, Estimates]:
     """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i."""
-    detections = detector.detect(image).above(detector.starting_score)
-    template, size = detector.landmark_template, estimator.input_size
-    chips = align(image, detections.landmarks, template, size)
-    return detections, estimator.estimate(chips)
+    (found,) = describe_images([image], detector, estimator)
+    return found
 
 
 def annotate(
@@ -204,20 +202,7 @@ def annotate(
 ) -> Image:
     """A copy of the image with a labelled box on every face."""
     drawn = image.copy()
-    people = [
-        Smoothed(
-            age_years=float(estimates.age_years[i]),
-            age_uncertainty_years=float(estimates.age_spread_years[i]),
-            female_prob=float(estimates.female_prob[i]),
-            gender=Gender.of(float(estimates.female_prob[i])),
-            samples=1,
-            converged=False,
-            ethnicity_probs=None
-            if estimates.ethnicity_probs is None
-            else estimates.ethnicity_probs[i],
-        )
-        for i in range(len(estimates))
-    ]
+    people = described(estimates)
     texts = [label_lines(person, attributes=attributes) for person in people]
     colours = [track_colour(i + 1) for i in range(len(people))]
     draw_labels(drawn, detections.boxes, texts, colours)

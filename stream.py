@@ -151,8 +151,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.cameras = cameras_of(options.asked, options, parser)
     except StreamError as error:
         parser.error(str(error))
-    except KeyError as error:
-        parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
     options.src = [camera.address for camera in options.cameras]
     return options
 

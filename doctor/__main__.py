@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from doctor import main_report
+from errors import SourceError
 from version import VERSION
 
 
@@ -33,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = flags.parse_args([])
     options.src, options.json = given.src or ["0"], given.json
     for i, source in enumerate(options.src):
-        with contextlib.suppress(KeyError):  # tried as it is, so that the report names it
+        with contextlib.suppress(SourceError):  # tried as it is, so that the report names it
             asked = [(source, USUAL_SOURCE, USUAL_TRACKING)]
             options.src[i] = find_cameras(asked)[0].address
     return options

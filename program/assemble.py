@@ -1,18 +1,25 @@
 """The one place where stages are put together: detector, tracker, estimator, smoother, pipeline."""
 
+import argparse
+import contextlib
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from detectors import MIN_FACE, Detector, make_detector
+from drawing.overlay import Overlay
 from errors import WeightsError
 from estimators import Estimator, make_estimator
 from estimators.weights import Confusion, find_weights
-from program.cameras import Camera
-from program.loop import Channel
-from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
+from outputs import Sink
+from program.cameras import Camera, SourceOptions, find_cameras, open_cameras
+from program.law import check_purpose
+from program.load import LoadControl
+from program.loop import Channel, Loop
+from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions, collect
 from program.pipeline import Pipeline
 from sources import Source
 from threads import DetectorPool
@@ -143,3 +150,35 @@ class Assembly:
             )
             for camera, source in zip(cameras, sources, strict=True)
         ]
+
+
+def open_loop(
+    texts: Sequence[str],
+    options: argparse.Namespace,
+    sinks: Sequence[Sink],
+    stack: contextlib.ExitStack,
+) -> Loop:
+    """Open sources and put the loop over them together, for the library; `stack` closes all.
+
+    Args:
+        texts: as `--src` takes them.
+        options: those of stream.py, settled.
+        sinks: receive the results.
+        stack: ended by the caller.
+
+    Raises:
+        StreamError: a source cannot be opened, weights or engine are missing.
+    """
+    source, tracking = collect(SourceOptions, options), collect(TrackingOptions, options)
+    cameras = find_cameras([(text, source, tracking) for text in texts])
+    options.src = [camera.address for camera in cameras]
+    check_purpose(options)
+    assembly, arrived = Assembly(collect(ModelOptions, options), tracking), threading.Event()
+    pool = assembly.pool()
+    stack.callback(pool.close)
+    sources = open_cameras(cameras, stack, arrived)
+    check_purpose(options, sources)
+    estimator = assembly.estimator()
+    channels = assembly.channels(cameras, sources, estimator)
+    overlay, control = Overlay(), LoadControl(options.max_latency)
+    return Loop(channels, pool, estimator, sinks, overlay, control, arrived)

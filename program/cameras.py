@@ -109,13 +109,13 @@ def from_environment(source: str) -> str:
     A command line is seen by everyone on the machine, passwords in it too.
 
     Raises:
-        KeyError: no such variable, or an empty one; the name is its argument.
+        SourceError: no such variable, or an empty one.
     """
     if not source.startswith("env:"):
         return source
     name = source.removeprefix("env:")
     if not os.environ.get(name):
-        raise KeyError(name)
+        raise SourceError(f"--src {source}: there is no such variable; export it first")
     return os.environ[name]
 
 
@@ -153,8 +153,7 @@ def find_cameras(
         asked: for each, what `--src` says, and its options.
 
     Raises:
-        SourceError: two were given the same name.
-        KeyError: an environment variable is missing; see `from_environment`.
+        SourceError: two were given the same name, or an environment variable is missing.
     """
     found = []
     for text, source, tracking in asked:

@@ -172,8 +172,7 @@ def cameras_of(
         parser: parses what a camera says of its own.
 
     Raises:
-        SourceError: two have the same name.
-        KeyError: an environment variable is missing; see `from_environment`.
+        SourceError: two have the same name, or an environment variable is missing.
     """
     addresses = options.src or ([] if config.cameras else ["0"])
     asked = [(text, options) for text in addresses]
@@ -184,6 +183,18 @@ def cameras_of(
     return find_cameras(
         [(text, collect(SourceOptions, own), collect(TrackingOptions, own)) for text, own in asked]
     )
+
+
+def options_of(values: Mapping[str, object]) -> argparse.Namespace:
+    """Return the options of a run in which these flags, called as their fields, have these values.
+
+    Raises:
+        ConfigError: a flag does not take its value.
+    """
+    words = [w for name, value in values.items() for w in _words(name, _as_text(name, value, name))]
+    options = _checker().parse_args(words)
+    settle_privacy(options)
+    return options
 
 
 def _parsed(path: Path) -> dict[str, Any]:
