@@ -47,10 +47,6 @@ lock: $(VENV)/dev
 	$(LOCK) --extra dev --output-file requirements-dev.txt
 	$(AS_TESTED) --output-file requirements-live.txt
 	$(AS_TESTED) --extra train --output-file requirements.txt
-	$(AS_TESTED) --extra gpu --output-file requirements-gpu.txt
-	$(AS_TESTED) --extra gpu-onnxruntime --output-file requirements-gpu-onnxruntime.txt
-	$(AS_TESTED) --extra ray --output-file requirements-batch.txt
-	$(AS_TESTED) --extra facenet --output-file requirements-facenet.txt
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache

@@ -23,14 +23,15 @@ from archive.workers import LocalWorkers, Workers
 from errors import StreamError
 from files import created_with
 from people.wording import counted
+from program.completion import add_completion
 from program.options import (
+    GeneralOptions,
     ModelOptions,
     OneLineParser,
     PictureOptions,
     ReportOptions,
     TrackingOptions,
     add_flags,
-    add_general_options,
     add_shared_flags,
     collect,
     number,
@@ -89,7 +90,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "all machines must see the films, DIR and this program under the same paths",
     )
     add_shared_flags(parser)
-    add_general_options(parser)
+    add_flags(parser, GeneralOptions)
+    add_completion(parser)
     options = parser.parse_args(arguments)
     settle_privacy(options)
     if options.ray and options.ray != "local" and options.workers:

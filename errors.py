@@ -9,6 +9,7 @@
       EngineError               an engine that is not installed, or lacks the device or precision
       SinkError                 an output that cannot be written
       FontError                 a font that is missing or cannot be read
+      ConfigError               a configuration file that is missing or not understood
       DatasetError              labelled photographs unknown, missing, damaged or mislabelled
 
 Every message is one line that names the cause and the remedy, without user
@@ -52,6 +53,10 @@ class SinkError(StreamError):
 
 class FontError(StreamError):
     """A font is missing or cannot be read."""
+
+
+class ConfigError(StreamError):
+    """A configuration file is missing, or holds what no flag takes."""
 
 
 class DatasetError(StreamError):

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from detectors import Detector
 from drawing.overlay import USUAL_STYLE, Style, draw_labels, track_colour
 from errors import SinkError, SourceError, StreamError
-from estimators import Estimator, estimate_both_ways
-from estimators.crops import align
+from estimators import Estimator
 from files import created_with, sink_error, write_whole
 from people.wording import counted, label_lines
 from program.assemble import Assembly
+from program.completion import add_completion
 from program.face_tables import (
     Row,
     as_rows,
@@ -32,17 +32,19 @@ from program.face_tables import (
     write_table,
 )
 from program.options import (
+    GeneralOptions,
     ModelOptions,
     OneLineParser,
     PictureOptions,
-    add_general_options,
+    add_flags,
     add_model_flags,
     add_picture_flags,
     collect,
     set_up_logging,
 )
+from program.photographs import describe_images, described
 from sources.photographs import list_pictures, load_picture, natural_key, silent_opencv
-from structures import Detections, Estimates, Gender, Image, Smoothed
+from structures import Detections, Estimates, Image
 
 _NAMED = 3  # files that one line names
 
@@ -88,7 +90,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_model_flags(parser)
     add_picture_flags(parser)
-    add_general_options(parser)
+    add_flags(parser, GeneralOptions)
+    add_completion(parser)
     options = parser.parse_args(arguments)
     if bool(options.paths) == bool(options.features):
         parser.error("want pictures or folders, or --features FILE.csv")
@@ -192,14 +195,9 @@ def _folders(top: Path) -> Iterator[Path]:
 def describe(
     image: Image, detector: Detector, estimator: Estimator
 ) -> tuple[Detections, Estimates]:
-    """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i.
-
-    Each face is estimated twice, the second time mirrored.
-    """
-    detections = detector.detect(image).above(detector.starting_score)
-    template, size = detector.landmark_template, estimator.input_size
-    chips = align(image, detections.landmarks, template, size)
-    return detections, estimate_both_ways(estimator, chips)
+    """Find and describe the faces of one image, (H, W, 3) uint8 BGR; row i is face i."""
+    (found,) = describe_images([image], detector, estimator)
+    return found
 
 
 def annotate(
@@ -211,20 +209,7 @@ def annotate(
 ) -> Image:
     """A copy of the image with a labelled box on every face."""
     drawn = image.copy()
-    people = [
-        Smoothed(
-            age_years=float(estimates.age_years[i]),
-            age_uncertainty_years=float(estimates.age_spread_years[i]),
-            female_prob=float(estimates.female_prob[i]),
-            gender=Gender.of(float(estimates.female_prob[i])),
-            samples=1,
-            converged=False,
-            ethnicity_probs=None
-            if estimates.ethnicity_probs is None
-            else estimates.ethnicity_probs[i],
-        )
-        for i in range(len(estimates))
-    ]
+    people = described(estimates)
     kind = style.kind((image.shape[1], image.shape[0]), len(people))
     texts = [label_lines(person, kind=kind, attributes=attributes) for person in people]
     colours = [track_colour(i + 1) for i in range(len(people))]

@@ -22,7 +22,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -38,18 +38,23 @@ from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
 from people.story import story
 from program.assemble import Assembly
+from program.cameras import (
+    Camera,
+    SourceOptions,
+    address_of,
+    open_cameras,
+    warn_of_sizes,
+)
+from program.completion import add_completion
+from program.config import Config, cameras_of, read_config, to_toml
 from program.ending import Ending
 from program.endpoints import (
     OutputOptions,
     Reporting,
-    SourceOptions,
-    address_of,
-    from_environment,
     on_screen,
     open_files,
     open_keeper,
     open_page,
-    open_sources,
     open_window,
     say,
 )
@@ -57,12 +62,12 @@ from program.law import check_purpose, write_notice
 from program.load import LoadControl
 from program.loop import Loop
 from program.options import (
+    GeneralOptions,
     ModelOptions,
     OneLineParser,
     PictureOptions,
     TrackingOptions,
     add_flags,
-    add_general_options,
     add_shared_flags,
     collect,
     set_up_logging,
@@ -86,13 +91,15 @@ examples:
   python stream.py --src film.mp4 --output annotated.mp4       a film, watched and recorded
   python stream.py --src rtsp://user:password@camera/stream --no-window \\
                    --events events.jsonl --people people.csv   a camera, exported
-  python stream.py --src 0 --src rtsp://door/stream            two cameras
+  python stream.py --src 0 --src door=rtsp://door/stream       two cameras, one with a name
+  python stream.py --config faces.toml                         flags and cameras from a file
   python stream.py --src 0 --no-window --serve 8080            a page in the browser
   python stream.py --doctor                                    what works here?
 """
 
 
 log = logging.getLogger(__name__)
+OF_THIS_RUN = ("asked", "config", "print_config", "doctor", "notice", "json")  # no file says this
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +136,32 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "other flags too, it says what they do",
     )
     parser.add_argument("--json", action="store_true", help="with --doctor: as JSON")
-    add_general_options(parser)
+    add_flags(parser, GeneralOptions)
+    add_completion(parser)
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="take flags and cameras from there, too"
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print these flags as such a file, and exit"
+    )
     options = parser.parse_args(arguments)
     try:
-        options.src = [from_environment(text) for text in options.src or ["0"]]
-    except KeyError as error:
-        parser.error(f"--src env:{error.args[0]}: there is no such variable; export it first")
+        options.asked = Config.of_flags(arguments)
+        if options.config is not None:
+            options.asked = read_config(options.config).under(options.asked)
+            own = {name: getattr(options, name) for name in OF_THIS_RUN}
+            options = parser.parse_args(options.asked.words(), argparse.Namespace(**own))
+        check_together(options, parser)
+        settle_privacy(options)
+        options.cameras = cameras_of(options.asked, options, parser)
+    except StreamError as error:
+        parser.error(str(error))
+    options.src = [camera.address for camera in options.cameras]
+    return options
+
+
+def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
+    """Refuse flags that contradict each other, or are about an output that is not asked for."""
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
     for option in ("output", "events", "people", "hours"):
@@ -148,8 +175,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
-    settle_privacy(options)
-    return options
 
 
 def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -> int:
@@ -161,6 +186,8 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
+    if options.print_config:
+        return print_config(options.asked)
     ending = factories.ending()
     with (
         created_with(options.file_mode),
@@ -190,6 +217,25 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
     return 2 if any(map(failure_of, outputs)) else 0
 
 
+def print_config(config: Config) -> int:
+    """Print a configuration file that asks for the same; returns the exit code."""
+    try:
+        print(to_toml(config), end="")
+    except StreamError as error:
+        say(str(error))
+        return 2
+    if config.holds_secrets:
+        say("it holds a password: let nobody else read the file, or use env:NAME")
+    return 0
+
+
+def tracking_of(options: argparse.Namespace) -> TrackingOptions:
+    """How faces are followed where a camera says nothing else; all share one detector."""
+    hidden = [camera.tracking.blur for camera in options.cameras if camera.tracking.blur]
+    tracking = collect(TrackingOptions, options)
+    return replace(tracking, blur=hidden[0]) if hidden else tracking
+
+
 def open_and_run(
     options: argparse.Namespace,
     stack: contextlib.ExitStack,
@@ -202,20 +248,21 @@ def open_and_run(
         A summary, and the outputs: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
-    assembly = factories.assembly(collect(ModelOptions, options), collect(TrackingOptions, options))
+    assembly = factories.assembly(collect(ModelOptions, options), tracking_of(options))
     pool = assembly.pool()
     stack.callback(pool.close)
     loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
     arrived = threading.Event()
-    sources = open_sources(collect(SourceOptions, options), stack, arrived, factories.source)
+    warn_of_sizes(options.cameras)
+    sources = open_cameras(options.cameras, stack, arrived, factories.source)
     check_purpose(options, sources)
     outputs = collect(OutputOptions, options)
     report = Reporting.of(outputs, assembly.confusion())
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
-    import tracking.sort  # noqa: F401  scipy takes longer than loading networks: beside that
+    from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
     estimator = loading.result()
-    channels = assembly.channels(sources, estimator, options.max_frames)
+    channels = assembly.channels(options.cameras, sources, estimator)
     style = collect(PictureOptions, options).style
     overlay, window_overlay = (
         Overlay(outputs.hud in huds, options.attributes, style, anonymous=options.anonymous)
@@ -234,7 +281,7 @@ def open_and_run(
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
     if window and not others:
         window.seek = loop.seek
-    total = frames_expected(sources, options.max_frames)
+    total = frames_expected(options.cameras, sources)
     return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
 
 
@@ -265,12 +312,12 @@ def files_read(options: argparse.Namespace) -> list[Path]:
     return [*paths, *([Path(options.weights)] if options.weights else [])]
 
 
-def frames_expected(sources: Sequence[Source], max_frames: int | None) -> int | None:
+def frames_expected(cameras: Sequence[Camera], sources: Sequence[Source]) -> int | None:
     """The number of frames that a run will take, None where it is not known."""
-    counts = [source.frame_count for source in sources]
-    if max_frames is not None:
-        counts = [max_frames if count is None else min(count, max_frames) for count in counts]
-    return counts[0] if len(counts) == 1 else None
+    if len(sources) > 1:
+        return None
+    counts = [sources[0].frame_count, cameras[0].source.max_frames]
+    return min((count for count in counts if count is not None), default=None)
 
 
 def run(

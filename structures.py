@@ -261,7 +261,8 @@ class FrameResult:
         dropped: frames of a live source never processed, so far.
         status: of the source.
         load: what is being done less often to keep up, for users; empty = nothing.
-        camera: the source's name, without secrets, where there are several; else empty.
+        camera: the source's name, without secrets, where there are several or it was given one;
+            else empty.
         places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
             hidden.
         estimates: made in this frame, None where there were none; to be smoothed again.

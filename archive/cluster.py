@@ -13,7 +13,7 @@ from archive.jobs import JobContext, Outcome, Stopped, run_job
 from errors import EngineError
 
 LOCAL = "local"
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[__name__.count(".")]  # where this program is imported from
 _ANSWER_S = 5.0
 _REPORT_S = 0.5  # between two messages of a job to the board
 _PATIENCE_S = 20.0
@@ -142,9 +142,7 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError:
-        raise EngineError(
-            "--ray needs the package ray; install it with: pip install -r requirements-batch.txt"
-        ) from None
+        raise EngineError("--ray needs the package ray; pip install '.[ray]'") from None
 
 
 def _knock(address: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.common import BenchmarkError, command, flag, table
 from drawing.overlay import Overlay
 from program.assemble import Assembly
-from program.endpoints import SourceOptions, open_sources
+from program.cameras import open_cameras
 from program.load import LoadControl
 from program.loop import Loop
 from program.options import ModelOptions, TrackingOptions, collect, number
@@ -100,8 +100,8 @@ def measure(options: argparse.Namespace, seconds: float) -> tuple[Stopwatch, int
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(contextlib.closing(assembly.pool()))
         estimator = assembly.estimator()
-        sources = open_sources(collect(SourceOptions, options), stack, arrived)
-        channels = assembly.channels(sources, estimator)
+        sources = open_cameras(options.cameras, stack, arrived)
+        channels = assembly.channels(options.cameras, sources, estimator)
         control = LoadControl(options.max_latency)
         for _ in Loop(channels, pool, estimator, [watch], Overlay(), control, arrived).run():
             pass

@@ -17,6 +17,7 @@ from benchmarks.tracking_scores import Shown
 from drawing.overlay import Overlay
 from estimators import Estimator
 from program.assemble import Assembly
+from program.cameras import Camera
 from program.loop import Loop
 from sources import Source
 from sources.open import open_source
@@ -42,7 +43,8 @@ def play(clip: Clip, assembly: Assembly, estimator: Estimator) -> list[Shown]:
         estimator = NoEstimates()
     seen: dict[int, Shown] = {}
     with contextlib.closing(source), contextlib.closing(assembly.pool()) as pool:
-        channels = assembly.channels([source], estimator)
+        camera = Camera(clip.name, "", tracking=assembly.tracking)
+        channels = assembly.channels([camera], [source], estimator)
         for result in Loop(channels, pool, estimator, (), Overlay()).run():
             seen[result.frame.index] = shown_in(result)
     count = len(clip.people) or max(seen, default=-1) + 1

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from doctor import main_report
+from errors import SourceError
+from version import VERSION
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,10 +20,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
     parser.add_argument("--src", action="append", help="as for stream.py (default: webcam 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     given = parser.parse_args(arguments)
     try:
-        from program.endpoints import OutputOptions, SourceOptions, from_environment
-        from program.options import ModelOptions, add_flags
+        from program.cameras import USUAL_SOURCE, SourceOptions, find_cameras
+        from program.endpoints import OutputOptions
+        from program.options import USUAL_TRACKING, ModelOptions, add_flags
     except ImportError:
         return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn")
     flags = argparse.ArgumentParser()
@@ -30,8 +34,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = flags.parse_args([])
     options.src, options.json = given.src or ["0"], given.json
     for i, source in enumerate(options.src):
-        with contextlib.suppress(KeyError):  # tried as it is, so that the report names it
-            options.src[i] = from_environment(source)
+        with contextlib.suppress(SourceError):  # tried as it is, so that the report names it
+            asked = [(source, USUAL_SOURCE, USUAL_TRACKING)]
+            options.src[i] = find_cameras(asked)[0].address
     return options
 
 

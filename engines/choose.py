@@ -26,11 +26,11 @@ _GPU_FORMATS = {"tensorflow": "keras", "onnxruntime": "onnx"}  # engine -> what 
 _ON_CPU = {
     "openvino": "-r requirements-live.txt",
     "onnxruntime": "onnxruntime",
-    "tensorflow": "-r requirements.txt",
+    "tensorflow": "'.[train]'",
 }
 _ON_GPU = {
-    "tensorflow": "-r requirements-gpu.txt",
-    "onnxruntime": "-r requirements-gpu-onnxruntime.txt",
+    "tensorflow": "'.[gpu]'",
+    "onnxruntime": "'.[gpu-onnxruntime]'",
 }
 
 

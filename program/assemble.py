@@ -1,18 +1,25 @@
 """The one place where stages are put together: detector, tracker, estimator, smoother, pipeline."""
 
+import argparse
+import contextlib
 import itertools
 import logging
 import os
-from collections import Counter
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors import MIN_FACE, Detector, make_detector
+from drawing.overlay import Overlay
 from errors import WeightsError
 from estimators import Estimator, make_estimator
 from estimators.weights import Confusion, find_weights
-from program.loop import Channel
-from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions
+from outputs import Sink
+from program.cameras import Camera, SourceOptions, find_cameras, open_cameras
+from program.law import check_purpose
+from program.load import LoadControl
+from program.loop import Channel, Loop
+from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions, collect
 from program.pipeline import Pipeline
 from sources import Source
 from threads import DetectorPool
@@ -122,31 +129,56 @@ class Assembly:
             places=FacePlaces() if self.tracking.blur else None,
         )
 
+    def _following(self, tracking: TrackingOptions) -> "Assembly":
+        return self if tracking == self.tracking else replace(self, tracking=tracking)
+
     def channels(
-        self, sources: Sequence[Source], estimator: Estimator, max_frames: int | None = None
+        self, cameras: Sequence[Camera], sources: Sequence[Source], estimator: Estimator
     ) -> list[Channel]:
-        """Make a channel of each source, with its own tracker and smoother; ids are unique."""
+        """Make a channel of each camera, with its own tracker and smoother; ids are unique.
+
+        One alone has no name in records and topics, unless the user gave it one.
+        """
         detector, ids = self.detector(), itertools.count(1)
         return [
             Channel(
                 source,
-                self.pipeline(detector, estimator, ids),
-                name,
-                max_frames=max_frames,
-                hide=self.tracking.blur,
+                self._following(camera.tracking).pipeline(detector, estimator, ids),
+                camera.name if camera.is_named or len(cameras) > 1 else "",
+                max_frames=camera.source.max_frames,
+                hide=camera.tracking.blur,
             )
-            for source, name in zip(sources, channel_names(sources), strict=True)
+            for camera, source in zip(cameras, sources, strict=True)
         ]
 
 
-def channel_names(sources: Sequence[Source]) -> list[str]:
-    """What to call each of several sources; one alone needs no name."""
-    if len(sources) == 1:
-        return [""]
-    seen: Counter[str] = Counter()
-    names = []
-    for source in sources:
-        seen[source.name] += 1
-        again = f" ({seen[source.name]})" if seen[source.name] > 1 else ""
-        names.append(source.name + again)
-    return names
+def open_loop(
+    texts: Sequence[str],
+    options: argparse.Namespace,
+    sinks: Sequence[Sink],
+    stack: contextlib.ExitStack,
+) -> Loop:
+    """Open sources and put the loop over them together, for the library; `stack` closes all.
+
+    Args:
+        texts: as `--src` takes them.
+        options: those of stream.py, settled.
+        sinks: receive the results.
+        stack: ended by the caller.
+
+    Raises:
+        StreamError: a source cannot be opened, weights or engine are missing.
+    """
+    source, tracking = collect(SourceOptions, options), collect(TrackingOptions, options)
+    cameras = find_cameras([(text, source, tracking) for text in texts])
+    options.src = [camera.address for camera in cameras]
+    check_purpose(options)
+    assembly, arrived = Assembly(collect(ModelOptions, options), tracking), threading.Event()
+    pool = assembly.pool()
+    stack.callback(pool.close)
+    sources = open_cameras(cameras, stack, arrived)
+    check_purpose(options, sources)
+    estimator = assembly.estimator()
+    channels = assembly.channels(cameras, sources, estimator)
+    overlay, control = Overlay(), LoadControl(options.max_latency)
+    return Loop(channels, pool, estimator, sinks, overlay, control, arrived)

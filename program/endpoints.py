@@ -1,17 +1,15 @@
-"""What a run reads from and writes to, and the flags that say so."""
+"""What a run writes to, and the flags that say so; what it reads from: `program.cameras`."""
 
 import contextlib
-import logging
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from drawing.overlay import Overlay
-from errors import SinkError, SourceError
+from errors import SinkError
 from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
@@ -27,54 +25,11 @@ from people.crowd import Crowd
 from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
 from people.table import PeopleWriter, is_table
-from program.load import DEFAULT_MAX_LATENCY_MS
 from program.loop import Channel
-from program.options import ReportOptions, duration, flag, kept, number
+from program.options import ReportOptions, duration, flag, kept
 from sources import Source
-from sources.live import LiveOptions
-from sources.open import open_source
 
-log = logging.getLogger(__name__)
-
-SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 HUDS = ("window", "all", "none")
-TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceOptions:
-    """What is read; `src` has at least one address once stream.py has parsed them."""
-
-    src: Sequence[str] | None = flag(
-        None,
-        "webcam number, video file, picture, folder of pictures, rtsp:// or http:// address, "
-        "test: (a generated pattern), sample (the bundled clip) or chaos:FILE?freeze=5@10 (a "
-        "film played as a bad camera); env:NAME is what that variable holds, for passwords "
-        "that others must not see; several --src are shown together; default: webcam 0",
-        action="append",
-        metavar="SOURCE",
-    )
-    width: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
-    height: int | None = flag(None, "ask a webcam for it", type=number(int, 16), metavar="PX")
-    max_frames: int | None = flag(
-        None,
-        "stop after N frames of each source",
-        type=number(int, 1, sys.maxsize),
-        metavar="N",
-    )
-    max_latency: float = flag(
-        DEFAULT_MAX_LATENCY_MS,
-        "live sources: do less before frames get older than that, drop those that are "
-        "(default: %(default)g)",
-        type=number(float, 1),
-        metavar="MS",
-    )
-    keep_trying: bool = flag(
-        False,
-        "wait for a camera that is not there at the start, too; one that breaks off later "
-        "is opened again in any case",
-        action="store_true",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,61 +143,6 @@ class Reporting:
     def recorder(self) -> Recorder:
         """Makes the records for one output."""
         return Recorder(self.crowd, self.run, self.purpose)
-
-
-def from_environment(source: str) -> str:
-    """Return what the variable holds where `source` is env:NAME, else `source`.
-
-    A command line is seen by everyone on the machine, passwords in it too.
-
-    Raises:
-        KeyError: no such variable, or an empty one; the name is its argument.
-    """
-    if not source.startswith("env:"):
-        return source
-    name = source.removeprefix("env:")
-    if not os.environ.get(name):
-        raise KeyError(name)
-    return os.environ[name]
-
-
-def address_of(text: str) -> str:
-    """What a `--src` stands for."""
-    return str(SAMPLE) if text == "sample" else text
-
-
-def open_sources(
-    options: SourceOptions,
-    stack: contextlib.ExitStack,
-    arrived: threading.Event,
-    open_one: Callable[..., Source] = open_source,
-) -> list[Source]:
-    """Open every `--src`; a missing webcam is answered with the bundled sample's name.
-
-    Of several cameras one that is not there must not keep the others from being shown.
-    """
-    sources, addresses = [], options.src or ()
-    if (options.width or options.height) and not any(map(str.isdecimal, addresses)):
-        log.warning("--width and --height have no effect: they ask a webcam, and no source is one")
-    live = LiveOptions(
-        keep_trying=options.keep_trying or len(addresses) > 1,
-        max_latency_s=options.max_latency / 1e3,
-        arrived=arrived,
-    )
-    for text in addresses:
-        try:
-            source = open_one(
-                address_of(text), width=options.width, height=options.height, live=live
-            )
-        except SourceError as error:
-            if text.isdecimal():
-                raise SourceError(f"{error}; {TRY_SAMPLE}") from error
-            raise
-        stack.callback(source.close)
-        if text == "sample":
-            source.name = text  # and not its path
-        sources.append(source)
-    return sources
 
 
 def open_files(

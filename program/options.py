@@ -31,7 +31,14 @@ _BYTES = {"MB": 1e6, "GB": 1e9}
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments with one line on stderr and exit code 2, without the usage."""
+    """Refuses bad arguments with one line on stderr and exit code 2, without the usage.
+
+    Every program has `--version`. The arguments are those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser.error`."""
@@ -306,18 +313,18 @@ def settle_privacy(options: argparse.Namespace) -> None:
         options.detect_every = 1  # else a new face would be visible until the next search
 
 
-def add_general_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--file-mode`, `--verbose` and `--version`."""
-    parser.add_argument(
-        "--file-mode",
-        default=0o600,
+@dataclass(frozen=True, slots=True)
+class GeneralOptions:
+    """What every program has."""
+
+    file_mode: int = flag(
+        0o600,
+        "who may read new outputs, for chmod: 0640 shares them with the group (default: 0600, "
+        "nobody else)",
         type=file_mode,
         metavar="MODE",
-        help="who may read new outputs, for chmod: 0640 shares them with the group "
-        "(default: 0600, nobody else)",
     )
-    parser.add_argument("--verbose", action="store_true", help="log what happens")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    verbose: bool = flag(False, "log what happens", action="store_true")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ FLOORS = (
     ("faces", "stream", "predict", "batch"),
 )
 # These may import anything, and nothing imports them.
-OUTSIDE = ("training", "benchmarks", "samples", "tests")
+OUTSIDE = ("training", "benchmarks", "samples", "tests", "setup")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

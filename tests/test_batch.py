@@ -223,7 +223,7 @@ def test_two_runs_do_not_write_into_one_folder(
 def test_without_ray_its_remedy_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     film = make_film(tmp_path / "film.mp4", 2)
     assert run_batch(film, "--out", tmp_path / "out", "--ray", "local") == 2
-    assert "requirements-batch.txt" in capsys.readouterr().err
+    assert "pip install '.[ray]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_the_sample_in_slices_equals_the_whole_sample(whole_sample: Path, tmp_pa
 
 @pytest.mark.slow
 def test_ray_gives_what_local_workers_give(whole_sample: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: see requirements-batch.txt")
+    pytest.importorskip("ray", reason="ray is not installed: pip install '.[ray]'")
     command = [sys.executable, "batch.py", str(SAMPLE), "--out", str(tmp_path), "--slice", "5"]
     done = subprocess.run(
         [*command, "--ray", "local", "--workers", "2"], cwd=ROOT, capture_output=True, text=True

@@ -50,8 +50,8 @@ def test_onnx_runtime_stands_in_where_openvino_is_not_installed() -> None:
     [
         ("auto", {"gpu": False}, r"no NVIDIA GPU was found; .* --device cpu"),
         ("openvino", {}, r"openvino runs on the CPU only; .* --device cpu"),
-        ("auto", {"usable": ()}, r"pip install -r requirements-gpu\.txt, or use --device cpu"),
-        ("onnxruntime", {"usable": ()}, r"pip install -r requirements-gpu-onnxruntime\.txt"),
+        ("auto", {"usable": ()}, r"pip install '\.\[gpu\]', or use --device cpu"),
+        ("onnxruntime", {"usable": ()}, r"pip install '\.\[gpu-onnxruntime\]'"),
     ],
 )
 def test_a_gpu_that_cannot_be_used_is_refused_in_one_line_with_the_remedy(
@@ -82,7 +82,7 @@ def test_dlib_refuses_a_gpu() -> None:
     [
         ("openvino", r"pip install -r requirements-live\.txt"),
         ("onnxruntime", "pip install onnxruntime"),
-        ("tensorflow", r"pip install -r requirements\.txt"),
+        ("tensorflow", r"pip install '\.\[train\]'"),
     ],
 )
 def test_an_engine_that_is_not_installed_names_the_remedy(engine: str, install: str) -> None:

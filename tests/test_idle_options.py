@@ -1,17 +1,14 @@
 """Options that have no effect say so; packages that are missing are one line."""
 
 import builtins
-import contextlib
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import common
-from errors import SourceError
 from program.assemble import Assembly
-from program.endpoints import SourceOptions, open_sources
+from program.cameras import Camera, SourceOptions, warn_of_sizes
 from program.options import ModelOptions
 from stream import main
 
@@ -37,12 +34,7 @@ def test_options_of_another_detector_are_named(
 def test_a_width_that_no_webcam_gets_is_named(
     source: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise SourceError("nothing here")
-
-    options = SourceOptions(src=[source], width=640)
-    with contextlib.ExitStack() as stack, pytest.raises(SourceError):
-        open_sources(options, stack, threading.Event(), refuse)
+    warn_of_sizes([Camera("a", source, source=SourceOptions(width=640))])
     assert ("--width and --height have no effect" in caplog.text) == warned
 
 

@@ -13,10 +13,6 @@ LOCKS = {
     "requirements-live.txt": None,
     "requirements.txt": "train",
     "requirements-dev.txt": "dev",
-    "requirements-gpu.txt": "gpu",
-    "requirements-gpu-onnxruntime.txt": "gpu-onnxruntime",
-    "requirements-batch.txt": "ray",
-    "requirements-facenet.txt": "facenet",
 }  # file -> the extra of pyproject.toml that it locks beside the dependencies
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stream
-from program.endpoints import SAMPLE
+from program.cameras import SAMPLE
 from tests.assemblies import scripted
 from tests.fakes import ScriptedDetector
 from tests.test_mqtt import Broker, Listener

@@ -17,7 +17,7 @@ import stream
 from errors import SinkError, SourceError
 from outputs.recording.sink import Recording
 from predict import encode
-from program.endpoints import SAMPLE
+from program.cameras import SAMPLE, Camera, SourceOptions
 from sources import Source
 from stream import Factories, parse_arguments
 from tests.assemblies import scripted
@@ -343,8 +343,9 @@ def test_the_progress_bar_ends_where_the_run_does(
 ) -> None:
     source = ListSource(film(3))
     source.frame_count = count
-    assert stream.frames_expected([source], most) == expected
-    assert stream.frames_expected([source, source], most) is None
+    camera = Camera("a", "a.mp4", source=SourceOptions(max_frames=most))
+    assert stream.frames_expected([camera], [source]) == expected
+    assert stream.frames_expected([camera, camera], [source, source]) is None
 
 
 @pytest.mark.parametrize(

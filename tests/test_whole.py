@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import stream
-from program.endpoints import SAMPLE
+from program.cameras import SAMPLE
 from sources import Source
 from sources.open import open_source
 from structures import Frame

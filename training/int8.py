@@ -3,4 +3,5 @@
 import runpy
 
 if __name__ == "__main__":
-    runpy.run_module("training.tools.int8", run_name="__main__")
+    top = (__package__ or "").removesuffix("training")  # "faces." in an installation
+    runpy.run_module(f"{top}training.tools.int8", run_name="__main__")

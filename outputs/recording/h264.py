@@ -45,7 +45,7 @@ _MOST_REPEATS = 1000  # nine months; more is a broken clock
 # What the presets of `BY_LOAD` would set differently in the headers. A file has those once,
 # at its start: only an encoder with the same ones can continue it.
 _SAME_HEADERS = "stitchable=1:cabac=1:8x8dct=1:weightp=0:ref=1"
-_MARK = "faces-live: age and gender, recorded by stream.py"  # by which ours are known
+_MARK = "faces-live: age and gender"  # how the comment of our files begins
 _CROWDED = 0.5  # share of a period's frames that found the queue half full
 _PERIOD_S = 1.0
 _ROOM = 0.4  # busy share below which there is time for the slower preset
@@ -312,7 +312,7 @@ def is_recording(path: Path) -> bool:
     """Whether a file was made by `H264File` or `concatenate`."""
     try:
         with av.open(str(path.absolute())) as file:
-            return _MARK in file.metadata.values()
+            return any(text.startswith(_MARK) for text in file.metadata.values())
     except (*ERRORS, ValueError):
         return False
 

@@ -42,7 +42,7 @@ class Reader(NamedTuple):
 
 
 def _reader(name: str, function: str = "read") -> Reader:
-    module = import_module(f"training.datasets.{name}")
+    module = import_module(f".{name}", __package__)
     return Reader(module.LAYOUT, getattr(module, function))
 
 

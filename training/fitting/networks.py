@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import DatasetError
+from estimators import networks
 from estimators.networks.backbones import start_from
 from estimators.networks.heads import Heads, is_constant, is_head
 from training.fitting.settings import TrainingSettings
@@ -35,7 +36,7 @@ def _build(settings: TrainingSettings, heads: Heads) -> Any:
     name = settings.architecture
     if name == "facenet":
         raise ValueError("heads of facenet are trained by python -m training.train_heads")
-    network = import_module(f"estimators.networks.{name}")
+    network = import_module(f"{networks.__name__}.{name}")
     options: dict[str, Any] = {"size": settings.size} if settings.size else {}
     if name in ("mobilenetv2", "vggface"):
         options["width"] = settings.width

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from errors import WeightsError
-from estimators import ARCHITECTURES, Estimator, make_estimator
+from estimators import ARCHITECTURES, Estimator, make_estimator, networks
 from estimators.facenet import NETWORK
 from estimators.weights import read_manifest
 from structures import Estimates, Image
@@ -172,7 +172,7 @@ def _onnx_side(path: Path) -> int | None:
 
 def _side_of(architecture: str) -> int | None:
     """Read `INPUT_SIZE` in the architecture's module: importing some takes seconds."""
-    spec = importlib.util.find_spec(f"estimators.networks.{architecture}")
+    spec = importlib.util.find_spec(f"{networks.__name__}.{architecture}")
     if spec is None or spec.origin is None:
         return None
     source = Path(spec.origin).read_text(encoding="utf-8")

@@ -133,7 +133,7 @@ def draw(name: str, faces: Sequence[Face], path: Path) -> None:
     try:
         import matplotlib as mpl
     except ModuleNotFoundError as error:
-        raise DatasetError(f"{path} needs matplotlib; pip install -r requirements.txt") from error
+        raise DatasetError(f"{path} needs matplotlib; pip install '.[train]'") from error
     mpl.use("agg")
     from matplotlib import pyplot
 

@@ -8,7 +8,7 @@ FILE.onnx is written beside FILE.keras and compared with it on random chips; int
 where it costs almost no accuracy on the test rows of --data. With --name the files go to weights/
 under that name, with an entry in weights/manifest.json; the hashes of files already listed there
 are updated. Nothing is changed if anything fails.
-Needs TensorFlow (requirements.txt), int8 also requirements-dev.txt.
+Needs TensorFlow (pip install '.[train]'), int8 also requirements-dev.txt.
 """
 
 import argparse

