@@ -47,8 +47,9 @@ from errors import WeightsError
 from program.options import number
 from sources.open import open_source
 from structures import Detections, Float32, Image, Track
+from tracking.association import assign
 from tracking.boxes import iou_matrix
-from tracking.sort import SortTracker, assign
+from tracking.sort import SortTracker
 
 Detect = Callable[[Image], Float32]  # (H, W, 3) uint8 BGR -> (N, 4) xyxy
 

@@ -55,6 +55,7 @@ _NOTICE_SCALES = (
 )  # of the ordinary height of text; the first that needs two lines
 _DETAIL_LINES = 3
 _DIMMED = 0.35
+_FADE_S, _PALEST = 0.16, 0.7  # a box on nobody: nearly gone when it is no longer shown
 
 
 def track_colour(track_id: int) -> Colour:
@@ -92,6 +93,22 @@ def draw_box(image: Image, box: Float32, colour: Colour, dashed: bool = False) -
             cv2.rectangle(image, (x1, y1), (x2, y2), tint, thick)
 
 
+def draw_fading_box(image: Image, box: Float32, colour: Colour, unseen_s: float) -> None:
+    """Draw a dashed outline that pales with the seconds since the face was seen.
+
+    See `draw_box`; it takes a frame or two until nothing is drawn.
+    """
+    height, width = image.shape[:2]
+    margin = text_size((width, height))
+    low = np.clip(box[:2] - margin, 0, (width, height)).astype(int)
+    high = np.clip(box[2:] + margin, 0, (width, height)).astype(int)
+    region = image[low[1] : high[1], low[0] : high[0]]
+    before = region.copy()
+    draw_box(image, box, colour, dashed=True)
+    paleness = min(unseen_s / _FADE_S, _PALEST)
+    cv2.addWeighted(before, paleness, region.copy(), 1 - paleness, 0, dst=region)
+
+
 def _in_view(box: Float32, image: Image) -> bool:
     """Whether any part of `box` lies in the image; boxes that are not finite do not."""
     height, width = image.shape[:2]
@@ -104,7 +121,7 @@ def draw_labels(
     boxes: Float32,
     texts: Sequence[Sequence[str]],
     colours: Sequence[Colour],
-    dashed: Sequence[bool] | None = None,
+    unseen_s: Sequence[float] | None = None,
     status: Sequence[str] = (),
 ) -> None:
     """Draw labelled boxes onto `image`, which is changed in place.
@@ -117,12 +134,15 @@ def draw_labels(
         boxes: (N, 4) float32 xyxy pixels.
         texts: N labels of any number of lines; an empty one draws the box only.
         colours: N, BGR.
-        dashed: N, or None for solid boxes.
+        unseen_s: N, seconds since the face was seen: above 0 the box is dashed and pale.
         status: lines for the upper left corner; none = nothing.
     """
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
-        draw_box(image, boxes[i], colours[i], dashed is not None and dashed[i])
+        if unseen_s is not None and unseen_s[i] > 0:
+            draw_fading_box(image, boxes[i], colours[i], unseen_s[i])
+        else:
+            draw_box(image, boxes[i], colours[i])
     labelled = [i for i in seen if texts[i]]
     size_wh = image.shape[1], image.shape[0]
     size = text_size(size_wh)
@@ -247,7 +267,8 @@ class Overlay:
     def draw(self, result: FrameResult) -> Image:
         """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one not found in this frame is dashed. Labels are shortened
+        Confirmed tracks only; one not found in this frame is pale, dashed and without a label.
+        Labels are shortened
         where they would fill half of the width. Where the source delivers no frames, the
         image is dimmed and a notice says why.
         """
@@ -264,7 +285,7 @@ class Overlay:
             np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
             [self._lines(t, result) for t in tracks],
             [track_colour(t.track_id) for t in tracks],
-            [t.time_since_update > 0 for t in tracks],
+            [t.unseen_s for t in tracks],
             status if is_live else (),
         )
         if not is_live:
@@ -280,6 +301,8 @@ class Overlay:
         return self.draw(FrameResult(Frame(blank, 0, 0.0), status=status, camera=camera))
 
     def _lines(self, track: Track, result: FrameResult) -> list[str]:
+        if track.unseen_s > 0:
+            return []
         person, name = result.people.get(track.track_id), f"#{track.track_id}"
         size_wh = result.frame.size_wh
         lines = label_lines(person, name, attributes=self._attributes)

@@ -26,10 +26,13 @@ FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)
 
 
 def track(
-    track_id: int, box: Sequence[float], misses: int = 0, state: TrackState = TrackState.CONFIRMED
+    track_id: int,
+    box: Sequence[float],
+    unseen_s: float = 0,
+    state: TrackState = TrackState.CONFIRMED,
 ) -> Track:
-    row = None if misses else 0
-    return Track(track_id, np.array(box, np.float32), state, misses, row, 9)
+    row = None if unseen_s else 0
+    return Track(track_id, np.array(box, np.float32), state, unseen_s, row, 9)
 
 
 def result(
@@ -266,14 +269,15 @@ def test_tentative_tracks_are_not_shown() -> None:
     assert (Overlay(status=False).draw(result([tentative])) == 128).all()
 
 
-def test_a_face_not_seen_in_this_frame_has_a_thinner_broken_box() -> None:
-    box = (100, 100, 300, 300)
-    overlay, colour = Overlay(status=False), track_colour(1)
-    drawn = [overlay.draw(result([track(1, box, misses)]))[200:290] for misses in (0, 2)]
-    seen, foretold = ((picture == colour).all(axis=2) for picture in drawn)
-    assert seen[:, 90:110].any(axis=1).all()
-    assert foretold.any() and not foretold[:, 90:110].any(axis=1).all()
-    assert foretold.sum() < seen.sum() / 2
+def test_a_face_not_seen_in_this_frame_has_a_broken_box_that_pales_and_no_label() -> None:
+    box, people = (100, 100, 300, 300), {1: FEMALE}
+    overlay = Overlay(status=False)
+    drawn = [overlay.draw(result([track(1, box, s)], people)) for s in (0, 0.04, 0.08, 0.12)]
+    changes = [np.abs(picture.astype(int) - 128).sum() for picture in drawn]
+    assert changes == sorted(changes, reverse=True) and changes[-1] > 0
+    seen, *foretold = ((picture[200:290, 90:110] != 128).any(axis=(1, 2)) for picture in drawn)
+    assert seen.all() and not any(side.all() for side in foretold)
+    assert all((picture[:80] == 128).all() for picture in drawn[1:])
 
 
 @pytest.mark.parametrize("grey", [0, 255])
