@@ -3,9 +3,9 @@
 The stages come in through the constructor; the only state is the tracker's and the smoother's.
 
 `process` takes one frame through all of it. `program.loop` runs the steps apart: `begin` looks
-for a cut, then it asks `wants_search`, lets a thread search the image, calls `follow` with the detections, and
-`describe` with the looks of several channels, so that all their faces go through the network
-in one batch.
+for a cut, then it asks `wants_search`, lets a thread search the image, calls `follow` with the
+detections, and `describe` with the looks of several channels, so that all their faces go
+through the network in one batch.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ from structures import (
     TrackState,
 )
 from tracking import Smoother, Tracker
+from tracking.camera import CameraMotion
 from tracking.cuts import CutFinder
 from tracking.places import FacePlaces
 
@@ -97,7 +98,8 @@ class Pipeline:
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
         self._places = places
-        self._cuts = CutFinder()
+        self._cuts, self._camera = CutFinder(), CameraMotion()
+        self._known = NOWHERE  # where faces were in the last frame
         self._epoch: int | None = None
         # When the whole image was last searched in its turn, and how many frames ago that was.
         self._searched_s: float | None = None
@@ -143,9 +145,13 @@ class Pipeline:
         """
         if frame.epoch != self._epoch:
             self._tracker.reset()
+            self._camera.reset()
             if self._places:
                 self._places.reset()
             self._epoch = frame.epoch
+        moved = self._camera.update(frame.image, self._known)
+        if moved is not None:
+            self._tracker.move(moved)
         if found is None:
             near = self._tracker.predicted_boxes(frame.time_s)
             found = self._detector.detect_near(frame.image, near)
@@ -161,6 +167,7 @@ class Pipeline:
         places = NOWHERE
         if self._places:
             places = self._places.update(found.boxes, tracks, frame.time_s)
+        self._known = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
         lost = frozenset(t.track_id for t in tracks if t.state is TrackState.LOST)
         return Look(frame, tracks, places, lost, ids, chips, weights)
 

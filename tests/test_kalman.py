@@ -151,3 +151,17 @@ def test_a_batch_of_none_stays_one() -> None:
     batch = BoxFilters()
     step(batch)
     assert batch.boxes().shape == batch.boxes_after(1.0, np.zeros(0, bool)).shape == (0, 4)
+
+
+def test_boxes_that_move_with_the_picture_are_those_of_the_moved_picture() -> None:
+    turn = 0.9 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    matrix = np.column_stack([turn, [30.0, -7.0]])
+    still, moved = filters([100, 50, 160, 110]), filters([100, 50, 160, 110])
+    for batch in (still, moved):
+        batch.x[0, 4:6] = 50, 20
+    moved.move(matrix)
+    for batch in (still, moved):
+        batch.predict(0.2, np.array([False]))
+    np.testing.assert_allclose(centre(moved), turn @ centre(still) + matrix[:, 2], atol=0.01)
+    np.testing.assert_allclose(moved.x[0, 2], 0.81 * still.x[0, 2])
+    assert np.linalg.eigvalsh(moved.covariance[0]).min() > 0

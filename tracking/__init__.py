@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from structures import Detections, Estimates, Float32, Smoothed, Track
+from tracking.boxes import Float64
 
 FRAME_S = 0.04  # `max_age` and `min_hits` count frames at 25 a second
 MAX_AGE, MIN_HITS = 30, 3  # the tracker's defaults, see `sort.SortTracker`
@@ -32,6 +33,13 @@ class Tracker(Protocol):
 
     def predicted_boxes(self, time_s: float) -> Float32:
         """Where the live tracks will be at that time, (N, 4) xyxy; changes nothing."""
+        ...
+
+    def move(self, matrix: Float64) -> None:
+        """Move the tracks with the picture, before the next frame is taken.
+
+        `matrix`, (2, 3), maps pixels of the last frame to those of the next one.
+        """
         ...
 
     def reset(self) -> None:

@@ -122,6 +122,16 @@ class BoxFilters:
         self.x[rows] = x + (off[:, None] @ gain)[:, 0]
         self.covariance[rows] = p - gain.transpose(0, 2, 1) @ seen_p
 
+    def move(self, matrix: Float64) -> None:
+        """Move all boxes with the picture: `matrix`, (2, 3), is a shift, turn and zoom."""
+        zoom = matrix[0, 0] ** 2 + matrix[1, 0] ** 2  # of areas
+        turn = np.eye(7)
+        turn[:2, :2] = turn[4:6, 4:6] = matrix[:, :2]
+        turn[2, 2] = turn[6, 6] = zoom
+        self.x = self.x @ turn.T
+        self.x[:, :2] += matrix[:, 2]
+        self.covariance = turn @ self.covariance @ turn.T
+
     def boxes(self) -> Float32:
         """The estimates, (N, 4) float32 xyxy pixels."""
         return cxcysr_to_xyxy(self.x[:, :4]).astype(np.float32)

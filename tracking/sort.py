@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from structures import Detections, Float32, Track, TrackState
 from tracking import FRAME_S, MAX_AGE, MIN_HITS
 from tracking.association import Rows, associate
-from tracking.boxes import overlaps
+from tracking.boxes import Float64, overlaps
 from tracking.kalman import BoxFilters
 
 Mask = NDArray[np.bool_]
@@ -130,6 +130,10 @@ class SortTracker:
     def predicted_boxes(self, time_s: float) -> Float32:
         """See `tracking.Tracker`."""
         return self._filters.boxes_after(self._step_s(time_s), self._missed)
+
+    def move(self, matrix: Float64) -> None:
+        """See `tracking.Tracker`."""
+        self._filters.move(matrix)
 
     def reset(self) -> None:
         """See `tracking.Tracker`."""
