@@ -21,6 +21,7 @@ from program.loop import Loop
 from sources import Source
 from sources.open import open_source
 from structures import Detections, FrameResult, Gender
+from tracking import FRAME_S
 
 ENVIRONMENT = "trackers"
 OTHERS = ("SORT", "ByteTrack", "OC-SORT", "C-BIoU")  # of `alternatives.followers`
@@ -98,6 +99,6 @@ def seconds_of(detections: Sequence[Detections]) -> float:
     """Return the seconds that this program's tracker takes for the updates of all frames."""
     tracker = Assembly().tracker(KnownFaces(detections))
     start_s = time.perf_counter()
-    for found in detections:
-        tracker.update(found)
+    for index, found in enumerate(detections):
+        tracker.update(found, index * FRAME_S)
     return time.perf_counter() - start_s

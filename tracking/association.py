@@ -31,12 +31,11 @@ LEAST_LIKELY = 60.0  # any pair that is possible is better than none
 # What a true pair differs by apart from the model's own doubt, as standard deviations in the
 # fractions of `tracking.kalman`. Sizes repeat better than the filter trusts them to.
 CENTRE, AREA, RATIO = 0.08, 0.12, 0.15
-MOST_CENTRE, MOST_AREA = 0.7, 0.4  # of the model's doubt: nobody is found on the other side
+REACH = 2.5  # of its side, how far from where it should be a face may be, whatever the doubt
 # How far boxes are grown for the second round, as a fraction of their extent on every side:
 # more for an unseen track, whose place is less certain.
 GROWTH, GROWTH_PER_S, MOST_GROWTH = 0.5, 1.25, 1.0
 
-_MOST_DOUBT = np.square([MOST_CENTRE, MOST_CENTRE, MOST_AREA, MOST_AREA])
 _TRUE_PAIR = np.square([CENTRE, CENTRE, AREA, RATIO])
 
 
@@ -55,7 +54,7 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
     predicted = filters.boxes()
     distance, doubt = _distances(filters, boxes)
     possible = (distance < GATE) | (iou_matrix(predicted, boxes) >= least_overlap)
-    liking = np.maximum(LEAST_LIKELY - distance - doubt[:, None], 1e-3)
+    liking = np.maximum(LEAST_LIKELY - distance - doubt[:, None], 1e-3)  # inf: the latter
     pairs = assign(np.where(possible, liking, 0.0), 1e-6)
     found[list(pairs)] = list(pairs.values())
     lost = np.flatnonzero(found < 0)
@@ -70,14 +69,15 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
 def _distances(filters: BoxFilters, boxes: Float32) -> tuple[Float64, Float64]:
     """Squared Mahalanobis distances, (N, M), and the log of each track's spread, (N,).
 
-    The latter is 0 for a track that knows exactly where it is. The four measured numbers do not
+    The distances are infinite out of `REACH`. The log is 0 for a track that knows exactly where it is. The four measured numbers do not
     mix in the model, so the spread is a diagonal.
     """
     scales = np.square(scales_of(filters.x)[:, :4])
-    doubts = np.diagonal(filters.covariance, axis1=1, axis2=2)[:, :4]
-    spread = np.minimum(doubts, scales * _MOST_DOUBT) + scales * _TRUE_PAIR
+    spread = np.diagonal(filters.covariance, axis1=1, axis2=2)[:, :4] + scales * _TRUE_PAIR
     off = xyxy_to_cxcysr(boxes) - filters.x[:, None, :4]  # (N, M, 4)
     distance: Float64 = (off * off / spread[:, None]).sum(axis=2)
+    far = (np.abs(off[:, :, :2]) > REACH * np.sqrt(scales[:, None, :1])).any(axis=2)
+    distance[far] = np.inf
     doubt: Float64 = np.log(spread / (scales * _TRUE_PAIR)).sum(axis=1)
     return distance, doubt
 

@@ -56,7 +56,7 @@ class CameraMotion:
         points = _corners(before, faces * scale)
         if points is None or len(points) < _FEWEST:
             return None
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(before, self._before, points, None, **_FLOW)
+        moved, found = _followed(before, self._before, points)
         kept = found[:, 0] == 1
         points, moved = points[kept, 0], moved[kept, 0]
         if len(points) < _FEWEST or np.median(np.abs(moved - points).max(axis=1)) < _LEAST_PX:
@@ -70,11 +70,13 @@ class CameraMotion:
         return matrix
 
 
-_FLOW = {
-    "winSize": (15, 15),
-    "maxLevel": 3,
-    "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05),
-}
+def _followed(before: Grey, after: Grey, points: Float32) -> tuple[Float32, Image]:
+    """Return where (K, 1, 2) points went, and (K, 1) uint8: 1 where they were found."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points, np.empty_like(points), winSize=(15, 15), maxLevel=3, criteria=stop
+    )
+    return moved, found
 
 
 def _small(image: Image) -> Grey:

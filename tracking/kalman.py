@@ -38,7 +38,7 @@ FIRST_GROWTH = 1.25  # of the area per second
 ACCELERATION = 3.0  # of the side per second, after one second
 GROWTH_CHANGE = 1.25  # of the area per second, after one second
 RATIO_DRIFT = 0.05  # of the ratio, after one second
-FADING = 1.5  # a missed box's velocity falls by 1/e in 1 / FADING seconds
+FADING = 1.0  # a missed box's velocity falls by 1/e in 1 / FADING seconds
 LEAST_AREA = 1e-4  # of its area a box keeps at least in a second
 
 _MEASURED = np.array([MEASURED_CENTRE, MEASURED_CENTRE, MEASURED_AREA, MEASURED_RATIO])
