@@ -302,7 +302,8 @@ def test_a_box_that_is_not_finite_is_refused_and_leaves_the_tracker_as_it_was(
     with pytest.raises(ValueError, match="finite, got"):
         tracker.update(found(face(200), [0, 0, bad, 10]))
     (track,) = tracker.update(found(face(200)))
-    assert (track.track_id, track.lived_s) == (1, pytest.approx(0.4))
+    assert track.track_id == 1
+    assert track.lived_s == pytest.approx(0.4)
 
 
 def test_two_hundred_faces_are_followed_and_the_detections_left_alone() -> None:
