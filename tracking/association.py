@@ -69,8 +69,8 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
 def _distances(filters: BoxFilters, boxes: Float32) -> tuple[Float64, Float64]:
     """Squared Mahalanobis distances, (N, M), and the log of each track's spread, (N,).
 
-    The distances are infinite out of `REACH`. The log is 0 for a track that knows exactly where it is. The four measured numbers do not
-    mix in the model, so the spread is a diagonal.
+    Distances are infinite out of `REACH`; the log is 0 for a track that knows exactly where it
+    is. The four measured numbers do not mix in the model, so the spread is a diagonal.
     """
     scales = np.square(scales_of(filters.x)[:, :4])
     spread = np.diagonal(filters.covariance, axis1=1, axis2=2)[:, :4] + scales * _TRUE_PAIR
