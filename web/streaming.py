@@ -153,7 +153,7 @@ def _head(result: FrameResult) -> dict[str, Any]:
                     "full": label_lines(person, f"#{track.track_id}"),
                     "short": label_lines(person, short=True),
                     "colour": f"rgb({red} {green} {blue})",
-                    "missed": track.time_since_update > 0,
+                    "missed": track.unseen_s > 0,
                 }
             )
     return {"camera": result.camera, "index": result.frame.index, "faces": faces}
