@@ -160,6 +160,16 @@ def test_a_lost_face_that_is_found_again_is_the_same_and_shown_at_once() -> None
     assert states(tracker.update(found(face(205)))) == {1: TrackState.CONFIRMED}
 
 
+def test_somebody_far_off_and_of_another_size_does_not_get_the_id_of_who_is_lost() -> None:
+    tracker = Player()
+    for index in range(40):
+        tracker.update(found(face(100 + 4 * index, side=85)))
+    for _ in range(29):
+        tracker.update(found())
+    tracks = [tracker.update(found(face(600, y=130, side=60))) for _ in range(4)][-1]
+    assert [track.track_id for track in tracks if track.state is TrackState.CONFIRMED] == [2]
+
+
 def walk(fps: float, seconds: float = 4.0) -> dict[int, list[float]]:
     """Times at which each id is shown: one face walks, hidden from 1.5 to 2.2 s; one comes at 3."""
     tracker, shown = Player(fps), dict[int, list[float]]()
