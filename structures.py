@@ -106,10 +106,14 @@ class Detections:
 
 
 class TrackState(StrEnum):
-    """`TENTATIVE` until the face was found often enough, then `CONFIRMED`."""
+    """`TENTATIVE` until the face was found often enough, then `CONFIRMED`.
+
+    `LOST` while it is not found: no longer shown, but remembered; found again, it is `CONFIRMED`.
+    """
 
     TENTATIVE = "tentative"
     CONFIRMED = "confirmed"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,18 +123,18 @@ class Track:
     Attributes:
         track_id: from 1, unique within a tracker instance.
         box: (4,) float32 xyxy, the filter's estimate.
-        state: tentative or confirmed.
-        time_since_update: frames since a detection was matched; 0 = in this frame.
+        state: tentative, confirmed or lost.
+        unseen_s: seconds since a detection was matched; 0 = in this frame.
         detection_index: the row of this frame's `Detections` it was matched to, or None.
-        frames_seen: frames since the track was born, this one included.
+        lived_s: seconds since the track was born.
     """
 
     track_id: int
     box: Float32
     state: TrackState
-    time_since_update: int
+    unseen_s: float
     detection_index: int | None
-    frames_seen: int
+    lived_s: float
 
     def __post_init__(self) -> None:
         _check("Track.box", self.box, (4,), np.float32)
@@ -266,6 +270,8 @@ class FrameResult:
         places: (N, 4) float32 xyxy, wherever a face is or may be; empty unless faces are to be
             hidden.
         estimates: made in this frame, None where there were none; to be smoothed again.
+        remembered: ids of those who are not found at the moment but may come back: not shown,
+            and still there.
     """
 
     frame: Frame
@@ -278,6 +284,12 @@ class FrameResult:
     camera: str = ""
     places: Float32 = field(default_factory=lambda: NOWHERE)
     estimates: TrackEstimates | None = None
+    remembered: frozenset[int] = frozenset()
+
+    @property
+    def living(self) -> set[int]:
+        """The ids of all who are there, shown or remembered."""
+        return {track.track_id for track in self.tracks} | self.remembered
 
     def latency_ms(self, now_s: float) -> float | None:
         """The frame's age at `now_s` (`time.monotonic()`), None for stored media and at the end."""

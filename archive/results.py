@@ -29,15 +29,22 @@ from structures import (
 _BLACK: Image = np.zeros((1, 1, 3), np.uint8)
 
 
+def _black(width: int, height: int) -> Image:
+    """A black image of that size, all of it one pixel in memory."""
+    return np.broadcast_to(_BLACK, (height, width, 3))
+
+
 def without_image(result: FrameResult) -> FrameResult:
-    """A copy with one black pixel as the image, and nothing that depends on the clock."""
-    frame = Frame(_BLACK, result.frame.index, result.frame.time_s, result.frame.epoch)
+    """A copy with a black image that takes no room, and nothing that depends on the clock."""
+    frame = result.frame
+    frame = Frame(_black(*frame.size_wh), frame.index, frame.time_s, frame.epoch)
     return FrameResult(
         frame,
         result.tracks,
         result.people,
         places=result.places,
         estimates=result.estimates,
+        remembered=result.remembered,
     )
 
 
@@ -51,7 +58,7 @@ def save_results(path: Path, results: Iterable[FrameResult]) -> None:
 
 
 def load_results(path: Path) -> list[FrameResult]:
-    """Read results in their order; images are a black pixel.
+    """Read results in their order; images are black and take no room.
 
     Raises:
         SinkError: it cannot be read, or was not written by `save_results`.
@@ -65,12 +72,13 @@ def load_results(path: Path) -> list[FrameResult]:
 
 
 def _as_json(result: FrameResult) -> dict[str, Any]:
-    made = result.estimates
+    made, frame = result.estimates, result.frame
     kept = made and [list(made.track_ids), _fields(made.estimates), made.weights.tolist()]
     return {
-        "frame": [result.frame.index, result.frame.time_s, result.frame.epoch],
+        "frame": [frame.index, frame.time_s, frame.epoch, *frame.size_wh],
         "tracks": [_fields(track) for track in result.tracks],
         "people": {str(i): _fields(person) for i, person in result.people.items()},
+        "remembered": sorted(result.remembered),
         "places": result.places.tolist(),
         "estimates": kept,
     }
@@ -85,14 +93,15 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _from_json(line: dict[str, Any]) -> FrameResult:
-    index, time_s, epoch = line["frame"]
+    index, time_s, epoch, width, height = line["frame"]
     made = line["estimates"]
     return FrameResult(
-        Frame(_BLACK, index, time_s, epoch),
+        Frame(_black(width, height), index, time_s, epoch),
         tuple(_track(**each) for each in line["tracks"]),
         {int(i): _person(**each) for i, each in line["people"].items()},
         places=_floats(line["places"]).reshape(-1, 4),
         estimates=made and TrackEstimates(tuple(made[0]), _estimates(**made[1]), _floats(made[2])),
+        remembered=frozenset(line["remembered"]),
     )
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from structures import FrameResult
+from tracking.association import assign
 from tracking.boxes import iou_matrix
 from tracking.smoothing import TrackSmoother
-from tracking.sort import assign
 
 LEAST_OVERLAP = 0.5  # IoU from which two tracks' boxes may be of one face
 
@@ -45,7 +45,7 @@ def join_slices(slices: Iterable[Sequence[FrameResult]]) -> Iterator[list[FrameR
             epochs = before[-1].frame.epoch + 1 if before else 0
         last = before[-1].frame.index if before else -1
         own = [each for each in seen if each.frame.index > last]
-        for track_id in sorted({track.track_id for each in own for track in each.tracks}):
+        for track_id in sorted({track_id for each in own for track_id in each.living}):
             if track_id not in ids:
                 ids[track_id] = next_id if before else track_id
                 next_id = max(next_id, ids[track_id]) + 1
@@ -92,7 +92,10 @@ def _renamed(result: FrameResult, ids: dict[int, int], epochs: int) -> FrameResu
     if made is not None:
         made = replace(made, track_ids=tuple(ids[i] for i in made.track_ids))
     frame = replace(result.frame, epoch=result.frame.epoch + epochs)
-    return replace(result, frame=frame, tracks=tuple(tracks), people={}, estimates=made)
+    lost = frozenset(ids[track_id] for track_id in result.remembered)
+    return replace(
+        result, frame=frame, tracks=tuple(tracks), people={}, estimates=made, remembered=lost
+    )
 
 
 class Replay:
@@ -107,7 +110,6 @@ class Replay:
         if made is not None:
             time_s = result.frame.time_s
             self._smoother.update(made.track_ids, made.estimates, made.weights, time_s)
-        here = [track.track_id for track in result.tracks]
-        self._smoother.forget_except(here)
-        known = {track_id: self._smoother.current(track_id) for track_id in here}
+        self._smoother.forget_except(result.living)
+        known = {t.track_id: self._smoother.current(t.track_id) for t in result.tracks}
         return replace(result, people={i: each for i, each in known.items() if each is not None})

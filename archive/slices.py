@@ -33,6 +33,7 @@ from sources.decoding import Video, decode, open_video, packets_of
 from sources.feed import NOMINAL_FPS, Feed
 from structures import Frame, FrameResult
 from threads import ReadAhead
+from tracking import FRAME_S
 from tracking.boxes import Float64
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
@@ -86,7 +87,8 @@ def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> l
         tracking: determines the overlap, which outlasts `max_age`, and where detection runs.
     """
     every = tracking.detect_every or max(1, math.ceil(Effort().search_s * fps - 1e-3))
-    overlap = max(math.ceil(OVERLAP_S * fps), 2 * (tracking.max_age + tracking.min_hits * every))
+    memory = (tracking.max_age + tracking.min_hits) * FRAME_S * fps + 2 * every
+    overlap = math.ceil(max(OVERLAP_S * fps, memory))
     wanted = round(frames / max(slice_s * fps, 2 * overlap))
     bounds = [round(frames * i / max(wanted, 1) / every) * every for i in range(max(wanted, 1))]
     stops = [min(first + overlap, frames) for first in bounds[1:]] + [frames]
@@ -198,7 +200,7 @@ def join(
     Raises:
         SinkError: a file cannot be written.
     """
-    frames, people, epochs, replay = 0, set[int](), set[int](), Replay()
+    frames, people, sizes, replay = 0, set[int](), set[tuple[int, int]](), Replay()
     with contextlib.ExitStack() as stack:
         outputs = options.outputs(film, video=False)
         sinks = open_exports(outputs, Reporting.of(outputs, context.assembly(options).confusion()))
@@ -211,14 +213,14 @@ def join(
                 for sink in sinks:
                     sink.write(None, result)
                 people |= {track.track_id for track in result.tracks}
-                epochs.add(result.frame.epoch)
+                sizes.add(result.frame.size_wh)
             frames += len(results)
             context.progress.count(0)
             if options.video:
                 drawn = [replace(result, estimates=None) for result in results]
                 save_results(film.work / part.joined, drawn)
     check_whole(sinks)
-    return Report(frames, len(people)), len(epochs) == 1
+    return Report(frames, len(people)), len(sizes) == 1
 
 
 def draw(context: JobContext, film: Film, options: FilmOptions, parts: Sequence[Slice]) -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from structures import Float32
+from tracking.association import assign
 from tracking.boxes import iou_matrix
-from tracking.sort import assign
 
 SAME_FACE = 0.4  # overlap from which two boxes are the same face
 RULES = 1  # of `reference`: grows when they change, so that old references are not used

@@ -47,8 +47,10 @@ from errors import WeightsError
 from program.options import number
 from sources.open import open_source
 from structures import Detections, Float32, Image, Track
+from tracking import FRAME_S
+from tracking.association import assign
 from tracking.boxes import iou_matrix
-from tracking.sort import SortTracker, assign
+from tracking.sort import SortTracker
 
 Detect = Callable[[Image], Float32]  # (H, W, 3) uint8 BGR -> (N, 4) xyxy
 
@@ -142,7 +144,7 @@ class Jury:
         candidates = merge({name: detect(image) for name, detect in self._proposers.items()})
         boxes = np.array([c.box for c in candidates], np.float32).reshape(-1, 4)
         found = Detections.of_boxes(boxes, np.ones(len(boxes), np.float32))
-        tracks = self._tracker.update(found)
+        tracks = self._tracker.update(found, self.frames * FRAME_S)
         for track in tracks:
             if track.detection_index is not None:
                 self._follow(image, track, candidates[track.detection_index])

@@ -22,6 +22,7 @@ from program.loop import Loop
 from sources import Source
 from sources.open import open_source
 from structures import Detections, FrameResult, Gender
+from tracking import FRAME_S
 
 ENVIRONMENT = "trackers"
 OTHERS = ("SORT", "ByteTrack", "OC-SORT", "C-BIoU")  # of `alternatives.followers`
@@ -100,6 +101,6 @@ def seconds_of(detections: Sequence[Detections]) -> float:
     """Return the seconds of processor time that this program's tracker takes for all frames."""
     tracker = Assembly().tracker(KnownFaces(detections))
     start_s = time.process_time()
-    for found in detections:
-        tracker.update(found)
+    for index, found in enumerate(detections):
+        tracker.update(found, index * FRAME_S)
     return time.process_time() - start_s

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from structures import NOWHERE, Float32
+from tracking.association import assign
 from tracking.boxes import Float64, iou_matrix
-from tracking.sort import assign
 
 SAME = 0.5  # overlap from which a shown box counts as the person
 NEAR = 0.3  # a box that overlaps everybody by less is on nobody

@@ -42,7 +42,7 @@ _NOTICE_COLOURS: dict[SourceState, Colour] = {
 _NOTICE_SCALES = (2.4, 1.8, 1.3, 1.0)  # of the text size; the first that needs two lines
 _DETAIL_LINES = 3
 _DIMMED = 0.35
-_FADING = 0.6  # what a box keeps of itself with each frame in which its face is not found
+_FADE_S, _FAINTEST = 0.16, 0.2  # a box on nobody: after how long it is faintest, and how faint
 _SMALL = 200  # pixels of an image's shorter side; below, labels are short
 _ROOM = 8  # times the text size: what a full label needs of the image's width
 
@@ -89,12 +89,12 @@ USUAL_STYLE = Style()
 
 
 def draw_box(
-    image: Image, box: Float32, colour: Colour, line: int | None = None, missed: int = 0
+    image: Image, box: Float32, colour: Colour, line: int | None = None, unseen_s: float = 0.0
 ) -> None:
     """Draw an outline onto `image`, (H, W, 3) uint8 BGR, changed in place.
 
     `box` is (4,) xyxy pixels and may leave the image; `line` is the line's width, pixels, None =
-    by the image's size. The outline fades with the frames in which the face was `missed`.
+    by the image's size. The outline fades with the seconds since the face was found.
     """
     height, width = image.shape[:2]
     size = text_size((width, height))
@@ -107,13 +107,13 @@ def draw_box(
     around = image[top : max(y2 + reach, 0), left : max(x2 + reach, 0)]
     if not around.size:
         return
-    drawn = around.copy() if missed else around
+    drawn = around.copy() if unseen_s > 0 else around
     for tint, thick in ((_HALO, line + halo), (colour, line)):
         corners = (x1 - left, y1 - top), (x2 - left, y2 - top)
         # OpenCV's lines are one pixel wider than their thickness, except the thinnest.
         cv2.rectangle(drawn, *corners, tint, thick - 1 if thick > 2 else thick)
-    if missed:
-        kept = _FADING**missed
+    if unseen_s > 0:
+        kept = max(1 - unseen_s / _FADE_S, _FAINTEST)
         cv2.addWeighted(drawn, kept, around, 1 - kept, 0, dst=around)
 
 
@@ -129,7 +129,7 @@ def draw_labels(
     boxes: Float32,
     texts: Sequence[Sequence[str]],
     colours: Sequence[Colour],
-    missed: Sequence[int] | None = None,
+    unseen_s: Sequence[float] | None = None,
     status: Sequence[str] = (),
     style: Style = USUAL_STYLE,
 ) -> None:
@@ -143,13 +143,13 @@ def draw_labels(
         boxes: (N, 4) float32 xyxy pixels.
         texts: N labels of any number of lines; an empty one draws the box only.
         colours: N, BGR.
-        missed: N, frames in which each face has not been found; None = all are found.
+        unseen_s: N, seconds since each face was found: above 0 its box fades; None = all are found.
         status: lines for the upper left corner; none = nothing.
         style: how it looks.
     """
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
-        draw_box(image, boxes[i], colours[i], style.line_width, missed[i] if missed else 0)
+        draw_box(image, boxes[i], colours[i], style.line_width, unseen_s[i] if unseen_s else 0)
     labelled = [i for i in seen if texts[i]]
     size_wh = image.shape[1], image.shape[0]
     pen = style.pen(size_wh)
@@ -318,7 +318,7 @@ class Overlay:
             boxes,
             self._labels(tracks, result),
             [track_colour(t.track_id) for t in tracks],
-            [t.time_since_update for t in tracks],
+            [t.unseen_s for t in tracks],
             status if is_live else (),
             style,
         )
@@ -353,7 +353,7 @@ class Overlay:
             label_lines(
                 result.people.get(track.track_id), f"#{track.track_id}", kind, self._attributes
             )
-            if track.time_since_update == 0
+            if track.unseen_s == 0
             else []
             for track in tracks
         ]

@@ -108,7 +108,7 @@ class Recorder:
                 {
                     "id": track.track_id,
                     "box": [rounded(side, 1) for side in track.box],
-                    "detected": track.time_since_update == 0,
+                    "detected": track.unseen_s == 0,
                     **as_json(result.people.get(track.track_id), self.crowd.attributes),
                 }
                 for track in result.tracks

@@ -65,7 +65,7 @@ class Visits:
             return self.end() if result.status.state in _BROKEN else []
         self.frame = frame
         cut = before is not None and before.epoch != frame.epoch
-        tracked = set() if cut else {track.track_id for track in result.tracks}
+        tracked = set() if cut else result.living
         left = self._end_all_but(tracked)
         for track in result.tracks:
             if track.track_id not in self.here:
@@ -73,7 +73,7 @@ class Visits:
                 new = Visit(result.camera, track.track_id, frame.epoch, *times)
                 self.here[track.track_id] = new
             visit = self.here[track.track_id]
-            if track.time_since_update == 0:
+            if track.unseen_s == 0:
                 visit.last_s, visit.last_utc_s = frame.time_s, utc_s
                 visit.frames += 1
             visit.person = result.people.get(track.track_id, visit.person)

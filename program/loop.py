@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -28,15 +28,7 @@ from outputs import Sink
 from program.load import LoadControl
 from program.pipeline import Look, Pipeline, describe
 from sources import Source
-from structures import (
-    Detections,
-    Frame,
-    FrameResult,
-    Image,
-    SourceState,
-    SourceStatus,
-    Track,
-)
+from structures import Detections, Frame, FrameResult, Image, SourceState, SourceStatus
 from threads import DetectorPool
 
 TICK_S = 0.1  # the longest wait for anything: within it a status shows and Ctrl-C acts
@@ -67,8 +59,8 @@ class Tally:
         self._epoch: int | None = None
         self._here: set[int] = set()
 
-    def count(self, frame: Frame, tracks: Collection[Track]) -> None:
-        """Count one processed frame and the confirmed tracks in it."""
+    def count(self, frame: Frame, here: set[int]) -> None:
+        """Count one processed frame and the ids of the tracks that live in it."""
         now = self._clock()
         interval_s, self._latest = now - self._latest, now
         if interval_s < _PAUSE_S:
@@ -81,7 +73,6 @@ class Tally:
         self.frames += 1
         self.is_film |= frame.epoch == self._epoch
         self._epoch = frame.epoch
-        here = {track.track_id for track in tracks}
         self.tracks += len(here - self._here)
         self._here = here
 
@@ -157,7 +148,7 @@ class Channel:
             if next(self._left, None) is None:
                 self.ended = True
                 return
-            search = None
+            search, frame = None, self.pipeline.begin(frame)
             if self.pipeline.wants_search(frame):
                 search = pool.submit(partial(self.pipeline.search, frame))
             self._ahead.append((frame, search))
@@ -198,7 +189,7 @@ class Channel:
     def finish(self, look: Look) -> FrameResult:
         """Count a look that has been described and put its result together."""
         tracks, people = self.pipeline.result(look)
-        self.tally.count(look.frame, tracks)
+        self.tally.count(look.frame, {track.track_id for track in tracks} | look.remembered)
         frame, self._sought_s = look.frame, None
         if self._hide:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
@@ -213,6 +204,7 @@ class Channel:
             camera=self.name,
             places=look.places,
             estimates=look.estimates,
+            remembered=look.remembered,
         )
         self._refreshed_s = time.monotonic()
         return self.latest

@@ -217,13 +217,13 @@ class TrackingOptions:
     )
     max_age: int = flag(
         MAX_AGE,
-        f"frames to keep a face that is not found again {_USUALLY}",
+        f"how long to remember a face that is not found, in frames at 25 a second {_USUALLY}",
         type=number(int, 0),
         metavar="N",
     )
     min_hits: int = flag(
         MIN_HITS,
-        f"frames in which a face must be found before it is shown {_USUALLY}",
+        f"how long a face must be found before it is shown, in frames at 25 a second {_USUALLY}",
         type=number(int, 1),
         metavar="N",
     )

@@ -2,10 +2,10 @@
 
 The stages come in through the constructor; the only state is the tracker's and the smoother's.
 
-`process` takes one frame through all of it. `program.loop` runs the steps apart: it asks
-`wants_search`, lets a thread search the image, calls `follow` with the detections, and
-`describe` with the looks of several channels, so that all their faces go through the network
-in one batch.
+`process` takes one frame through all of it. `program.loop` runs the steps apart: `begin` looks
+for a cut, then it asks `wants_search`, lets a thread search the image, calls `follow` with the
+detections, and `describe` with the looks of several channels, so that all their faces go
+through the network in one batch.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,8 @@ from structures import (
     TrackState,
 )
 from tracking import Smoother, Tracker
+from tracking.camera import CameraMotion
+from tracking.cuts import CutFinder
 from tracking.places import FacePlaces
 
 
@@ -42,6 +44,7 @@ class Look:
         tracks: all live tracks, tentative ones too.
         places: (N, 4) float32 xyxy, wherever a face is or may be, with or without a confirmed
             track: what to hide. Empty where faces are not hidden.
+        remembered: ids of the tracks that live but are not shown.
         due: ids of the B tracks to be estimated.
         chips: (B, S, S, 3) uint8 RGB, theirs; every second one of a track is mirrored, so that
             the smoother averages both views of a face at no cost.
@@ -52,6 +55,7 @@ class Look:
     frame: Frame
     tracks: Sequence[Track]
     places: Float32
+    remembered: frozenset[int]
     due: Sequence[int]
     chips: Image
     weights: Float32
@@ -95,31 +99,38 @@ class Pipeline:
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
         self._places = places
+        self._cuts, self._camera = CutFinder(), CameraMotion()
+        self._known = NOWHERE  # where faces were in the last frame
         self._epoch: int | None = None
-        # The last frame that was searched whole, and how many frames ago that was.
-        self._searched: Frame | None = None
+        # When the whole image was last searched in its turn, and how many frames ago that was.
+        self._searched_s: float | None = None
         self._since_search = 0
+        self._asked_epoch: int | None = None
 
     def process(self, frame: Frame) -> tuple[tuple[Track, ...], dict[int, Smoothed]]:
         """Take one frame through all stages; returns the same as `result`."""
+        frame = self.begin(frame)
         found = self.search(frame, self._detector) if self.wants_search(frame) else None
         look = self.follow(frame, found)
         (look,) = describe(self._estimator, [(self, look)])
         return self.result(look)
 
+    def begin(self, frame: Frame) -> Frame:
+        """Return the frame, in a new epoch after a hard cut; the first step, in order."""
+        return self._cuts.mark(frame)
+
     def wants_search(self, frame: Frame) -> bool:
         """Whether to search the whole image; to be called once per frame, in order."""
         self._since_search += 1
-        last = self._searched
-        if last is None or last.epoch != frame.epoch:
-            due = True
-        elif self._detect_every is not None:
-            due = self._since_search >= self._detect_every
+        last, before = self._searched_s, self._asked_epoch
+        self._asked_epoch = frame.epoch
+        if self._detect_every is not None:
+            due = last is None or self._since_search >= self._detect_every
         else:  # five frames of 0.04 s may be a little less than 0.2 s
-            due = not 0 <= frame.time_s - last.time_s < self.effort.search_s - 1e-3
+            due = last is None or not 0 <= frame.time_s - last < self.effort.search_s - 1e-3
         if due:
-            self._searched, self._since_search = frame, 0
-        return due
+            self._searched_s, self._since_search = frame.time_s, 0
+        return due or frame.epoch != before  # a search between does not move the others
 
     def search(self, frame: Frame, detector: Detector) -> Detections:
         """Search the whole image; any thread may call it with its own detector.
@@ -135,14 +146,21 @@ class Pipeline:
         """
         if frame.epoch != self._epoch:
             self._tracker.reset()
+            self._camera.reset()
             if self._places:
                 self._places.reset()
             self._epoch = frame.epoch
+        moved = self._camera.update(frame.image, self._known)
+        if moved is not None:
+            self._tracker.move(moved)
         if found is None:
-            found = self._detector.detect_near(frame.image, self._tracker.predicted_boxes())
-        tracks = self._tracker.update(found)
+            near = self._tracker.predicted_boxes(frame.time_s)
+            found = self._detector.detect_near(frame.image, near)
+        tracks = [
+            _within(track, frame.size_wh) for track in self._tracker.update(found, frame.time_s)
+        ]
         self.smoother.forget_except({track.track_id for track in tracks})
-        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.time_since_update == 0]
+        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.unseen_s == 0]
         gap_s = self.effort.estimate_gap_s
         due = [t for t in seen if self.smoother.is_due(t.track_id, frame.time_s, gap_s)]
         chips, weights = self._chips(frame, found, [t.detection_index for t in due])
@@ -151,7 +169,9 @@ class Pipeline:
         places = NOWHERE
         if self._places:
             places = self._places.update(found.boxes, tracks, frame.time_s)
-        return Look(frame, tracks, places, ids, chips, weights)
+        self._known = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
+        lost = frozenset(t.track_id for t in tracks if t.state is TrackState.LOST)
+        return Look(frame, tracks, places, lost, ids, chips, weights)
 
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]
@@ -186,6 +206,18 @@ class Pipeline:
         shown = tuple(t for t in look.tracks if t.state is TrackState.CONFIRMED)
         known = {track.track_id: self.smoother.current(track.track_id) for track in shown}
         return shown, {track_id: value for track_id, value in known.items() if value is not None}
+
+
+def _within(track: Track, size_wh: tuple[int, int]) -> Track:
+    """The track as it may be shown: a box on nobody ends at the edge of the image.
+
+    One that has left by more than half counts as lost.
+    """
+    if track.unseen_s == 0 or track.state is not TrackState.CONFIRMED:
+        return track
+    box = np.clip(track.box, 0, np.tile(size_wh, 2)).astype(np.float32)
+    left, whole = (float(np.prod(each[2:] - each[:2])) for each in (box, track.box))
+    return replace(track, box=box, state=track.state if 2 * left > whole else TrackState.LOST)
 
 
 def describe(estimator: Estimator, looks: Sequence[tuple[Pipeline, Look]]) -> list[Look]:

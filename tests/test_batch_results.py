@@ -33,7 +33,8 @@ def result_of(index: int, ethnicity: bool) -> FrameResult:
         Track(7, boxes[1], TrackState.CONFIRMED, 2, None, 8),
     )
     frame = Frame(np.zeros((4, 6, 3), np.uint8), index, index / 29.97, 1)
-    return FrameResult(frame, tracks, {7: person}, places=boxes, estimates=made)
+    lost = frozenset({1, 9})
+    return FrameResult(frame, tracks, {7: person}, places=boxes, estimates=made, remembered=lost)
 
 
 def same(one: object, other: object) -> bool:
@@ -54,7 +55,9 @@ def test_results_come_back_exactly_as_they_were(ethnicity: bool, tmp_path: Path)
     empty = FrameResult(Frame(np.zeros((4, 6, 3), np.uint8), 5, 0.2))
     kept = [without_image(each) for each in (*(result_of(i, ethnicity) for i in range(4)), empty)]
     save_results(tmp_path / "kept.jsonl", kept)
-    assert same(tuple(load_results(tmp_path / "kept.jsonl")), tuple(kept))
+    loaded = load_results(tmp_path / "kept.jsonl")
+    assert same(tuple(loaded), tuple(kept))
+    assert {each.frame.size_wh for each in loaded} == {(6, 4)}
 
 
 class Intruder:

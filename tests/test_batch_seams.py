@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,22 @@ def test_a_track_that_ended_early_gives_way_to_its_successor() -> None:
     late = [seen(i, track(1, 50)) for i in range(20, 50)]
     assert match_tracks(early[20:], late[:10]) == {1: 2}
     assert ids_by_frame(joined(early, late))[49] == [2]
+
+
+def test_who_is_remembered_across_a_seam_keeps_the_id_and_what_is_known() -> None:
+    def part(first: int, stop: int, own_id: int) -> list[FrameResult]:
+        here = [seen(i, track(own_id, 0), made=estimates(own_id)) for i in range(first, stop)]
+        return [
+            replace(each, tracks=(), estimates=None, remembered=frozenset({own_id}))
+            if 27 <= each.frame.index < 45
+            else each
+            for each in here
+        ]
+
+    replay = Replay()
+    frames = [replay.smooth(each) for each in joined(part(0, 30, 4), part(20, 60, 1))]
+    assert {i for each in frames for i in each.living} == {4}
+    assert frames[-1].people[4].samples == 42
 
 
 def test_tracks_that_barely_overlap_are_two_people() -> None:

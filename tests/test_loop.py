@@ -22,8 +22,6 @@ from structures import (
     Image,
     SourceState,
     SourceStatus,
-    Track,
-    TrackState,
 )
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from threads import DetectorPool
@@ -305,15 +303,10 @@ def tiny(index: int, epoch: int = 0) -> Frame:
     return Frame(np.zeros((4, 4, 3), np.uint8), index, index / 25, epoch)
 
 
-def tracks(*ids: int) -> list[Track]:
-    box = np.zeros(4, np.float32)
-    return [Track(i, box, TrackState.CONFIRMED, 0, 0, 5) for i in ids]
-
-
 def test_a_track_is_counted_once_however_long_it_stays() -> None:
     counted = Tally()
     for index, here in enumerate(([1], [1, 2], [2], [2, 5], [])):
-        counted.count(tiny(index), tracks(*here))
+        counted.count(tiny(index), set(here))
     assert (counted.frames, counted.tracks) == (5, 3)
     assert "5 frames" in counted.summary(3, 1)
     assert "(25 %)" in counted.summary(3, 1)
@@ -322,21 +315,21 @@ def test_a_track_is_counted_once_however_long_it_stays() -> None:
 def test_photographs_are_no_film_and_two_frames_that_belong_together_are() -> None:
     counted = Tally()
     for index in range(3):
-        counted.count(tiny(index, epoch=index), [])
+        counted.count(tiny(index, epoch=index), set())
     assert not counted.is_film
-    counted.count(tiny(3, epoch=2), [])
+    counted.count(tiny(3, epoch=2), set())
     assert counted.is_film
 
 
 def test_the_rate_follows_the_clock_and_is_nought_while_unknown() -> None:
     now = 100.0
     counted = Tally(clock=lambda: now)
-    counted.count(tiny(0), [])
+    counted.count(tiny(0), set())
     assert counted.fps == 0
     for interval, want in ((0.04, 25), (0.1, 10), (60, 10), (1.5, 1 / 1.5)):
         for index in range(3 if interval > 1 else 30):
             now += interval
-            counted.count(tiny(index), [])
+            counted.count(tiny(index), set())
         assert counted.fps == pytest.approx(want, rel=0.05)
 
 
@@ -345,6 +338,6 @@ def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary() -> None:
     counted = Tally(clock=lambda: now)
     for interval in [0.1] * 10 + [60.0] + [0.1] * 10:
         now += interval
-        counted.count(tiny(0), [])
+        counted.count(tiny(0), set())
     assert counted.fps == pytest.approx(10)
     assert counted.summary(0, 0).startswith("21 frames in 2.0 s")

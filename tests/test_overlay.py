@@ -29,10 +29,13 @@ FEMALE = Smoothed(34.4, 4.2, 0.9, Gender.FEMALE, 9, True)
 
 
 def track(
-    track_id: int, box: Sequence[float], misses: int = 0, state: TrackState = TrackState.CONFIRMED
+    track_id: int,
+    box: Sequence[float],
+    unseen_s: float = 0,
+    state: TrackState = TrackState.CONFIRMED,
 ) -> Track:
-    row = None if misses else 0
-    return Track(track_id, np.array(box, np.float32), state, misses, row, 9)
+    row = None if unseen_s else 0
+    return Track(track_id, np.array(box, np.float32), state, unseen_s, row, 9)
 
 
 def result(
@@ -303,13 +306,15 @@ def test_tentative_tracks_are_not_shown() -> None:
     assert (Overlay(status=False).draw(result([tentative])) == 128).all()
 
 
-def test_a_face_not_found_fades_with_every_frame_and_has_no_label() -> None:
+def test_a_face_not_found_fades_with_time_and_has_no_label() -> None:
     overlay, box = Overlay(status=False), (100, 100, 300, 300)
-    drawn = [overlay.draw(result([track(1, box, n)], {1: FEMALE})) for n in (0, 1, 2)]
+    times = (0, 0.04, 0.08, 0.12)
+    drawn = [overlay.draw(result([track(1, box, s)], {1: FEMALE})) for s in times]
     strength = [np.abs(one[200, 100].astype(int) - 128).sum() for one in drawn]
-    assert strength[0] > strength[1] > strength[2] > 0
+    assert strength == sorted(strength, reverse=True) and strength[-1] > 0
+    assert len(set(strength)) == 4
     labelled = [(one[:90] != 128).any() for one in drawn]
-    assert labelled == [True, False, False]
+    assert labelled == [True, False, False, False]
 
 
 @pytest.mark.parametrize("grey", [0, 255])

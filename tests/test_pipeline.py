@@ -1,6 +1,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,7 +62,7 @@ def test_between_searches_of_the_whole_picture_known_faces_are_looked_for_where_
     pipeline = pipeline_of(detector, detect_every=3)
     shown = [pipeline.process(frame)[0] for frame in film(12, SIZE)]
     assert (detector.calls, detector.near_calls) == (4, 8)
-    assert [[track.time_since_update for track in tracks] for tracks in shown] == [[0]] * 12
+    assert [[track.unseen_s for track in tracks] for tracks in shown] == [[0]] * 12
 
 
 def test_a_new_face_is_found_by_the_next_search_of_the_whole_picture() -> None:
@@ -201,3 +202,49 @@ def test_a_frame_without_faces_costs_no_network_call() -> None:
 def test_detecting_on_every_zeroth_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         pipeline_of(ScriptedDetector([]), detect_every=0)
+
+
+def texture(seed: int) -> Image:
+    """An image unlike those of other seeds."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 16, 3), np.uint8)
+    return cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC)
+
+
+def test_nobody_is_followed_over_a_hard_cut_and_the_frame_after_it_is_searched_whole() -> None:
+    detector = ScriptedDetector([[LEFT]] * 12)
+    pipeline = pipeline_of(detector, detect_every=100)
+    shown = []
+    for index in range(12):
+        frame = pipeline.begin(Frame(texture(index // 6), index, index / 25))
+        found = pipeline.search(frame, detector) if pipeline.wants_search(frame) else None
+        look = pipeline.follow(frame, found)
+        shown.append([track.track_id for track in pipeline.result(look)[0]])
+    assert (detector.calls, detector.near_calls) == (2, 10)
+    assert shown == [[1]] * 6 + [[2]] * 6
+
+
+def test_a_search_because_of_a_cut_does_not_move_the_others() -> None:
+    pipeline = pipeline_of(ScriptedDetector([]), detect_every=5)
+    frames = [Frame(texture(int(i >= 7)), i, i / 25) for i in range(16)]
+    due = [i for i, each in enumerate(frames) if pipeline.wants_search(pipeline.begin(each))]
+    assert due == [0, 5, 7, 10, 15]
+
+
+def test_who_is_not_found_is_remembered_with_what_is_known_and_shown_nowhere() -> None:
+    detector = ScriptedDetector([[LEFT]] * 10 + [[]] * 20 + [[LEFT]] * 5)
+    pipeline = pipeline_of(detector)
+    looks = [pipeline.follow(f, pipeline.search(f, detector)) for f in film(35, SIZE)]
+    shown = [len(pipeline.result(look)[0]) for look in looks]
+    assert shown == [1] * 13 + [0] * 17 + [1] * 5
+    assert [sorted(look.remembered) for look in looks] == [[]] * 13 + [[1]] * 17 + [[]] * 5
+
+
+def test_a_box_on_nobody_ends_at_the_edge_and_goes_when_more_than_half_has_left() -> None:
+    boxes = [[[x, 60.0, x + 60, 130.0]] for x in np.arange(200, 440, 12.0)]
+    detector = ScriptedDetector([*boxes, [], [], []])
+    pipeline = pipeline_of(detector)
+    for frame in film(len(boxes) + 3, SIZE):
+        tracks, _ = pipeline.process(frame)
+        for track in tracks:
+            assert track.unseen_s == 0 or track.box[2] <= SIZE[0]
+    assert tracks == ()

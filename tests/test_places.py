@@ -10,13 +10,13 @@ def boxes(*corners: tuple[float, float], side: float = 20) -> Float32:
     return np.array([(x, y, x + side, y + side) for x, y in corners], np.float32).reshape(-1, 4)
 
 
-def track(box: Float32, state: TrackState = TrackState.TENTATIVE, misses: int = 0) -> Track:
-    return Track(1, box, state, misses, None, 1)
+def track(box: Float32, state: TrackState = TrackState.TENTATIVE, unseen_s: float = 0) -> Track:
+    return Track(1, box, state, unseen_s, None, 1)
 
 
 def test_every_detection_and_every_track_is_a_place() -> None:
     found, coasting = boxes((0, 0), (50, 0)), boxes((100, 0), (200, 0))
-    tracks = [track(coasting[0]), track(coasting[1], TrackState.CONFIRMED, misses=4)]
+    tracks = [track(coasting[0]), track(coasting[1], TrackState.CONFIRMED, unseen_s=0.1)]
     places = FacePlaces().update(found, tracks, 0.0)
     assert places.dtype == np.float32
     assert places.tolist() == [*found.tolist(), *coasting.tolist()]
@@ -56,3 +56,14 @@ def test_after_a_reset_there_is_none() -> None:
     places.update(boxes((50, 50)), [], 0.2)
     places.reset()
     assert len(places.update(NONE, [], 0.3)) == 0
+
+
+def test_what_is_lost_is_hidden_where_it_may_be_by_now_for_a_second() -> None:
+    places = FacePlaces(keep_s=1.0)
+    places.update(boxes((0, 0)), [], 0.0)
+    hidden = []
+    for i in range(1, 15):
+        lost = track(boxes((20 * i, 0))[0], TrackState.LOST, i / 10)
+        hidden.append(places.update(NONE, [lost], i / 10).tolist())
+    assert all(boxes((20 * i, 0)).tolist()[0] in hidden[i - 1] for i in range(1, 11))
+    assert hidden[10:] == [[]] * 4

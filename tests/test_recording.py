@@ -92,6 +92,26 @@ def test_times_that_stand_still_or_run_back_still_grow_in_the_file(tmp_path: Pat
     assert times[6] - times[5] == pytest.approx(0.04, abs=0.001)
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_each_scene_is_a_chapter(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    recording = Recording(path, 25)
+    for index in range(30):
+        recording.write(*shot(index, index / 25, epoch=(index >= 10) + (index >= 24)))
+    recording.close()
+    with av.open(str(path)) as file:
+        chapters = file.chapters()
+        starts = [float(each["start"] * (each["time_base"] or 0)) for each in chapters]
+        assert starts == pytest.approx([0, 10 / 25, 24 / 25], abs=0.002)
+        assert [each["metadata"]["title"] for each in chapters] == ["scene 1", "scene 2", "scene 3"]
+
+
+def test_a_recording_of_one_scene_has_no_chapters(tmp_path: Path) -> None:
+    record(tmp_path / "out.mp4", [i / 25 for i in range(5)])
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert file.chapters() == []
+
+
 def test_media_time_is_kept_and_live_time_begins_with_the_first_frame(tmp_path: Path) -> None:
     clock = [1000.0, 1000.1, 1000.3]
     record(tmp_path / "live.mp4", clock, live=True)

@@ -7,13 +7,38 @@ import pytest
 from numpy.typing import ArrayLike
 
 from structures import Detections, Track, TrackState
+from tracking.association import assign
 from tracking.boxes import iou_matrix
-from tracking.sort import SortTracker, assign
+from tracking.kalman import FADING
+from tracking.sort import SHOWN_S, SortTracker
 
 
 def found(*boxes: ArrayLike) -> Detections:
     found = np.array(boxes, np.float32).reshape(-1, 4)
     return Detections.of_boxes(found, np.ones(len(boxes), np.float32))
+
+
+class Player:
+    """A tracker that is given one frame after the other, `fps` a second."""
+
+    def __init__(self, fps: float = 25.0, **options: Any) -> None:
+        self.tracker = SortTracker(**options)
+        self.fps, self.frames = fps, 0
+
+    @property
+    def time_s(self) -> float:
+        """Of the next frame."""
+        return self.frames / self.fps
+
+    def update(self, detections: Detections) -> list[Track]:
+        tracks = self.tracker.update(detections, self.time_s)
+        self.frames += 1
+        return tracks
+
+    def predict(self) -> list[Track]:
+        tracks = self.tracker.predict(self.time_s)
+        self.frames += 1
+        return tracks
 
 
 def face(x: float, y: float = 100.0, side: float = 60.0) -> list[float]:
@@ -24,16 +49,16 @@ def states(tracks: list[Track]) -> dict[int, TrackState]:
     return {track.track_id: track.state for track in tracks}
 
 
-def settled(frames: int = 10, x: float = 200.0, **options: Any) -> SortTracker:
+def settled(frames: int = 10, x: float = 200.0, fps: float = 25.0, **options: Any) -> Player:
     """A tracker that has followed one face at rest for `frames` frames."""
-    tracker = SortTracker(**options)
+    tracker = Player(fps, **options)
     for _ in range(frames):
         tracker.update(found(face(x)))
     return tracker
 
 
 def two_faces(
-    every: int, tracker: SortTracker, frames: int = 80, noise: float = 1.5
+    every: int, tracker: Player, frames: int = 80, noise: float = 1.5
 ) -> Iterator[tuple[np.ndarray, list[Track]]]:
     """Follow two faces that pass each other; yield truth centres and tracks per frame.
 
@@ -53,22 +78,22 @@ def two_faces(
 
 
 def test_in_the_first_frames_after_start_and_reset_faces_are_confirmed_at_once() -> None:
-    tracker = SortTracker(min_hits=3)
+    tracker = Player(min_hits=3)
     assert states(tracker.update(found(face(100)))) == {1: TrackState.CONFIRMED}
     settled_states = [states(tracker.update(found(face(100)))) for _ in range(5)][-1]
     assert settled_states == {1: TrackState.CONFIRMED}
-    tracker.reset()
+    tracker.tracker.reset()
     assert states(tracker.update(found(face(100)))) == {2: TrackState.CONFIRMED}
 
 
 def test_ids_are_never_used_again_after_a_reset_or_a_loss() -> None:
-    tracker = SortTracker(max_age=1)
+    tracker = Player(max_age=1)
     seen = []
     for _ in range(4):
         seen += [track.track_id for track in tracker.update(found(face(100), face(300)))]
-        tracker.reset()
+        tracker.tracker.reset()
     assert seen == list(range(1, 9))
-    assert [t.track_id for t in SortTracker().update(found(face(100)))] == [1]
+    assert [t.track_id for t in Player().update(found(face(100)))] == [1]
 
 
 def test_with_detection_on_every_frame_min_hits_matches_confirm_a_track() -> None:
@@ -98,15 +123,81 @@ def test_a_tentative_track_ends_at_the_first_run_that_misses_it_but_not_between_
 
 
 @pytest.mark.parametrize("max_age", [0, 1, 4, 10])
-def test_a_confirmed_track_is_returned_for_max_age_missed_frames_and_then_ends(
-    max_age: int,
-) -> None:
+def test_a_confirmed_track_lives_for_max_age_missed_frames_and_then_ends(max_age: int) -> None:
     tracker = settled(max_age=max_age)
     for missed in range(1, max_age + 1):
         (track,) = tracker.update(found())
-        assert track.state is TrackState.CONFIRMED
-        assert (track.time_since_update, track.detection_index) == (missed, None)
+        assert track.state is (TrackState.CONFIRMED if missed <= 3 else TrackState.LOST)
+        assert track.unseen_s == pytest.approx(missed / 25)
+        assert track.detection_index is None
     assert tracker.update(found()) == []
+
+
+@pytest.mark.parametrize("fps", [2, 5, 10, 25, 30, 60])
+def test_a_box_is_shown_on_nobody_for_one_run_or_an_eighth_of_a_second(fps: int) -> None:
+    tracker = settled(frames=2 * fps, fps=fps)
+    fates = [states(tracker.update(found())).get(1) for _ in range(fps)]
+    shown_s = fates.count(TrackState.CONFIRMED) / fps
+    assert shown_s <= max(SHOWN_S + 1e-9, 1 / fps)
+    assert shown_s > SHOWN_S - 1 / fps
+    assert fates[-1] is TrackState.LOST
+
+
+def test_what_is_lost_behind_another_face_is_not_shown_meanwhile() -> None:
+    tracker = Player()
+    for _ in range(10):
+        tracker.update(found(face(200), face(230, side=80)))
+    for overlaps in (True, False):
+        shown = states(tracker.update(found(face(230 if overlaps else 300, side=80))))
+        assert shown[2] is TrackState.CONFIRMED
+        assert (shown[1] is TrackState.LOST) == overlaps
+
+
+def test_a_lost_face_that_is_found_again_is_the_same_and_shown_at_once() -> None:
+    tracker = settled()
+    lost = [states(tracker.update(found())) for _ in range(20)][-1]
+    assert lost == {1: TrackState.LOST}
+    assert states(tracker.update(found(face(205)))) == {1: TrackState.CONFIRMED}
+
+
+def test_somebody_far_off_and_of_another_size_does_not_get_the_id_of_who_is_lost() -> None:
+    tracker = Player()
+    for index in range(40):
+        tracker.update(found(face(100 + 4 * index, side=85)))
+    for _ in range(29):
+        tracker.update(found())
+    tracks = [tracker.update(found(face(600, y=130, side=60))) for _ in range(4)][-1]
+    assert [track.track_id for track in tracks if track.state is TrackState.CONFIRMED] == [2]
+
+
+def walk(fps: float, seconds: float = 4.0) -> dict[int, list[float]]:
+    """Times at which each id is shown: one face walks, hidden from 1.5 to 2.2 s; one comes at 3."""
+    tracker, shown = Player(fps), dict[int, list[float]]()
+    while (time_s := tracker.time_s) < seconds:
+        faces = [] if 1.5 <= time_s < 2.2 else [face(100 + 80 * time_s)]
+        faces += [face(500)] if time_s >= 3.0 else []
+        for track_id, state in states(tracker.update(found(*faces))).items():
+            if state is TrackState.CONFIRMED:
+                shown.setdefault(track_id, []).append(time_s)
+    return shown
+
+
+@pytest.mark.parametrize("fps", [5, 10, 15, 30, 60, 120])
+def test_a_scene_gives_the_same_tracks_at_any_number_of_frames_a_second(fps: int) -> None:
+    usual, other = walk(25), walk(fps)
+    assert usual.keys() == other.keys() == {1, 2}
+    slack_s = 1 / min(fps, 25) + 0.04
+    for track_id, times in usual.items():
+        assert other[track_id][0] == pytest.approx(times[0], abs=slack_s)
+        hidden, other_hidden = (max(np.diff(each)) for each in (times, other[track_id]))
+        assert other_hidden == pytest.approx(hidden, abs=2 * slack_s)
+
+
+def test_a_frame_whose_time_does_not_grow_counts_as_no_time_passed() -> None:
+    tracker = settled()
+    for time_s in (0.36, 0.2, 0.36):
+        (track,) = tracker.tracker.update(found(), time_s)
+        assert track.unseen_s == 0
 
 
 @pytest.mark.parametrize("max_age, lasts", [(0, 4), (3, 9), (5, 9), (12, 12)])
@@ -133,7 +224,7 @@ def test_one_missed_run_makes_no_flicker_and_the_face_keeps_its_id() -> None:
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 5])
 def test_two_faces_that_cross_keep_their_ids_however_often_detection_runs(every: int) -> None:
-    tracker = SortTracker(min_hits=3)
+    tracker = Player(min_hits=3)
     for index, (truth, tracks) in enumerate(two_faces(every, tracker)):
         assert sorted(states(tracks)) == [1, 2]
         if index % every == 0 and not 30 <= index < 50:
@@ -142,18 +233,19 @@ def test_two_faces_that_cross_keep_their_ids_however_often_detection_runs(every:
 
 
 def test_between_runs_boxes_move_by_the_filter_and_are_never_fed_old_detections() -> None:
-    tracker = SortTracker()
+    tracker = Player()
     for step in range(10):
         tracker.update(found(face(100 + 8 * step)))
     for ahead in range(1, 5):
         (track,) = tracker.predict()
         assert track.box[[0, 2]].mean() == pytest.approx(172 + 8 * ahead, abs=2)
-        assert (track.time_since_update, track.detection_index) == (ahead, None)
-        assert track.frames_seen == 10 + ahead
+        assert track.unseen_s == pytest.approx(ahead / 25)
+        assert track.detection_index is None
+        assert track.lived_s == pytest.approx((9 + ahead) / 25)
 
 
 def test_detection_index_is_the_row_of_this_frame() -> None:
-    tracker = SortTracker()
+    tracker = Player()
     tracker.update(found(face(100), face(300)))
     tracks = tracker.update(found(face(500), face(301), face(101)))
     assert {t.track_id: t.detection_index for t in tracks} == {1: 2, 2: 1, 3: 0}
@@ -173,16 +265,16 @@ def test_a_face_far_away_is_a_new_track() -> None:
 
 
 def test_a_lost_face_does_not_sail_away() -> None:
-    tracker = SortTracker(max_age=100)
+    tracker = Player(max_age=100)
     for step in range(20):
         tracker.update(found(face(100 + 10 * step)))
     for _ in range(100):
         (track,) = tracker.update(found())
-    assert track.box[[0, 2]].mean() < 290 + 10 / (1 - 0.85) + 15
+    assert track.box[[0, 2]].mean() < 290 + 250 / FADING + 15
 
 
 def test_a_face_that_shrank_to_nothing_ends_early_and_is_never_nan() -> None:
-    tracker = SortTracker(max_age=200)
+    tracker = Player(max_age=200)
     for side in (100, 80, 62, 46, 32, 20, 12, 6):
         tracker.update(found(face(300, side=side)))
     for _ in range(60):
@@ -193,7 +285,7 @@ def test_a_face_that_shrank_to_nothing_ends_early_and_is_never_nan() -> None:
 
 
 def test_a_face_that_left_by_the_left_edge_ends_before_max_age() -> None:
-    tracker = SortTracker(max_age=50)
+    tracker = Player(max_age=50)
     for step in range(12):
         tracker.update(found(face(120 - 12 * step)))
     remaining = [len(tracker.update(found())) for _ in range(10)]
@@ -201,7 +293,7 @@ def test_a_face_that_left_by_the_left_edge_ends_before_max_age() -> None:
 
 
 def test_equal_detections_are_two_tracks_and_stay_two() -> None:
-    tracker = SortTracker()
+    tracker = Player()
     for _ in range(5):
         tracks = tracker.update(found(face(100), face(100)))
         assert sorted(states(tracks)) == [1, 2]
@@ -209,7 +301,7 @@ def test_equal_detections_are_two_tracks_and_stay_two() -> None:
 
 
 def test_boxes_without_area_are_passed_over() -> None:
-    assert SortTracker().update(found([5, 5, 5, 9], [5, 5, 9, 5], [9, 9, 5, 5])) == []
+    assert Player().update(found([5, 5, 5, 9], [5, 5, 9, 5], [9, 9, 5, 5])) == []
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -220,14 +312,15 @@ def test_a_box_that_is_not_finite_is_refused_and_leaves_the_tracker_as_it_was(
     with pytest.raises(ValueError, match="finite, got"):
         tracker.update(found(face(200), [0, 0, bad, 10]))
     (track,) = tracker.update(found(face(200)))
-    assert (track.track_id, track.frames_seen) == (1, 11)
+    assert track.track_id == 1
+    assert track.lived_s == pytest.approx(0.4)
 
 
 def test_two_hundred_faces_are_followed_and_the_detections_left_alone() -> None:
     grid = [face(100 * i, 100 * j) for i in range(20) for j in range(10)]
     detections = found(*grid)
     before = detections.boxes.copy()
-    tracker = SortTracker()
+    tracker = Player()
     for _ in range(3):
         tracks = tracker.update(detections)
     assert [t.track_id for t in tracks] == list(range(1, 201))
@@ -236,7 +329,7 @@ def test_two_hundred_faces_are_followed_and_the_detections_left_alone() -> None:
 
 
 def test_frames_without_faces_give_no_tracks() -> None:
-    tracker = SortTracker()
+    tracker = Player()
     assert tracker.predict() == tracker.update(found()) == []
 
 
@@ -247,14 +340,14 @@ def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_where_tracks_will_be_is_told_without_moving_them() -> None:
-    tracker = SortTracker()
+    tracker = Player()
     for x in range(0, 100, 10):
         tracker.update(found(face(x)))
-    before = tracker.predicted_boxes()
-    np.testing.assert_array_equal(before, tracker.predicted_boxes())
+    before = tracker.tracker.predicted_boxes(tracker.time_s)
+    np.testing.assert_array_equal(before, tracker.tracker.predicted_boxes(tracker.time_s))
     (track,) = tracker.predict()
     np.testing.assert_allclose(before, [track.box], atol=1e-4)
-    assert SortTracker().predicted_boxes().shape == (0, 4)
+    assert SortTracker().predicted_boxes(1.0).shape == (0, 4)
 
 
 def test_a_weak_detection_carries_a_track_on_but_begins_none() -> None:
@@ -262,16 +355,16 @@ def test_a_weak_detection_carries_a_track_on_but_begins_none() -> None:
         boxes = found(face(100)).boxes
         return Detections.of_boxes(boxes, np.full(len(boxes), score, np.float32))
 
-    tracker = SortTracker(start_score=0.9)
+    tracker = Player(start_score=0.9)
     assert tracker.update(scored(0.7)) == []
     (track,) = tracker.update(scored(0.95))
     (again,) = tracker.update(scored(0.7))
-    assert (again.track_id, again.time_since_update) == (track.track_id, 0)
+    assert (again.track_id, again.unseen_s) == (track.track_id, 0)
 
 
 def test_trackers_that_share_ids_use_none_twice() -> None:
     ids = itertools.count(5)
-    one, two = SortTracker(ids=ids), SortTracker(ids=ids)
+    one, two = Player(ids=ids), Player(ids=ids)
     assert [t.track_id for t in one.update(found(face(10), face(300)))] == [5, 6]
     assert [t.track_id for t in two.update(found(face(10)))] == [7]
 

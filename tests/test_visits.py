@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from people.visits import Visit, Visits
 from structures import FrameResult
 from tests.results import person, result, track, with_state
@@ -15,6 +17,17 @@ def test_a_visit_lasts_from_the_first_detection_to_the_last_one() -> None:
     (visit,) = after(visits, result(6, []))
     assert (visit.track_id, visit.first_s, visit.last_s, visit.frames) == (7, 0.0, 3 / 25, 3)
     assert (visit.first_utc_s, visit.last_utc_s, visit.over) == (100.0, 103.0, True)
+
+
+def test_who_is_remembered_has_not_left_and_stays_until_the_last_detection() -> None:
+    visits = Visits()
+    after(visits, result(0, [track(7)]), 100.0)
+    for i in range(1, 20):
+        assert after(visits, replace(result(i), remembered=frozenset({7})), 100.0 + i) == []
+    after(visits, result(20, [track(7)]), 120.0)
+    assert after(visits, replace(result(21), remembered=frozenset({7})), 121.0) == []
+    (visit,) = after(visits, result(22), 122.0)
+    assert (visit.last_s, visit.last_utc_s, visit.frames) == (20 / 25, 120.0, 2)
 
 
 def test_a_visit_settles_for_good() -> None:

@@ -9,27 +9,37 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from structures import Detections, Estimates, Float32, Smoothed, Track
+from tracking.boxes import Float64
 
-MAX_AGE, MIN_HITS = 10, 3  # frames; the tracker's defaults, see `sort.SortTracker`
+FRAME_S = 0.04  # `max_age` and `min_hits` count frames at 25 a second
+MAX_AGE, MIN_HITS = 30, 3  # the tracker's defaults, see `sort.SortTracker`
 
 
 class Tracker(Protocol):
     """Assigns lasting ids to the faces of successive frames.
 
     Each processed frame is exactly one call: `update` where detection ran, `predict` where
-    it did not.
+    it did not. `time_s` is the frame's `Frame.time_s`; one that does not grow counts as no
+    time passed.
     """
 
-    def update(self, detections: Detections) -> list[Track]:
+    def update(self, detections: Detections, time_s: float) -> list[Track]:
         """Take the detections of this frame, none included; return the live tracks by id."""
         ...
 
-    def predict(self) -> list[Track]:
-        """Advance the tracks by one frame without detections; return the live ones by id."""
+    def predict(self, time_s: float) -> list[Track]:
+        """Advance the tracks to this frame without detections; return the live ones by id."""
         ...
 
-    def predicted_boxes(self) -> Float32:
-        """Where the live tracks will be in the next frame, (N, 4) xyxy; changes nothing."""
+    def predicted_boxes(self, time_s: float) -> Float32:
+        """Where the live tracks will be at that time, (N, 4) xyxy; changes nothing."""
+        ...
+
+    def move(self, matrix: Float64) -> None:
+        """Move the tracks with the picture, before the next frame is taken.
+
+        `matrix`, (2, 3), maps pixels of the last frame to those of the next one.
+        """
         ...
 
     def reset(self) -> None:

@@ -17,18 +17,25 @@ Measure = Literal["union", "min"]
 
 def xyxy_to_cxcysr(boxes: ArrayLike) -> Float64:
     """Convert (..., 4) xyxy to (..., 4) (cx, cy, s, r); a box without height gets r = 1."""
-    x1, y1, x2, y2 = np.moveaxis(np.asarray(boxes, np.float64), -1, 0)
-    width, height = x2 - x1, y2 - y1
-    flat = height == 0
-    ratio = np.where(flat, 1.0, width / np.where(flat, 1.0, height))
-    return np.stack([(x1 + x2) / 2, (y1 + y2) / 2, width * height, ratio], axis=-1)
+    boxes = np.asarray(boxes, np.float64)
+    sides = boxes[..., 2:] - boxes[..., :2]
+    width, height = sides[..., 0], sides[..., 1]
+    states = np.ones_like(boxes)
+    np.add(boxes[..., :2], boxes[..., 2:], out=states[..., :2])
+    states[..., :2] /= 2
+    np.multiply(width, height, out=states[..., 2])
+    np.divide(width, height, out=states[..., 3], where=height != 0)
+    return states
 
 
 def cxcysr_to_xyxy(states: ArrayLike) -> Float64:
     """Convert (..., 4) (cx, cy, s, r), s >= 0 and r > 0, to (..., 4) xyxy."""
-    cx, cy, area, ratio = np.moveaxis(np.asarray(states, np.float64), -1, 0)
-    half_w, half_h = np.sqrt(area * ratio) / 2, np.sqrt(area / ratio) / 2
-    return np.stack([cx - half_w, cy - half_h, cx + half_w, cy + half_h], axis=-1)
+    states = np.asarray(states, np.float64)
+    half = np.empty_like(states[..., :2])
+    np.sqrt(states[..., 2] * states[..., 3], out=half[..., 0])
+    np.sqrt(states[..., 2] / states[..., 3], out=half[..., 1])
+    half /= 2
+    return np.concatenate([states[..., :2] - half, states[..., :2] + half], axis=-1)
 
 
 def grow(boxes: ArrayLike, fraction: float) -> Float64:
@@ -66,6 +73,9 @@ def overlaps(a: NDArray[Float], b: NDArray[Float], measure: Measure = "union") -
 
 def shared_areas(a: NDArray[Float], b: NDArray[Float]) -> NDArray[Float]:
     """Return the area, (N, M), that each of (N, 4) boxes shares with each of (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (high - low).clip(min=0).prod(-1)
+    sides = [
+        np.minimum.outer(a[:, axis + 2], b[:, axis + 2]) - np.maximum.outer(a[:, axis], b[:, axis])
+        for axis in (0, 1)
+    ]
+    shared: NDArray[Float] = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
+    return shared

@@ -42,7 +42,7 @@ class Thumbnails:
             self.clear()
             return
         for track in result.tracks:
-            if track.time_since_update == 0:
+            if track.unseen_s == 0:
                 self._note(result, track)
 
     def _note(self, result: FrameResult, track: Track) -> None:

@@ -24,6 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from files import cause_of, replacing, sink_error
+from outputs.recording.chapters import scenes_of, set_chapters
 from outputs.recording.sound import ERRORS, Sound
 from structures import Image
 
@@ -202,6 +203,7 @@ class H264File:
         self._last_frame: VideoFrame | None = None
         self._next_key = 0
         self._epoch: int | None = None
+        self._scenes: list[int] = []  # where epochs begin, ticks
         self._colours = ColourConverter()
         self._encoding = encoding
         self._sound: Sound | None = None
@@ -278,6 +280,8 @@ class H264File:
             if is_new_epoch or later - pts > TICKS_PER_S:
                 self._offset += later - pts
             pts = later
+        if epoch != self._epoch:
+            self._scenes.append(pts)
         self._last_pts, self._epoch = pts, epoch
         return pts
 
@@ -304,6 +308,7 @@ class H264File:
             self._mux(self._encoder.encode(None))
             if self._sound is not None:
                 self._sound.copy_until(end_s if next_s is None else next_s - self._start_s)
+            set_chapters(self._file, self._scenes, self._last_pts, TICK)
         finally:
             self._close()
 
@@ -372,6 +377,7 @@ def _concatenate(paths: Sequence[Path], target: Path, film: Path | None) -> None
             new.mux(packet)
         if sound is not None:
             sound.copy_until(end_s)
+        set_chapters(new, scenes_of(paths, TICK), last, TICK)
 
 
 def _packets_of(paths: Sequence[Path]) -> "Iterator[Packet[Any]]":

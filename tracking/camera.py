@@ -1,0 +1,102 @@
+"""How the camera moved between two frames: a shift, turn and zoom of the whole image.
+
+Corners of a small grey picture, outside the faces, are followed into the next one (Shi, Tomasi,
+"Good Features to Track", CVPR 1994; Lucas, Kanade, "An Iterative Image Registration Technique",
+IJCAI 1981, on pyramids after Bouguet, 2001), and RANSAC finds the similarity that most of them
+agree on (Fischler, Bolles, "Random Sample Consensus", CACM 1981). Where they do not agree the
+camera is taken to stand still: a wrong guess moves every face.
+"""
+
+import cv2
+import numpy as np
+
+from structures import Float32, Image
+from tracking.boxes import Float64, grow
+
+Grey = Image  # (h, w) uint8
+
+_WIDTH = 320  # of the small picture
+_CORNERS, _FEWEST = 80, 12
+_AGREE = 0.65  # the least share of the corners that move as one
+_NEAR_PX = 1.0  # in the small picture: how exactly
+_NOISE, _LEAST_CHANGE = 12, 0.05  # grey levels, share of the points: else nothing moved
+_LEAST_PX = 0.5  # of the small picture: less is no motion worth following
+_MOST_ZOOM = 0.2
+
+
+class CameraMotion:
+    """Compares each frame of one source with the one before."""
+
+    def __init__(self) -> None:
+        """Start before the first frame."""
+        self._before: Grey | None = None
+
+    def reset(self) -> None:
+        """Forget the last frame, as at a cut."""
+        self._before = None
+
+    def update(self, image: Image, faces: Float32) -> Float64 | None:
+        """Take in a frame; return how its picture moved.
+
+        None where it did not, where nobody knows, and where there are no faces to be moved.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            faces: (N, 4) xyxy pixels, where faces were in the frame before; they move on their own.
+
+        Returns:
+            (2, 3) float64: pixels of the frame before -> pixels of this one.
+        """
+        before, self._before = self._before, _small(image)
+        if not len(faces) or before is None or before.shape != self._before.shape:
+            return None
+        if float((cv2.absdiff(before, self._before) > _NOISE).mean()) < _LEAST_CHANGE:
+            return None
+        scale = before.shape[1] / image.shape[1]
+        points = _corners(before, faces * scale)
+        if points is None or len(points) < _FEWEST:
+            return None
+        moved, found = _followed(before, self._before, points)
+        kept = found[:, 0] == 1
+        points, moved = points[kept, 0], moved[kept, 0]
+        if len(points) < _FEWEST or np.median(np.abs(moved - points).max(axis=1)) < _LEAST_PX:
+            return None
+        matrix, agree = cv2.estimateAffinePartial2D(
+            points, moved, method=cv2.RANSAC, ransacReprojThreshold=_NEAR_PX, maxIters=200
+        )
+        if matrix is None or agree.mean() < _AGREE or not _is_plausible(matrix):
+            return None
+        matrix[:, 2] /= scale
+        return matrix
+
+
+def _followed(before: Grey, after: Grey, points: Float32) -> tuple[Float32, Image]:
+    """Return where (K, 1, 2) points went, and (K, 1) uint8: 1 where they were found."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points, np.empty_like(points), winSize=(15, 15), maxLevel=3, criteria=stop
+    )
+    return moved, found
+
+
+def _small(image: Image) -> Grey:
+    """Return a grey picture, (h, 320) uint8; a smaller image is only made grey."""
+    height, width = image.shape[:2]
+    step = max(1, width // (2 * _WIDTH))
+    green = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
+    if width <= _WIDTH:
+        return green
+    return cv2.resize(green, (_WIDTH, round(_WIDTH * height / width)), interpolation=cv2.INTER_AREA)
+
+
+def _corners(grey: Grey, faces: Float32) -> Float32 | None:
+    """Return corners outside of `faces` and what hangs below them, (K, 1, 2) xy; None = none."""
+    mask = np.full(grey.shape, 255, np.uint8)
+    for x1, y1, x2, _ in np.clip(grow(faces, 0.8), 0, 2 * _WIDTH).astype(int).tolist():
+        mask[y1:, x1:x2] = 0
+    return cv2.goodFeaturesToTrack(grey, _CORNERS, 0.01, 8, mask=mask)
+
+
+def _is_plausible(matrix: Float64) -> bool:
+    zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    return abs(zoom - 1) < _MOST_ZOOM
