@@ -136,6 +136,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
         parser.error("--keep is about files: add --output, --events or --people")
+    if options.home_assistant and not options.mqtt:
+        parser.error("--home-assistant is told by a broker: add --mqtt mqtt://host/prefix")
     if options.lawful_purpose is not None and not options.lawful_purpose.strip():
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
