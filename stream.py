@@ -171,6 +171,8 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
         parser.error("--keep is about files: add --output, --events, --people or --hours")
+    if options.home_assistant and not options.mqtt:
+        parser.error("--home-assistant is told by a broker: add --mqtt mqtt://host/prefix")
     if options.lawful_purpose is not None and not options.lawful_purpose.strip():
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:

@@ -54,7 +54,8 @@ def _clashes(
     from left to right, of its class of width and the next.
     """
     if len(boxes) <= _FEW:
-        return np.nonzero(np.triu(overlaps(boxes, boxes, measure) > threshold, 1))
+        earlier, later = np.nonzero(np.triu(overlaps(boxes, boxes, measure) > threshold, 1))
+        return earlier, later
     least = 0.99 * threshold if measure == "union" else 0.0  # of the width of both; for rounding
     widths = np.maximum(boxes[:, 2] - boxes[:, 0], 1e-3)
     with np.errstate(divide="ignore"):

@@ -4,7 +4,8 @@
     PREFIX/people    retained: the last aggregate record, whenever its numbers change
     PREFIX/events    person and source records, one after the other
 
-Where there are several cameras, each has these three under PREFIX/CAMERA.
+Where there are several cameras, each has these three under PREFIX/CAMERA. Home Assistant can be
+told of them, see `home_assistant`.
 """
 
 import logging
@@ -24,6 +25,7 @@ from outputs.delivery import (
     split_address,
     user_and_password,
 )
+from outputs.home_assistant import announcements, check_prefix
 from people.records import Record, Recorder, to_json
 from threads import Outbox, waits_s
 
@@ -57,6 +59,8 @@ class MqttPublisher(RecordSink):
         recorder: makes the records.
         qos: 0, 1 or 2.
         password: where the address names a user without one.
+        discovery: prefix of Home Assistant's discovery, to which each camera is announced;
+            empty = it is not.
         limits: how long to wait for what, and how many records may wait.
 
     Raises:
@@ -70,9 +74,13 @@ class MqttPublisher(RecordSink):
         recorder: Recorder,
         qos: int = 1,
         password: str = "",
+        discovery: str = "",
         limits: DeliveryLimits = LIMITS,
     ) -> None:
         super().__init__(recorder)
+        if discovery:
+            check_prefix(discovery)
+        self._discovery = discovery
         example = "mqtt://user:password@host:1883/topic/prefix"
         parts = split_address(address, ("mqtt", "mqtts"), "MQTT", example)
         self._prefix = parts.path.strip("/") or "faces"
@@ -87,6 +95,8 @@ class MqttPublisher(RecordSink):
         # What the retained topics should say; replaced, never changed, for the thread's sake.
         self._states = {f"{self._prefix}/status": to_json(recorder.program("online"))}
         self._numbers: dict[str, Record] = {}
+        self._announced: dict[str, str] = {}  # retained, too
+        self._known: set[str] = set()  # cameras that were announced
         self._answer: ReasonCode | None = None
         self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
         self._trouble = Trouble(self.name)
@@ -114,6 +124,7 @@ class MqttPublisher(RecordSink):
         """Queue the events, and replace the retained records that have changed."""
         events = []
         for record in records:
+            self._announce(record["camera"])
             topic = self._topic(record["camera"], "events")
             if record["type"] == "source":
                 self._retain(record, "status")
@@ -124,6 +135,14 @@ class MqttPublisher(RecordSink):
         self._outbox.put(events)
         if camera is not None:
             self._retain_numbers(self._recorder.aggregate(camera))
+
+    def _announce(self, camera: str) -> None:
+        """Tell Home Assistant of a camera, once."""
+        if self._discovery and camera not in self._known:
+            self._known.add(camera)
+            attributes = self._recorder.crowd.attributes
+            found = announcements(self._discovery, self._prefix, camera, attributes)
+            self._announced = self._announced | found
 
     def _finish(self) -> None:
         """Send what is left, for some seconds, with the state offline at the end."""
@@ -197,7 +216,7 @@ class MqttPublisher(RecordSink):
             for event in outbox.take(max(_IN_FLIGHT - len(self._waiting), 0), 0.0):
                 self._send(event)
             if not (closing and len(outbox)):  # offline comes last
-                for topic, payload in self._states.items():
+                for topic, payload in (self._announced | self._states).items():
                     if said.get(topic) != payload:
                         self._send(_Event(topic, payload), retain=True)
                         said[topic] = payload

@@ -14,6 +14,7 @@ from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.grid import GridSink
+from outputs.home_assistant import PREFIX
 from outputs.jsonl import EventsWriter, is_events, of_day
 from outputs.keeping import Keeper, Limit, Output
 from outputs.mqtt import MqttPublisher
@@ -96,6 +97,14 @@ class OutputOptions(ReportOptions):
         metavar="ADDRESS",
     )
     mqtt_qos: int = flag(1, "default: %(default)s", type=int, choices=(0, 1, 2))
+    home_assistant: str = flag(
+        "",
+        f"with --mqtt: announce each camera to Home Assistant (its discovery prefix, {PREFIX} "
+        "unless said otherwise)",
+        nargs="?",
+        const=PREFIX,
+        metavar="PREFIX",
+    )
     webhook: str | None = flag(
         None, "POST what happens to people and the source as JSON", metavar="URL"
     )
@@ -239,7 +248,8 @@ def open_exports(
         sinks.append(EventsWriter(options.events, report.recorder(), live, daily))
     if options.mqtt:
         password = os.environ.get("MQTT_PASSWORD", "")
-        sinks.append(MqttPublisher(options.mqtt, report.recorder(), options.mqtt_qos, password))
+        recorder, qos = report.recorder(), options.mqtt_qos
+        sinks.append(MqttPublisher(options.mqtt, recorder, qos, password, options.home_assistant))
     if options.webhook:
         secret = options.webhook_secret or os.environ.get("WEBHOOK_SECRET", "")
         sinks.append(Webhook(options.webhook, report.recorder(), secret))

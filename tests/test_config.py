@@ -27,7 +27,7 @@ EVERYTHING = [
     *("--events", "-", "--keep", "30d", "--keep", "5GB", "--people", "o \"1\"\\.csv"),
     *("--hours", "h.csv", "--lawful-purpose", "a study"),
     *("--serve", "0.0.0.0:8080", "--token", "007", "--tls", "a.pem", "b.pem", "--behind-proxy"),
-    *("--mqtt", "mqtt://host/faces", "--mqtt-qos", "2", "--webhook", "http://host/é"),
+    *("--mqtt", "mqtt://host/faces", "--mqtt-qos", "2", "--home-assistant", "--webhook", "http://host/é"),
     *("--webhook-secret", "1.50", "--stills", "stills", "--file-mode", "0640", "--verbose"),
 ]  # fmt: skip
 

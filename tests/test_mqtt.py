@@ -95,7 +95,9 @@ class Listener:
 
     def _note(self, _client: object, _data: object, message: Any) -> None:
         with self.change:
-            record = check(json.loads(message.payload))
+            record = json.loads(message.payload)
+            if message.topic.startswith(PREFIX):  # not what Home Assistant is told
+                check(record)
             self.heard.append((message.topic, record))
             if message.retain or not message.topic.endswith("/events"):
                 self.retained[message.topic] = record

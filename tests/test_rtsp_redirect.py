@@ -128,7 +128,7 @@ def test_a_password_is_not_sent_where_a_server_redirects_to(
 def test_a_redirect_on_the_same_server_keeps_the_password(
     start: Callable[[Answer], Server], absolute: bool
 ) -> None:
-    paths = set()
+    paths: set[str] = set()
 
     def answer(method: str, address: str, given: str) -> str:
         if not is_right(kind, given, method, address):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import axe_core_python
 import cv2
 import pytest
 
@@ -19,7 +20,7 @@ from web.view import WebView
 pytestmark = pytest.mark.browser
 
 TOKEN = "a secret of the test"
-SIZES = {"desk": (1280, 800), "phone": (390, 844)}
+SIZES = {"desk": (1400, 900), "tablet": (768, 1024), "phone": (390, 844)}
 READY = "document.querySelectorAll('#rows tr').length > 0"
 ROWS = "[...document.querySelectorAll('#rows tr')].map(r => [...r.cells].map(c => c.innerText))"
 SHIFT = """new Promise((resolve) => {
@@ -144,6 +145,27 @@ def test_it_fits_the_screen_holds_still_and_can_be_read(
     image = cv2.imread(str(picture))
     assert image is not None and image.shape[:2] == SIZES[size][::-1]
     assert (float(image[2, 2].mean()) < 100) == dark
+
+
+AXE = Path(axe_core_python.__file__).with_name("axe.min.js")
+FAULTS = """axe.run().then((told) => told.violations.flatMap(
+    (fault) => fault.nodes.map((node) => `${fault.id}: ${node.target}`)))"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_fault(tmp_path: Path, size: str, dark: bool) -> None:
+    async def work(page: Page) -> None:
+        await page.until(READY)
+        await page.value("document.querySelectorAll('details').forEach((d) => d.open = true)")
+        await page.value(f"{AXE.read_text('utf-8')}; null")
+        assert await page.value(FAULTS) == []
+
+    def make(index: int, **more: Any) -> FrameResult:
+        return crowd(index, **({"camera": f"camera {index % 3}"} | more))
+
+    with served() as view:
+        shown(view, work, tmp_path, size=size, dark=dark, make=make)
 
 
 def test_everything_to_be_used_has_a_name(tmp_path: Path) -> None:
