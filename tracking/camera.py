@@ -15,11 +15,11 @@ from tracking.boxes import Float64, grow
 
 Grey = Image  # (h, w) uint8
 
-_WIDTH = 320  # of the small picture
-_CORNERS, _FEWEST = 80, 12
+_WIDTH = 240  # of the small picture
+_CORNERS, _FEWEST = 50, 12
 _AGREE = 0.65  # the least share of the corners that move as one
 _NEAR_PX = 1.0  # in the small picture: how exactly
-_NOISE, _LEAST_CHANGE = 12, 0.05  # grey levels, share of the points: else nothing moved
+_NOISE, _LEAST_CHANGE = 12, 0.1  # grey levels, share of the points: else nothing moved
 _LEAST_PX = 0.5  # of the small picture: less is no motion worth following
 _MOST_ZOOM = 0.2
 
@@ -74,13 +74,13 @@ def _followed(before: Grey, after: Grey, points: Float32) -> tuple[Float32, Imag
     """Return where (K, 1, 2) points went, and (K, 1) uint8: 1 where they were found."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.05)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, points, np.empty_like(points), winSize=(15, 15), maxLevel=3, criteria=stop
+        before, after, points, np.empty_like(points), winSize=(11, 11), maxLevel=3, criteria=stop
     )
     return moved, found
 
 
 def _small(image: Image) -> Grey:
-    """Return a grey picture, (h, 320) uint8; a smaller image is only made grey."""
+    """Return a grey picture, (h, 240) uint8; a smaller image is only made grey."""
     height, width = image.shape[:2]
     step = max(1, width // (2 * _WIDTH))
     green = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
