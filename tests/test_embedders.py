@@ -8,7 +8,9 @@ import pytest
 from detectors import make_detector
 from errors import WeightsError
 from estimators.crops import align
+from estimators.dlib_descriptor import DlibEmbedder, installed_file
 from estimators.embedders import FileEmbedder, make_embedder, scaled
+from structures import Image
 from tests.facenets import random_chips
 
 pytest.importorskip("onnx")
@@ -16,23 +18,43 @@ pytest.importorskip("onnx")
 Shape = tuple[str | int, str | int, str | int, int]
 
 
-def test_dlib_embeds_the_same_person_closer_than_another() -> None:
+def portrait_chips() -> Image:
+    """The faces of two presidents, each as it is and darker: (4, 150, 150, 3) uint8 RGB."""
     folder = Path(__file__).resolve().parent.parent / "samples" / "portraits"
-    embedder, detector = make_embedder("dlib"), make_detector("mtcnn", 40, 0, 1)
-    vectors = []
+    detector, chips = make_detector("mtcnn", 40, 0, 1), []
     for name in ("joe_biden.jpg", "barack_obama_2012.jpg"):
         picture = cv2.imread(str(folder / name))
         assert picture is not None
         scale = 480 / picture.shape[0]
         picture = cv2.resize(picture, None, fx=scale, fy=scale)
         points = detector.detect(picture).landmarks
-        assert points is not None
-        chip = align(picture, points[:1], detector.landmark_template, embedder.input_size)
-        darker = (chip * 0.7).astype(np.uint8)
-        vectors.append(embedder.embed(np.concatenate([chip, darker]))["embedding"])
-    one, other = vectors
-    assert one.shape == (2, 128)
-    assert np.linalg.norm(one[0] - one[1]) < 0.5 < np.linalg.norm(one[0] - other[0])
+        chip = align(picture, points[:1], detector.landmark_template, 150)
+        chips += [chip, (chip * 0.7).astype(np.uint8)]
+    return np.concatenate(chips)
+
+
+def test_dlib_embeds_the_same_person_closer_than_another() -> None:
+    one, one_darker, other, _ = make_embedder("dlib").embed(portrait_chips())["embedding"]
+    assert one.shape == (128,)
+    assert np.linalg.norm(one - one_darker) < 0.5 < np.linalg.norm(one - other)
+
+
+def test_the_converted_network_answers_as_dlib_does() -> None:
+    import dlib
+
+    chips = np.concatenate([portrait_chips(), random_chips(1, 150)])
+    network = dlib.face_recognition_model_v1(str(installed_file()))
+    want = [network.compute_face_descriptor(np.ascontiguousarray(chip)) for chip in chips]
+    got = DlibEmbedder(threads=1).embed(chips)["embedding"]
+    np.testing.assert_allclose(got, np.array(want), atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [0, 1000, 1_000_000])
+def test_a_damaged_file_of_dlibs_is_refused(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "short.dat"
+    path.write_bytes(installed_file().read_bytes()[:length])
+    with pytest.raises(WeightsError, match="is damaged; install its package again"):
+        DlibEmbedder(path=path)
 
 
 def write_plain(path: Path, shape: Shape, output_batch: str | int = "batch") -> Path:
