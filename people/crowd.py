@@ -87,7 +87,8 @@ class _Moment:
 
     day: date  # local
     now: dict[str, int]  # people in view by camera, those without images left out
-    here: Counter[Key]  # people in view
+    here: Counter[Key]  # people in view who were not counted before
+    again: Counter[str]  # those who were, by camera
     left: Counter[Key]  # since the run began
     left_today: Counter[Key]  # since midnight
     stays_s: float  # of those who left since the run began
@@ -119,6 +120,8 @@ class Timeline:
 
 class Crowd:
     """Counts the people of all cameras, each visit once; may be read from any thread.
+
+    Somebody who comes again on the same day, and is recognised, is counted once by each camera.
 
     Every output passes on every result (`update`); a result counts once, however often it
     comes. Nothing here grows with the length of a run.
@@ -171,10 +174,11 @@ class Crowd:
             else:
                 self._live.pop(result.camera, None)
             visits = self._visits.setdefault(result.camera, Visits())
-            is_new, before = visits.frame is not result.frame, len(visits.here)
+            is_new, before = visits.frame is not result.frame, _new(visits.here.values())
             left = visits.update(result, utc_s)
             self._count(left)
-            self._note(result.camera, utc_s, len(visits.here) + len(left) - before, left)
+            entered = _new([*visits.here.values(), *left]) - before
+            self._note(result.camera, utc_s, entered, left)
             if self._clock() >= self._due_s:
                 self._due_s = self._clock() + MINUTE_S
                 self.minute += 1
@@ -230,7 +234,7 @@ class Crowd:
             moment = self._reported()
         left = Counter({k: n for k, n in moment.left_today.items() if k.camera == camera})
         groups = self._grouped((k.gender, WIDENED.get(k.band, k.band), n) for k, n in left.items())
-        now = sum(number for key, number in moment.here.items() if key.camera == camera)
+        new = sum(number for key, number in moment.here.items() if key.camera == camera)
         rounded = [
             {"age": age, "gender": gender, "people": self._rounded(number)}
             for (gender, age), number in sorted(groups.items(), key=lambda each: each[0][::-1])
@@ -239,9 +243,9 @@ class Crowd:
         days = {span.begins: span for span in moment.days.get(camera, ())}
         return {
             "day": today,
-            "now": self._rounded(now),
+            "now": self._rounded(new + moment.again[camera]),
             "people": self._rounded(groups.total()),
-            "entered": self._rounded(groups.total() + now),
+            "entered": self._rounded(groups.total() + new),
             "dwell_s": self._dwell(days.pop(today, Span(today))),
             "step": self._step,
             "groups": [named(group) for group in rounded if group["people"]],
@@ -341,26 +345,30 @@ class Crowd:
         if self._today() != self._day:
             self._day = self._today()
             self._left_today.clear()
-        keys = [_key(visit) for visit in left]
+        keys = [_key(visit) for visit in left if not visit.again]
         self._left.update(keys)
         self._left_today.update(keys)
         self._left_lately += left
 
     def _note(self, camera: str, utc_s: float, entered: int, left: list[Visit]) -> None:
         """Enter into the books who came and went."""
-        stays_s = [visit.last_s - visit.first_s for visit in left]
-        self._stays_s += sum(stays_s)
+        stays_s = [visit.last_s - visit.first_s for visit in left if not visit.again]
+        self._stays_s += sum(visit.last_s - visit.first_s for visit in left)
         self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s)
 
     def _now(self) -> dict[str, int]:
         return {camera: len(self._visits[camera].here) for camera in self._live}
 
     def _moment(self) -> _Moment:
-        here = Counter(_key(v) for visits in self._visits.values() for v in visits.here.values())
+        everybody = [v for visits in self._visits.values() for v in visits.here.values()]
+        here = Counter(_key(visit) for visit in everybody if not visit.again)
+        again = Counter(visit.camera for visit in everybody if visit.again)
         hours = {name: tuple(each.hours.values()) for name, each in self._ledgers.items()}
         days = {name: tuple(each.days.values()) for name, each in self._ledgers.items()}
         left, left_today = self._left.copy(), self._left_today.copy()
-        return _Moment(self._day, self._now(), here, left, left_today, self._stays_s, hours, days)
+        return _Moment(
+            self._day, self._now(), here, again, left, left_today, self._stays_s, hours, days
+        )
 
     def _release(self) -> None:
         """Keep this moment's numbers to be reported for the next minute."""
@@ -386,6 +394,11 @@ class Crowd:
         genders = dict.fromkeys(self._asked("gender", gender) for gender in Gender)
         bands = dict.fromkeys(self._asked("age", band) for band in AGE_BANDS.names)
         return {(g, b): self._shown(groups[g, b]) for g in genders for b in bands}
+
+
+def _new(visits: Iterable[Visit]) -> int:
+    """How many of them are counted for the first time."""
+    return sum(not visit.again for visit in visits)
 
 
 def _key(visit: Visit) -> Key:

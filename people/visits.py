@@ -5,9 +5,11 @@ epoch, and when the source disconnects.
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 from structures import Frame, FrameResult, Smoothed, SourceState
 
+_MOST = 1000  # people whose ids are kept, more than are remembered
 # A track ends at these: a new epoch follows, or nothing.
 _BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
 
@@ -28,6 +30,7 @@ class Visit:
         person: the last known values, None before the first estimate.
         settled: whether the values have converged at least once.
         over: whether the person has left; nothing changes any more.
+        again: whether the person was here before on that day, and is counted already.
     """
 
     camera: str
@@ -41,6 +44,7 @@ class Visit:
     person: Smoothed | None = None
     settled: bool = False
     over: bool = False
+    again: bool = False
 
 
 class Visits:
@@ -54,6 +58,7 @@ class Visits:
     def __init__(self) -> None:
         self.here: dict[int, Visit] = {}
         self.frame: Frame | None = None
+        self._days: dict[int, date] = {}  # of the last visits of the newest people
 
     def update(self, result: FrameResult, utc_s: float) -> list[Visit]:
         """Take in a new frame, or the last one again, perhaps with another `status`.
@@ -71,6 +76,7 @@ class Visits:
             if track.track_id not in self.here:
                 times = frame.time_s, frame.time_s, utc_s, utc_s
                 new = Visit(result.camera, track.track_id, frame.epoch, *times)
+                new.again = self._was_here(track.track_id, date.fromtimestamp(utc_s))
                 self.here[track.track_id] = new
             visit = self.here[track.track_id]
             if track.unseen_s == 0:
@@ -79,6 +85,14 @@ class Visits:
             visit.person = result.people.get(track.track_id, visit.person)
             visit.settled |= visit.person is not None and visit.person.converged
         return left
+
+    def _was_here(self, track_id: int, day: date) -> bool:
+        """Note a new visit; ids come again only with `--remember`, and not of all people."""
+        before = self._days.pop(track_id, None)
+        self._days[track_id] = day
+        if len(self._days) > _MOST:
+            del self._days[next(iter(self._days))]
+        return before == day
 
     def end(self) -> list[Visit]:
         """End all visits; returns them."""

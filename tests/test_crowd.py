@@ -162,7 +162,7 @@ def test_a_new_epoch_lets_everybody_of_that_camera_go() -> None:
     hall = Hall()
     hall.see({1: person()}, camera="a")
     hall.see({1: person()}, camera="b")
-    hall.see({1: person()}, camera="a", epoch=1)
+    hall.see({2: person()}, camera="a", epoch=1)
     assert hall.left() == {("female", "30-39"): 1}
     assert hall.crowd.summary().seen == 3
 
@@ -338,3 +338,19 @@ def test_counting_from_zero_forgets_stays_and_keeps_the_hours() -> None:
     summary = hall.crowd.summary()
     assert (summary.gone, summary.stays_s) == (0, 0.0)
     assert [hour["left"] for hour in summary.hours] == [1]
+
+
+def test_who_comes_back_with_the_same_id_is_one_person_a_day() -> None:
+    hall = Hall()
+    hall.see({1: person(), 2: person()})
+    hall.see({2: person()}, wait_s=10)
+    hall.see({2: person(), 1: person()}, wait_s=10)
+    summary, record = hall.crowd.summary(), hall.aggregate()
+    assert (summary.now_total, summary.seen, summary.gone) == (2, 2, 1)
+    assert (record["now"], record["entered"], record["people"]) == (2, 2, 1)
+    hall.see({}, wait_s=10)
+    summary, record = hall.crowd.summary(), hall.aggregate()
+    assert (summary.seen, summary.gone, record["people"]) == (2, 2, 2)
+    assert [(span["entered"], span["left"]) for span in record["hours"]] == [(2, 2)]
+    hall.see({1: person()}, wait_s=DAY_S)
+    assert hall.aggregate()["entered"] == 1
