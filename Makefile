@@ -24,7 +24,7 @@ HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 demo: $(VENV)/live
 	@mkdir -p out
 	@$(BIN)/python stream.py --src sample --no-window --output out/sample.mp4 \
-		--events out/sample.jsonl --people out/sample.csv
+		--events out/sample.jsonl --people out/sample.csv --remember 10m
 	@echo "annotated film: out/sample.mp4    people: out/sample.csv"
 
 test: $(VENV)/dev

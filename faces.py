@@ -60,6 +60,7 @@ class Settings:
     lawful_purpose: str | None = None
     detect_every: int | None = None
     blur: bool | str = False
+    remember: str | None = None
     width: int | None = None
     height: int | None = None
     max_frames: int | None = None

@@ -63,6 +63,7 @@ from program.load import LoadControl
 from program.loop import Loop
 from program.options import (
     GeneralOptions,
+    MemoryOptions,
     ModelOptions,
     OneLineParser,
     PictureOptions,
@@ -125,6 +126,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_flags(parser.add_argument_group("source"), SourceOptions)
     add_shared_flags(parser)
+    add_flags(parser.add_argument_group("recognising people"), MemoryOptions)
     add_flags(parser.add_argument_group("output"), OutputOptions)
     parser.add_argument(
         "--doctor", action="store_true", help="check what works here, --src included, and exit"
@@ -177,6 +179,8 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
+    if options.anonymous and options.remember is not None:
+        parser.error("--remember recognises people, which --anonymous forbids; leave one out")
 
 
 def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -> int:
@@ -253,7 +257,8 @@ def open_and_run(
     assembly = factories.assembly(collect(ModelOptions, options), tracking_of(options))
     pool = assembly.pool()
     stack.callback(pool.close)
-    loading = pool.submit(lambda _: assembly.estimator())  # while other things are opened
+    memory = collect(MemoryOptions, options)  # networks are loaded while other things are opened
+    loading = pool.submit(lambda _: (assembly.estimator(), assembly.recognition(memory)))
     arrived = threading.Event()
     warn_of_sizes(options.cameras)
     sources = open_cameras(options.cameras, stack, arrived, factories.source)
@@ -263,8 +268,10 @@ def open_and_run(
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
-    estimator = loading.result()
-    channels = assembly.channels(options.cameras, sources, estimator)
+    estimator, recognition = loading.result()
+    if recognition:
+        stack.callback(recognition.close)
+    channels = assembly.channels(options.cameras, sources, estimator, recognition)
     style = collect(PictureOptions, options).style
     overlay, window_overlay = (
         Overlay(outputs.hud in huds, options.attributes, style, anonymous=options.anonymous)

@@ -51,7 +51,9 @@ def main_report(
 def examine(options: argparse.Namespace, limit_s: float = LIMIT_S) -> Iterator[Finding]:
     """Yield the findings one by one; first those on packages, which the rest needs."""
     yield from machine.python()
-    unneeded = ("mtcnn",) if options.detector == "dlib" else ("dlib-bin", "face_recognition_models")
+    unneeded = ["mtcnn"] if options.detector == "dlib" else ["dlib-bin"]
+    if options.detector != "dlib" and not options.remember:
+        unneeded.append("face_recognition_models")
     yield from machine.packages(unneeded)
     try:
         checks = _checks(options)
@@ -71,6 +73,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
     named = [path for path in files if path and path != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())
+    users = [options.detector, *(["--remember"] if options.remember else [])]
     frame = functools.partial(media.frame_of, str(SAMPLE), _WITH_FACES)
     checks = [
         Check("processors", lambda: machine.processors(options.threads)),
@@ -81,7 +84,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
         Check("display", lambda: media.display(not options.no_window), needed=False),
         Check("codecs", lambda: media.codecs(SAMPLE)),
         Check("weights", lambda: models.weights(options)),
-        Check("detectors", lambda: models.package_files(options.detector)),
+        Check("detectors", lambda: models.package_files(users)),
         Check("engines", lambda: models.engines(options)),
         Check("gpu", lambda: models.gpu(options), needed=False),
         Check("faces", lambda: models.described_sample(options, frame)),

@@ -25,11 +25,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         from program.cameras import USUAL_SOURCE, SourceOptions, find_cameras
         from program.endpoints import OutputOptions
-        from program.options import USUAL_TRACKING, ModelOptions, add_flags
+        from program.options import USUAL_TRACKING, MemoryOptions, ModelOptions, add_flags
     except ImportError:
-        return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn")
+        return argparse.Namespace(src=given.src, json=given.json, detector="mtcnn", remember=None)
     flags = argparse.ArgumentParser()
-    for kind in (SourceOptions, ModelOptions, OutputOptions):
+    for kind in (SourceOptions, ModelOptions, MemoryOptions, OutputOptions):
         add_flags(flags, kind)
     options = flags.parse_args([])
     options.src, options.json = given.src or ["0"], given.json

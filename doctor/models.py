@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +22,12 @@ from program.assemble import Assembly
 from program.options import ModelOptions, collect
 from structures import Frame
 
-# Weights in packages: package -> how the files' names end, and the detector that needs them.
-_PACKAGE_FILES = {
-    "mtcnn": (".lz4", "mtcnn"),
-    "face_recognition_models": ("shape_predictor_5_face_landmarks.dat", "dlib"),
-}
+# Weights in packages: who needs them, the package, and how the files' names end.
+_PACKAGE_FILES = (
+    ("mtcnn", "mtcnn", ".lz4"),
+    ("dlib", "face_recognition_models", "shape_predictor_5_face_landmarks.dat"),
+    ("--remember", "face_recognition_models", "dlib_face_recognition_resnet_model_v1.dat"),
+)
 _SMI_S = 5.0
 _VARIANTS = {"tensorflow": "tensorflow-cpu", "onnxruntime": "onnxruntime-gpu"}
 
@@ -55,11 +56,15 @@ def weights(options: argparse.Namespace, folder: Path = WEIGHTS_DIR) -> Iterator
 
 
 def package_files(
-    detector: str, distribution: Callable[[str], metadata.Distribution] = metadata.distribution
+    users: Collection[str],
+    distribution: Callable[[str], metadata.Distribution] = metadata.distribution,
 ) -> Iterator[Finding]:
-    """Whether the weights that come in packages match the packages' records."""
-    for package, (ending, user) in _PACKAGE_FILES.items():
-        needed, good = user == detector, 0
+    """Whether the weights that come in packages match the packages' records.
+
+    `users` are those asked for: a detector, and perhaps "--remember".
+    """
+    for user, package, ending in _PACKAGE_FILES:
+        needed, good = user in users, 0
         try:
             files = _recorded_files(distribution(package), ending)
         except metadata.PackageNotFoundError:

@@ -13,18 +13,28 @@ from detectors import MIN_FACE, Detector, make_detector
 from drawing.overlay import Overlay
 from errors import WeightsError
 from estimators import Estimator, make_estimator
+from estimators.embedders import Embedder, make_embedder
 from estimators.weights import Confusion, find_weights
 from outputs import Sink
 from program.cameras import Camera, SourceOptions, find_cameras, open_cameras
 from program.law import check_purpose
 from program.load import LoadControl
 from program.loop import Channel, Loop
-from program.options import USUAL_MODELS, USUAL_TRACKING, ModelOptions, TrackingOptions, collect
+from program.options import (
+    USUAL_MODELS,
+    USUAL_TRACKING,
+    MemoryOptions,
+    ModelOptions,
+    TrackingOptions,
+    collect,
+)
 from program.pipeline import Pipeline
+from program.recognition import Recognition
 from sources import Source
 from threads import DetectorPool
 from tracking import Tracker
 from tracking.places import FacePlaces
+from tracking.recall import Recall
 from tracking.smoothing import TrackSmoother
 
 log = logging.getLogger(__name__)
@@ -43,6 +53,7 @@ class Assembly:
     tracking: TrackingOptions = USUAL_TRACKING
     make_detector: Callable[..., Detector] = make_detector
     make_estimator: Callable[..., Estimator] = make_estimator
+    make_embedder: Callable[..., Embedder] = make_embedder
 
     def __post_init__(self) -> None:
         """Warn of options that have no effect with this detector."""
@@ -99,6 +110,17 @@ class Assembly:
         """
         return find_weights(self.models.weights, self.models.estimator).confusion
 
+    def recognition(self, options: MemoryOptions) -> Recognition | None:
+        """Make what recognises people who come back; None where that is not asked for.
+
+        Raises:
+            WeightsError: the network is not installed, or damaged.
+        """
+        if options.remember is None:
+            return None
+        # One thread: the same answers whatever --threads is, and the loop goes on beside it.
+        return Recognition(options.remember, self.make_embedder("dlib", threads=1))
+
     def pool(self) -> DetectorPool[Detector]:
         """Make the threads that search whole images, each with a detector of its own."""
         size = self.models.threads or min(os.cpu_count() or 1, MOST_SEARCHES)
@@ -116,7 +138,11 @@ class Assembly:
         )
 
     def pipeline(
-        self, detector: Detector, estimator: Estimator, ids: Iterator[int] | None = None
+        self,
+        detector: Detector,
+        estimator: Estimator,
+        ids: Iterator[int] | None = None,
+        recall: Recall | None = None,
     ) -> Pipeline:
         """Put networks, a new tracker and a new smoother together."""
         return Pipeline(
@@ -127,23 +153,33 @@ class Assembly:
             detect_every=self.tracking.detect_every,
             ethnicity="ethnicity" in self.models.attributes,
             places=FacePlaces() if self.tracking.blur else None,
+            recall=recall,
         )
 
     def _following(self, tracking: TrackingOptions) -> "Assembly":
         return self if tracking == self.tracking else replace(self, tracking=tracking)
 
     def channels(
-        self, cameras: Sequence[Camera], sources: Sequence[Source], estimator: Estimator
+        self,
+        cameras: Sequence[Camera],
+        sources: Sequence[Source],
+        estimator: Estimator,
+        recognition: Recognition | None = None,
     ) -> list[Channel]:
         """Make a channel of each camera, with its own tracker and smoother; ids are unique.
 
         One alone has no name in records and topics, unless the user gave it one.
         """
         detector, ids = self.detector(), itertools.count(1)
+
+        def pipeline(camera: Camera, source: Source) -> Pipeline:
+            recall = recognition.recall(ids, source.is_live) if recognition else None
+            return self._following(camera.tracking).pipeline(detector, estimator, ids, recall)
+
         return [
             Channel(
                 source,
-                self._following(camera.tracking).pipeline(detector, estimator, ids),
+                pipeline(camera, source),
                 camera.name if camera.is_named or len(cameras) > 1 else "",
                 max_frames=camera.source.max_frames,
                 hide=camera.tracking.blur,
@@ -179,6 +215,9 @@ def open_loop(
     sources = open_cameras(cameras, stack, arrived)
     check_purpose(options, sources)
     estimator = assembly.estimator()
-    channels = assembly.channels(cameras, sources, estimator)
+    recognition = assembly.recognition(collect(MemoryOptions, options))
+    if recognition:
+        stack.callback(recognition.close)
+    channels = assembly.channels(cameras, sources, estimator, recognition)
     overlay, control = Overlay(), LoadControl(options.max_latency)
     return Loop(channels, pool, estimator, sinks, overlay, control, arrived)

@@ -29,6 +29,7 @@ from program.cameras import Camera, SourceOptions, find_cameras, split_name
 from program.endpoints import OutputOptions
 from program.options import (
     GeneralOptions,
+    MemoryOptions,
     ModelOptions,
     OneLineParser,
     PictureOptions,
@@ -42,6 +43,7 @@ KINDS = (
     SourceOptions,
     ModelOptions,
     TrackingOptions,
+    MemoryOptions,
     PictureOptions,
     OutputOptions,
     GeneralOptions,

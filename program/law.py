@@ -67,6 +67,12 @@ def _points(options: argparse.Namespace) -> list[str]:
         "These are guesses about how a face looks, not facts.",
         "It does not know who you are, and it does not estimate emotions.",
     ]
+    if options.remember:
+        points.append(
+            "It recognises you by your face if you come back "
+            f"within {_spelt_out(options.remember)}; then what it needs for that is deleted. "
+            "It is kept in memory only."
+        )
     if options.anonymous:
         points.append("Only the numbers of groups of five and more people are reported.")
     elif options.people or options.events or options.mqtt or options.webhook:
@@ -80,6 +86,11 @@ def _points(options: argparse.Namespace) -> list[str]:
         hidden = " with faces hidden" if options.blur else ""
         points.append(f"Staff can watch the video live{hidden}.")
     return points
+
+
+def _spelt_out(seconds: float) -> str:
+    """A length of time as part of a sentence."""
+    return f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} seconds"
 
 
 def _listed(attributes: Sequence[str]) -> str:

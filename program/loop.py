@@ -282,6 +282,8 @@ class Loop:
         """
         if len(self._channels) == 1:
             self._channels[0].last_words = last_words
+        for channel in self._channels:
+            channel.pipeline.forget_people(everybody=True)
         while not any(sink.closed for sink in self._sinks):
             for channel in self._channels:
                 if (result := channel.overdue()) is not None:
@@ -317,6 +319,7 @@ class Loop:
                 self._arrived.wait(TICK_S)
             yield from self._round()
             for channel in self._channels:
+                channel.pipeline.forget_people()
                 if (result := channel.overdue()) is not None:
                     self._refresh(result)
 

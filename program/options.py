@@ -237,6 +237,20 @@ class TrackingOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryOptions:
+    """Whether people who come back are recognised; `remember` is in seconds, None = no."""
+
+    remember: float | None = flag(
+        None,
+        "recognise people who come back within TIME (30s, 10m, 1h): they keep their id and what "
+        "is known of them. This compares faces: biometric data, kept in memory only for that time "
+        "(default: off)",
+        type=duration,
+        metavar="TIME",
+    )
+
+
 USUAL_MODELS, USUAL_TRACKING = ModelOptions(), TrackingOptions()
 
 

@@ -1,6 +1,7 @@
 """What happens to one frame: detections -> tracks -> chips -> estimates -> smoothed.
 
-The stages come in through the constructor; the only state is the tracker's and the smoother's.
+The stages come in through the constructor; the only state is the tracker's, the smoother's and
+that of the people remembered.
 
 `process` takes one frame through all of it. `program.loop` runs the steps apart: `begin` looks
 for a cut, then it asks `wants_search`, lets a thread search the image, calls `follow` with the
@@ -33,6 +34,7 @@ from tracking import Smoother, Tracker
 from tracking.camera import CameraMotion
 from tracking.cuts import CutFinder
 from tracking.places import FacePlaces
+from tracking.recall import Recall
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +76,7 @@ class Pipeline:
             known faces on those between; None = as `effort` says.
         ethnicity: whether ethnicity is kept; if not, it is dropped here.
         places: remembers where faces must be hidden; None where they need not be.
+        recall: gives people who come back the id of then; None where nobody is remembered.
 
     Attributes:
         smoother: as given; it counts the estimates made and saved.
@@ -92,13 +95,14 @@ class Pipeline:
         detect_every: int | None = 1,
         ethnicity: bool = False,
         places: FacePlaces | None = None,
+        recall: Recall | None = None,
     ) -> None:
         if detect_every is not None and detect_every < 1:
             raise ValueError(f"detect_every must be at least 1, got {detect_every}")
         self.smoother, self.effort = smoother, Effort()
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
-        self._places = places
+        self._places, self._recall = places, recall
         self._cuts, self._camera = CutFinder(), CameraMotion()
         self._known = NOWHERE  # where faces were in the last frame
         self._epoch: int | None = None
@@ -149,6 +153,8 @@ class Pipeline:
             self._camera.reset()
             if self._places:
                 self._places.reset()
+            if self._recall:
+                self._recall.begin_epoch()
             self._epoch = frame.epoch
         moved = self._camera.update(frame.image, self._known)
         if moved is not None:
@@ -156,9 +162,11 @@ class Pipeline:
         if found is None:
             near = self._tracker.predicted_boxes(frame.time_s)
             found = self._detector.detect_near(frame.image, near)
-        tracks = [
+        tracks: Sequence[Track] = [
             _within(track, frame.size_wh) for track in self._tracker.update(found, frame.time_s)
         ]
+        if self._recall:
+            tracks = self._recalled(self._recall, tracks, frame, found)
         self.smoother.forget_except({track.track_id for track in tracks})
         seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.unseen_s == 0]
         gap_s = self.effort.estimate_gap_s
@@ -193,6 +201,28 @@ class Pipeline:
             known = self.smoother.current(track_id)
             if known is not None and known.samples % 2:
                 chip[:] = chip[:, ::-1].copy()
+
+    def _recalled(
+        self, recall: Recall, tracks: Sequence[Track], frame: Frame, found: Detections
+    ) -> Sequence[Track]:
+        """Return the tracks with the ids of people; the smoother goes on with what it knew."""
+
+        def cut(rows: Sequence[int | None]) -> tuple[Image, Float32]:
+            points = found.landmarks[np.array(rows, int)]
+            chips = align(frame.image, points, self._detector.landmark_template, recall.chip_px)
+            return chips, self._chips(frame, found, rows)[1]
+
+        tracks = recall.update(tracks, frame.time_s, cut)
+        for person in recall.left:
+            recall.memory.store(person, self.smoother.release(person))
+        for person in recall.back:
+            self.smoother.resume(person, recall.memory.fetch(person), frame.time_s)
+        return tracks
+
+    def forget_people(self, everybody: bool = False) -> None:
+        """Forget the people whose time is over, also while no frame comes, or everybody."""
+        if self._recall:
+            self._recall.forget(everybody)
 
     def learn(self, look: Look, estimates: Estimates) -> Look:
         """Smooth the estimates of a look's chips, row by row; returns the look with them."""

@@ -25,7 +25,7 @@ EVERYTHING = [
     *("--labels", "short", "--line-width", "3", "--font", "f.ttf", "--hud", "all"),
     *("--no-window", "--output", "o.mp4", "--segment", "10m", "--preset", "veryfast"),
     *("--events", "-", "--keep", "30d", "--keep", "5GB", "--people", "o \"1\"\\.csv"),
-    *("--hours", "h.csv", "--lawful-purpose", "a study"),
+    *("--hours", "h.csv", "--lawful-purpose", "a study", "--remember", "90s"),
     *("--serve", "0.0.0.0:8080", "--token", "007", "--tls", "a.pem", "b.pem", "--behind-proxy"),
     *("--mqtt", "mqtt://host/faces", "--mqtt-qos", "2", "--home-assistant", "--webhook", "http://host/é"),
     *("--webhook-secret", "1.50", "--stills", "stills", "--file-mode", "0640", "--verbose"),

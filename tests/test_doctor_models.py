@@ -54,25 +54,26 @@ def test_damaged_weights_of_a_package_are_found(tmp_path: Path) -> None:
     names = ["mtcnn/pnet.lz4", "mtcnn/rnet.lz4"]
     package = installed(tmp_path, "mtcnn", names)
     (tmp_path / names[1]).unlink()
-    found = list(models.package_files("mtcnn", lambda name: package))
+    found = list(models.package_files(["mtcnn"], lambda name: package))
     texts = [f.text for f in found if f.item == "mtcnn"]
     assert texts[0] == "pnet.lz4 is damaged" and texts[1].startswith("rnet.lz4 cannot be read")
     assert {f.level for f in found if f.item == "dlib"} == {"warning"}
 
 
 def test_weights_of_packages_are_checked_against_their_records() -> None:
-    assert [(f.item, f.level) for f in models.package_files("mtcnn")] == [
+    assert [(f.item, f.level) for f in models.package_files(["mtcnn"])] == [
         ("mtcnn", "ok"),
         ("dlib", "ok"),
+        ("--remember", "ok"),
     ]
 
 
-def test_a_package_of_weights_is_missed_by_the_detector_that_needs_it() -> None:
+def test_a_package_of_weights_is_missed_by_what_needs_it() -> None:
     def none(name: str) -> Never:
         raise metadata.PackageNotFoundError(name)
 
-    found = {f.item: f.level for f in models.package_files("dlib", none)}
-    assert found == {"mtcnn": "warning", "dlib": "problem"}
+    found = {f.item: f.level for f in models.package_files(["dlib", "--remember"], none)}
+    assert found == {"mtcnn": "warning", "dlib": "problem", "--remember": "problem"}
 
 
 def test_an_engine_must_be_installed_only_where_it_is_asked_for() -> None:

@@ -81,6 +81,8 @@ def test_the_sign_says_what_the_flags_do(tmp_path: Path) -> None:
     groups = signed(tmp_path, "--src", "0", "--anonymous", "--events", "e.jsonl")
     assert "groups of five" in groups
     assert "time of each visit" not in groups
+    assert "recognises" not in plain + kept + groups
+    assert "come back within 30 minutes" in signed(tmp_path, "--src", "0", "--remember", "30m")
 
 
 def test_the_sign_holds_the_purpose_as_text(tmp_path: Path) -> None:

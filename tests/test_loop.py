@@ -1,5 +1,7 @@
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Never
 
@@ -25,7 +27,9 @@ from structures import (
 )
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector, failing_source, film
 from threads import DetectorPool
+from tracking.memory import PeopleMemory
 from tracking.places import FacePlaces
+from tracking.recall import Recall
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 
@@ -341,3 +345,16 @@ def test_a_pause_counts_neither_for_the_rate_nor_for_the_summary() -> None:
         counted.count(tiny(0), set())
     assert counted.fps == pytest.approx(10)
     assert counted.summary(0, 0).startswith("21 frames in 2.0 s")
+
+
+def test_while_the_page_stays_after_the_end_nobody_is_remembered() -> None:
+    memory = PeopleMemory(3600)
+    memory.learn(1, np.ones(128, np.float32))
+    detector, estimator = ScriptedDetector([]), ConstantEstimator()
+    recall = Recall(memory, itertools.count(1), lambda _: Future(), 8)
+    pipeline = Pipeline(detector, SortTracker(), estimator, TrackSmoother(), recall=recall)
+    pool: Pool = DetectorPool(lambda: detector, 1)
+    loop = Loop([Channel(ListSource([]), pipeline)], pool, estimator, [ListSink(0)], Overlay())
+    loop.linger("")
+    pool.close()
+    assert len(memory) == 0

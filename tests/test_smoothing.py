@@ -351,3 +351,24 @@ def test_the_robust_mean_solves_its_estimating_equation_and_ignores_gross_errors
     psi = np.where(abs(distance) < 1, distance * (1 - distance**2) ** 2, 0)
     assert abs(psi.sum()) < 0.05
     assert not kept[50:].any()
+
+
+@pytest.mark.parametrize("later", [-1000, 100_000])  # on another camera; after an hour
+def test_what_is_known_of_somebody_who_left_goes_on_under_a_new_clock(later: int) -> None:
+    smoother = TrackSmoother()
+    before = follow(ages=noisy(60), females=[0.9] * 60, smoother=smoother)[-1]
+    known = smoother.release(1)
+    assert smoother.current(1) is None
+    smoother.resume(5, known, later)
+    assert answer_of(smoother, 5) == before
+    assert smoother.is_due(5, later)
+    smoother.update([5], one(age=60.0, female=0.3), ONE, later)
+    after = answer_of(smoother, 5)
+    assert (after.samples, after.gender) == (61, before.gender)
+    assert abs(after.age_years - before.age_years) < 4  # of 20 years that one look would move
+
+
+def test_nothing_is_known_of_somebody_unseen() -> None:
+    smoother = TrackSmoother()
+    smoother.resume(1, smoother.release(1), 0)
+    assert smoother.current(1) is None

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,9 +18,12 @@ import stream
 from errors import SinkError, SourceError
 from outputs.recording.sink import Recording
 from predict import encode
+from program.assemble import Assembly
 from program.cameras import SAMPLE, Camera, SourceOptions
+from program.options import ModelOptions, TrackingOptions
 from sources import Source
 from stream import Factories, parse_arguments
+from structures import Float32, Frame, Image
 from tests.assemblies import scripted
 from tests.fakes import ListSource, ScriptedDetector, failing_source, film
 from tests.recordings import write_clicks
@@ -367,3 +371,69 @@ def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
     said = caplog.text
     assert "people: 1 seen" in said
     assert ("corrected: female" in said, "not corrected" in said) == (known, not known)
+
+
+def moving_away() -> ScriptedDetector:
+    """A face for 20 frames, nobody for 40, and the face again somewhere else."""
+    here, there = [[10.0, 8.0, 40.0, 44.0]], [[300.0, 200.0, 330.0, 236.0]]
+    return ScriptedDetector([here] * 20 + [[]] * 40 + [there] * 20)
+
+
+class OneFaceEmbedder:
+    """Finds everybody alike."""
+
+    name, input_size = "one", 8
+
+    def embed(self, chips: Image) -> dict[str, Float32]:
+        return {"embedding": np.ones((len(chips), 128), np.float32)}
+
+
+def tracks_of(events: Path) -> list[dict[str, Any]]:
+    """All tracks of all frames, in order."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    return [track for line in lines if line["type"] == "frame" for track in line["tracks"]]
+
+
+@pytest.mark.parametrize(("flags", "people"), [([], 2), (["--remember", "5m"], 1)])
+def test_who_comes_back_keeps_the_id_and_what_is_known_only_if_asked_for(
+    flags: list[str], people: int, tmp_path: Path
+) -> None:
+    def assemble(models: ModelOptions, tracking: TrackingOptions) -> Assembly:
+        made = scripted(moving_away)(models, tracking)
+        return replace(made, make_embedder=lambda *_, **__: OneFaceEmbedder())
+
+    events = tmp_path / "events.jsonl"
+    noise = np.random.default_rng(0).integers(0, 255, (270, 480, 3), np.uint8)  # is sharp
+    frames = [Frame(noise, i, i / 25) for i in range(80)]
+    factories = replace(reading(ListSource(frames)), assembly=assemble)
+    arguments = ["--src", "a", "--no-window", "--threads", "1", "--detect-every", "1"]
+    assert run_main(*arguments, "--events", str(events), *flags, factories=factories) == 0
+    tracks = tracks_of(events)
+    assert len({track["id"] for track in tracks}) == people
+    numbers = [track["samples"] for track in tracks]
+    assert (numbers == sorted(numbers)) == bool(flags)  # the estimates of then count
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["0"], "such as 30s, 10m or 1h, got '0'"),
+        (["5"], "such as 30s, 10m or 1h, got '5'"),
+        (["-3s"], "expected one argument"),
+        (["10m", "--anonymous"], "which --anonymous forbids; leave one out"),
+    ],
+)
+def test_a_time_to_remember_people_that_cannot_be_is_refused(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("--src", "sample", "--remember", *flags) == 2
+    assert words in one_line(capsys)
+
+
+def test_remembering_without_the_network_for_it_ends_with_the_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "face_recognition_models", None)
+    arguments = ["--src", "sample", "--no-window", "--remember", "1h"]
+    assert run_main(*arguments, factories=QUICK) == 2
+    assert "pip install -r requirements-live.txt" in one_line(capsys)

@@ -88,6 +88,14 @@ class Smoother(Protocol):
         """
         ...
 
+    def release(self, track_id: int) -> object:
+        """Drop a track and return what is known of it, for `resume`; None if that is nothing."""
+        ...
+
+    def resume(self, track_id: int, memory: object, time_s: float) -> None:
+        """Go on at that time from what `release` returned; anything else is ignored."""
+        ...
+
     def forget_except(self, track_ids: Collection[int]) -> None:
         """Drop every other track."""
         ...

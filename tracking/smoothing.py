@@ -26,6 +26,7 @@ from tracking.boxes import Float64
 MEMORY_S = 30.0  # how far back estimates are remembered
 SETTLED_S = 7.0  # from then on a poorly seen face or an undecided gender is taken as it is
 STEP_S = 0.1  # estimates of so short a time are remembered as one
+RELEASED = 32  # of these, of somebody who left
 CORRELATION_S = 0.48
 SYSTEMATIC_SHARE = 0.98  # of the spread
 NOISE_SHARE = math.sqrt(1 - SYSTEMATIC_SHARE**2)
@@ -119,6 +120,23 @@ class TrackSmoother:
         for row in np.flatnonzero(weights > 0).tolist():
             memory = self._memories.setdefault(track_ids[row], _TrackMemory(_NOTHING))
             _take_in(memory, estimates, row, float(weights[row]), time_s)
+
+    def release(self, track_id: int) -> object:
+        """See `tracking.Smoother`; no more than `RELEASED` moments are kept, spread evenly."""
+        memory = self._memories.pop(track_id, None)
+        if memory is not None:
+            every = math.ceil(max(len(memory.past), 1) / RELEASED)
+            memory.past = deque(list(memory.past)[::-every][::-1])
+        return memory
+
+    def resume(self, track_id: int, memory: object, time_s: float) -> None:
+        """See `tracking.Smoother`; the time between does not count."""
+        if isinstance(memory, _TrackMemory):
+            away_s = time_s - EVERY_S - memory.last_s
+            moments = [each._replace(start_s=each.start_s + away_s) for each in memory.past]
+            memory.past = deque(moments)
+            memory.first_s, memory.last_s = memory.first_s + away_s, memory.last_s + away_s
+            self._memories[track_id] = memory
 
     def forget_except(self, track_ids: Collection[int]) -> None:
         """See `tracking.Smoother`."""
