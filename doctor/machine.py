@@ -26,6 +26,7 @@ INSTALL = "pip install -r requirements-live.txt"
 _OLDEST, _NEWEST = (3, 11), (3, 13)
 _MODULES = {
     "opencv-python": "cv2",
+    "pillow": "PIL",
     "dlib-bin": "dlib",
     "paho-mqtt": "paho.mqtt",
 }  # where the module is not called like its package

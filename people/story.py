@@ -30,7 +30,9 @@ def story(crowd: Crowd, seconds: float) -> str:
     if not summary.seen:
         return f"nobody in {time}"
     if summary.seen <= min(_MOST, len(summary.newest)):
-        told = [_one(visit, attributes) for visit in reversed(summary.newest)]
+        # Who came back is one person: the last visit knows most.
+        visits = {(each.camera, each.track_id): each for each in reversed(summary.newest)}
+        told = [_one(visit, attributes) for visit in visits.values()]
         return f"{people}: {', '.join(told)}"
     return "; ".join([people, *crowd.words().split("; ")[1:]])
 

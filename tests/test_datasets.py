@@ -354,7 +354,7 @@ def test_lagenda_has_several_faces_per_photograph_and_its_own_letters_for_gender
     [
         (("a.jpg", 30, "X", 1, 1, 2, 2, 1), r"line 2: want a gender out of M, F, -1, got 'X'"),
         (("a.jpg", 30, "F", 9, 1, 2, 2, 1), r"line 2: want x0 < x1 and y0 < y1 of the face's box"),
-        (("a.jpg", "old", "F", 1, 1, 2, 2, 1), r"line 2: could not convert"),
+        (("a.jpg", "old", "F", 1, 1, 2, 2, 1), r"line 2: want an age in years, got 'old'"),
     ],
 )
 def test_bad_rows_of_lagenda_are_reported_with_their_line(

@@ -31,6 +31,16 @@ def test_a_few_people_are_told_one_by_one_in_the_order_they_came() -> None:
     )
 
 
+def test_who_came_back_is_told_once_with_what_is_known_at_last() -> None:
+    crowd = Crowd()
+    for index, people in enumerate(({1: UNSURE}, {2: GIRL}, {1: MAN})):
+        crowd.update(result(index, dict(people)))
+    crowd.end()
+    assert story(crowd, 18.0) == (
+        "2 people in 18 s: a man of about 50 (46-54), a girl of about 8 (6-10)"
+    )
+
+
 def test_one_is_a_person_and_none_is_nobody() -> None:
     assert told({1: UNSURE}) == "1 person in 18 s: a person of about 30 (25-35)"
     assert told({}, 180.0) == "nobody in 3 min"

@@ -82,11 +82,12 @@ def _followed(before: Grey, after: Grey, points: Float32) -> tuple[Float32, Imag
 def _small(image: Image) -> Grey:
     """Return a grey picture, (h, 240) uint8; a smaller image is only made grey."""
     height, width = image.shape[:2]
-    step = max(1, width // (2 * _WIDTH))
+    step = min(max(1, width // (2 * _WIDTH)), height)
     green = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
     if width <= _WIDTH:
         return green
-    return cv2.resize(green, (_WIDTH, round(_WIDTH * height / width)), interpolation=cv2.INTER_AREA)
+    size_wh = _WIDTH, max(1, round(_WIDTH * height / width))
+    return cv2.resize(green, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def _corners(grey: Grey, faces: Float32) -> Float32 | None:
