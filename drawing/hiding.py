@@ -10,6 +10,7 @@ from tracking.boxes import grow
 
 # How each kind enlarges the few mean colours that it leaves of a face.
 HIDING = {"pixelate": cv2.INTER_NEAREST, "blur": cv2.INTER_CUBIC}
+USUAL_HIDING = "pixelate"
 MARGIN = 0.25  # of the box's extent, on every side: hair and ears, and a box that lags behind
 CELLS = 8  # across the grown box, so five or six across the face
 

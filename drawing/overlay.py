@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drawing.hiding import hide
+from drawing.hiding import USUAL_HIDING, hide
 from drawing.text import FONT, GROUND, Colour, Pen, lay, load_font, place_labels, text_size
 from people.wording import label_lines
 from structures import (
@@ -309,7 +309,7 @@ class Overlay:
         tracks = [] if self._anonymous else confirmed
         boxes = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
         if style.blur:
-            hide(image, boxes, "pixelate")
+            hide(image, boxes, USUAL_HIDING)
         status = self._status_lines(result, len(confirmed), latency_ms)
         is_over = result.status.state is SourceState.ENDED
         is_live = result.status.state is SourceState.LIVE or is_over

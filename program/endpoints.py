@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from drawing.hiding import USUAL_HIDING
 from drawing.overlay import Overlay
 from errors import SinkError
 from estimators.weights import Confusion
@@ -290,7 +291,12 @@ def open_page(
     Raises:
         SinkError: the address cannot be used, or a token is missing.
     """
+    from web.controls import Controls
     from web.view import WebView  # aiohttp takes a third of a second to import
+
+    def hide(wanted: bool) -> None:
+        for channel in channels:
+            channel.hide(USUAL_HIDING if wanted else "")
 
     def estimates() -> tuple[int, int]:
         smoothers = [channel.pipeline.smoother for channel in channels]
@@ -305,6 +311,7 @@ def open_page(
         storage=keeper.storage if keeper else None,
         tls=options.tls,
         behind_proxy=options.behind_proxy,
+        controls=Controls(report.crowd, any(channel.hides for channel in channels), hide),
     )
     stack.callback(page.close)
     say(f"page: {page.url}")

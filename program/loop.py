@@ -127,6 +127,15 @@ class Channel:
         self._sought_s: float | None = None
         self._refreshed_s = time.monotonic()
 
+    @property
+    def hides(self) -> bool:
+        """Whether faces are hidden now."""
+        return bool(self._hide)
+
+    def hide(self, kind: str) -> None:
+        """Hide faces in the frames to come, by a way of `HIDING`; empty shows them again."""
+        self._hide, self.pipeline.hides = kind, bool(kind)
+
     def fetch(self, pool: DetectorPool[Detector]) -> None:
         """Take the frames that fit, and begin the searches that are due.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from detectors import DETECTORS, MIN_FACE
-from drawing.hiding import HIDING
+from drawing.hiding import HIDING, USUAL_HIDING
 from drawing.overlay import Style
 from drawing.text import FONT
 from engines.choose import DEVICES, ENGINES, PRECISIONS
@@ -232,7 +232,7 @@ class TrackingOptions:
         "hide faces in every output (pixelate or blur; default: pixelate); the whole "
         "picture is then searched in every frame unless --detect-every says otherwise",
         nargs="?",
-        const="pixelate",
+        const=USUAL_HIDING,
         choices=HIDING,
     )
 
@@ -322,7 +322,7 @@ def add_picture_flags(parser: argparse.ArgumentParser) -> None:
 
 def settle_privacy(options: argparse.Namespace) -> None:
     """Set the options that follow from `--blur` and `--anonymous`."""
-    options.blur = options.blur or ("pixelate" if options.anonymous else "")
+    options.blur = options.blur or (USUAL_HIDING if options.anonymous else "")
     if options.blur and options.detect_every is None:
         options.detect_every = 1  # else a new face would be visible until the next search
 

@@ -81,6 +81,8 @@ class Pipeline:
     Attributes:
         smoother: as given; it counts the estimates made and saved.
         effort: how much to do for each frame; may be changed at any time.
+        hides: whether places to hide are told; likewise. The whole image is then searched in
+            every frame, or a new face would be visible until the next search.
 
     Raises:
         ValueError: `detect_every` below 1.
@@ -103,6 +105,7 @@ class Pipeline:
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
         self._places, self._recall = places, recall
+        self.hides = places is not None
         self._cuts, self._camera = CutFinder(), CameraMotion()
         self._known = NOWHERE  # where faces were in the last frame
         self._epoch: int | None = None
@@ -121,6 +124,8 @@ class Pipeline:
 
     def begin(self, frame: Frame) -> Frame:
         """Return the frame, in a new epoch after a hard cut; the first step, in order."""
+        if self.hides != (self._places is not None):
+            self._places = FacePlaces() if self.hides else None
         return self._cuts.mark(frame)
 
     def wants_search(self, frame: Frame) -> bool:
@@ -128,7 +133,9 @@ class Pipeline:
         self._since_search += 1
         last, before = self._searched_s, self._asked_epoch
         self._asked_epoch = frame.epoch
-        if self._detect_every is not None:
+        if self.hides and self._detect_every is None:
+            due = True
+        elif self._detect_every is not None:
             due = last is None or self._since_search >= self._detect_every
         else:  # five frames of 0.04 s may be a little less than 0.2 s
             due = last is None or not 0 <= frame.time_s - last < self.effort.search_s - 1e-3

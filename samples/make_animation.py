@@ -23,7 +23,7 @@ def main() -> int:
     """Annotate the clip and write some of it as an animated WebP."""
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "sample.mp4"
-        stream.main(["--src", "sample", "--no-window", "--output", str(film)])
+        stream.main(["--src", "sample", "--no-window", "--remember", "10m", "--output", str(film)])
         with av.open(str(film)) as container:
             rate = float(container.streams.video[0].average_rate or 25)
             frames = [

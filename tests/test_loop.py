@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detectors import Detector
+from drawing.hiding import USUAL_HIDING
 from drawing.overlay import Overlay
 from errors import SourceLostError
 from outputs import Sink
@@ -292,6 +293,22 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(
             changed = (image[inside] != noise[inside]).any(axis=2).mean()
             assert (changed > 0.95) == (result.frame.index >= 2)
     assert (frames[3].image == noise).all()
+
+
+def test_faces_can_be_hidden_and_shown_again_while_it_runs() -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (270, 480, 3), np.uint8)
+    frames = [Frame(noise, i, i / 25) for i in range(60)]
+    detector = ScriptedDetector([[LEFT]] * 200)
+    pipeline = Pipeline(detector, SortTracker(), ConstantEstimator(), TrackSmoother(), None)
+    channel, pool = Channel(ListSource(frames), pipeline), Pool(lambda: detector, 1)
+    inside, changed = np.s_[60:180, 40:140], []
+    for result in Loop([channel], pool, ConstantEstimator(), [ListSink(0)], Overlay()).run():
+        changed.append((result.frame.image[inside] != noise[inside]).any())
+        if result.frame.index in (19, 39):
+            channel.hide(USUAL_HIDING if result.frame.index == 19 else "")
+    pool.close()
+    assert not any(changed[:20]) and all(changed[25:40]) and not any(changed[45:])
+    assert (frames[30].image == noise).all()
 
 
 def test_late_frames_of_a_live_source_make_all_cameras_do_less(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 TRUTH = json.loads(SAMPLE.with_suffix(".json").read_text())
 # The default model sees this portrait of a woman of 41 as 29; the research weights do, too.
-AGE_TOLERANCE_YEARS = 8
+AGE_TOLERANCE_YEARS = 9  # of the default network for people of 50: 8.8 years on average (UTKFace)
 SEEN_TOO_YOUNG = "Eileen Collins"
 
 
