@@ -45,10 +45,10 @@ from benchmarks.tracking_clips import (
     search_film,
     walkers,
 )
-from benchmarks.tracking_plays import OTHERS, play, play_others, seconds_of
+from benchmarks.tracking_plays import FORGETFUL, OTHERS, play, play_others, seconds_of
 from benchmarks.tracking_scores import Scores, Shown, count_crossing, judge, total
 from program.assemble import Assembly
-from program.options import ModelOptions, TrackingOptions, collect, number
+from program.options import MemoryOptions, ModelOptions, TrackingOptions, collect, number
 from stream import parse_arguments
 from structures import Detections
 from training.result_files import git, write_json
@@ -69,13 +69,18 @@ class Row(NamedTuple):
     scores: Scores
 
 
-def measure(clips: Sequence[Clip], assembly: Assembly, others: Sequence[str]) -> list[Row]:
+def measure(
+    clips: Sequence[Clip],
+    assembly: Assembly,
+    others: Sequence[str],
+    memory: MemoryOptions = FORGETFUL,
+) -> list[Row]:
     """Play clips with this program and with the others; return their rows clip by clip."""
     estimator = assembly.estimator()
     plays: dict[str, list[list[Shown]]] = {SHOWN: []}
     for clip in clips:
         _say(clip.name)
-        plays[SHOWN].append(play(clip, assembly, estimator))
+        plays[SHOWN].append(play(clip, assembly, estimator, memory))
     plays[MATCHED] = [[frame.matched for frame in frames] for frames in plays[SHOWN]]
     if others:
         detector = assembly.detector(threads=0)
@@ -237,7 +242,7 @@ def main(options: argparse.Namespace) -> None:
     rows: list[Row] = []
     shown: list[Row] = []
     for part, clips in parts(options):
-        found = measure(clips, assembly, options.others)
+        found = measure(clips, assembly, options.others, collect(MemoryOptions, asked))
         rows += found
         shown += shown_rows(part, found)
     speed = speeds(options.others, options.repeat) if "speed" in options.only else {}

@@ -19,6 +19,7 @@ from estimators import Estimator
 from program.assemble import Assembly
 from program.cameras import Camera
 from program.loop import Loop
+from program.options import MemoryOptions
 from sources import Source
 from sources.open import open_source
 from structures import Detections, FrameResult, Gender
@@ -26,11 +27,18 @@ from tracking import FRAME_S
 
 ENVIRONMENT = "trackers"
 OTHERS = ("SORT", "ByteTrack", "OC-SORT", "C-BIoU")  # of `alternatives.followers`
+FORGETFUL = MemoryOptions()
 NOTHING = Shown(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, bool))
 
 
-def play(clip: Clip, assembly: Assembly, estimator: Estimator) -> list[Shown]:
-    """Play a clip with this program; a clip without a film with its own detections."""
+def play(
+    clip: Clip, assembly: Assembly, estimator: Estimator, memory: MemoryOptions = FORGETFUL
+) -> list[Shown]:
+    """Play a clip with this program; a clip without a film with its own detections.
+
+    `memory` says whether people who come back are recognised, in films.
+    """
+    recognition = assembly.recognition(memory) if clip.film is not None else None
     if clip.film is not None:
         source: Source = open_source(str(clip.film))
     else:
@@ -43,9 +51,13 @@ def play(clip: Clip, assembly: Assembly, estimator: Estimator) -> list[Shown]:
         )
         estimator = NoEstimates()
     seen: dict[int, Shown] = {}
-    with contextlib.closing(source), contextlib.closing(assembly.pool()) as pool:
+    with contextlib.ExitStack() as stack:
+        stack.callback(source.close)
+        if recognition:
+            stack.callback(recognition.close)
+        pool = stack.enter_context(contextlib.closing(assembly.pool()))
         camera = Camera(clip.name, "", tracking=assembly.tracking)
-        channels = assembly.channels([camera], [source], estimator)
+        channels = assembly.channels([camera], [source], estimator, recognition)
         for result in Loop(channels, pool, estimator, (), Overlay()).run():
             seen[result.frame.index] = shown_in(result)
     count = len(clip.people) or max(seen, default=-1) + 1
