@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from errors import SinkError
 from files import Outage
 from outputs.jsonl import EventsWriter
+from outputs.recording.sink import Recording
 from people.crowd import Crowd
 from people.records import Recorder
 from people.table import PeopleWriter
+from structures import FrameResult
 from tests.fakes import ListSource, film
 from tests.results import person, result, track
 from tests.test_stream import reading, run_main
@@ -90,3 +93,13 @@ def test_a_warning_comes_again_only_after_a_day_without(caplog: pytest.LogCaptur
     now_s += 24 * 3600.0
     outage.note(SinkError("no room again"))
     assert caplog.messages == ["no room; so be it", "no room again; so be it"]
+
+
+def test_a_recording_without_room_for_a_byte_leaves_no_file(tmp_path: Path) -> None:
+    sink = Recording(tmp_path / "o.mp4", fps=25.0)
+    with full_disk(0):
+        for frame in film(10):
+            sink.write(np.array(frame.image), FrameResult(frame))
+        sink.close()
+    assert sink.failed
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """The sink that records the annotated frames, into one file or several."""
 
+import contextlib
 import logging
 import math
 import time
@@ -273,7 +274,11 @@ class RecordingFiles:
         start_s = 0.0 if self._number == 1 and not self._live else frame.time_s
         encoding = replace(self._encoding, preset=preset)
         film = self._film if self._has_sound else None
-        self._part = H264File(path, size_wh, encoding, start_s, film)
+        try:
+            self._part = H264File(path, size_wh, encoding, start_s, film)
+        except ERRORS:
+            _remove_empty(path)
+            raise
 
     def _finish(self, part: H264File, next_s: float | None = None) -> None:
         try:
@@ -289,6 +294,13 @@ class RecordingFiles:
         part, self._part = self._part, None
         if part is not None:
             self._finish(part)
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove a file that there was no room to begin; one that holds anything stays."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == 0:
+            path.unlink()
 
 
 def _wall_clock(frame: Frame) -> datetime:
