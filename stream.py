@@ -264,6 +264,7 @@ def open_and_run(
     sources = open_cameras(options.cameras, stack, arrived, factories.source)
     check_purpose(options, sources)
     outputs = collect(OutputOptions, options)
+    overlay, window_overlay = overlays(options)
     report = Reporting.of(outputs, assembly.confusion())
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
@@ -272,11 +273,6 @@ def open_and_run(
     if recognition:
         stack.callback(recognition.close)
     channels = assembly.channels(options.cameras, sources, estimator, recognition)
-    style = collect(PictureOptions, options).style
-    overlay, window_overlay = (
-        Overlay(outputs.hud in huds, options.attributes, style, anonymous=options.anonymous)
-        for huds in (("all",), ("all", "window"))
-    )
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
@@ -292,6 +288,20 @@ def open_and_run(
         window.seek = loop.seek
     total = frames_expected(options.cameras, sources)
     return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
+
+
+def overlays(options: argparse.Namespace) -> tuple[Overlay, Overlay]:
+    """What draws pictures for recordings and the page, and for the window.
+
+    Raises:
+        FontError: the font is missing or none.
+    """
+    style = collect(PictureOptions, options).style
+    recorded, seen = (
+        Overlay(options.hud in huds, options.attributes, style, anonymous=options.anonymous)
+        for huds in (("all",), ("all", "window"))
+    )
+    return recorded, seen
 
 
 def open_outputs(

@@ -9,7 +9,7 @@ from files import sole_writer
 from outputs.recording.h264 import is_recording
 from tests.fakes import ListSource, film
 from tests.recordings import read
-from tests.test_stream import reading, run_main
+from tests.test_stream import one_line, reading, run_main
 
 NAMES = {"--output": "o.mp4", "--events": "o.jsonl", "--people": "o.csv", "--hours": "h.csv"}
 
@@ -113,3 +113,15 @@ def test_two_runs_do_not_write_the_same_files(
             "wait for its end or choose another name\n"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_font_is_one_line_before_any_output_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, live=False)
+    before = (tmp_path / "o.mp4").read_bytes()
+    capsys.readouterr()
+    flags = NAMES | {"--font": "none.ttf"}
+    assert run(tmp_path, live=False, flags=flags) == 2
+    assert "none.ttf" in one_line(capsys)
+    assert (tmp_path / "o.mp4").read_bytes() == before
