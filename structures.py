@@ -25,6 +25,8 @@ ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be reported of a person
 
 def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], dtype: type) -> None:
     """Raise ValueError unless `array` has `shape` (None = any length) and `dtype`."""
+    if array.shape == shape and array.dtype == dtype:  # as a track's box: often, so quickly
+        return
     fits = len(array.shape) == len(shape) and all(
         want is None or want == got for want, got in zip(shape, array.shape, strict=True)
     )
