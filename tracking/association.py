@@ -60,11 +60,12 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
     pairs = assign(np.where(possible, liking, 0.0), 1e-6)
     found[list(pairs)] = list(pairs.values())
     lost = np.flatnonzero(found < 0)
+    if not len(lost) or len(pairs) == len(boxes):
+        return found
     left = np.array(sorted(set(range(len(boxes))) - set(pairs.values())))
-    if len(lost) and len(left):
-        growth = np.minimum(GROWTH + GROWTH_PER_S * unseen_s[lost], MOST_GROWTH)
-        more = assign(_grown_overlap(predicted[lost], boxes[left], growth), least_overlap)
-        found[lost[list(more)]] = left[list(more.values())]
+    growth = np.minimum(GROWTH + GROWTH_PER_S * unseen_s[lost], MOST_GROWTH)
+    more = assign(_grown_overlap(predicted[lost], boxes[left], growth), least_overlap)
+    found[lost[list(more)]] = left[list(more.values())]
     return found
 
 

@@ -114,9 +114,9 @@ class BoxFilters:
     def update(self, rows: NDArray[np.intp], boxes: Float32) -> None:
         """Correct `rows`, (M,), by the measured `boxes`, (M, 4) xyxy, as `add` wants them."""
         x, p = self.x[rows], self.covariance[rows]
-        model = unit_model(0.0)
-        seen_p = model.H @ p  # (M, 4, 7), as is the gain transposed
-        spread = seen_p @ model.H.T + model.R * _products(x)[:, :4, :4]
+        # H is the first four rows of the unit matrix.
+        seen_p = p[:, :4]  # (M, 4, 7), as is the gain transposed
+        spread = seen_p[:, :, :4] + unit_model(0.0).R * _products(x)[:, :4, :4]
         gain = np.linalg.solve(spread, seen_p)
         off = xyxy_to_cxcysr(boxes) - x[:, :4]
         self.x[rows] = x + (off[:, None] @ gain)[:, 0]
