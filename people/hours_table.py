@@ -1,10 +1,10 @@
 """The sink that writes down who came and left, hour by hour: a CSV table."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from files import begins_with
-from people.crowd import Crowd
-from people.table import REFRESH_S, Table
+from people.table import Table
 from structures import FrameResult
 
 _COLUMNS = "hour", "entered", "left", "dwell_s"
@@ -22,26 +22,10 @@ class HoursWriter(Table[Hour]):
 
     Hours are local time; `dwell_s` is how long those who left had been in view, on average, in
     seconds. The numbers are those of aggregate records, also where the crowd is anonymous.
-
-    Args:
-        path: of the CSV file.
-        crowd: who is there.
-        several: whether there are several cameras, each row then names its own.
-        live: see `Table`, as for the rest.
-        refresh_s: likewise.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        crowd: Crowd,
-        several: bool = False,
-        live: bool = False,
-        refresh_s: float = REFRESH_S,
-    ) -> None:
-        names = ["camera", *_COLUMNS] if several else _COLUMNS
-        super().__init__(path, crowd, names, live, refresh_s)
-        self._newest: dict[str, str] = {}  # by camera
+    def _header(self, attributes: Collection[str], several: bool) -> Sequence[str]:
+        return ["camera", *_COLUMNS] if several else _COLUMNS
 
     def close(self) -> None:
         """End the run, so that the last hour is whole, write it and close the file."""
@@ -50,11 +34,11 @@ class HoursWriter(Table[Hour]):
 
     def _note(self, result: FrameResult) -> set[Hour]:
         camera, hours = result.camera, list(self._crowd.hours(result.camera))
-        last = self._newest.get(camera)
+        # The newest hour is never final, so it is still among the rows.
+        last = next((begins for name, begins in reversed(self._rows) if name == camera), None)
         for begins in hours[hours.index(last) if last in hours else 0 :]:
             self._rows[camera, begins] = None
-            self._newest[camera] = begins
-        newest = self._newest.get(camera)
+        newest = hours[-1] if hours else last
         return {hour for hour in self._rows if hour[0] == camera and hour[1] != newest}
 
     def _cells(self, row: Hour) -> dict[str, object]:

@@ -57,7 +57,7 @@ class Table(Generic[T]):
     Args:
         path: of the CSV file.
         crowd: who is there.
-        columns: the header.
+        several: whether there are several cameras, each row then names its own.
         live: keep a file that exists, and name the new one after the time; else it is replaced.
         refresh_s: how often, in seconds, the rows of those who are there are overwritten.
 
@@ -72,13 +72,13 @@ class Table(Generic[T]):
         self,
         path: str | Path,
         crowd: Crowd,
-        columns: Sequence[str],
+        several: bool = False,
         live: bool = False,
         refresh_s: float = REFRESH_S,
     ) -> None:
         if str(path) == "-":
             raise SinkError("a table cannot go to standard output; name a file")
-        self._crowd, self._columns = crowd, columns
+        self._crowd, self._columns = crowd, self._header(crowd.attributes, several)
         self._path, self._live = check_writable(path), live
         self._file: FileIO | None = None
         self._final_bytes = 0  # where the final rows end
@@ -125,6 +125,10 @@ class Table(Generic[T]):
             self._save(set())
         if self._file is not None:
             self._file.close()
+
+    def _header(self, attributes: Collection[str], several: bool) -> Sequence[str]:
+        """The columns for a choice of `structures.ATTRIBUTES` and one or several cameras."""
+        raise NotImplementedError
 
     def _note(self, result: FrameResult) -> set[T]:
         """Add the rows that follow from a result; return those of all that are final."""
@@ -186,23 +190,11 @@ class PeopleWriter(Table[Visit]):
     the source's beginning; UTC is the time at which the program saw it. Rows are in the order
     of coming, behind those of people who were last seen more than ten seconds earlier.
 
-    Args:
-        path: of the CSV file.
-        crowd: who is there; not anonymous.
-        several: whether there are several cameras, each row then names its own.
-        live: see `Table`, as for the rest.
-        refresh_s: likewise.
+    Its crowd is not anonymous.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        crowd: Crowd,
-        several: bool = False,
-        live: bool = False,
-        refresh_s: float = REFRESH_S,
-    ) -> None:
-        super().__init__(path, crowd, columns(crowd.attributes, several), live, refresh_s)
+    def _header(self, attributes: Collection[str], several: bool) -> Sequence[str]:
+        return columns(attributes, several)
 
     def _note(self, result: FrameResult) -> set[Visit]:
         self._rows |= dict.fromkeys(self._crowd.here(result.camera))
