@@ -220,7 +220,8 @@ class Crowd:
     def hours(self, camera: str) -> dict[str, dict[str, Any]]:
         """What came and went in the last 48 hours, as in aggregate records, by beginning."""
         with self._lock:
-            spans = self._reported().hours.get(camera, ())
+            hours = self._released.hours if self.anonymous else self._hours()
+        spans = hours.get(camera, ())
         return {span["begins"]: span for span in self._spans(spans)}
 
     @property
@@ -285,7 +286,11 @@ class Crowd:
         summary = self.summary()
         if not summary.seen:
             return ""
-        words = [f"people: {summary.seen} seen"]
+        return "; ".join([f"people: {summary.seen} seen", *self.details(summary)])
+
+    def details(self, summary: Summary) -> list[str]:
+        """How long people stayed, and how many there are of each gender, as texts."""
+        words = []
         if summary.gone and summary.stays_s is not None:
             words.append(f"in view for {summary.stays_s / summary.gone:.1f} s on average")
         if "gender" in self.attributes:
@@ -298,7 +303,7 @@ class Crowd:
                 words.append(f"corrected: {', '.join(counts)}")
             elif not self.anonymous:
                 words.append("not corrected: the errors of these weights are not known")
-        return "; ".join(filter(None, words))
+        return [word for word in words if word]
 
     # The rule of anonymity
 
@@ -363,12 +368,16 @@ class Crowd:
         everybody = [v for visits in self._visits.values() for v in visits.here.values()]
         here = Counter(_key(visit) for visit in everybody if not visit.again)
         again = Counter(visit.camera for visit in everybody if visit.again)
-        hours = {name: tuple(each.hours.values()) for name, each in self._ledgers.items()}
         days = {name: tuple(each.days.values()) for name, each in self._ledgers.items()}
         left, left_today = self._left.copy(), self._left_today.copy()
         return _Moment(
-            self._day, self._now(), here, again, left, left_today, self._stays_s, hours, days
-        )
+            self._day, self._now(), here, again, left, left_today, self._stays_s,
+            self._hours(), days,
+        )  # fmt: skip
+
+    def _hours(self) -> dict[str, tuple[Span, ...]]:
+        """The exact hours of each camera."""
+        return {name: tuple(each.hours.values()) for name, each in self._ledgers.items()}
 
     def _release(self) -> None:
         """Keep this moment's numbers to be reported for the next minute."""

@@ -34,7 +34,7 @@ def story(crowd: Crowd, seconds: float) -> str:
         visits = {(each.camera, each.track_id): each for each in reversed(summary.newest)}
         told = [_one(visit, attributes) for visit in visits.values()]
         return f"{people}: {', '.join(told)}"
-    return "; ".join([people, *crowd.words().split("; ")[1:]])
+    return "; ".join([people, *crowd.details(summary)])
 
 
 def _one(visit: Visit, attributes: Collection[str]) -> str:
