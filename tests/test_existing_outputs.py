@@ -68,8 +68,9 @@ def test_an_empty_file_may_be_replaced(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_is_started_again_loses_nothing_and_asks_nothing(tmp_path: Path) -> None:
+    count = 6  # pictures: fewer than the live recorder's queue holds, so that none is left out
     for _ in range(3):
-        assert run(tmp_path, live=True) == 0
+        assert run(tmp_path, live=True, count=count) == 0
     lines = (tmp_path / "o.jsonl").read_text().splitlines()
     assert len(runs_of(tmp_path / "o.jsonl")) == 3
     sources = [record["source"] for record in map(json.loads, lines) if record["type"] == "source"]
@@ -78,7 +79,7 @@ def test_a_camera_that_is_started_again_loses_nothing_and_asks_nothing(tmp_path:
         files = list(tmp_path.glob(f"o*{suffix}"))
         assert len(files) == 3
         assert len({path.stat().st_ino for path in files}) == 3
-    assert all(len(read(path)) == 12 for path in tmp_path.glob("*.mp4"))
+    assert all(len(read(path)) == count for path in tmp_path.glob("*.mp4"))
 
 
 def test_a_camera_keeps_what_this_program_did_not_make(tmp_path: Path) -> None:
