@@ -194,6 +194,17 @@ class TrackEstimates:
             raise ValueError(f"want {len(self.track_ids)} estimates, got {len(self.estimates)}")
 
 
+@dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Where a head points, in degrees: 0, 0 is straight at the camera.
+
+    `yaw_deg` grows to the right in the image, as the viewer sees it, `pitch_deg` upwards.
+    """
+
+    yaw_deg: float
+    pitch_deg: float
+
+
 class Gender(StrEnum):
     """Perceived gender as shown; `UNSURE` while the evidence is thin or contradictory."""
 
@@ -274,6 +285,8 @@ class FrameResult:
         estimates: made in this frame, None where there were none; to be smoothed again.
         remembered: ids of those who are not found at the moment but may come back: not shown,
             and still there.
+        poses: track_id -> where the head points, smoothed, of the faces found in this frame;
+            without those too small to tell, empty unless asked for.
     """
 
     frame: Frame
@@ -287,6 +300,7 @@ class FrameResult:
     places: Float32 = field(default_factory=lambda: NOWHERE)
     estimates: TrackEstimates | None = None
     remembered: frozenset[int] = frozenset()
+    poses: dict[int, HeadPose] = field(default_factory=dict)
 
     @property
     def living(self) -> set[int]:

@@ -212,7 +212,7 @@ class BlankFilm:
 class KnownFaces:
     """A detector that finds given detections in the images of `BlankFilm`."""
 
-    landmark_template = _POINTS
+    landmark_template, landmark_depths = _POINTS, np.zeros(5, np.float32)
     starting_score, confident_score = 0.0, 1.0
 
     def __init__(self, detections: Sequence[Detections]) -> None:

@@ -20,12 +20,15 @@ class Detector(Protocol):
     Attributes:
         landmark_template: (5, 2) float32, where the detector's five points lie in the
             canonical unit chip (x right, y down, 0..1); what alignment warps them to.
+        landmark_depths: (5,) float32, how far those of a mean face lie in front of the eyes, in
+            the same unit; for the head's pose.
         starting_score: from this score on, a detection counts as a face by itself; a weaker one
             only where a face was a moment ago.
         confident_score: from this score on, a detection is as good as certain.
     """
 
     landmark_template: Float32
+    landmark_depths: Float32
     starting_score: float
     confident_score: float
 

@@ -23,6 +23,8 @@ from structures import Detections, Float32, Image
 LANDMARK_TEMPLATE = np.array(
     [(0.75, 0.305), (0.60, 0.313), (0.23, 0.304), (0.38, 0.313), (0.49, 0.585)], np.float32
 )
+# Of the inner corners and the base of the nose, before the outer corners.
+LANDMARK_DEPTHS = np.array([0, 0.034, 0, 0.034, 0.17], np.float32)
 
 _SURROUNDINGS = 0.5  # of a box's side, searched on each of its sides: the detector needs room
 _SAME_FACE = 0.4  # overlap from which two boxes are one face, found from two places
@@ -46,6 +48,7 @@ class DlibHogDetector:
     """
 
     landmark_template: Float32 = LANDMARK_TEMPLATE
+    landmark_depths: Float32 = LANDMARK_DEPTHS
     starting_score: float = 0.0
     confident_score: float = 1.0
 

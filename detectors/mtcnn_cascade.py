@@ -22,6 +22,8 @@ from structures import Detections, Float32, Image
 LANDMARK_TEMPLATE = np.array(
     [(0.317, 0.303), (0.671, 0.304), (0.492, 0.512), (0.334, 0.674), (0.652, 0.673)], np.float32
 )
+# Of the tip of the nose and the corners of the mouth, before the middle of the eyes.
+LANDMARK_DEPTHS = np.array([0, 0, 0.22, 0.03, 0.03], np.float32)
 
 THRESHOLDS = 0.7, 0.7, 0.7  # of P-, R- and O-Net
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
@@ -66,6 +68,7 @@ class MtcnnDetector:
     """
 
     landmark_template: Float32 = LANDMARK_TEMPLATE
+    landmark_depths: Float32 = LANDMARK_DEPTHS
     starting_score: float = 0.9
     confident_score: float = 0.99
 

@@ -214,6 +214,7 @@ class Channel:
             places=look.places,
             estimates=look.estimates,
             remembered=look.remembered,
+            poses=look.poses,
         )
         self._refreshed_s = time.monotonic()
         return self.latest

@@ -10,13 +10,14 @@ through the network in one batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from detectors import Detector
 from estimators import Estimator
 from estimators.crops import align, evidence_weights, fit_misfit_and_size
+from estimators.pose import head_poses
 from program.load import Effort
 from structures import (
     NOWHERE,
@@ -24,6 +25,7 @@ from structures import (
     Estimates,
     Float32,
     Frame,
+    HeadPose,
     Image,
     Smoothed,
     Track,
@@ -34,6 +36,7 @@ from tracking import Smoother, Tracker
 from tracking.camera import CameraMotion
 from tracking.cuts import CutFinder
 from tracking.places import FacePlaces
+from tracking.poses import PoseSmoother
 from tracking.recall import Recall
 
 
@@ -52,6 +55,7 @@ class Look:
             the smoother averages both views of a face at no cost.
         weights: (B,) float32, how far each chip can be trusted.
         estimates: what `describe` found, None before that and where nothing is due.
+        poses: as in `FrameResult`.
     """
 
     frame: Frame
@@ -62,6 +66,7 @@ class Look:
     chips: Image
     weights: Float32
     estimates: TrackEstimates | None = None
+    poses: dict[int, HeadPose] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -77,6 +82,7 @@ class Pipeline:
         ethnicity: whether ethnicity is kept; if not, it is dropped here.
         places: remembers where faces must be hidden; None where they need not be.
         recall: gives people who come back the id of then; None where nobody is remembered.
+        poses: smooths where heads point; None where nobody asks.
 
     Attributes:
         smoother: as given; it counts the estimates made and saved.
@@ -98,13 +104,14 @@ class Pipeline:
         ethnicity: bool = False,
         places: FacePlaces | None = None,
         recall: Recall | None = None,
+        poses: PoseSmoother | None = None,
     ) -> None:
         if detect_every is not None and detect_every < 1:
             raise ValueError(f"detect_every must be at least 1, got {detect_every}")
         self.smoother, self.effort = smoother, Effort()
         self._detector, self._tracker, self._estimator = detector, tracker, estimator
         self._detect_every, self._ethnicity = detect_every, ethnicity
-        self._places, self._recall = places, recall
+        self._places, self._recall, self._poses = places, recall, poses
         self.hides = places is not None
         self._cuts, self._camera = CutFinder(), CameraMotion()
         self._known = NOWHERE  # where faces were in the last frame
@@ -186,7 +193,18 @@ class Pipeline:
             places = self._places.update(found.boxes, tracks, frame.time_s)
         self._known = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
         lost = frozenset(t.track_id for t in tracks if t.state is TrackState.LOST)
-        return Look(frame, tracks, places, lost, ids, chips, weights)
+        poses = self._posed(self._poses, seen, frame, found) if self._poses else {}
+        return Look(frame, tracks, places, lost, ids, chips, weights, poses=poses)
+
+    def _posed(
+        self, smoother: PoseSmoother, seen: Sequence[Track], frame: Frame, found: Detections
+    ) -> dict[int, HeadPose]:
+        """Return where the heads of the tracks that were found point."""
+        points = found.landmarks[np.array([t.detection_index for t in seen], int)]
+        faces = self._detector.landmark_template, self._detector.landmark_depths
+        poses = zip(seen, head_poses(points, *faces), strict=True)
+        known = {track.track_id: pose for track, pose in poses if pose is not None}
+        return smoother.update(known, frame.time_s)
 
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]

@@ -17,7 +17,7 @@ from program.options import ModelOptions, TrackingOptions
 from structures import Detections, Float32, Image
 from tests.assemblies import scripted
 from tests.clips import write_clip
-from tests.fakes import FIVE_POINTS, grey
+from tests.fakes import FIVE_DEPTHS, FIVE_POINTS, grey
 from tracking.boxes import iou_matrix
 
 
@@ -29,6 +29,7 @@ class BrightSquares:
     """
 
     landmark_template = FIVE_POINTS
+    landmark_depths = FIVE_DEPTHS
     starting_score = 0.8
     confident_score = 0.9
     searched = 0

@@ -25,6 +25,8 @@ FIVE_POINTS = np.array(
     [[0.32, 0.30], [0.67, 0.30], [0.49, 0.51], [0.33, 0.67], [0.65, 0.67]], np.float32
 )
 
+FIVE_DEPTHS = np.array([0, 0, 0.2, 0.03, 0.03], np.float32)
+
 
 def grey(level: int, size_wh: tuple[int, int] = (64, 48)) -> Image:
     """An image of one grey level."""
@@ -94,6 +96,7 @@ class ScriptedDetector:
     """
 
     landmark_template = FIVE_POINTS
+    landmark_depths = FIVE_DEPTHS
     starting_score = 0.8
     confident_score = 0.9
 
