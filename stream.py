@@ -272,7 +272,9 @@ def open_and_run(
     estimator, recognition = loading.result()
     if recognition:
         stack.callback(recognition.close)
-    channels = assembly.channels(options.cameras, sources, estimator, recognition)
+    channels = assembly.channels(
+        options.cameras, sources, estimator, recognition, outputs.attention
+    )
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None

@@ -36,7 +36,9 @@ def check_prefix(prefix: str) -> None:
         )
 
 
-def announcements(prefix: str, topic: str, camera: str, attributes: Any) -> dict[str, str]:
+def announcements(
+    prefix: str, topic: str, camera: str, attributes: Any, attention: bool = False
+) -> dict[str, str]:
     """The retained messages that make a device of one camera.
 
     Args:
@@ -44,6 +46,7 @@ def announcements(prefix: str, topic: str, camera: str, attributes: Any) -> dict
         topic: the prefix of what is published.
         camera: name of the camera; empty where there is only one.
         attributes: out of `structures.ATTRIBUTES`, what is reported of people.
+        attention: whether it is reported who looked this way.
 
     Returns:
         Topic -> JSON. The ids in it depend on `topic` and `camera` only, so that a restart
@@ -63,7 +66,8 @@ def announcements(prefix: str, topic: str, camera: str, attributes: Any) -> dict
         "origin": {"name": "faces", "sw_version": VERSION},
     }
     messages = {}
-    for kind, name, config in [*_numbers(of_camera, attributes), *_health(of_camera)]:
+    numbers = [*_numbers(of_camera, attributes), *(_looks(of_camera) if attention else [])]
+    for kind, name, config in [*numbers, *_health(of_camera)]:
         unique = {"unique_id": f"{identity}_{name}", "object_id": f"{identity}_{name}"}
         text = json.dumps(config | unique | shared, separators=(",", ":"))
         messages[f"{prefix}/{kind}/{identity}/{name}/config"] = text
@@ -99,6 +103,20 @@ def _numbers(topic: str, attributes: Any) -> list[tuple[str, str, dict[str, Any]
         )
         for name, title, icon, unit, state_class, template in found
     ]
+
+
+def _looks(topic: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """The sensor of the attraction ratio, likewise; unknown until somebody has left."""
+    config = {
+        "name": "Looked this way",
+        "icon": "mdi:eye-outline",
+        "state_topic": f"{topic}/people",
+        "value_template": "{{ (100 * value_json.attention.ratio) | round "
+        "if value_json.attention.ratio is not none else none }}",
+        "unit_of_measurement": "%",
+        "state_class": "measurement",
+    }
+    return [("sensor", "attraction", config)]
 
 
 def _health(topic: str) -> list[tuple[str, str, dict[str, Any]]]:

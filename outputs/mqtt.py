@@ -140,8 +140,9 @@ class MqttPublisher(RecordSink):
         """Tell Home Assistant of a camera, once."""
         if self._discovery and camera not in self._known:
             self._known.add(camera)
-            attributes = self._recorder.crowd.attributes
-            found = announcements(self._discovery, self._prefix, camera, attributes)
+            crowd = self._recorder.crowd
+            about = crowd.attributes, crowd.attention
+            found = announcements(self._discovery, self._prefix, camera, *about)
             self._announced = self._announced | found
 
     def _finish(self) -> None:

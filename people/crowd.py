@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from estimators.weights import Confusion
+from people.attention import NOBODY, Audience
 from people.bands import AGE_BANDS, UNKNOWN, WIDENED
 from people.correction import Correction, Counts, as_json, named, told_counts
 from people.hours import Ledger, Span, together
@@ -62,6 +63,8 @@ class Summary:
             `RECORD_BANDS`, "" for all of either; None where nothing is known of the network's
             errors, or anonymous: the numbers move with every single person.
         left_corrected: the same of `left`.
+        audience: who of those that left today looked this way; None unless asked for.
+        audiences: the same since the run began, by camera; never falls.
     """
 
     now: dict[str, int | None]
@@ -79,6 +82,8 @@ class Summary:
     days: list[dict[str, Any]]
     groups_corrected: Counts | None
     left_corrected: Counts | None
+    audience: Audience | None
+    audiences: dict[str, Audience]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class _Moment:
     stays_s: float  # of those who left since the run began
     hours: dict[str, tuple[Span, ...]]  # by camera
     days: dict[str, tuple[Span, ...]]
+    audiences: dict[str, Audience]  # by camera, since the run began
 
 
 class Timeline:
@@ -130,6 +136,7 @@ class Crowd:
         attributes: which of `structures.ATTRIBUTES` to report; ethnicity is never counted.
         anonymous: follow the module's rule; otherwise report everything, at once and exactly.
         confusion: of the network, to correct the counts of groups by; None = they are not.
+        attention: report who looked this way.
         clock: seconds, monotonic.
         utc: seconds since 1970.
 
@@ -143,10 +150,11 @@ class Crowd:
         *,
         anonymous: bool = False,
         confusion: Confusion | None = None,
+        attention: bool = False,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
-        self.attributes, self.anonymous = attributes, anonymous
+        self.attributes, self.anonymous, self.attention = attributes, anonymous, attention
         self.minute = 0
         self._clock, self._utc = clock, utc
         self._step = LEAST if anonymous else 1
@@ -156,6 +164,7 @@ class Crowd:
         self._left_lately: deque[Visit] = deque(maxlen=TABLE_ROWS)
         self._left, self._left_today = Counter[Key](), Counter[Key]()
         self._stays_s, self._ledgers = 0.0, dict[str, Ledger]()
+        self._audiences = dict[str, Audience]()
         self._correction = Correction(None if anonymous else confusion, attributes, clock)
         self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
         self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
@@ -242,12 +251,13 @@ class Crowd:
         ]
         today = moment.day.isoformat()
         days = {span.begins: span for span in moment.days.get(camera, ())}
+        span = days.pop(today, Span(today))
         return {
             "day": today,
             "now": self._rounded(new + moment.again[camera]),
             "people": self._rounded(groups.total()),
             "entered": self._rounded(groups.total() + new),
-            "dwell_s": self._dwell(days.pop(today, Span(today))),
+            "dwell_s": self._dwell(span),
             "step": self._step,
             "groups": [named(group) for group in rounded if group["people"]],
             "corrected": as_json(self._correction.of(f"today {camera}", told_counts(left))),
@@ -255,6 +265,7 @@ class Crowd:
                 span for span in moment.hours.get(camera, ()) if span.begins.startswith(today)
             ),
             "days": self._spans(days.values()),
+            **({"attention": self._told(span.audience).as_json()} if self.attention else {}),
         }
 
     def summary(self) -> Summary:
@@ -263,6 +274,8 @@ class Crowd:
             utc_s, moment = self._utc(), self._reported()
             recent, quarters = self._recent.series(utc_s), self._quarters.series(utc_s)
             today, left, newest = moment.left_today + moment.here, moment.left, self._newest()
+        days = together(moment.days.values())
+        watched = next((s.audience for s in days if s.begins == moment.day.isoformat()), NOBODY)
         return Summary(
             now={camera: self._shown(number) for camera, number in moment.now.items()},
             now_total=self._shown(sum(moment.now.values())) if moment.now else None,
@@ -276,9 +289,11 @@ class Crowd:
             gone=self._shown(left.total()),
             stays_s=None if self.anonymous else moment.stays_s,
             hours=self._spans(together(moment.hours.values())),
-            days=self._spans(together(moment.days.values())),
+            days=self._spans(days),
             groups_corrected=self._correction.of("today", told_counts(today)),
             left_corrected=self._correction.of("run", told_counts(left)),
+            audience=self._told(watched) if self.attention else None,
+            audiences={name: self._told(each) for name, each in moment.audiences.items()},
         )
 
     def words(self) -> str:
@@ -336,6 +351,9 @@ class Crowd:
             return None
         return round(span.dwell_s, 1)
 
+    def _told(self, audience: Audience) -> Audience:
+        return audience.rounded(self._step) if self.anonymous else audience
+
     def _newest(self) -> tuple[Visit, ...]:
         """Copies of the newest visits, which no other thread changes."""
         here = [visit for visits in self._visits.values() for visit in visits.here.values()]
@@ -357,9 +375,12 @@ class Crowd:
 
     def _note(self, camera: str, utc_s: float, entered: int, left: list[Visit]) -> None:
         """Enter into the books who came and went."""
-        stays_s = [visit.last_s - visit.first_s for visit in left if not visit.again]
+        new = [(visit.attention, visit.last_s - visit.first_s) for visit in left if not visit.again]
+        audience, stays_s = Audience.of(new), [stay_s for _, stay_s in new]
         self._stays_s += sum(visit.last_s - visit.first_s for visit in left)
-        self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s)
+        self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s, audience)
+        if self.attention:
+            self._audiences[camera] = self._audiences.get(camera, NOBODY).plus(audience)
 
     def _now(self) -> dict[str, int]:
         return {camera: len(self._visits[camera].here) for camera in self._live}
@@ -372,7 +393,7 @@ class Crowd:
         left, left_today = self._left.copy(), self._left_today.copy()
         return _Moment(
             self._day, self._now(), here, again, left, left_today, self._stays_s,
-            self._hours(), days,
+            self._hours(), days, self._audiences.copy(),
         )  # fmt: skip
 
     def _hours(self) -> dict[str, tuple[Span, ...]]:

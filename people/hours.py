@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from people.attention import NOBODY, Audience
+
 _HOURS, _DAYS = 48, 31  # kept
 
 
@@ -17,21 +19,29 @@ class Span:
         entered: people who came.
         left: people who went.
         seconds: how long those had been there, all together.
+        audience: who of those looked this way.
     """
 
     begins: str
     entered: int = 0
     left: int = 0
     seconds: float = 0.0
+    audience: Audience = NOBODY
 
     @property
     def dwell_s(self) -> float | None:
         """How long those who went had been there, on average; None if nobody went."""
         return self.seconds / self.left if self.left else None
 
-    def plus(self, entered: int, left: int, seconds: float) -> "Span":
-        """The same hour or day with more people."""
-        return Span(self.begins, self.entered + entered, self.left + left, self.seconds + seconds)
+    def plus(self, other: "Span") -> "Span":
+        """The same hour or day with the people of another one, too."""
+        return Span(
+            self.begins,
+            self.entered + other.entered,
+            self.left + other.left,
+            self.seconds + other.seconds,
+            self.audience.plus(other.audience),
+        )
 
 
 class Ledger:
@@ -41,17 +51,19 @@ class Ledger:
         self.hours: dict[str, Span] = {}
         self.days: dict[str, Span] = {}
 
-    def note(self, utc_s: float, entered: int, stays_s: Iterable[float]) -> None:
+    def note(
+        self, utc_s: float, entered: int, stays_s: Iterable[float], audience: Audience = NOBODY
+    ) -> None:
         """Add people who came, and those who went after so many seconds, at a time since 1970."""
         stays = tuple(stays_s)
         if not entered and not stays:
             return
+        more = Span("", entered, len(stays), sum(stays), audience)
         local = datetime.fromtimestamp(utc_s, UTC).astimezone()
         hour = local.replace(minute=0).isoformat(timespec="minutes")
         places = ((self.hours, hour, _HOURS), (self.days, local.date().isoformat(), _DAYS))
         for spans, begins, kept in places:
-            before = spans.get(begins, Span(begins))
-            spans[begins] = before.plus(entered, len(stays), sum(stays))
+            spans[begins] = spans.get(begins, Span(begins)).plus(more)
             while len(spans) > kept:
                 del spans[next(iter(spans))]
 
@@ -60,6 +72,5 @@ def together(ledgers: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
     """Add spans with the same beginning, the earliest first."""
     sums: dict[str, Span] = {}
     for span in itertools.chain.from_iterable(ledgers):
-        before = sums.get(span.begins, Span(span.begins))
-        sums[span.begins] = before.plus(span.entered, span.left, span.seconds)
+        sums[span.begins] = sums.get(span.begins, Span(span.begins)).plus(span)
     return tuple(sums[begins] for begins in sorted(sums))

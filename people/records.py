@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from errors import redact
+from people.attention import Attention
 from people.crowd import Crowd
 from people.visits import Visit
 from people.wording import as_json, rounded
-from structures import FrameResult, SourceStatus
+from structures import FrameResult, HeadPose, SourceStatus
 
 SCHEMA = 2
 
@@ -110,6 +111,7 @@ class Recorder:
                     "box": [rounded(side, 1) for side in track.box],
                     "detected": track.unseen_s == 0,
                     **as_json(result.people.get(track.track_id), self.crowd.attributes),
+                    **_pose(result.poses.get(track.track_id)),
                 }
                 for track in result.tracks
             ],
@@ -148,11 +150,26 @@ class Recorder:
             "frames": visit.frames,
             "settled": visit.settled,
             **as_json(visit.person, self.crowd.attributes),
+            **(_attention(visit.attention) if self.crowd.attention else {}),
         }
 
     def _head(self, kind: str, camera: str = "") -> Record:
         utc = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {"schema": SCHEMA, "type": kind, "run": self.run, "camera": camera, "utc": utc}
+
+
+def _pose(pose: HeadPose | None) -> Record:
+    if pose is None:
+        return {}
+    return {"yaw_deg": rounded(pose.yaw_deg, 1), "pitch_deg": rounded(pose.pitch_deg, 1)}
+
+
+def _attention(attention: Attention) -> Record:
+    seconds = attention.attention_s
+    return {
+        "attention_s": None if seconds is None else rounded(seconds, 2),
+        "watched": attention.watched,
+    }
 
 
 def _status(status: SourceStatus) -> Record:

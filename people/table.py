@@ -31,6 +31,7 @@ T = TypeVar("T")
 _ALWAYS = (
     "id", "first_seen_s", "last_seen_s", "first_seen_utc", "last_seen_utc", "frames", "samples",
 )  # fmt: skip
+_LOOKS = "attention_s", "watched"
 _KEPT_S = 10.0  # the source's time for which the row of somebody who left is kept in its place
 REFRESH_S = 10.0  # wall time: a killed process loses no more than that
 
@@ -40,11 +41,14 @@ def is_table(path: Path) -> bool:
     return begins_with(path, rb"(camera,)?id,first_seen_s,last_seen_s,")
 
 
-def columns(attributes: Collection[str], several: bool = False) -> list[str]:
+def columns(
+    attributes: Collection[str], several: bool = False, attention: bool = False
+) -> list[str]:
     """The table's header for a choice of `structures.ATTRIBUTES` and one or several cameras."""
     asked = (COLUMNS[name] for name in ATTRIBUTES if name in attributes)
     camera = ["camera"] if several else []
-    return [*camera, *_ALWAYS, *itertools.chain.from_iterable(asked)]
+    looks = _LOOKS if attention else ()
+    return [*camera, *_ALWAYS, *itertools.chain.from_iterable(asked), *looks]
 
 
 class Table(Generic[T]):
@@ -78,7 +82,8 @@ class Table(Generic[T]):
     ) -> None:
         if str(path) == "-":
             raise SinkError("a table cannot go to standard output; name a file")
-        self._crowd, self._columns = crowd, self._header(crowd.attributes, several)
+        self._crowd = crowd
+        self._columns = self._header(crowd.attributes, several)
         self._path, self._live = check_writable(path), live
         self._file: FileIO | None = None
         self._final_bytes = 0  # where the final rows end
@@ -194,7 +199,7 @@ class PeopleWriter(Table[Visit]):
     """
 
     def _header(self, attributes: Collection[str], several: bool) -> Sequence[str]:
-        return columns(attributes, several)
+        return columns(attributes, several, self._crowd.attention)
 
     def _note(self, result: FrameResult) -> set[Visit]:
         self._rows |= dict.fromkeys(self._crowd.here(result.camera))
@@ -223,7 +228,16 @@ def _cells(visit: Visit) -> dict[str, object]:
         "last_seen_utc": _iso(visit.last_utc_s),
         "frames": visit.frames,
         **as_cells(visit.person),
+        **_looks(visit),
     }
+
+
+def _looks(visit: Visit) -> dict[str, object]:
+    seconds = visit.attention.attention_s
+    if seconds is None:
+        return {}
+    watched = str(visit.attention.watched).lower()
+    return dict(zip(_LOOKS, (f"{seconds:.2f}", watched), strict=True))
 
 
 def _iso(utc_s: float) -> str:

@@ -4,9 +4,10 @@ A person is a confirmed track. The visit ends, for all outputs, when the track e
 epoch, and when the source disconnects.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
+from people.attention import Attention
 from structures import Frame, FrameResult, Smoothed, SourceState
 
 _MOST = 1000  # people whose ids are kept, more than are remembered
@@ -31,6 +32,7 @@ class Visit:
         settled: whether the values have converged at least once.
         over: whether the person has left; nothing changes any more.
         again: whether the person was here before on that day, and is counted already.
+        attention: how long the head pointed this way.
     """
 
     camera: str
@@ -45,6 +47,7 @@ class Visit:
     settled: bool = False
     over: bool = False
     again: bool = False
+    attention: Attention = field(default_factory=Attention)
 
 
 class Visits:
@@ -82,6 +85,9 @@ class Visits:
             if track.unseen_s == 0:
                 visit.last_s, visit.last_utc_s = frame.time_s, utc_s
                 visit.frames += 1
+            pose = result.poses.get(track.track_id)
+            if pose is not None:
+                visit.attention = visit.attention.after(pose, frame.time_s)
             visit.person = result.people.get(track.track_id, visit.person)
             visit.settled |= visit.person is not None and visit.person.converged
         return left

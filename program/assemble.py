@@ -34,6 +34,7 @@ from sources import Source
 from threads import DetectorPool
 from tracking import Tracker
 from tracking.places import FacePlaces
+from tracking.poses import PoseSmoother
 from tracking.recall import Recall
 from tracking.smoothing import TrackSmoother
 
@@ -143,6 +144,7 @@ class Assembly:
         estimator: Estimator,
         ids: Iterator[int] | None = None,
         recall: Recall | None = None,
+        attention: bool = False,
     ) -> Pipeline:
         """Put networks, a new tracker and a new smoother together."""
         return Pipeline(
@@ -154,6 +156,7 @@ class Assembly:
             ethnicity="ethnicity" in self.models.attributes,
             places=FacePlaces() if self.tracking.blur else None,
             recall=recall,
+            poses=PoseSmoother() if attention else None,
         )
 
     def _following(self, tracking: TrackingOptions) -> "Assembly":
@@ -165,6 +168,7 @@ class Assembly:
         sources: Sequence[Source],
         estimator: Estimator,
         recognition: Recognition | None = None,
+        attention: bool = False,
     ) -> list[Channel]:
         """Make a channel of each camera, with its own tracker and smoother; ids are unique.
 
@@ -174,7 +178,8 @@ class Assembly:
 
         def pipeline(camera: Camera, source: Source) -> Pipeline:
             recall = recognition.recall(ids, source.is_live) if recognition else None
-            return self._following(camera.tracking).pipeline(detector, estimator, ids, recall)
+            assembly = self._following(camera.tracking)
+            return assembly.pipeline(detector, estimator, ids, recall, attention)
 
         return [
             Channel(

@@ -60,6 +60,12 @@ class OutputOptions(ReportOptions):
     hours: str | None = flag(
         None, "one row an hour: who came, who left, how long they stayed", metavar="FILE.csv"
     )
+    attention: bool = flag(
+        False,
+        "report who looked this way and how long: the direction of the head, from five points of "
+        "the face, not the gaze and not interest (docs/attention.md)",
+        action="store_true",
+    )
     keep: Sequence[Limit] | None = flag(
         None,
         "of a live source: delete this program's own finished files of these outputs, the "
@@ -145,9 +151,14 @@ class Reporting:
     purpose: str = ""
 
     @classmethod
-    def of(cls, options: ReportOptions, confusion: Confusion | None = None) -> "Reporting":
+    def of(cls, options: OutputOptions, confusion: Confusion | None = None) -> "Reporting":
         """The reporting of a new run; `confusion` is the estimator's, to correct counts by."""
-        crowd = Crowd(options.attributes, anonymous=options.anonymous, confusion=confusion)
+        crowd = Crowd(
+            options.attributes,
+            anonymous=options.anonymous,
+            confusion=confusion,
+            attention=options.attention,
+        )
         return cls(crowd, new_run(), options.lawful_purpose or "")
 
     def recorder(self) -> Recorder:

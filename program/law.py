@@ -67,6 +67,11 @@ def _points(options: argparse.Namespace) -> list[str]:
         "These are guesses about how a face looks, not facts.",
         "It does not know who you are, and it does not estimate emotions.",
     ]
+    if options.attention:
+        points.append(
+            "It estimates whether your head is turned to the camera, and for how long. It does "
+            "not see where your eyes look."
+        )
     if options.remember:
         points.append(
             "It recognises you by your face if you come back "

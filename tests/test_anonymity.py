@@ -10,14 +10,17 @@ import numpy as np
 
 from people.crowd import LEAST, MINUTE_S, Crowd
 from people.records import Record, Recorder
-from structures import Gender, Smoothed
+from structures import Gender, HeadPose, Smoothed
 from tests.test_crowd import NOON
 from tests.web_parts import ask, person, result, served
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state
 
+AHEAD = HeadPose(0.0, 0.0)
 PERFECT = tuple(tuple(900 * (i == j) for j in range(10)) for i in range(10))
-NUMBERS = "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected"
+NUMBERS = (
+    "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected", "attention",
+)  # fmt: skip
 
 
 class Run:
@@ -26,7 +29,11 @@ class Run:
     def __init__(self) -> None:
         self.now_s = NOON
         crowd = Crowd(
-            anonymous=True, confusion=PERFECT, clock=lambda: self.now_s, utc=lambda: self.now_s
+            anonymous=True,
+            confusion=PERFECT,
+            attention=True,
+            clock=lambda: self.now_s,
+            utc=lambda: self.now_s,
         )
         self.recorders = [Recorder(crowd), Recorder(crowd)]
         self.records: list[Record] = []
@@ -40,7 +47,7 @@ class Run:
         """Show a new frame to all outputs after a while."""
         self.now_s += wait_s
         self._index += 1
-        one = result(self._index, people, camera=camera)
+        one = result(self._index, people, camera=camera, poses=dict.fromkeys(people, AHEAD))
         self.records += self.recorders[0].all_of(one)
         self._board.post(None, one, new_frame=True)
         self.records += self.recorders[1].changes(one)
@@ -49,9 +56,10 @@ class Run:
         """Everything about people that the page, /metrics and the records hold now."""
         state = json.loads(json.dumps(page_state(self._board, self._facts)))
         text = RunCollector(self._board, self._facts).text().decode()
-        metrics = re.findall(r"^(faces_(?:people|estimates)\S*) (\S+)$", text, re.MULTILINE)
+        of_people = r"^(faces_(?:people|estimates|opportunities|watchers|attention)\S*) (\S+)$"
+        metrics = re.findall(of_people, text, re.MULTILINE)
         aggregates = [r.aggregate(camera) for r in self.recorders for camera in r.crowd.cameras]
-        names = ("people_now", "people_today", "groups", "people", "hours", "days")
+        names = ("people_now", "people_today", "groups", "people", "hours", "days", "attention")
         return {
             **{name: state[name] for name in names},
             "cameras": [camera["people_now"] for camera in state["cameras"]],
@@ -59,6 +67,17 @@ class Run:
             "metrics": {name: float(number) for name, number in metrics},
             "aggregates": [[each[n] for n in NUMBERS] for each in aggregates],
         }
+
+
+def without_shares(reported: Any) -> Any:
+    """The same without the shares, which follow from the numbers."""
+    if isinstance(reported, dict):
+        return {
+            name: without_shares(each)
+            for name, each in reported.items()
+            if name not in ("ratio", "low", "high")
+        }
+    return [without_shares(x) for x in reported] if isinstance(reported, list) else reported
 
 
 def numbers_in(reported: Any) -> Iterator[float]:
@@ -101,10 +120,13 @@ def test_page_metrics_and_records_change_at_the_same_moment_and_agree() -> None:
         "faces_people_seen_total": 20,
         "faces_people_left_total": 5,
         'faces_people_total{age_band="30-39",gender="female"}': 5,
+        'faces_opportunities_total{camera=""}': 0,  # nobody's pose was known for long enough
+        'faces_watchers_total{camera=""}': 0,
     }
     hours = [{**reported["hours"][0], "entered": 20, "left": 5, "dwell_s": None}]
     assert reported["hours"] == hours
-    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None]] * 2
+    looks = reported["attention"]
+    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None, looks]] * 2
     sent = [r for r in run.records if r["type"] == "aggregate"]
     assert [(r["now"], r["people"], r["groups"]) for r in sent] == [(10, 5, [group])] * 2
 
@@ -134,8 +156,11 @@ def test_no_two_numbers_ever_differ_by_fewer_than_five_people() -> None:
         run.see(here[camera], wait_s=float(rng.uniform(0, 20)), camera=camera)
         reports.append(run.reported())
     for reported in reports:
-        assert all(number % LEAST == 0 for number in numbers_in(reported))
+        assert all(number % LEAST == 0 for number in numbers_in(without_shares(reported)))
     assert reports[-1]["metrics"]["faces_people_seen_total"] > 500
+    assert reports[-1]["attention"]["watchers"] > 100
+    assert reports[-1]["attention"]["attention_s"] is None
+    assert not any("attention_seconds" in name for name in reports[-1]["metrics"])
     changes = sum(one != other for one, other in pairwise(reports))
     assert 0 < changes <= (run.now_s - NOON) / MINUTE_S
 

@@ -22,7 +22,7 @@ EVERYTHING = [
     *("--estimator", "ssrnet", "--weights", "ssrnet_fairface", "--engine", "openvino"),
     *("--device", "cpu", "--precision", "float32", "--threads", "2", "--attributes", "age"),
     *("--detect-every", "auto", "--max-age", "5", "--min-hits", "1", "--blur"),
-    *("--labels", "short", "--line-width", "3", "--font", "f.ttf", "--hud", "all"),
+    *("--labels", "short", "--line-width", "3", "--font", "f.ttf", "--hud", "all", "--attention"),
     *("--no-window", "--output", "o.mp4", "--segment", "10m", "--preset", "veryfast"),
     *("--events", "-", "--keep", "30d", "--keep", "5GB", "--people", "o \"1\"\\.csv"),
     *("--hours", "h.csv", "--lawful-purpose", "a study", "--remember", "90s"),

@@ -9,7 +9,7 @@ import pytest
 
 from people.bands import AGE_BANDS, RECORD_BANDS
 from people.crowd import TABLE_ROWS, Crowd, Timeline
-from structures import Gender, Smoothed, SourceState, SourceStatus
+from structures import Gender, HeadPose, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
 
 NOON = time.mktime((2030, 3, 10, 12, 0, 0, 0, 0, -1))
@@ -354,3 +354,46 @@ def test_who_comes_back_with_the_same_id_is_one_person_a_day() -> None:
     assert [(span["entered"], span["left"]) for span in record["hours"]] == [(2, 2)]
     hall.see({1: person()}, wait_s=DAY_S)
     assert hall.aggregate()["entered"] == 1
+
+
+def test_who_looked_this_way_is_counted_by_camera_and_day_and_since_the_beginning() -> None:
+    hall, ahead, aside = Hall(attention=True), HeadPose(0, 0), HeadPose(60, 0)
+
+    def visit(camera: str, **poses: HeadPose) -> None:
+        """People named a1, a2 ... who stay for ten frames, 0.36 s."""
+        ids = {int(name[1:]): pose for name, pose in poses.items()}
+        for _ in range(10):
+            hall.see(dict.fromkeys(ids, person()), poses=ids, camera=camera)
+        hall.see({}, camera=camera)
+
+    visit("door", a1=ahead, a2=aside, a3=aside)
+    visit("yard", a4=ahead)
+    door, yard = (hall.aggregate(camera)["attention"] for camera in ("door", "yard"))
+    assert (door["people"], door["watchers"], door["ratio"]) == (3, 1, 0.3333)
+    assert (door["attention_s"], door["dwell_s"]) == (0.4, 0.4)
+    assert (yard["people"], yard["watchers"]) == (1, 1)
+    hall.now_s += DAY_S
+    visit("door", a5=aside)
+    assert hall.aggregate("door")["attention"]["people"] == 1
+    summary = hall.crowd.summary()
+    assert summary.audience is not None and summary.audience.people == 1
+    told = {name: (each.people, each.watchers) for name, each in summary.audiences.items()}
+    assert told == {"door": (4, 1), "yard": (1, 1)}
+
+
+def test_who_came_before_counts_once_as_an_audience_too() -> None:
+    """Ids that come again are of people who are recognised."""
+    hall, poses = Hall(attention=True), {1: HeadPose(0, 0)}
+    for _ in range(2):
+        for _ in range(10):
+            hall.see({1: person()}, poses=poses)
+        hall.see({})
+    assert hall.aggregate()["attention"]["people"] == 1
+
+
+def test_nothing_is_told_of_attention_unless_asked_for() -> None:
+    hall = Hall()
+    for poses in [{1: HeadPose(0, 0)}] * 10 + [{}]:
+        hall.see(dict.fromkeys(poses, person()), poses=poses)
+    assert "attention" not in hall.aggregate()
+    assert (hall.crowd.summary().audience, hall.crowd.summary().audiences) == (None, {})

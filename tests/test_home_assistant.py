@@ -10,6 +10,7 @@ import pytest
 from errors import SinkError
 from outputs.home_assistant import PREFIX, announcements, check_prefix
 from outputs.mqtt import MqttPublisher
+from people.attention import Audience
 from people.crowd import Crowd
 from people.records import Recorder
 from structures import ATTRIBUTES, SourceState, SourceStatus
@@ -21,7 +22,8 @@ __all__ = ["broker", "listen"]  # fixtures
 
 def configs(camera: str = "", **more: Any) -> dict[str, dict[str, Any]]:
     """The configuration of each entity, by its object id."""
-    found = announcements(PREFIX, "house/faces", camera, more.pop("attributes", ATTRIBUTES))
+    asked = more.pop("attributes", ATTRIBUTES), more.pop("attention", False)
+    found = announcements(PREFIX, "house/faces", camera, *asked)
     return {topic.split("/")[3]: json.loads(text) for topic, text in found.items()}
 
 
@@ -87,6 +89,15 @@ def test_topics_are_those_of_the_publisher() -> None:
 
 def test_gender_is_left_out_where_it_is_not_reported() -> None:
     assert "female" not in configs(attributes=("age",))
+
+
+@pytest.mark.parametrize(("watchers", "people", "shown"), [(0, 0, "None"), (1, 3, "33.0")])
+def test_who_looked_this_way_is_told_where_it_is_asked_for(
+    watchers: int, people: int, shown: str
+) -> None:
+    assert "attraction" not in configs()
+    record = {"attention": Audience(people, watchers).as_json()}
+    assert rendered(configs(attention=True)["attraction"], record) == shown
 
 
 @pytest.mark.parametrize("prefix", ["home/#", "a b", "", "/x", "x/", "a+"])

@@ -81,7 +81,9 @@ def test_the_sign_says_what_the_flags_do(tmp_path: Path) -> None:
     groups = signed(tmp_path, "--src", "0", "--anonymous", "--events", "e.jsonl")
     assert "groups of five" in groups
     assert "time of each visit" not in groups
+    assert "head is turned" in signed(tmp_path, "--src", "0", "--attention")
     assert "recognises" not in plain + kept + groups
+    assert "head is turned" not in plain + kept + groups
     assert "come back within 30 minutes" in signed(tmp_path, "--src", "0", "--remember", "30m")
 
 

@@ -9,9 +9,10 @@ from detectors import Detector
 from estimators import Estimator
 from program.load import Effort
 from program.pipeline import Pipeline, describe
-from structures import Detections, Estimates, Frame, Image, TrackState
+from structures import Detections, Estimates, Float32, Frame, Image, TrackState
 from tests.fakes import ConstantEstimator, ScriptedDetector, film
 from tracking.places import FacePlaces
+from tracking.poses import PoseSmoother
 from tracking.smoothing import TrackSmoother
 from tracking.sort import SortTracker
 
@@ -248,3 +249,30 @@ def test_a_box_on_nobody_ends_at_the_edge_and_goes_when_more_than_half_has_left(
         for track in tracks:
             assert track.unseen_s == 0 or track.box[2] <= SIZE[0]
     assert tracks == ()
+
+
+class TurnedFaces(ScriptedDetector):
+    """Of its faces those on the left have heads that point to the right."""
+
+    def _found(self, boxes: Float32) -> Detections:
+        found = super()._found(boxes)
+        points = found.landmarks.copy()
+        points[:, 2, 0] += np.where(boxes[:, 0] < 200, 10, 0)  # the nose
+        return Detections(found.boxes, found.scores, points)
+
+
+def test_each_track_has_the_pose_of_its_own_head_in_the_frames_that_show_it() -> None:
+    detector = TurnedFaces([[LEFT, RIGHT], [RIGHT, LEFT], [RIGHT], [LEFT, RIGHT]])
+    pipeline = pipeline_of(detector, poses=PoseSmoother())
+    for i, frame in enumerate(film(4, SIZE)):
+        look = pipeline.follow(frame, pipeline.search(frame, detector))
+        here = {t.track_id: t.box[0] < 200 for t in look.tracks}
+        assert len(look.poses) == (1 if i == 2 else 2)
+        for track_id, pose in look.poses.items():
+            assert (pose.yaw_deg > 10) == here[track_id]
+
+
+def test_without_being_asked_for_no_pose_is_worked_out() -> None:
+    detector = ScriptedDetector([[LEFT, RIGHT]])
+    (frame,) = film(1, SIZE)
+    assert pipeline_of(detector).follow(frame, detector.detect(frame.image)).poses == {}

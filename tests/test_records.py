@@ -1,5 +1,6 @@
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -8,7 +9,7 @@ import pytest
 
 from people.crowd import Crowd
 from people.records import Record, Recorder, new_run, to_json
-from structures import ATTRIBUTES, Frame, FrameResult
+from structures import ATTRIBUTES, Frame, FrameResult, HeadPose
 from tests.results import PICTURE, passers_by, person, result, track, with_state
 
 SCHEMA = json.loads(
@@ -55,15 +56,45 @@ def test_the_state_of_a_source_precedes_the_frame_that_it_belongs_to() -> None:
 
 @pytest.mark.parametrize("attributes", [ATTRIBUTES, ["age"], ["gender"]])
 @pytest.mark.parametrize("anonymous", [True, False])
-def test_every_record_is_what_the_schema_says(attributes: Collection[str], anonymous: bool) -> None:
+@pytest.mark.parametrize("attention", [True, False])
+def test_every_record_is_what_the_schema_says(
+    attributes: Collection[str], anonymous: bool, attention: bool
+) -> None:
     clock = iter(range(0, 10**6, 40))
-    crowd = Crowd(attributes, anonymous=anonymous, clock=lambda: float(next(clock)))
+    crowd = Crowd(
+        attributes, anonymous=anonymous, attention=attention, clock=lambda: float(next(clock))
+    )
     recorder = Recorder(crowd)
     records = a_run(recorder)
     for record in records:
         check(record)
+    told = ["attention" in record for record in records if record["type"] == "aggregate"]
+    assert told == [attention] * len(told)
     kinds = {record["type"] for record in records}
     assert kinds == {"frame", "source", "aggregate"} | ({"person"} if not anonymous else set())
+
+
+def test_where_heads_point_is_told_of_frames_people_and_all_together() -> None:
+    """One looks this way for a second, one is too small to tell."""
+    recorder = Recorder(Crowd(attention=True))
+    seen = [track(1), track(2)]
+    results = [replace(result(i, seen), poses={1: HeadPose(3.25, -4.0)}) for i in range(26)]
+    records = [record for one in [*results, result(26)] for record in recorder.all_of(one)]
+    for record in records:
+        check(record)
+    tracks = next(r for r in records if r["type"] == "frame")["tracks"]
+    assert [each.get("yaw_deg") for each in tracks] == [3.2, None]
+    assert [each.get("pitch_deg") for each in tracks] == [-4.0, None]
+    people = [r for r in records if r["type"] == "person"]
+    assert [(r["attention_s"], r["watched"]) for r in people] == [(1.0, True), (None, None)]
+    total = check(recorder.aggregate(""))["attention"]
+    assert (total["people"], total["watchers"], total["ratio"]) == (1, 1, 1.0)
+    assert (total["attention_s"], total["dwell_s"]) == (1.0, 1.0)
+
+
+def test_without_being_asked_for_no_record_tells_who_looked() -> None:
+    records = a_run(Recorder(Crowd()))
+    assert not any({"attention", "attention_s", "watched"} & set(record) for record in records)
 
 
 def test_the_schema_refuses_what_is_not_in_it() -> None:

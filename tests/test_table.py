@@ -15,7 +15,7 @@ from errors import SinkError
 from people import table
 from people.crowd import Crowd
 from people.table import PeopleWriter, columns
-from structures import ATTRIBUTES, Gender
+from structures import ATTRIBUTES, Gender, HeadPose
 from tests.results import person, result, rows, track, write_all
 
 SHARES = np.array([0.1, 0.05, 0.71, 0.1, 0.04], np.float32)
@@ -45,6 +45,15 @@ def test_each_person_gets_one_row_with_the_values_last_known(tmp_path: Path) -> 
     assert (two["frames"], two["last_seen_s"], two["age_years"]) == ("1", "0.040", "34.2")
     assert two["age_uncertainty_years"] == "3.9" and two["female_prob"] == "0.9300"
     assert (five["samples"], five["age_years"], five["gender"]) == ("0", "", "")
+
+
+def test_who_looked_this_way_has_columns_where_it_is_asked_for(tmp_path: Path) -> None:
+    path, seen = tmp_path / "people.csv", [track(1), track(2), track(3)]
+    poses = {1: HeadPose(0, 0), 2: HeadPose(70, 0)}
+    results = [replace(result(i, seen), poses=poses) for i in range(51)]
+    write_all(PeopleWriter(path, Crowd(attention=True)), results)
+    told = [(row["attention_s"], row["watched"]) for row in rows(path)]
+    assert told == [("2.00", "true"), ("0.00", "false"), ("", "")]
 
 
 def test_a_table_of_people_needs_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

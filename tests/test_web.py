@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from people.crowd import Crowd
-from structures import Gender, Image, SourceState, SourceStatus
+from structures import Gender, HeadPose, Image, SourceState, SourceStatus
 from tests.web_parts import (
     SAFETY_S,
     ask,
@@ -111,6 +111,22 @@ def test_only_the_attributes_asked_for_are_told() -> None:
         assert state["genders"] == [""]
         assert "gender" not in state["people"][0]
         assert "female" not in ask(view, "metrics")[2]
+
+
+def test_who_looked_this_way_is_told_where_it_is_asked_for(view: WebView) -> None:
+    crowd, poses = Crowd(attention=True), {1: HeadPose(0, 0), 2: HeadPose(80, 0)}
+    with served(crowd=crowd) as looking:
+        for i in range(11):
+            write(looking, result(i, {1: person(), 2: person()}, poses=poses))
+        write(looking, result(11, {3: person()}))
+        state, text = json.loads(ask(looking, "state.json")[2]), ask(looking, "metrics")[2]
+    assert (state["attention"]["watchers"], state["attention"]["people"]) == (1, 2)
+    rows = {row["id"]: row.get("attention_s") for row in state["people"]}
+    assert rows == {1: 0.4, 2: 0.0, 3: None}
+    for line in ("opportunities_total", "watchers_total", "attention_seconds_total"):
+        assert f'faces_{line}{{camera=""}}' in text
+    assert json.loads(ask(view, "state.json")[2])["attention"] is None
+    assert "faces_watchers" not in ask(view, "metrics")[2]
 
 
 def test_a_film_has_no_frame_age(view: WebView) -> None:

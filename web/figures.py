@@ -70,6 +70,7 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
             for (gender, band), number in summary.groups.items()
         ],
         "corrected": counts_json(summary.groups_corrected),
+        "attention": summary.audience.as_json() if summary.audience else None,
         "hours": summary.hours,
         "days": summary.days,
         "timelines": {"recent": summary.recent, "day": summary.day},
@@ -133,7 +134,13 @@ def _row(visit: Visit, summary: Summary, crowd: Crowd) -> dict[str, Any]:
         "last_s": round(visit.last_utc_s, 1),
         "here": not visit.over and visit.camera in summary.now,
         **{name: value for name, value in values.items() if value is not None},
+        **_looked(visit, crowd),
     }
+
+
+def _looked(visit: Visit, crowd: Crowd) -> dict[str, Any]:
+    seconds = visit.attention.attention_s
+    return {} if seconds is None or not crowd.attention else {"attention_s": round(seconds, 1)}
 
 
 # For Prometheus
@@ -224,6 +231,20 @@ class RunCollector:
         yield _filled(CounterMetricFamily("faces_stay_seconds", what), [({}, summary.stays_s)])
         if summary.left_corrected is not None:
             yield _corrected(summary.left_corrected)
+        if summary.audience is not None:
+            yield from _attention(summary)
+
+
+def _attention(summary: Summary) -> Iterator[Metric]:
+    """Yield who looked this way, since the run began."""
+    for name, what, read in (
+        ("opportunities", "People who left of whom it is known where they looked.", "people"),
+        ("watchers", "Of these, who looked this way at all.", "watchers"),
+        ("attention_seconds", "How long these looked this way, all together.", "attention_s"),
+    ):
+        values = ((camera, getattr(each, read)) for camera, each in summary.audiences.items())
+        known = (({"camera": camera}, n) for camera, n in values if math.isfinite(n))
+        yield _filled(CounterMetricFamily(f"faces_{name}", what), known)
 
 
 def _corrected(counts: Counts) -> Metric:

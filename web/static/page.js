@@ -49,6 +49,17 @@ function showTiles(now) {
   put($("reconnects"), sum("reconnects"));
 }
 
+/** Who of those that left looked this way. */
+function showAttention(now) {
+  const seen = now.attention;
+  $("attention-tile").hidden = !seen;
+  if (!seen) return;
+  const [percent, low, high] = [seen.ratio, seen.low, seen.high].map((share) => Math.round(100 * share));
+  const words = [say("looked", { ...seen, percent, low, high })];
+  if (seen.attention_s !== null) words.push(say("seconds", { n: seen.attention_s.toFixed(1) }));
+  put($("attention"), seen.people ? words.join(" · ") : now.anonymous ? lower(null) : say("unknown"));
+}
+
 function showGroups(now) {
   const key = JSON.stringify([now.groups, now.corrected, $("groups").clientWidth]);
   if (key === drawn.groups) return;
@@ -107,6 +118,7 @@ function columns(now) {
     has("ethnicity") && [say("ethnicity"), (row) => row.ethnicity ?? unknown, "optional"],
     [say("first_seen"), (row) => clock(row.first_s), "number"],
     [say("last_seen"), (row) => (row.here ? say("now") : clock(row.last_s)), "number"],
+    now.attention && [say("looked_for"), (row) => (row.attention_s === undefined ? unknown : say("seconds", { n: row.attention_s.toFixed(1) })), "number optional"],
     [say("samples"), (row) => row.samples, "number optional"],
   ].filter(Boolean);
 }
@@ -177,6 +189,7 @@ function show(now) {
   document.querySelector(".view").hidden = $("people").hidden = now.anonymous;
   if (!now.anonymous) pictures.show(now.cameras, caption);
   showTiles(now);
+  showAttention(now);
   showGroups(now);
   showTimeline(now);
   showFlow(now);
