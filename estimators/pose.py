@@ -3,7 +3,7 @@
 A mean 3-D face, the detector's `landmark_template` with its `landmark_depths`, is turned,
 scaled and shifted until its orthographic picture fits the five points best (scaled
 orthography: a face is far away compared with its depth). Zero is a face that points at the
-camera, wherever in the image it is. Errors: `python -m benchmarks.attention`, docs/attention.md.
+camera, wherever in the image it is. Errors: `python -m benchmarks.attention`, docs/events.md.
 
 Reference:
     DeMenthon, Davis, "Model-based object pose in 25 lines of code", IJCV 15, 1995, section 3
@@ -21,7 +21,7 @@ from structures import Float32, HeadPose
 Float64 = NDArray[np.float64]
 
 EYE_DISTANCE = 0.36  # of the pupils, in the canonical unit chip
-LEAST_EYES_PX = 12.0  # below that the error grows, see docs/attention.md
+LEAST_EYES_PX = 12.0  # below that the error grows, see docs/events.md
 _STEPS = 6  # the last one moves no face by more than 0.2 degrees
 _DAMPING, _ONE = 1e-3, np.eye(4)
 

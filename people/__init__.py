@@ -1,6 +1,7 @@
 """Who is and was in view: one census for the page, metrics, records and the table.
 
 visits     a visit: one person of one camera, from the first frame to the last one
+attention  who looked this way, and how long
 bands      the age bands that people are counted by
 crowd      how many people, of which age and gender; the rule of anonymity
 hours      who came and went, by hour and day

@@ -63,7 +63,7 @@ class OutputOptions(ReportOptions):
     attention: bool = flag(
         False,
         "report who looked this way and how long: the direction of the head, from five points of "
-        "the face, not the gaze and not interest (docs/attention.md)",
+        "the face, not the gaze and not interest (docs/events.md)",
         action="store_true",
     )
     keep: Sequence[Limit] | None = flag(

@@ -84,7 +84,7 @@ def test_a_mirrored_face_has_the_mirrored_yaw(detector: str) -> None:
 
 @pytest.mark.parametrize(("detector", "worst_deg"), [("mtcnn", 5.0), ("dlib", 8.0)])
 def test_landmarks_with_noise_give_the_stated_error(detector: str, worst_deg: float) -> None:
-    """Of 4 % of the distance of the eyes, as in docs/attention.md."""
+    """Of 4 % of the distance of the eyes, as in docs/events.md."""
     rng, errors = np.random.default_rng(1), []
     for yaw in np.tile((-30, -15, 0, 15, 30), 60):
         points = turned(detector, yaw, 0) + rng.normal(0, 0.04 * 60, (1, 5, 2))
