@@ -1,7 +1,9 @@
 """What a run saw, in a sentence for people."""
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Iterable
 
+from people.attention import NOBODY, Audience
 from people.crowd import LEAST, Crowd
 from people.visits import Visit
 from people.wording import UNSURE_YEARS, counted
@@ -29,12 +31,19 @@ def story(crowd: Crowd, seconds: float) -> str:
     people = f"{least}{counted(summary.seen, 'person', 'people')} in {time}"
     if not summary.seen:
         return f"nobody in {time}"
+    looks = _looks(summary.audiences.values())
     if summary.seen <= min(_MOST, len(summary.newest)):
         # Who came back is one person: the last visit knows most.
         visits = {(each.camera, each.track_id): each for each in reversed(summary.newest)}
         told = [_one(visit, attributes) for visit in visits.values()]
-        return f"{people}: {', '.join(told)}"
-    return "; ".join([people, *crowd.details(summary)])
+        return "; ".join([f"{people}: {', '.join(told)}", *looks])
+    return "; ".join([people, *crowd.details(summary), *looks])
+
+
+def _looks(audiences: Iterable[Audience]) -> list[str]:
+    everybody = functools.reduce(Audience.plus, audiences, NOBODY)
+    watchers, people = everybody.watchers, everybody.people
+    return [f"{watchers} of {people} looked this way"] if people else []
 
 
 def _one(visit: Visit, attributes: Collection[str]) -> str:

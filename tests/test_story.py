@@ -4,7 +4,7 @@ import pytest
 
 from people.crowd import Crowd
 from people.story import story
-from structures import ATTRIBUTES, Gender, Smoothed
+from structures import ATTRIBUTES, Gender, HeadPose, Smoothed
 from tests.web_parts import person, result
 
 MAN = Smoothed(50.2, 4.2, 0.1, Gender.MALE, 9, True)
@@ -65,3 +65,13 @@ def test_of_an_anonymous_crowd_nobody_is_told() -> None:
     assert told({1: MAN}, anonymous=True) == "fewer than 5 people in 18 s"
     seven = dict.fromkeys(range(1, 8), MAN)
     assert told(dict(seven), anonymous=True).startswith("at least 5 people in 18 s")
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_it_ends_with_those_who_looked_this_way_where_that_is_asked_for(attention: bool) -> None:
+    crowd, poses = Crowd(attention=attention), {1: HeadPose(0, 0), 2: HeadPose(60, 0)}
+    for index in range(10):
+        crowd.update(result(index, {1: MAN, 2: GIRL}, poses=poses))
+    crowd.end()
+    ending = "; 1 of 2 looked this way"
+    assert story(crowd, 18.0).endswith(ending) == attention

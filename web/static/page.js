@@ -56,7 +56,7 @@ function showAttention(now) {
   if (!seen) return;
   const [percent, low, high] = [seen.ratio, seen.low, seen.high].map((share) => Math.round(100 * share));
   const words = [say("looked", { ...seen, percent, low, high })];
-  if (seen.attention_s !== null) words.push(say("seconds", { n: seen.attention_s.toFixed(1) }));
+  if (seen.attention_s !== null) words.push(say("each_for", { n: seen.attention_s.toFixed(1) }));
   put($("attention"), seen.people ? words.join(" · ") : now.anonymous ? lower(null) : say("unknown"));
 }
 
