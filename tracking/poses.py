@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from structures import HeadPose
 
 SMOOTHED_S = 0.2  # time constant: a turn is followed that much later
-GAP_S = 1.0  # after so long without a pose a track starts again
+GAP_S = 1.2  # after so long without a pose a track starts again; then a lost face is forgotten, too
 
 
 class PoseSmoother:
