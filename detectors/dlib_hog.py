@@ -23,7 +23,8 @@ from structures import Detections, Float32, Image
 LANDMARK_TEMPLATE = np.array(
     [(0.75, 0.305), (0.60, 0.313), (0.23, 0.304), (0.38, 0.313), (0.49, 0.585)], np.float32
 )
-# Of the inner corners and the base of the nose, before the outer corners.
+# Of the inner corners and the base of the nose, before the outer corners, which are 90 mm apart
+# (Farkas, "Anthropometry of the Head and Face", 1994): 6 and 29 mm. See MTCNN's.
 LANDMARK_DEPTHS = np.array([0, 0.034, 0, 0.034, 0.17], np.float32)
 
 _SURROUNDINGS = 0.5  # of a box's side, searched on each of its sides: the detector needs room

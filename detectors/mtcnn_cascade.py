@@ -22,7 +22,10 @@ from structures import Detections, Float32, Image
 LANDMARK_TEMPLATE = np.array(
     [(0.317, 0.303), (0.671, 0.304), (0.492, 0.512), (0.334, 0.674), (0.652, 0.673)], np.float32
 )
-# Of the tip of the nose and the corners of the mouth, before the middle of the eyes.
+# Of the tip of the nose and the corners of the mouth, before the middle of the eyes: what best
+# explains how the points of real faces move that turn by up to 60 degrees (the depths of Tomasi,
+# Kanade, "Shape and motion from image streams under orthography", IJCV 9, 1992, given the turns).
+# With pupils 63 mm apart the tip is 39 mm before them.
 LANDMARK_DEPTHS = np.array([0, 0, 0.22, 0.03, 0.03], np.float32)
 
 THRESHOLDS = 0.7, 0.7, 0.7  # of P-, R- and O-Net

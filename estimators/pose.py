@@ -21,7 +21,7 @@ from structures import Float32, HeadPose
 Float64 = NDArray[np.float64]
 
 EYE_DISTANCE = 0.36  # of the pupils, in the canonical unit chip
-LEAST_EYES_PX = 12.0  # below that the error grows, see docs/events.md
+LEAST_EYES_PX = 12.0  # below that it is off by more, and fewer are found: docs/events.md
 _STEPS = 6  # the last one moves no face by more than 0.2 degrees
 _DAMPING, _ONE = 1e-3, np.eye(4)
 

@@ -14,7 +14,7 @@ from tracking.poses import GAP_S
 
 # People turn the head, not only the eyes, for what lies more than about 20 degrees away (Stahl,
 # "Amplitude of human head movements associated with horizontal saccades", Experimental Brain
-# Research 126, 1999). The bands are twice the error of a single pose; pitch is worse.
+# Research 126, 1999). The bands are two to three times the error of a pose; pitch is worse.
 YAW_DEG, PITCH_DEG = (20.0, 30.0), (25.0, 35.0)  # up to here one looks, from there one does not
 HELD_S = 0.3  # for so long at least; about one fixation
 _TICK_S = 1e-3  # times of frames are rounded
