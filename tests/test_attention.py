@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import stream
 from estimators.pose import head_poses
 from people.attention import HELD_S, PITCH_DEG, YAW_DEG, Attention, Audience, wilson
 from structures import HeadPose
+from tests.assemblies import scripted as assembly_of
+from tests.fakes import ListSource, ScriptedDetector, film
+from tests.results import rows
 from tests.test_pose import FACES, turned
 from tracking.poses import GAP_S, PoseSmoother
 
@@ -138,3 +143,17 @@ def test_the_interval_holds_the_shares_that_a_test_does_not_reject(hits: int, tr
     kept = shares[~far]
     low, high = wilson(hits, tries)
     assert (low, high) == pytest.approx((kept.min(), kept.max()), abs=1e-4)
+
+
+@pytest.mark.parametrize(("side", "told"), [(44.0, ("0.96", "true")), (20.0, ("", ""))])
+def test_the_program_tells_who_looked_and_nothing_of_faces_too_small(
+    side: float, told: tuple[str, str], tmp_path: Path
+) -> None:
+    def faces() -> ScriptedDetector:
+        return ScriptedDetector([[[2.0, 2.0, 2 + side, 2 + side]]] * 25)
+
+    source, table = ListSource(film(25)), tmp_path / "people.csv"
+    factories = stream.Factories(assembly=assembly_of(faces), source=lambda *_, **__: source)
+    arguments = ["--src", "film.mp4", "--no-window", "--attention", "--people", str(table)]
+    assert stream.main(arguments, factories) == 0
+    assert [(row["attention_s"], row["watched"]) for row in rows(table)] == [told]

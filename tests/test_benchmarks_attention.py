@@ -12,7 +12,8 @@ def test_heads_are_projected_as_opencv_projects_them() -> None:
     rng = np.random.default_rng(0)
     ours = project(poses, mean_face(*FACES["mtcnn"]), 0.0, rng)
     for one, pose in zip(ours, poses, strict=True):
-        theirs = turned("mtcnn", *pose, eyes_px=100)[0]
+        yaw, pitch, roll = pose.tolist()
+        theirs = turned("mtcnn", yaw, pitch, roll, eyes_px=100)[0]
         np.testing.assert_allclose(one - one.mean(0), theirs - theirs.mean(0), atol=0.2)
 
 
