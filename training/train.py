@@ -31,6 +31,7 @@ from training.fitting.batches import BatchPlan, Loader
 from training.fitting.checkpoint import Progress, begin
 from training.fitting.fit import Fit, FitTask
 from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
+from training.fitting.imitation import with_imitation
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts, made_with
 from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
@@ -129,8 +130,8 @@ def train(
     require_batch(learnt, settings, "chips")
     progress = begin(out, settings, data.digest, args.resume)
     write_bytes(out / "settings.toml", to_toml(settings).encode())
-    model = _fresh_network(settings)
-    targets = make_targets(data.chips, settings, data.answers)
+    model = _fresh_network(settings, data)
+    targets = make_targets(data.chips, settings, data.answers, data.vectors)
     plan = _plan(settings, targets, learnt, int(model.inputs[0].shape[1]))
     held, name = data.chips.take(held_out), args.config.stem
     print(
@@ -158,7 +159,7 @@ def train(
     return record
 
 
-def _fresh_network(settings: TrainingSettings) -> Any:
+def _fresh_network(settings: TrainingSettings, data: TrainingData) -> Any:
     """Return the network of `settings`; its random weights depend on the seed alone."""
     import keras
 
@@ -166,7 +167,8 @@ def _fresh_network(settings: TrainingSettings) -> Any:
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(settings.seed)
-    return build_network(settings)
+    model = build_network(settings)
+    return model if data.vectors is None else with_imitation(model, data.vectors.shape[1])
 
 
 def _plan(settings: TrainingSettings, targets: Targets, learnt: Rows, size: int) -> BatchPlan:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from training.chips import Chips
 from training.fitting.checkpoint import Progress, restore, save_checkpoint
 from training.fitting.held_out import Answers, metrics
+from training.fitting.imitation import without_imitation
 from training.fitting.networks import average, computing_in, freeze, make_optimizer
 from training.fitting.objectives import Targets, losses
 from training.fitting.run_log import write_log
@@ -204,7 +205,7 @@ class Fit:
         line["minutes"] = round(progress.minutes, 3)
         if progress.add(line, last=task.settings.keep == "last"):
             with writing(task.weights) as beside:
-                self._averaged.save(beside)
+                without_imitation(self._averaged).save(beside)
         save_checkpoint(task.checkpoint, progress, self._model)
         write_log(task.folder, progress.history)
         tqdm.write(" ".join(f"{name} {value:.4g}" for name, value in line.items()))

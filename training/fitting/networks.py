@@ -12,6 +12,7 @@ from errors import DatasetError
 from estimators import networks
 from estimators.networks.backbones import start_from
 from estimators.networks.heads import Heads, is_constant, is_head
+from training.fitting.imitation import OUTPUT as VECTOR
 from training.fitting.settings import TrainingSettings
 
 
@@ -69,12 +70,16 @@ def freeze(model: Any, backbone: bool, norms: bool, share: float = 0.0) -> None:
     """
     import keras
 
-    below = [layer for layer in layers_of(model) if not is_head(layer.name)]
+    below = [layer for layer in layers_of(model) if not _is_answer(layer.name)]
     first = {id(layer) for layer in below[: round(share * len(below))]}
     for layer in layers_of(model):
         norm = norms and isinstance(layer, keras.layers.BatchNormalization)
-        learns = is_head(layer.name) or not (backbone or norm or id(layer) in first)
+        learns = _is_answer(layer.name) or not (backbone or norm or id(layer) in first)
         layer.trainable = learns and not is_constant(layer.name)
+
+
+def _is_answer(layer_name: str) -> bool:
+    return is_head(layer_name) or layer_name == VECTOR
 
 
 @contextlib.contextmanager

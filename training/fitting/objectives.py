@@ -18,6 +18,8 @@ from estimators.age import AGE_CLASSES, class_years, decode_age
 from estimators.networks.heads import AGE_HEADS
 from structures import AGE_BINS, ETHNICITIES
 from training.chips import Chips, nearest_class
+from training.fitting.imitation import OUTPUT as VECTOR
+from training.fitting.imitation import imitation_loss
 from training.fitting.settings import TrainingSettings
 from training.labels import OLDEST_YEARS
 
@@ -59,7 +61,10 @@ class Targets:
 
 
 def make_targets(
-    chips: Chips, settings: TrainingSettings, answers: Answers | None = None
+    chips: Chips,
+    settings: TrainingSettings,
+    answers: Answers | None = None,
+    vectors: Floats | None = None,
 ) -> Targets:
     """Build the targets of all chips.
 
@@ -67,6 +72,7 @@ def make_targets(
         chips: the labels; weights against imbalance count these rows.
         settings: of the run.
         answers: a teacher's outputs, in any form of age, or None.
+        vectors: those to imitate, (N, W), or None.
     """
     female = np.where(np.isfinite(chips.female), chips.female, -1).astype(np.int64)
     gender, smoothing = answers["gender"] if answers else None, settings.gender_smoothing
@@ -79,6 +85,8 @@ def make_targets(
         arrays["race"] = _classes(
             chips.race, len(ETHNICITIES), settings.weigh_ethnicity, smoothing, race
         )
+    if vectors is not None:
+        arrays[VECTOR] = np.hstack([np.ones((len(chips), 1), np.float32), vectors])
     chances = None
     if settings.draw_by_age:
         chances = balanced(np.maximum(_decades(chips), 0), settings.draw_by_age).astype(np.float64)
@@ -240,6 +248,8 @@ def losses(settings: TrainingSettings, taught: bool) -> tuple[dict[str, Any], di
     if settings.ethnicity:
         functions["race"] = class_loss(share)
         weights["race"] = settings.ethnicity_weight
+    if settings.imitate:
+        functions[VECTOR], weights[VECTOR] = imitation_loss(), settings.imitate_weight
     return functions, weights
 
 

@@ -118,6 +118,10 @@ class TrainingSettings:
     teacher: str = _text("", "larger network to learn from: a name of the manifest or a file")
     teacher_weight: float = _number(0.5, "share of the loss that is its answers'", 0, 1)
     teacher_slack: float = _number(3.0, "ssr: years by which it may contradict a label")
+    imitate: str = _text("", "whose vector is learnt beside the labels: dlib, facenet or a file")
+    imitate_weight: float = _number(
+        1.0, "weight of its squared distance, relative to nothing learnt"
+    )
 
     def heads(self) -> Heads:
         """Return the heads, for the `build` of an architecture."""
@@ -126,7 +130,7 @@ class TrainingSettings:
     def public(self) -> dict[str, Any]:
         """Return all settings by name; of files only the name, as folders are private."""
         values = dataclasses.asdict(self)
-        for key in ("backbone", "init", "teacher"):
+        for key in ("backbone", "init", "teacher", "imitate"):
             values[key] = Path(values[key]).name if values[key] else ""
         return values
 

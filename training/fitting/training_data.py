@@ -18,11 +18,13 @@ from tqdm import tqdm
 from engines.openvino_engine import OpenVinoEngine
 from engines.pieces import chip_side
 from errors import DatasetError, WeightsError
+from estimators.embedders import make_embedder
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
 from training.chips import Chips, join, load_chips, shrink
 from training.fitting.held_out import Answers, joined
+from training.fitting.imitation import vectors_of
 from training.fitting.settings import TrainingSettings
 from training.result_files import writing
 
@@ -119,19 +121,21 @@ class TrainingData:
     Attributes:
         chips: all train rows, the sets concatenated.
         answers: a teacher's outputs, each `(N, K)` float32, or None.
-        digest: a hash of labels and answers, by which a resumed run recognises its data.
+        vectors: those to imitate, `(N, W)` float32, see `vectors_of`; or None.
+        digest: a hash of labels, answers and vectors, by which a resumed run recognises its data.
     """
 
     chips: Chips
     answers: Answers | None
+    vectors: NDArray[np.float32] | None
     digest: str
 
 
 def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> TrainingData:
     """Read the train rows of all sets in `folder`, and run the teacher on them.
 
-    `cache` is the folder that keeps the teacher's outputs. StreamError if a set is missing or
-    damaged, or the teacher is.
+    `cache` is the folder that keeps the teacher's outputs and the vectors to imitate. StreamError
+    if a set is missing or damaged, or the teacher is.
     """
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")
@@ -139,9 +143,14 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
     chips = join(_of_one_size(parts))
     answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
     require_labels(chips, settings, answers or {})
+    vectors = None
+    if settings.imitate:
+        embedder = make_embedder(settings.imitate)
+        vectors = vectors_of(embedder, chips, digest_of(chips, chips.images), cache)
     labels = (chips.age_low, chips.age_high, chips.female, chips.race)
     taught = [answer for _, answer in sorted((answers or {}).items())]
-    return TrainingData(chips, answers, digest_of(chips, *labels, *taught))
+    taught += [] if vectors is None else [vectors]
+    return TrainingData(chips, answers, vectors, digest_of(chips, *labels, *taught))
 
 
 def require_labels(chips: Chips, settings: TrainingSettings, answers: Answers) -> None:
