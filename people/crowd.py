@@ -18,6 +18,7 @@ from estimators.weights import Confusion
 from people.attention import NOBODY, Audience
 from people.bands import AGE_BANDS, UNKNOWN, WIDENED
 from people.correction import Correction, Counts, as_json, named, told_counts
+from people.expected_error import ExpectedError
 from people.hours import Ledger, Span, together
 from people.visits import Visit, Visits
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
@@ -65,6 +66,7 @@ class Summary:
         left_corrected: the same of `left`.
         audience: who of those that left today looked this way; None unless asked for.
         audiences: the same since the run began, by camera; never falls.
+        errors_years: how far off told ages are likely to be, by camera; see `ExpectedError`.
     """
 
     now: dict[str, int | None]
@@ -84,6 +86,7 @@ class Summary:
     left_corrected: Counts | None
     audience: Audience | None
     audiences: dict[str, Audience]
+    errors_years: dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ class Crowd:
         self._left, self._left_today = Counter[Key](), Counter[Key]()
         self._stays_s, self._ledgers = 0.0, dict[str, Ledger]()
         self._audiences = dict[str, Audience]()
+        self._errors: dict[str, ExpectedError] = {}
         self._correction = Correction(None if anonymous else confusion, attributes, clock)
         self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
         self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
@@ -261,6 +265,7 @@ class Crowd:
             "step": self._step,
             "groups": [named(group) for group in rounded if group["people"]],
             "corrected": as_json(self._correction.of(f"today {camera}", told_counts(left))),
+            "error_years": self._error_years(camera),
             "hours": self._spans(
                 span for span in moment.hours.get(camera, ()) if span.begins.startswith(today)
             ),
@@ -294,6 +299,7 @@ class Crowd:
             left_corrected=self._correction.of("run", told_counts(left)),
             audience=self._told(watched) if self.attention else None,
             audiences={name: self._told(each) for name, each in moment.audiences.items()},
+            errors_years={camera: self._error_years(camera) for camera in moment.now},
         )
 
     def words(self) -> str:
@@ -354,6 +360,13 @@ class Crowd:
     def _told(self, audience: Audience) -> Audience:
         return audience.rounded(self._step) if self.anonymous else audience
 
+    def _error_years(self, camera: str) -> float | None:
+        """See `ExpectedError`; where anonymous it would move with every single person."""
+        if self.anonymous or "age" not in self.attributes or camera not in self._errors:
+            return None
+        years = self._errors[camera].years(self._utc())
+        return None if years is None else round(years, 1)
+
     def _newest(self) -> tuple[Visit, ...]:
         """Copies of the newest visits, which no other thread changes."""
         here = [visit for visits in self._visits.values() for visit in visits.here.values()]
@@ -381,6 +394,8 @@ class Crowd:
         self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s, audience)
         if self.attention:
             self._audiences[camera] = self._audiences.get(camera, NOBODY).plus(audience)
+        spreads = [v.person.age_uncertainty_years for v in left if v.person is not None]
+        self._errors.setdefault(camera, ExpectedError()).note(utc_s, spreads)
 
     def _now(self) -> dict[str, int]:
         return {camera: len(self._visits[camera].here) for camera in self._live}

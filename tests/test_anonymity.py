@@ -19,7 +19,8 @@ from web.figures import Facts, RunCollector, page_state
 AHEAD = HeadPose(0.0, 0.0)
 PERFECT = tuple(tuple(900 * (i == j) for j in range(10)) for i in range(10))
 NUMBERS = (
-    "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected", "attention",
+    "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected", "error_years",
+    "attention",
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ class Run:
         """Everything about people that the page, /metrics and the records hold now."""
         state = json.loads(json.dumps(page_state(self._board, self._facts)))
         text = RunCollector(self._board, self._facts).text().decode()
-        of_people = r"^(faces_(?:people|estimates|opportunities|watchers|attention)\S*) (\S+)$"
+        of_people = r"^(faces_(?:people|age|estimates|opportunities|watchers|attention)\S*) (\S+)$"
         metrics = re.findall(of_people, text, re.MULTILINE)
         aggregates = [r.aggregate(camera) for r in self.recorders for camera in r.crowd.cameras]
         names = ("people_now", "people_today", "groups", "people", "hours", "days", "attention")
@@ -126,7 +127,7 @@ def test_page_metrics_and_records_change_at_the_same_moment_and_agree() -> None:
     hours = [{**reported["hours"][0], "entered": 20, "left": 5, "dwell_s": None}]
     assert reported["hours"] == hours
     looks = reported["attention"]
-    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None, looks]] * 2
+    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None, None, looks]] * 2
     sent = [r for r in run.records if r["type"] == "aggregate"]
     assert [(r["now"], r["people"], r["groups"]) for r in sent] == [(10, 5, [group])] * 2
 

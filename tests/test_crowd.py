@@ -9,6 +9,7 @@ import pytest
 
 from people.bands import AGE_BANDS, RECORD_BANDS
 from people.crowd import TABLE_ROWS, Crowd, Timeline
+from people.expected_error import SHARE
 from structures import Gender, HeadPose, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
 
@@ -397,3 +398,18 @@ def test_nothing_is_told_of_attention_unless_asked_for() -> None:
         hall.see(dict.fromkeys(poses, person()), poses=poses)
     assert "attention" not in hall.aggregate()
     assert (hall.crowd.summary().audience, hall.crowd.summary().audiences) == (None, {})
+
+
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_the_error_of_ages_is_told_of_five_people_and_more(anonymous: bool) -> None:
+    hall = Hall(anonymous=anonymous)
+    unsure = replace(person(), age_uncertainty_years=10.0)
+    hall.see({1: unsure, 2: unsure, 3: unsure, 4: unsure})
+    hall.see({})
+    assert hall.aggregate()["error_years"] is None
+    hall.see({5: unsure, 6: None})
+    hall.see({}, wait_s=60)
+    expected = None if anonymous else round(10 * SHARE, 1)
+    assert hall.aggregate()["error_years"] == expected
+    assert hall.crowd.summary().errors_years == {"": expected}
+    assert Hall("gender").aggregate()["error_years"] is None

@@ -119,6 +119,7 @@ def _camera(posted: Posted, summary: Summary) -> dict[str, Any]:
         "dropped": result.dropped,
         "size_wh": result.frame.size_wh,
         "people_now": summary.now.get(result.camera),
+        "age_error_years": summary.errors_years.get(result.camera),
     }
 
 
@@ -229,6 +230,9 @@ class RunCollector:
         yield _filled(CounterMetricFamily("faces_people_left", what), [({}, summary.gone)])
         what = "How long those who left had been in view, all together."
         yield _filled(CounterMetricFamily("faces_stay_seconds", what), [({}, summary.stays_s)])
+        what = "How far off told ages are likely to be on average, from the last hour's people."
+        errors = (({"camera": camera}, years) for camera, years in summary.errors_years.items())
+        yield _filled(GaugeMetricFamily("faces_age_error_years", what), errors)
         if summary.left_corrected is not None:
             yield _corrected(summary.left_corrected)
         if summary.audience is not None:

@@ -79,6 +79,14 @@ function showGroups(now) {
   drawGroups($("groups"), now.bands, now.genders, now.groups);
 }
 
+/** Say how far off ages are likely to be at each camera, where enough people were seen. */
+function showErrors(now) {
+  const known = now.cameras.filter((camera) => camera.age_error_years !== null);
+  const words = ({ name, age_error_years: years }) => (
+    now.cameras.length < 2 ? say("age_error", { years }) : say("age_error_of", { camera: name, years }));
+  put($("errors"), known.map(words).join(" · "));
+}
+
 function showTimeline(now) {
   const chosen = document.querySelector("input[name=span]:checked").value;
   const all = now.timelines[chosen], first = all.findIndex((number) => number !== null);
@@ -191,6 +199,7 @@ function show(now) {
   showTiles(now);
   showAttention(now);
   showGroups(now);
+  showErrors(now);
   showTimeline(now);
   showFlow(now);
   if (!now.anonymous) showPeople(now);
