@@ -3,6 +3,7 @@
 visits     a visit: one person of one camera, from the first frame to the last one
 attention  who looked this way, and how long
 bands      the age bands that people are counted by
+ages       the mean age of those who left
 crowd      how many people, of which age and gender; the rule of anonymity
 hours      who came and went, by hour and day
 correction counts of groups corrected by the network's errors, with an interval

@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from estimators.weights import Confusion
+from people.ages import MeanAges
 from people.attention import NOBODY, Audience
 from people.bands import AGE_BANDS, UNKNOWN, WIDENED
 from people.correction import Correction, Counts, as_json, named, told_counts
@@ -166,6 +167,7 @@ class Crowd:
         self._live: dict[str, None] = {}
         self._left_lately: deque[Visit] = deque(maxlen=TABLE_ROWS)
         self._left, self._left_today = Counter[Key](), Counter[Key]()
+        self._ages = MeanAges()  # of those who left today; where anonymous, of nobody
         self._stays_s, self._ledgers = 0.0, dict[str, Ledger]()
         self._audiences = dict[str, Audience]()
         self._errors: dict[str, ExpectedError] = {}
@@ -209,6 +211,7 @@ class Crowd:
             self._correction.refresh()
             self._left.clear()
             self._left_today.clear()
+            self._ages.clear()
             self._left_lately.clear()
             self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
             self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
@@ -245,7 +248,7 @@ class Crowd:
     def aggregate(self, camera: str) -> dict[str, Any]:
         """The numbers of one camera, as in an aggregate record of docs/events.md."""
         with self._lock:
-            moment = self._reported()
+            moment, ages = self._reported(), self._ages.of(camera, self.attributes)
         left = Counter({k: n for k, n in moment.left_today.items() if k.camera == camera})
         groups = self._grouped((k.gender, WIDENED.get(k.band, k.band), n) for k, n in left.items())
         new = sum(number for key, number in moment.here.items() if key.camera == camera)
@@ -262,6 +265,7 @@ class Crowd:
             "people": self._rounded(groups.total()),
             "entered": self._rounded(groups.total() + new),
             "dwell_s": self._dwell(span),
+            **ages,
             "step": self._step,
             "groups": [named(group) for group in rounded if group["people"]],
             "corrected": as_json(self._correction.of(f"today {camera}", told_counts(left))),
@@ -381,9 +385,13 @@ class Crowd:
         if self._today() != self._day:
             self._day = self._today()
             self._left_today.clear()
-        keys = [_key(visit) for visit in left if not visit.again]
+            self._ages.clear()
+        new = [visit for visit in left if not visit.again]
+        keys = [_key(visit) for visit in new]
         self._left.update(keys)
         self._left_today.update(keys)
+        if not self.anonymous:  # a mean moves with every single person
+            self._ages.add(new)
         self._left_lately += left
 
     def _note(self, camera: str, utc_s: float, entered: int, left: list[Visit]) -> None:

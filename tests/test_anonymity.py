@@ -20,7 +20,7 @@ AHEAD = HeadPose(0.0, 0.0)
 PERFECT = tuple(tuple(900 * (i == j) for j in range(10)) for i in range(10))
 NUMBERS = (
     "now", "people", "groups", "entered", "hours", "days", "dwell_s", "corrected", "error_years",
-    "attention",
+    "attention", "age_years", "age_years_by_gender",
 )  # fmt: skip
 
 
@@ -126,8 +126,8 @@ def test_page_metrics_and_records_change_at_the_same_moment_and_agree() -> None:
     }
     hours = [{**reported["hours"][0], "entered": 20, "left": 5, "dwell_s": None}]
     assert reported["hours"] == hours
-    looks = reported["attention"]
-    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], None, None, None, looks]] * 2
+    rest = [None, None, None, reported["attention"], None, {"female": None, "male": None}]
+    assert reported["aggregates"] == [[10, 5, [group], 20, hours, [], *rest]] * 2
     sent = [r for r in run.records if r["type"] == "aggregate"]
     assert [(r["now"], r["people"], r["groups"]) for r in sent] == [(10, 5, [group])] * 2
 
