@@ -7,7 +7,8 @@ Each camera becomes a device. Source: Home Assistant, "MQTT", sections "MQTT Dis
 import hashlib
 import json
 import re
-from typing import Any
+from collections.abc import Set
+from typing import Any, NamedTuple
 
 from errors import SinkError
 from structures import SourceState
@@ -17,14 +18,66 @@ PREFIX = "homeassistant"  # where Home Assistant looks unless it is told otherwi
 
 _STATES = [*SourceState, "online", "offline"]
 _TROUBLE = [SourceState.STALLED, SourceState.RECONNECTING, SourceState.FAILED]
-_ONLINE = "{{ 'offline' if value_json.source.state == 'offline' else 'online' }}"
+_RUNS = "{{ 'offline' if value_json.source.state == 'offline' else 'online' }}"
+# A camera has states of its own once it is among those of the run.
+_TAKES_PART = "{{ 'offline' if value_json.source.state in ['offline', 'online'] else 'online' }}"
 
-# Object id, name, icon, unit, class of statistics, and where the value stands.
+
+class _Number(NamedTuple):
+    """A sensor of people."""
+
+    name: str  # its object id
+    title: str
+    icon: str
+    unit: str
+    state_class: str  # how Home Assistant keeps statistics of it
+    value: str  # how it is read from an aggregate record
+    needs: frozenset[str] = frozenset()  # what must be reported
+
+
+def _of_gender(gender: str) -> tuple[_Number, _Number]:
+    """The sensors of those perceived as of one gender."""
+    icon, needs = f"mdi:gender-{gender}", frozenset({"gender"})
+    own = f"value_json.groups | selectattr('gender', 'eq', '{gender}')"
+    left = f"{own} | map(attribute='people') | sum"
+    mean = f"value_json.age_years_by_gender.{gender}"
+    return (
+        _Number(
+            gender, f"{gender.capitalize()}, left today", icon, "people", "total_increasing",
+            left, needs,
+        ),
+        _Number(
+            f"mean_age_{gender}", f"Mean age today, {gender}", icon, "years", "measurement",
+            mean, needs | {"age"},
+        ),
+    )  # fmt: skip
+
+
 _NUMBERS = (
-    ("people_now", "People now", "mdi:account-group", "people", "measurement", "now"),
-    ("entered_today", "Entered today", "mdi:login", "people", "total_increasing", "entered"),
-    ("dwell", "Time in view", "mdi:timer-outline", "s", "measurement", "dwell_s"),
-)
+    _Number(
+        "people_now", "People now", "mdi:account-group", "people", "measurement",
+        "value_json.now",
+    ),
+    _Number(
+        "entered_today", "Entered today", "mdi:login", "people", "total_increasing",
+        "value_json.entered",
+    ),
+    _Number(
+        "dwell", "Time in view", "mdi:timer-outline", "s", "measurement",
+        "value_json.dwell_s",
+    ),
+    _Number(
+        "mean_age", "Mean age today", "mdi:cake-variant", "years", "measurement",
+        "value_json.age_years", frozenset({"age"}),
+    ),
+    _Number(
+        "attraction", "Looked this way", "mdi:eye-outline", "%", "measurement",
+        "(100 * value_json.attention.ratio) | round "
+        "if value_json.attention.ratio is not none else none", frozenset({"attention"}),
+    ),
+    *_of_gender("female"),
+    *_of_gender("male"),
+)  # fmt: skip
 
 
 def check_prefix(prefix: str) -> None:
@@ -49,13 +102,18 @@ def announcements(
         attention: whether it is reported who looked this way.
 
     Returns:
-        Topic -> JSON. The ids in it depend on `topic` and `camera` only, so that a restart
-        changes none.
+        Topic -> JSON, or nothing where an earlier run may have announced what is no longer
+        reported. The ids in it depend on `topic` and `camera` only, so that a restart changes
+        none.
     """
     of_camera = "/".join(filter(None, (topic, re.sub(r"[+#/\x00]", "-", camera))))
     identity = "faces_" + hashlib.sha256(of_camera.encode()).hexdigest()[:12]
+    available = [{"topic": f"{of_camera}/status", "value_template": _TAKES_PART}]
+    if of_camera != topic:
+        available.append({"topic": f"{topic}/status", "value_template": _RUNS})
     shared = {
-        "availability": [{"topic": f"{topic}/status", "value_template": _ONLINE}],
+        "availability": available,
+        "availability_mode": "all",
         "device": {
             "identifiers": [identity],
             "name": f"Faces {camera}".strip(),
@@ -66,57 +124,29 @@ def announcements(
         "origin": {"name": "faces", "sw_version": VERSION},
     }
     messages = {}
-    numbers = [*_numbers(of_camera, attributes), *(_looks(of_camera) if attention else [])]
-    for kind, name, config in [*numbers, *_health(of_camera)]:
-        unique = {"unique_id": f"{identity}_{name}", "object_id": f"{identity}_{name}"}
-        text = json.dumps(config | unique | shared, separators=(",", ":"))
+    reported = {*attributes, *(("attention",) if attention else ())}
+    for kind, name, config in [*_numbers(of_camera, reported), *_health(of_camera)]:
+        whole = config | shared | {"unique_id": f"{identity}_{name}"}
+        text = json.dumps(whole, separators=(",", ":")) if config else ""
         messages[f"{prefix}/{kind}/{identity}/{name}/config"] = text
     return messages
 
 
-def _numbers(topic: str, attributes: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """The sensors of people: kind, object id and configuration of each."""
+def _numbers(topic: str, reported: Set[str]) -> list[tuple[str, str, dict[str, Any]]]:
+    """The sensors of people: kind, object id and configuration; empty if not reported."""
     found = []
-    for name, title, icon, unit, state_class, field in _NUMBERS:
-        template = f"{{{{ value_json.{field} }}}}"
-        found.append((name, title, icon, unit, state_class, template))
-    if "gender" in attributes:
-        for gender, icon in (("female", "mdi:gender-female"), ("male", "mdi:gender-male")):
-            template = (
-                f"{{{{ value_json.groups | selectattr('gender', 'eq', '{gender}') "
-                "| map(attribute='people') | sum }}"
-            )
-            title = f"{gender.capitalize()}, left today"
-            found.append((gender, title, icon, "people", "total_increasing", template))
-    return [
-        (
-            "sensor",
-            name,
-            {
-                "name": title,
-                "icon": icon,
-                "state_topic": f"{topic}/people",
-                "value_template": template,
-                "unit_of_measurement": unit,
-                "state_class": state_class,
-            },
-        )
-        for name, title, icon, unit, state_class, template in found
-    ]
-
-
-def _looks(topic: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """The sensor of the attraction ratio, likewise; unknown until somebody has left."""
-    config = {
-        "name": "Looked this way",
-        "icon": "mdi:eye-outline",
-        "state_topic": f"{topic}/people",
-        "value_template": "{{ (100 * value_json.attention.ratio) | round "
-        "if value_json.attention.ratio is not none else none }}",
-        "unit_of_measurement": "%",
-        "state_class": "measurement",
-    }
-    return [("sensor", "attraction", config)]
+    for number in _NUMBERS:
+        config = {
+            "name": number.title,
+            "icon": number.icon,
+            "state_topic": f"{topic}/people",
+            "value_template": f"{{{{ {number.value} }}}}",
+            "unit_of_measurement": number.unit,
+            "state_class": number.state_class,
+            **({"device_class": "duration"} if number.unit == "s" else {}),
+        }
+        found.append(("sensor", number.name, config if number.needs <= reported else {}))
+    return found
 
 
 def _health(topic: str) -> list[tuple[str, str, dict[str, Any]]]:
