@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,25 @@ def loaded(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text("utf-8"))
 
 
-def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+def test_the_dashboard_asks_for_metrics_and_labels_that_exist() -> None:
     panels = json.loads((DEPLOY / "grafana/dashboards/faces.json").read_text())["panels"]
-    asked = {
-        name
-        for panel in panels
-        for target in panel["targets"]
-        for name in re.findall(r"\bfaces_\w+", target["expr"])
-    }
-    with served(storage=lambda: Storage({}, {}, {}, {})) as view:
-        write(view, result(0, {1: person()}))
+    one = {"events": 1}
+    with served(storage=lambda: Storage(one, one, one, {"events": True})) as view:
+        write(view, result(0, {1: person()}, arrived_s=time.monotonic()))
         text = ask(view, "metrics")[2]
-    named = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
-    there = set(named) | {f"{name.removesuffix('_total')}_total" for name in named}
-    assert asked
-    assert asked <= there
+    labels = {name: set[str]() for name in re.findall(r"^(faces_\w+)[ {]", text, re.M)}
+    for name, inside in re.findall(r"^(faces_\w+)\{(.+)\} ", text, re.M):
+        labels[name] |= set(re.findall(r'(\w+)="', inside))
+    targets = [target for panel in panels for target in panel["targets"]]
+    assert targets
+    for target in targets:
+        asked = re.findall(r"\bfaces_\w+", target["expr"])
+        assert asked
+        assert set(asked) <= set(labels), target
+        used = re.findall(r'(\w+)=~?"', target["expr"])
+        used += re.findall(r"by \((\w+)\)", target["expr"])
+        used += re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+        assert set(used) <= set.union(*(labels[name] for name in asked)), target
     places = [panel["gridPos"] for panel in panels]
     assert all(place["x"] + place["w"] <= 24 for place in places)
 
