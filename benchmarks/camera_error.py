@@ -85,7 +85,7 @@ def _blurred(sd: float) -> Change:
 def _compressed(quality: int) -> Change:
     def change(chip: Image) -> Image:
         data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
     return change
 
