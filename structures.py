@@ -48,6 +48,8 @@ class Frame:
             tracks must not cross it.
         arrived_s: `time.monotonic()` when a live source's frame left the decoder; None
             for stored media, which cannot be late.
+        raw: what the networks said of it in an earlier run, where that is replayed; None =
+            they are to be asked.
     """
 
     image: Image
@@ -55,6 +57,7 @@ class Frame:
     time_s: float
     epoch: int = 0
     arrived_s: float | None = None
+    raw: "RawValues | None" = None
 
     def __post_init__(self) -> None:
         _check("Frame.image", self.image, (None, None, 3), np.uint8)
@@ -170,8 +173,8 @@ class Estimates:
     def __len__(self) -> int:
         return len(self.age_years)
 
-    def __getitem__(self, rows: slice) -> "Estimates":
-        """Return the estimates of some rows; views of the same arrays."""
+    def __getitem__(self, rows: slice | list[int]) -> "Estimates":
+        """Return the estimates of some rows; of a slice, views of the same arrays."""
         ethnicity = None if self.ethnicity_probs is None else self.ethnicity_probs[rows]
         values = self.age_years[rows], self.age_spread_years[rows], self.female_prob[rows]
         return Estimates(*values, ethnicity)
@@ -203,6 +206,32 @@ class HeadPose:
 
     yaw_deg: float
     pitch_deg: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawValues:
+    """What the networks said of one frame, before anything is made of it.
+
+    Attributes:
+        detections: all of them, those too weak to start a track, too.
+        searched: whether they are of the whole image, or from near the known faces.
+        rows: of the B detections that were estimated.
+        estimates: of B chips, in that order; None where B = 0.
+        weights: (B,) float32 in 0..1, how far each chip can be trusted.
+    """
+
+    detections: Detections
+    searched: bool
+    rows: tuple[int, ...] = ()
+    estimates: Estimates | None = None
+    weights: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        _check("RawValues.weights", self.weights, (len(self.rows),), np.float32)
+        if len(self.rows) != (0 if self.estimates is None else len(self.estimates)):
+            raise ValueError(f"want an estimate for each of the rows, got {self.rows}")
+        if not set(self.rows) <= set(range(len(self.detections))):
+            raise ValueError(f"want rows of {len(self.detections)} detections, got {self.rows}")
 
 
 class Gender(StrEnum):
@@ -287,6 +316,7 @@ class FrameResult:
             and still there.
         poses: track_id -> where the head points, smoothed, of the faces found in this frame;
             without those too small to tell, empty unless asked for.
+        raw: what the networks said of this frame; None where that is not known any more.
     """
 
     frame: Frame
@@ -301,6 +331,7 @@ class FrameResult:
     estimates: TrackEstimates | None = None
     remembered: frozenset[int] = frozenset()
     poses: dict[int, HeadPose] = field(default_factory=dict)
+    raw: RawValues | None = None
 
     @property
     def living(self) -> set[int]:

@@ -215,6 +215,7 @@ class Channel:
             estimates=look.estimates,
             remembered=look.remembered,
             poses=look.poses,
+            raw=look.raw,
         )
         self._refreshed_s = time.monotonic()
         return self.latest

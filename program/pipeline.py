@@ -27,6 +27,7 @@ from structures import (
     Frame,
     HeadPose,
     Image,
+    RawValues,
     Smoothed,
     Track,
     TrackEstimates,
@@ -54,6 +55,8 @@ class Look:
         chips: (B, S, S, 3) uint8 RGB, theirs; every second one of a track is mirrored, so that
             the smoother averages both views of a face at no cost.
         weights: (B,) float32, how far each chip can be trusted.
+        found: all detections of the frame.
+        searched: whether they are of the whole image, or from near the known faces.
         estimates: what `describe` found, None before that and where nothing is due.
         poses: as in `FrameResult`.
     """
@@ -65,8 +68,20 @@ class Look:
     due: Sequence[int]
     chips: Image
     weights: Float32
+    found: Detections
+    searched: bool
     estimates: TrackEstimates | None = None
     poses: dict[int, HeadPose] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> RawValues:
+        """What the networks said of this frame; complete once it has been described."""
+        made = self.estimates
+        if made is None:
+            return RawValues(self.found, self.searched)
+        row_of = {t.track_id: t.detection_index for t in self.tracks}
+        rows = tuple(row for i in made.track_ids if (row := row_of[i]) is not None)
+        return RawValues(self.found, self.searched, rows, made.estimates, made.weights)
 
 
 class Pipeline:
@@ -137,6 +152,8 @@ class Pipeline:
 
     def wants_search(self, frame: Frame) -> bool:
         """Whether to search the whole image; to be called once per frame, in order."""
+        if frame.raw is not None:
+            return False
         self._since_search += 1
         last, before = self._searched_s, self._asked_epoch
         self._asked_epoch = frame.epoch
@@ -173,9 +190,7 @@ class Pipeline:
         moved = self._camera.update(frame.image, self._known)
         if moved is not None:
             self._tracker.move(moved)
-        if found is None:
-            near = self._tracker.predicted_boxes(frame.time_s)
-            found = self._detector.detect_near(frame.image, near)
+        found, searched = self._found(frame, found)
         tracks: Sequence[Track] = [
             _within(track, frame.size_wh) for track in self._tracker.update(found, frame.time_s)
         ]
@@ -183,18 +198,16 @@ class Pipeline:
             tracks = self._recalled(self._recall, tracks, frame, found)
         self.smoother.forget_except({track.track_id for track in tracks})
         seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.unseen_s == 0]
-        gap_s = self.effort.estimate_gap_s
-        due = [t for t in seen if self.smoother.is_due(t.track_id, frame.time_s, gap_s)]
-        chips, weights = self._chips(frame, found, [t.detection_index for t in due])
-        ids = [t.track_id for t in due][: len(chips)]
-        self._mirror(chips, ids)
         places = NOWHERE
         if self._places:
             places = self._places.update(found.boxes, tracks, frame.time_s)
         self._known = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
         lost = frozenset(t.track_id for t in tracks if t.state is TrackState.LOST)
-        poses = self._posed(self._poses, seen, frame, found) if self._poses else {}
-        return Look(frame, tracks, places, lost, ids, chips, weights, poses=poses)
+        chips, weights = self._chips(frame, found, [])
+        look = Look(frame, tracks, places, lost, (), chips, weights, found, searched)
+        if self._poses:
+            look = replace(look, poses=self._posed(self._poses, seen, frame, found))
+        return self._replayed(look, seen) if frame.raw else self._with_chips(look, seen)
 
     def _posed(
         self, smoother: PoseSmoother, seen: Sequence[Track], frame: Frame, found: Detections
@@ -205,6 +218,34 @@ class Pipeline:
         poses = zip(seen, head_poses(points, *faces), strict=True)
         known = {track.track_id: pose for track, pose in poses if pose is not None}
         return smoother.update(known, frame.time_s)
+
+    def _found(self, frame: Frame, found: Detections | None) -> tuple[Detections, bool]:
+        """The detections of a frame, and whether its whole image was searched for them."""
+        if frame.raw is not None:
+            return frame.raw.detections, frame.raw.searched
+        if found is not None:
+            return found, True
+        near = self._tracker.predicted_boxes(frame.time_s)
+        return self._detector.detect_near(frame.image, near), False
+
+    def _with_chips(self, look: Look, seen: Sequence[Track]) -> Look:
+        """Add the chips of the tracks that are due, out of those seen in this frame."""
+        time_s, gap_s = look.frame.time_s, self.effort.estimate_gap_s
+        due = [t for t in seen if self.smoother.is_due(t.track_id, time_s, gap_s)]
+        chips, weights = self._chips(look.frame, look.found, [t.detection_index for t in due])
+        ids = [t.track_id for t in due][: len(chips)]
+        self._mirror(chips, ids)
+        return replace(look, due=ids, chips=chips, weights=weights)
+
+    def _replayed(self, look: Look, seen: Sequence[Track]) -> Look:
+        """Smooth what was estimated of those seen when the frame was recorded; none is due then."""
+        said = look.frame.raw
+        known = [t for t in seen if said and t.detection_index in said.rows]
+        if not said or not said.estimates or not known:
+            return look
+        rows = [said.rows.index(t.detection_index or 0) for t in known]
+        look = replace(look, due=[t.track_id for t in known], weights=said.weights[rows])
+        return replace(self.learn(look, said.estimates[rows]), due=())
 
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]
@@ -243,6 +284,11 @@ class Pipeline:
         for person in recall.back:
             self.smoother.resume(person, recall.memory.fetch(person), frame.time_s)
         return tracks
+
+    @property
+    def detector(self) -> Detector:
+        """What finds faces, as given."""
+        return self._detector
 
     def forget_people(self, everybody: bool = False) -> None:
         """Forget the people whose time is over, also while no frame comes, or everybody."""
