@@ -75,6 +75,7 @@ from program.options import (
     settle_privacy,
     signals_handled,
 )
+from program.replay import Replay, ReplayOptions, open_full_events, the_film
 from sources import Source
 from sources.open import files_of, open_source
 
@@ -125,6 +126,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser.add_argument_group("source"), SourceOptions)
+    add_flags(parser.add_argument_group("looking again"), ReplayOptions)
     add_shared_flags(parser)
     add_flags(parser.add_argument_group("recognising people"), MemoryOptions)
     add_flags(parser.add_argument_group("output"), OutputOptions)
@@ -166,9 +168,9 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
     """Refuse flags that contradict each other, or are about an output that is not asked for."""
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
-    for option in ("output", "events", "people", "hours"):
+    for option in ("output", "events", "events_full", "people", "hours", "replay"):
         if getattr(options, option) == "":
-            parser.error(f"--{option} is empty; name a file")
+            parser.error(f"--{option.replace('_', '-')} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
@@ -179,6 +181,14 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
         parser.error("--lawful-purpose is empty; say what entitles you")
     if options.anonymous and options.people:
         parser.error("--people reports each person, which --anonymous forbids; leave one out")
+    if options.anonymous and options.events_full:
+        parser.error("--events-full keeps what each face looks like; --anonymous forbids it")
+    if options.replay and options.events_full:
+        parser.error("--replay finds nothing new for --events-full; leave one out")
+    if options.replay and options.remember is not None:
+        parser.error(
+            "--remember compares faces by a network, and --replay asks none; leave one out"
+        )
     if options.anonymous and options.remember is not None:
         parser.error("--remember recognises people, which --anonymous forbids; leave one out")
 
@@ -254,7 +264,9 @@ def open_and_run(
         A summary, and the outputs: they may fail until they are closed.
     """
     probe = None if options.no_window else DisplayProbe()
+    replay = stack.enter_context(contextlib.closing(Replay(options))) if options.replay else None
     assembly = factories.assembly(collect(ModelOptions, options), tracking_of(options))
+    assembly = replay.assembly(assembly) if replay else assembly
     pool = assembly.pool()
     stack.callback(pool.close)
     memory = collect(MemoryOptions, options)  # networks are loaded while other things are opened
@@ -263,9 +275,13 @@ def open_and_run(
     warn_of_sizes(options.cameras)
     sources = open_cameras(options.cameras, stack, arrived, factories.source)
     check_purpose(options, sources)
+    if options.events_full:
+        the_film(options.cameras, sources, "--events-full")
+    sources = [replay.film(options.cameras, sources)] if replay else sources
+    confusion = replay.confusion if replay else assembly.confusion()
     outputs = collect(OutputOptions, options)
     overlay, window_overlay = overlays(options)
-    report = Reporting.of(outputs, assembly.confusion())
+    report = Reporting.of(outputs, confusion)
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
@@ -275,6 +291,9 @@ def open_and_run(
     channels = assembly.channels(
         options.cameras, sources, estimator, recognition, outputs.attention
     )
+    if options.events_full:
+        records.append(open_full_events(options, channels[0], report.run, confusion))
+        stack.callback(records[-1].close)
     pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
@@ -330,7 +349,7 @@ def open_outputs(
 def files_read(options: argparse.Namespace) -> list[Path]:
     """The files that a run reads, the sources first."""
     paths = [path for text in options.src for path in files_of(address_of(text))]
-    return [*paths, *([Path(options.weights)] if options.weights else [])]
+    return [*paths, *(Path(each) for each in (options.weights, options.replay) if each)]
 
 
 def frames_expected(cameras: Sequence[Camera], sources: Sequence[Source]) -> int | None:

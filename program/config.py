@@ -38,9 +38,11 @@ from program.options import (
     collect,
     settle_privacy,
 )
+from program.replay import ReplayOptions
 
 KINDS = (
     SourceOptions,
+    ReplayOptions,
     ModelOptions,
     TrackingOptions,
     MemoryOptions,

@@ -14,6 +14,7 @@ from errors import SinkError
 from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
+from outputs.full_events import is_full_events
 from outputs.grid import GridSink
 from outputs.home_assistant import PREFIX
 from outputs.jsonl import EventsWriter, is_events, of_day
@@ -55,6 +56,12 @@ class OutputOptions(ReportOptions):
     )
     events: str | None = flag(
         None, "one JSON object a frame; - is standard output", metavar="FILE.jsonl"
+    )
+    events_full: str | None = flag(
+        None,
+        "of a film: all that the networks say of each face in each frame, for --replay; no "
+        "pictures and no embeddings; FILE.jsonl.gz is compressed",
+        metavar="FILE.jsonl",
     )
     people: str | None = flag(None, "one row a person", metavar="FILE.csv")
     hours: str | None = flag(
@@ -138,7 +145,7 @@ class OutputOptions(ReportOptions):
     @property
     def files(self) -> list[Path]:
         """The files that are written; not standard output."""
-        names = (self.output, self.events, self.people, self.hours)
+        names = (self.output, self.events, self.events_full, self.people, self.hours)
         return [Path(name) for name in names if name and name != "-"]
 
 
@@ -217,6 +224,7 @@ def settle_existing(options: OutputOptions, live: bool) -> None:
     kinds = {
         options.output: is_recording,
         options.events: is_events,
+        options.events_full: is_full_events,
         options.people: is_table,
         options.hours: is_hours,
     }

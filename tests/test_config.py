@@ -26,6 +26,7 @@ EVERYTHING = [
     *("--no-window", "--output", "o.mp4", "--segment", "10m", "--preset", "veryfast"),
     *("--events", "-", "--keep", "30d", "--keep", "5GB", "--people", "o \"1\"\\.csv"),
     *("--hours", "h.csv", "--lawful-purpose", "a study", "--remember", "90s"),
+    *("--events-full", "f.jsonl"),
     *("--serve", "0.0.0.0:8080", "--token", "007", "--tls", "a.pem", "b.pem", "--behind-proxy"),
     *("--mqtt", "mqtt://host/faces", "--mqtt-qos", "2", "--home-assistant", "--webhook", "http://host/é"),
     *("--webhook-secret", "1.50", "--stills", "stills", "--file-mode", "0640", "--verbose"),
@@ -55,7 +56,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_what_was_printed_asks_for_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new_flags = {name for name in FLAGS if f"--{name.replace('_', '-')}" not in EVERYTHING}
-    assert new_flags <= {"anonymous"}, "put the new flag into EVERYTHING"
+    assert new_flags <= {"anonymous", "replay"}, "put the new flag into EVERYTHING"
     assert stream.main([*EVERYTHING, "--print-config"]) == 0
     out, err = capsys.readouterr()
     assert err.count("\n") == 1 and "password" in err and "s3cr" not in err
