@@ -42,6 +42,7 @@ from program.cameras import (
     Camera,
     SourceOptions,
     address_of,
+    names_of,
     open_cameras,
     warn_of_sizes,
 )
@@ -282,6 +283,8 @@ def open_and_run(
     outputs = collect(OutputOptions, options)
     overlay, window_overlay = overlays(options)
     report = Reporting.of(outputs, confusion)
+    for name, camera in zip(names_of(options.cameras), options.cameras, strict=True):
+        report.crowd.lay_out(name, camera.source.layout)
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 

@@ -11,6 +11,7 @@ from collections.abc import Set
 from typing import Any, NamedTuple
 
 from errors import SinkError
+from people.zones import NOTHING, Layout
 from structures import SourceState
 from version import VERSION
 
@@ -90,7 +91,12 @@ def check_prefix(prefix: str) -> None:
 
 
 def announcements(
-    prefix: str, topic: str, camera: str, attributes: Any, attention: bool = False
+    prefix: str,
+    topic: str,
+    camera: str,
+    attributes: Any,
+    attention: bool = False,
+    layout: Layout = NOTHING,
 ) -> dict[str, str]:
     """The retained messages that make a device of one camera.
 
@@ -100,6 +106,7 @@ def announcements(
         camera: name of the camera; empty where there is only one.
         attributes: out of `structures.ATTRIBUTES`, what is reported of people.
         attention: whether it is reported who looked this way.
+        layout: the lines and zones of the camera.
 
     Returns:
         Topic -> JSON, or nothing where an earlier run may have announced what is no longer
@@ -125,17 +132,19 @@ def announcements(
     }
     messages = {}
     reported = {*attributes, *(("attention",) if attention else ())}
-    for kind, name, config in [*_numbers(of_camera, reported), *_health(of_camera)]:
+    for kind, name, config in [*_numbers(of_camera, reported, layout), *_health(of_camera)]:
         whole = config | shared | {"unique_id": f"{identity}_{name}"}
         text = json.dumps(whole, separators=(",", ":")) if config else ""
         messages[f"{prefix}/{kind}/{identity}/{name}/config"] = text
     return messages
 
 
-def _numbers(topic: str, reported: Set[str]) -> list[tuple[str, str, dict[str, Any]]]:
+def _numbers(
+    topic: str, reported: Set[str], layout: Layout
+) -> list[tuple[str, str, dict[str, Any]]]:
     """The sensors of people: kind, object id and configuration; empty if not reported."""
     found = []
-    for number in _NUMBERS:
+    for number in (*_NUMBERS, *_passages(layout)):
         config = {
             "name": number.title,
             "icon": number.icon,
@@ -147,6 +156,34 @@ def _numbers(topic: str, reported: Set[str]) -> list[tuple[str, str, dict[str, A
         }
         found.append(("sensor", number.name, config if number.needs <= reported else {}))
     return found
+
+
+def _passages(layout: Layout) -> list[_Number]:
+    """The sensors of what is counted at lines and in zones."""
+    found = []
+    for line in layout.lines:
+        for what, icon in (("in", "mdi:location-enter"), ("out", "mdi:location-exit")):
+            name, title = f"{_id_of(f'line_{line.name}')}_{what}", f"{line.name}, {what} today"
+            value = f"value_json.lines['{line.name}']['{what}']"
+            found.append(_Number(name, title, icon, "people", "total_increasing", value))
+    for zone in layout.zones:
+        own = f"value_json.zones['{zone.name}']"
+        for number in _NUMBERS[:3]:  # now, entered, time
+            found.append(
+                number._replace(
+                    name=f"{_id_of(f'zone_{zone.name}')}_{number.name}",
+                    title=f"{zone.name}, {number.title.lower().replace('in view', 'inside')}",
+                    value=number.value.replace("value_json", own),
+                )
+            )
+    return found
+
+
+def _id_of(name: str) -> str:
+    """A name as an object id may be: letters other than a to z become a hash."""
+    if name.isascii():
+        return name
+    return f"{name.partition('_')[0]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _health(topic: str) -> list[tuple[str, str, dict[str, Any]]]:

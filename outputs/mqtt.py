@@ -27,6 +27,7 @@ from outputs.delivery import (
 )
 from outputs.home_assistant import announcements, check_prefix
 from people.records import Record, Recorder, to_json
+from people.zones import Layout
 from threads import Outbox, waits_s
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class MqttPublisher(RecordSink):
         self._states = {f"{self._prefix}/status": to_json(recorder.program("online"))}
         self._numbers: dict[str, Record] = {}
         self._announced: dict[str, str] = {}  # retained, too
-        self._known: set[str] = set()  # cameras that were announced
+        self._known: dict[str, Layout] = {}  # cameras that were announced, with what they have
         self._answer: ReasonCode | None = None
         self._waiting: list[MQTTMessageInfo] = []  # sent and not yet acknowledged
         self._trouble = Trouble(self.name)
@@ -134,14 +135,15 @@ class MqttPublisher(RecordSink):
                 events.append(_Event(topic, to_json(record)))
         self._outbox.put(events)
         if camera is not None:
+            self._announce(camera)
             self._retain_numbers(self._recorder.aggregate(camera))
 
     def _announce(self, camera: str) -> None:
-        """Tell Home Assistant of a camera, once."""
-        if self._discovery and camera not in self._known:
-            self._known.add(camera)
-            crowd = self._recorder.crowd
-            about = crowd.attributes, crowd.attention
+        """Tell Home Assistant of a camera, once, and again of new lines and zones."""
+        crowd = self._recorder.crowd
+        if self._discovery and self._known.get(camera) != crowd.layout(camera):
+            self._known[camera] = layout = crowd.layout(camera)
+            about = crowd.attributes, crowd.attention, layout
             found = announcements(self._discovery, self._prefix, camera, *about)
             self._announced = self._announced | found
 

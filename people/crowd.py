@@ -9,10 +9,10 @@ All outputs read the same crowd, so they change at the same moment.
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 from estimators.weights import Confusion
 from people.ages import MeanAges
@@ -20,8 +20,10 @@ from people.attention import NOBODY, Audience
 from people.bands import AGE_BANDS, UNKNOWN, WIDENED
 from people.correction import Correction, Counts, as_json, named, told_counts
 from people.expected_error import ExpectedError
-from people.hours import Ledger, Span, together
-from people.visits import Visit, Visits
+from people.footfall import Passages
+from people.hours import Ledger, Span, Timeline, together
+from people.visits import Key, Visit, Visits
+from people.zones import NOTHING, Layout
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
 
 LEAST = 5  # people; an anonymous crowd reports no fewer
@@ -30,15 +32,6 @@ TABLE_ROWS = 50
 
 _RECENT_STEP_S, _RECENT_STEPS = 5.0, 120  # ten minutes
 _DAY_STEP_S, _DAY_STEPS = 900.0, 96  # a day
-
-
-class Key(NamedTuple):
-    """The group of a visit; `band` is one of `AGE_BANDS`, `female` the likelier gender."""
-
-    camera: str
-    gender: Gender
-    band: str
-    female: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +61,8 @@ class Summary:
         audience: who of those that left today looked this way; None unless asked for.
         audiences: the same since the run began, by camera; never falls.
         errors_years: how far off told ages are likely to be, by camera; see `ExpectedError`.
+        places: lines and zones of today, by camera, as in aggregate records.
+        places_run: the same since the run began; groups of those who left, by `AGE_BANDS`.
     """
 
     now: dict[str, int | None]
@@ -88,6 +83,8 @@ class Summary:
     audience: Audience | None
     audiences: dict[str, Audience]
     errors_years: dict[str, float | None]
+    places: dict[str, dict[str, Any]]
+    places_run: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +101,8 @@ class _Moment:
     hours: dict[str, tuple[Span, ...]]  # by camera
     days: dict[str, tuple[Span, ...]]
     audiences: dict[str, Audience]  # by camera, since the run began
-
-
-class Timeline:
-    """The largest number noted in each of the last `steps` steps of equal length."""
-
-    def __init__(self, step_s: float, steps: int) -> None:
-        self._step_s, self._length = step_s, steps
-        self._steps: deque[tuple[int, int]] = deque(maxlen=steps)
-
-    def note(self, now_s: float, number: int) -> None:
-        """Note a number; if the clock was set back it counts for the last step."""
-        step = int(now_s // self._step_s)
-        if self._steps and step <= self._steps[-1][0]:
-            step, largest = self._steps.pop()
-            number = max(number, largest)
-        self._steps.append((step, number))
-
-    def series(self, now_s: float) -> tuple[int | None, ...]:
-        """Return one number a step up to `now_s`, None where nothing was noted."""
-        end = int(now_s // self._step_s)
-        noted = dict(self._steps)
-        return tuple(noted.get(step) for step in range(end - self._length + 1, end + 1))
+    places: dict[str, Passages]  # of today, by camera
+    places_run: dict[str, Passages]
 
 
 class Crowd:
@@ -213,6 +190,8 @@ class Crowd:
             self._left_today.clear()
             self._ages.clear()
             self._left_lately.clear()
+            for visits in self._visits.values():
+                visits.footfall.reset()
             self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
             self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
 
@@ -226,7 +205,24 @@ class Crowd:
             self._correction.refresh()
             self._release()
 
+    def lay_out(self, camera: str, layout: Layout) -> None:
+        """Count at these lines and zones of a camera from now on."""
+        with self._lock:
+            self._visits.setdefault(camera, Visits()).footfall.lay_out(layout)
+            if all(visits.frame is None for visits in self._visits.values()):
+                self._release()  # later only when its minute is over
+
     # Reports
+
+    def layout(self, camera: str) -> Layout:
+        """The lines and zones of a camera."""
+        visits = self._visits.get(camera)
+        return visits.footfall.layout if visits else NOTHING
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """The lines and zones of all cameras so far."""
+        return tuple(map(self.layout, self._visits))
 
     def here(self, camera: str) -> tuple[Visit, ...]:
         """The current visits of a camera, oldest first; none where anonymous."""
@@ -275,7 +271,14 @@ class Crowd:
             ),
             "days": self._spans(days.values()),
             **({"attention": self._told(span.audience).as_json()} if self.attention else {}),
+            **self._places(moment.places).get(camera, {}),
         }
+
+    def places(self, camera: str) -> dict[str, Any]:
+        """The numbers of a camera's lines and zones, as in an aggregate record."""
+        with self._lock:
+            places = self._released.places if self.anonymous else self._passages()
+        return self._places(places).get(camera, {})
 
     def summary(self) -> Summary:
         """The numbers of all cameras together."""
@@ -304,6 +307,8 @@ class Crowd:
             audience=self._told(watched) if self.attention else None,
             audiences={name: self._told(each) for name, each in moment.audiences.items()},
             errors_years={camera: self._error_years(camera) for camera in moment.now},
+            places=self._places(moment.places),
+            places_run=self._places(moment.places_run, wide=False),
         )
 
     def words(self) -> str:
@@ -371,6 +376,22 @@ class Crowd:
         years = self._errors[camera].years(self._utc())
         return None if years is None else round(years, 1)
 
+    def _places(
+        self, passages: Mapping[str, Passages], wide: bool = True
+    ) -> dict[str, dict[str, Any]]:
+        """Lines and zones by camera, as in records, or by `AGE_BANDS` where not `wide`."""
+
+        def group(key: Key) -> tuple[str, str]:
+            band = WIDENED.get(key.band, key.band) if wide else key.band
+            return self._asked("gender", key.gender), self._asked("age", band)
+
+        exact = not self.anonymous
+        return {
+            camera: each.as_json(group, self._rounded, exact)
+            for camera, each in passages.items()
+            if each.layout.shapes
+        }
+
     def _newest(self) -> tuple[Visit, ...]:
         """Copies of the newest visits, which no other thread changes."""
         here = [visit for visits in self._visits.values() for visit in visits.here.values()]
@@ -386,8 +407,10 @@ class Crowd:
             self._day = self._today()
             self._left_today.clear()
             self._ages.clear()
+            for visits in self._visits.values():
+                visits.footfall.begin_day()
         new = [visit for visit in left if not visit.again]
-        keys = [_key(visit) for visit in new]
+        keys = [visit.key for visit in new]
         self._left.update(keys)
         self._left_today.update(keys)
         if not self.anonymous:  # a mean moves with every single person
@@ -410,14 +433,19 @@ class Crowd:
 
     def _moment(self) -> _Moment:
         everybody = [v for visits in self._visits.values() for v in visits.here.values()]
-        here = Counter(_key(visit) for visit in everybody if not visit.again)
+        here = Counter(visit.key for visit in everybody if not visit.again)
         again = Counter(visit.camera for visit in everybody if visit.again)
         days = {name: tuple(each.days.values()) for name, each in self._ledgers.items()}
         left, left_today = self._left.copy(), self._left_today.copy()
         return _Moment(
             self._day, self._now(), here, again, left, left_today, self._stays_s,
             self._hours(), days, self._audiences.copy(),
+            self._passages(), self._passages(of_run=True),
         )  # fmt: skip
+
+    def _passages(self, of_run: bool = False) -> dict[str, Passages]:
+        """The exact counts at the lines and zones of each camera."""
+        return {camera: visits.passages(of_run) for camera, visits in self._visits.items()}
 
     def _hours(self) -> dict[str, tuple[Span, ...]]:
         """The exact hours of each camera."""
@@ -452,12 +480,3 @@ class Crowd:
 def _new(visits: Iterable[Visit]) -> int:
     """How many of them are counted for the first time."""
     return sum(not visit.again for visit in visits)
-
-
-def _key(visit: Visit) -> Key:
-    """The group of a visit, from its last known values."""
-    person = visit.person
-    if person is None:
-        return Key(visit.camera, Gender.UNSURE, UNKNOWN, False)
-    female = person.female_prob > 0.5
-    return Key(visit.camera, person.gender, AGE_BANDS.of(person.age_years), female)

@@ -1,6 +1,7 @@
-"""Who came and went, hour by hour and day by day, of one camera or of several together."""
+"""Who came and went, hour by hour and day by day; how many there were at once."""
 
 import itertools
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,6 +67,28 @@ class Ledger:
             spans[begins] = spans.get(begins, Span(begins)).plus(more)
             while len(spans) > kept:
                 del spans[next(iter(spans))]
+
+
+class Timeline:
+    """The largest number noted in each of the last `steps` steps of equal length."""
+
+    def __init__(self, step_s: float, steps: int) -> None:
+        self._step_s, self._length = step_s, steps
+        self._steps: deque[tuple[int, int]] = deque(maxlen=steps)
+
+    def note(self, now_s: float, number: int) -> None:
+        """Note a number; if the clock was set back it counts for the last step."""
+        step = int(now_s // self._step_s)
+        if self._steps and step <= self._steps[-1][0]:
+            step, largest = self._steps.pop()
+            number = max(number, largest)
+        self._steps.append((step, number))
+
+    def series(self, now_s: float) -> tuple[int | None, ...]:
+        """Return one number a step up to `now_s`, None where nothing was noted."""
+        end = int(now_s // self._step_s)
+        noted = dict(self._steps)
+        return tuple(noted.get(step) for step in range(end - self._length + 1, end + 1))
 
 
 def together(ledgers: Iterable[Iterable[Span]]) -> tuple[Span, ...]:

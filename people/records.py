@@ -151,6 +151,7 @@ class Recorder:
             "settled": visit.settled,
             **as_json(visit.person, self.crowd.attributes),
             **(_attention(visit.attention) if self.crowd.attention else {}),
+            **visit.walk.as_json(self.crowd.layout(visit.camera)),
         }
 
     def _head(self, kind: str, camera: str = "") -> Record:

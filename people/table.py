@@ -4,11 +4,11 @@ import csv
 import io
 import itertools
 import time
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from errors import SinkError
 from files import (
@@ -24,6 +24,7 @@ from files import (
 from people.crowd import Crowd
 from people.visits import Visit
 from people.wording import COLUMNS, as_cells
+from people.zones import Line, Shape
 from structures import ATTRIBUTES, FrameResult, Image
 
 T = TypeVar("T")
@@ -193,20 +194,40 @@ class PeopleWriter(Table[Visit]):
     "Seen" means detected: `frames` and `last_seen_s` leave out the frames in which the
     tracker only predicted a place. The values are the last ones known. Seconds count from
     the source's beginning; UTC is the time at which the program saw it. Rows are in the order
-    of coming, behind those of people who were last seen more than ten seconds earlier.
+    of coming, behind those of people who were last seen more than ten seconds earlier. Lines and
+    zones that are drawn later have no columns.
 
     Its crowd is not anonymous.
     """
 
     def _header(self, attributes: Collection[str], several: bool) -> Sequence[str]:
-        return columns(attributes, several, self._crowd.attention)
+        shapes = [shape for layout in self._crowd.layouts for shape in layout.shapes]
+        return [*columns(attributes, several, self._crowd.attention), *passage_columns(shapes)]
 
     def _note(self, result: FrameResult) -> set[Visit]:
         self._rows |= dict.fromkeys(self._crowd.here(result.camera))
         return {visit for visit in self._rows if _is_final(visit, result)}
 
     def _cells(self, row: Visit) -> dict[str, object]:
-        return _cells(row)
+        return _cells(row) | passage_cells(row.walk.as_json(self._crowd.layout(row.camera)))
+
+
+def passage_columns(shapes: Iterable[Shape]) -> list[str]:
+    """The columns of lines and zones, each once where several cameras have one of that name."""
+    found: dict[str, None] = {}
+    for each in shapes:
+        is_line = isinstance(each, Line)
+        ends = (f"line_{each.name}_in", f"line_{each.name}_out")
+        found |= dict.fromkeys(ends if is_line else (f"zone_{each.name}_s",))
+    return list(found)
+
+
+def passage_cells(walk: Mapping[str, Any]) -> dict[str, object]:
+    """The cells of what person records say of lines and zones."""
+    cells: dict[str, object] = {f"zone_{k}_s": s for k, s in walk.get("zones", {}).items()}
+    for name, crossed in walk.get("lines", {}).items():
+        cells |= {f"line_{name}_{what}": number for what, number in crossed.items()}
+    return cells
 
 
 def _is_final(visit: Visit, result: FrameResult) -> bool:

@@ -6,13 +6,25 @@ epoch, and when the source disconnects.
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from people.attention import Attention
-from structures import Frame, FrameResult, Smoothed, SourceState
+from people.bands import AGE_BANDS, UNKNOWN
+from people.footfall import Footfall, Passages, Walk
+from structures import Frame, FrameResult, Gender, Smoothed, SourceState
 
 _MOST = 1000  # people whose ids are kept, more than are remembered
 # A track ends at these: a new epoch follows, or nothing.
 _BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
+
+
+class Key(NamedTuple):
+    """The group of a visit; `band` is one of `AGE_BANDS`, `female` the likelier gender."""
+
+    camera: str
+    gender: Gender
+    band: str
+    female: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +45,7 @@ class Visit:
         over: whether the person has left; nothing changes any more.
         again: whether the person was here before on that day, and is counted already.
         attention: how long the head pointed this way.
+        walk: which lines it has crossed, and how long it was in which zones.
     """
 
     camera: str
@@ -48,6 +61,16 @@ class Visit:
     over: bool = False
     again: bool = False
     attention: Attention = field(default_factory=Attention)
+    walk: Walk = field(default_factory=Walk)
+
+    @property
+    def key(self) -> Key:
+        """The person's group, from the last known values."""
+        person = self.person
+        if person is None:
+            return Key(self.camera, Gender.UNSURE, UNKNOWN, False)
+        female = person.female_prob > 0.5
+        return Key(self.camera, person.gender, AGE_BANDS.of(person.age_years), female)
 
 
 class Visits:
@@ -56,11 +79,13 @@ class Visits:
     Attributes:
         here: the current visits, by track id, in the order of their first frames.
         frame: the newest frame; None before the first.
+        footfall: counts them at lines and in zones.
     """
 
     def __init__(self) -> None:
         self.here: dict[int, Visit] = {}
         self.frame: Frame | None = None
+        self.footfall = Footfall()
         self._days: dict[int, date] = {}  # of the last visits of the newest people
 
     def update(self, result: FrameResult, utc_s: float) -> list[Visit]:
@@ -90,6 +115,8 @@ class Visits:
                 visit.attention = visit.attention.after(pose, frame.time_s)
             visit.person = result.people.get(track.track_id, visit.person)
             visit.settled |= visit.person is not None and visit.person.converged
+            if track.unseen_s == 0:
+                self.footfall.follow(track, visit.walk, frame)
         return left
 
     def _was_here(self, track_id: int, day: date) -> bool:
@@ -100,6 +127,15 @@ class Visits:
             del self._days[next(iter(self._days))]
         return before == day
 
+    def passages(self, of_run: bool = False) -> Passages:
+        """The counts of today at lines and in zones.
+
+        Or of the whole run, in which those who are there have no group: theirs may change, and
+        the counts never fall.
+        """
+        groups = {} if of_run else {number: visit.key for number, visit in self.here.items()}
+        return self.footfall.passages(of_run, groups)
+
     def end(self) -> list[Visit]:
         """End all visits; returns them."""
         return self._end_all_but(set())
@@ -108,5 +144,6 @@ class Visits:
         left = [visit for track_id, visit in self.here.items() if track_id not in tracked]
         for visit in left:
             visit.over = True
+            self.footfall.end(visit.track_id, visit.key)
             del self.here[visit.track_id]
         return left

@@ -16,7 +16,7 @@ from estimators import Estimator, make_estimator
 from estimators.embedders import Embedder, make_embedder
 from estimators.weights import Confusion, find_weights
 from outputs import Sink
-from program.cameras import Camera, SourceOptions, find_cameras, open_cameras
+from program.cameras import Camera, SourceOptions, find_cameras, names_of, open_cameras
 from program.law import check_purpose
 from program.load import LoadControl
 from program.loop import Channel, Loop
@@ -185,11 +185,11 @@ class Assembly:
             Channel(
                 source,
                 pipeline(camera, source),
-                camera.name if camera.is_named or len(cameras) > 1 else "",
+                name,
                 max_frames=camera.source.max_frames,
                 hide=camera.tracking.blur,
             )
-            for camera, source in zip(cameras, sources, strict=True)
+            for camera, name, source in zip(cameras, names_of(cameras), sources, strict=True)
         ]
 
 

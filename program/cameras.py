@@ -1,5 +1,6 @@
 """The cameras of a run: any `--src`, films too, with its name and its own settings."""
 
+import argparse
 import contextlib
 import logging
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from errors import SourceError, redact
+from people.footfall import IN_S, OUT_S, PAST
+from people.zones import WHAT_IS_IN, Layout, Line, Shape, Zone, parse_line, parse_zone
 from program.load import DEFAULT_MAX_LATENCY_MS
 from program.options import USUAL_TRACKING, TrackingOptions, flag, number
 from sources import Source
@@ -27,9 +30,21 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
 
 
+def _shape(parse: Callable[[str], Shape]) -> Callable[[str], Shape]:
+    """An argparse type of what `parse` reads."""
+
+    def check(text: str) -> Shape:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What is read; of a camera's own options, `src` is not looked at."""
+    """What is read, and where people are counted; of a camera's own, `src` is not looked at."""
 
     src: Sequence[str] | None = flag(
         None,
@@ -62,6 +77,28 @@ class SourceOptions:
         "is opened again in any case",
         action="store_true",
     )
+    line: Sequence[Line] | None = flag(
+        None,
+        "count who crosses this line, in and out; x and y are fractions of the picture, as in "
+        f"door=0.1,0.5,0.9,0.5; {WHAT_IS_IN}; the middle of a face's box counts, once it is "
+        f"{PAST:g} of its height past the line; may be given several times",
+        action="append",
+        type=_shape(parse_line),
+        metavar="NAME=x1,y1,x2,y2",
+    )
+    zone: Sequence[Zone] | None = flag(
+        None,
+        "count who is in this polygon, who entered it and how long they stayed; a stay counts from "
+        f"{IN_S:g} s on and ends after {OUT_S:g} s outside; may be given several times",
+        action="append",
+        type=_shape(parse_zone),
+        metavar="NAME=x1,y1,x2,y2,x3,y3,...",
+    )
+
+    @property
+    def layout(self) -> Layout:
+        """All lines and zones; raises ValueError where two have one name."""
+        return Layout((*(self.line or ()), *(self.zone or ())))
 
 
 USUAL_SOURCE = SourceOptions()
@@ -84,6 +121,11 @@ class Camera:
     is_named: bool = False
     source: SourceOptions = USUAL_SOURCE
     tracking: TrackingOptions = USUAL_TRACKING
+
+
+def names_of(cameras: Sequence[Camera]) -> list[str]:
+    """What records, topics and pictures call the cameras: "" for one alone without a name."""
+    return [each.name if each.is_named or len(cameras) > 1 else "" for each in cameras]
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -153,11 +195,16 @@ def find_cameras(
         asked: for each, what `--src` says, and its options.
 
     Raises:
-        SourceError: two were given the same name, or an environment variable is missing.
+        SourceError: two cameras, or two lines or zones of one, were given the same name, or an
+            environment variable is missing.
     """
     found = []
     for text, source, tracking in asked:
         name, address = split_name(text)
+        try:
+            _ = source.layout
+        except ValueError as error:
+            raise SourceError(f"--line and --zone: {error}") from None
         if address.startswith("env:"):
             inner, address = split_name(from_environment(address))
             name = name or inner

@@ -53,7 +53,7 @@ KINDS = (
 FLAGS: dict[str, Field[Any]] = {
     each.name: each for kind in KINDS for each in fields(kind) if each.metadata
 }
-_OF_A_CAMERA = {"src", "width", "height", "max_frames", "keep_trying"} | {
+_OF_A_CAMERA = {"src", "width", "height", "max_frames", "keep_trying", "line", "zone"} | {
     each.name for each in fields(TrackingOptions)
 }
 _PATHS = {

@@ -18,6 +18,7 @@ FACE = [10.0, 8.0, 40.0, 44.0]
 EVERYTHING = [
     *("--src", "door=rtsp://joe:s3cr@t@door/1?token=abc", "--src", "0", "--src", "env:HALL"),
     *("--width", "640", "--height", "480", "--max-frames", "9", "--max-latency", "99.5"),
+    *("--line", "gate=0.1,0.5,0.9,0.5", "--line", "b=0,0,1,1", "--zone", "hall=0,0,1,0,1,1"),
     *("--keep-trying", "--detector", "dlib", "--min-face", "30", "--upsample", "1"),
     *("--estimator", "ssrnet", "--weights", "ssrnet_fairface", "--engine", "openvino"),
     *("--device", "cpu", "--precision", "float32", "--threads", "2", "--attributes", "age"),

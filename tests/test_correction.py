@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from estimators.weights import Confusion
 from people.bands import RECORD_BANDS
 from people.correction import GROUPS, Corrected, Correction, corrected, group_of, told_counts
-from people.crowd import Key
+from people.visits import Key
 from structures import Gender
 
 PERFECT = tuple(tuple(1_000_000 * (i == j) for j in range(10)) for i in range(10))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from people.bands import AGE_BANDS, RECORD_BANDS
-from people.crowd import TABLE_ROWS, Crowd, Timeline
+from people.crowd import TABLE_ROWS, Crowd
 from people.expected_error import SHARE
+from people.hours import Timeline
 from structures import Gender, HeadPose, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
 

@@ -233,6 +233,7 @@ class RunCollector:
         what = "How far off told ages are likely to be on average, from the last hour's people."
         errors = (({"camera": camera}, years) for camera, years in summary.errors_years.items())
         yield _filled(GaugeMetricFamily("faces_age_error_years", what), errors)
+        yield from _passages(summary.places_run)
         if summary.left_corrected is not None:
             yield _corrected(summary.left_corrected)
         if summary.audience is not None:
@@ -249,6 +250,46 @@ def _attention(summary: Summary) -> Iterator[Metric]:
         values = ((camera, getattr(each, read)) for camera, each in summary.audiences.items())
         known = (({"camera": camera}, n) for camera, n in values if math.isfinite(n))
         yield _filled(CounterMetricFamily(f"faces_{name}", what), known)
+
+
+_PASSAGES = (  # what, kind, metric, help, and whether of lines
+    ("in", CounterMetricFamily, "faces_line_in", "Crossings of a line, inwards.", True),
+    ("out", CounterMetricFamily, "faces_line_out", "Crossings of a line, outwards.", True),
+    ("now", GaugeMetricFamily, "faces_zone_people_now", "People in a zone.", False),
+    ("entered", CounterMetricFamily, "faces_zone_entered", "People who entered a zone.", False),
+)
+
+
+def _passages(places: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    """Yield the counts of lines and zones, and those by group of people who have left."""
+    for what, kind, name, text, of_lines in _PASSAGES:
+        own, shape = ("lines", "line") if of_lines else ("zones", "zone")
+        told = [
+            ({"camera": camera, shape: called}, numbers)
+            for camera, found in places.items()
+            for called, numbers in found.get(own, {}).items()
+        ]
+        yield _filled(kind(name, text), ((labels, each[what]) for labels, each in told))
+        if what != "now":
+            groups = (
+                (labels | _labels(group), group[what])
+                for labels, each in told
+                for group in each["groups"]
+            )
+            who = " People who have left, by apparent age and perceived gender."
+            yield _filled(kind(f"{name}_by_group", text + who), groups)
+    what = "Mean time in a zone of those who left it."
+    stays = (
+        ({"camera": camera, "zone": called}, numbers["dwell_s"])
+        for camera, found in places.items()
+        for called, numbers in found.get("zones", {}).items()
+    )
+    yield _filled(GaugeMetricFamily("faces_zone_dwell_seconds", what), stays)
+
+
+def _labels(group: Mapping[str, Any]) -> dict[str, str]:
+    names = (("gender", "gender"), ("age_band", "age"))
+    return {label: group[name] for label, name in names if name in group}
 
 
 def _corrected(counts: Counts) -> Metric:
