@@ -281,10 +281,10 @@ def open_and_run(
     sources = [replay.film(options.cameras, sources)] if replay else sources
     confusion = replay.confusion if replay else assembly.confusion()
     outputs = collect(OutputOptions, options)
-    overlay, window_overlay = overlays(options)
     report = Reporting.of(outputs, confusion)
     for name, camera in zip(names_of(options.cameras), options.cameras, strict=True):
         report.crowd.lay_out(name, camera.source.layout)
+    overlay, window_overlay = overlays(options, report.crowd)
     recordings, records, keeper = open_outputs(options, sources, report, stack, factories.recording)
     from tracking import sort  # noqa: F401  scipy takes longer than loading networks: beside that
 
@@ -314,7 +314,7 @@ def open_and_run(
     return run(loop, total, window, ending, report.crowd, stay=bool(pages)), others
 
 
-def overlays(options: argparse.Namespace) -> tuple[Overlay, Overlay]:
+def overlays(options: argparse.Namespace, crowd: Crowd) -> tuple[Overlay, Overlay]:
     """What draws pictures for recordings and the page, and for the window.
 
     Raises:
@@ -322,7 +322,9 @@ def overlays(options: argparse.Namespace) -> tuple[Overlay, Overlay]:
     """
     style = collect(PictureOptions, options).style
     recorded, seen = (
-        Overlay(options.hud in huds, options.attributes, style, anonymous=options.anonymous)
+        Overlay(
+            options.hud in huds, options.attributes, style, anonymous=options.anonymous, crowd=crowd
+        )
         for huds in (("all",), ("all", "window"))
     )
     return recorded, seen

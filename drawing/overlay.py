@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 
 from drawing.hiding import USUAL_HIDING, hide
+from drawing.regions import Rect, draw_layout
 from drawing.text import FONT, GROUND, Colour, Pen, lay, load_font, place_labels, text_size
-from people.wording import label_lines
+from people.crowd import Crowd
+from people.wording import label_lines, passage_words
+from people.zones import NOTHING
 from structures import (
     ATTRIBUTES,
     Float32,
@@ -132,6 +135,7 @@ def draw_labels(
     unseen_s: Sequence[float] | None = None,
     status: Sequence[str] = (),
     style: Style = USUAL_STYLE,
+    taken: Sequence[Rect] = (),
 ) -> None:
     """Draw labelled boxes onto `image`, which is changed in place.
 
@@ -146,6 +150,7 @@ def draw_labels(
         unseen_s: N, seconds since each face was found: above 0 its box fades; None = all are found.
         status: lines for the upper left corner; none = nothing.
         style: how it looks.
+        taken: rectangles that labels avoid.
     """
     seen = [i for i in range(len(boxes)) if _in_view(boxes[i], image)]
     for i in seen:
@@ -154,7 +159,7 @@ def draw_labels(
     size_wh = image.shape[1], image.shape[0]
     pen = style.pen(size_wh)
     plates = [pen.plate(texts[i], edge=colours[i]) for i in labelled]
-    taken = [(0, 0, *pen.plate_size_wh(status))] if status else []
+    taken = [*taken, *_status_rect(status, pen)]
     gap = max(2, pen.size // 5)
     corners = place_labels(
         boxes[labelled], [plate.size_wh for plate in plates], size_wh, taken, gap, boxes[seen]
@@ -162,6 +167,10 @@ def draw_labels(
     for plate, (x, y) in zip(plates, corners, strict=True):
         lay(image, plate, x, y)
     lay_status(image, status, pen)
+
+
+def _status_rect(lines: Sequence[str], pen: Pen) -> list[Rect]:
+    return [(0, 0, *pen.plate_size_wh(lines))] if lines else []
 
 
 def lay_status(image: Image, lines: Sequence[str], pen: Pen) -> None:
@@ -271,7 +280,8 @@ class Overlay:
     """Draws results over their frames; where `anonymous` neither boxes nor labels.
 
     `status`: whether to draw the status line; without it only the camera's name where there are
-    several. `clock` is the one of `Frame.arrived_s`.
+    several. `crowd` has the lines and zones of each camera, None = there are none. `clock` is the
+    one of `Frame.arrived_s`.
 
     Attributes:
         style: how it looks; may be changed at any time.
@@ -287,9 +297,10 @@ class Overlay:
         style: Style = USUAL_STYLE,
         *,
         anonymous: bool = False,
+        crowd: Crowd | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._status = status
+        self._status, self._crowd = status, crowd
         self._attributes = attributes
         self.style = style
         self._anonymous = anonymous
@@ -313,6 +324,7 @@ class Overlay:
         status = self._status_lines(result, len(confirmed), latency_ms)
         is_over = result.status.state is SourceState.ENDED
         is_live = result.status.state is SourceState.LIVE or is_over
+        taken = self._draw_layout(image, result.camera, status)
         draw_labels(
             image,
             boxes,
@@ -321,6 +333,7 @@ class Overlay:
             [t.unseen_s for t in tracks],
             status if is_live else (),
             style,
+            taken,
         )
         if is_over:
             draw_foot(image, result.status.detail, style)
@@ -331,6 +344,15 @@ class Overlay:
             notice = headline(result.status, age_s, result.camera)
             draw_notice(image, notice, result.status, style)
         return image
+
+    def _draw_layout(self, image: Image, camera: str, status: Sequence[str]) -> list[Rect]:
+        """Draw a camera's lines and zones, with the counts up to the frame before."""
+        layout = self._crowd.layout(camera) if self._crowd else NOTHING
+        if self._crowd is None or not layout.shapes:
+            return []
+        pen = self.style.pen((image.shape[1], image.shape[0]))
+        told = passage_words(self._crowd.places(camera))
+        return draw_layout(image, layout, told, pen, _status_rect(status, pen))
 
     def _status_lines(
         self, result: FrameResult, people: int, latency_ms: float | None

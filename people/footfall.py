@@ -266,8 +266,10 @@ class Footfall:
         """Count at these from now on; what is kept keeps its counts."""
         gone = [shape.name for shape in self.layout.shapes if shape not in layout.shapes]
         self.layout = layout
-        for one in (self._today, self._run, *self._walks.values()):
-            one.forget(gone)
+        for book in (self._today, self._run):
+            book.forget(gone)
+        for walk in self._walks.values():
+            walk.forget(gone)
 
     def follow(self, track: Track, walk: Walk, frame: Frame) -> None:
         """Take in where a face was found in a new frame."""

@@ -5,7 +5,7 @@ to report.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,14 @@ def as_face_cells(estimates: Estimates, i: int) -> dict[str, str | float]:
         for name, prob in zip(ETHNICITIES, estimates.ethnicity_probs[i], strict=True):
             cells[f"{name.lower()}_prob"] = round(float(prob), 3)
     return cells
+
+
+def passage_words(places: Mapping[str, Any]) -> dict[str, str]:
+    """What is told in the picture of lines and zones, by name: "door: 3 in, 1 out"."""
+    words = {k: f"{k}: {n['in']} in, {n['out']} out" for k, n in places.get("lines", {}).items()}
+    for name, numbers in places.get("zones", {}).items():
+        words[name] = f"{name}: {numbers['now']} now, {numbers['entered']} entered"
+    return words
 
 
 def label_lines(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outputs import Sink
 from people.crowd import Crowd
@@ -13,23 +14,25 @@ from people.zones import Layout, parse_line, parse_zone
 from structures import Frame, FrameResult, Smoothed, Track, TrackState
 from tests.fakes import grey
 
+Float64 = NDArray[np.float64]
+
 SIZE_WH = (640, 480)
 FACE = 60.0  # pixels, width and height
 DOOR = parse_line("door=0.25,0.5,0.75,0.5")  # x from 160 to 480 at y = 240; in is down
 HALL = parse_zone("hall=0.25,0.25,0.75,0.25,0.75,0.75,0.25,0.75")  # 160..480, 120..360
 NOON = time.mktime((2030, 3, 10, 12, 0, 0, 0, 0, -1))
 
-Way = Callable[[float], Sequence[float] | None]  # seconds -> the middle of a face, None = hidden
+Way = Callable[[float], Float64 | None]  # seconds -> the middle of a face, None = hidden
 
 
 def straight(*corners: Sequence[float]) -> Way:
     """A way through points (s, x, y), at a steady pace between each two."""
     times, xs, ys = np.transpose(corners)
 
-    def at(time_s: float) -> Sequence[float] | None:
+    def at(time_s: float) -> Float64 | None:
         if not times[0] <= time_s <= times[-1]:
             return None
-        return np.interp(time_s, times, xs), np.interp(time_s, times, ys)
+        return np.array([np.interp(time_s, times, xs), np.interp(time_s, times, ys)])
 
     return at
 
@@ -41,7 +44,7 @@ def hidden(way: Way, begin_s: float, end_s: float) -> Way:
 def trembling(way: Way, pixels: float, seed: int = 0) -> Way:
     rng = np.random.default_rng(seed)
 
-    def at(time_s: float) -> Sequence[float] | None:
+    def at(time_s: float) -> Float64 | None:
         there = way(time_s)
         return None if there is None else there + rng.uniform(-pixels, pixels, 2)
 
