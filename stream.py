@@ -60,6 +60,7 @@ from program.endpoints import (
     say,
 )
 from program.law import check_purpose, write_notice
+from program.layouts import Draughtsman
 from program.load import LoadControl
 from program.loop import Loop
 from program.options import (
@@ -297,7 +298,9 @@ def open_and_run(
     if options.events_full:
         records.append(open_full_events(options, channels[0], report.run, confusion))
         stack.callback(records[-1].close)
-    pages = [open_page(outputs, channels, stack, report, keeper)] if options.serve else []
+    config = None if options.config is None else Path(options.config)
+    drawer = Draughtsman(report.crowd, options.cameras, config, say)
+    pages = [open_page(outputs, channels, stack, report, keeper, drawer)] if options.serve else []
     others: list[Sink] = [*recordings, *records, *pages]
     window = open_window(outputs, sources, probe, others) if probe else None
     if window:

@@ -28,6 +28,7 @@ from people.crowd import Crowd
 from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
 from people.table import PeopleWriter, is_table
+from program.layouts import Draughtsman
 from program.loop import Channel
 from program.options import ReportOptions, duration, flag, kept
 from sources import Source
@@ -304,6 +305,7 @@ def open_page(
     stack: contextlib.ExitStack,
     report: Reporting,
     keeper: Keeper | None = None,
+    drawer: Draughtsman | None = None,
 ) -> Sink:
     """Serve the page in the browser; `stack` closes it.
 
@@ -330,7 +332,7 @@ def open_page(
         storage=keeper.storage if keeper else None,
         tls=options.tls,
         behind_proxy=options.behind_proxy,
-        controls=Controls(report.crowd, any(channel.hides for channel in channels), hide),
+        controls=Controls(report.crowd, any(channel.hides for channel in channels), hide, drawer),
     )
     stack.callback(page.close)
     say(f"page: {page.url}")

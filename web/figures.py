@@ -18,6 +18,7 @@ from people.correction import as_json as counts_json
 from people.crowd import Crowd, Summary
 from people.visits import Visit
 from people.wording import as_json, top_ethnicity
+from people.zones import Line
 from structures import SourceState
 from web.board import Board, Posted
 
@@ -59,7 +60,7 @@ def page_state(board: Board, facts: Facts) -> dict[str, Any]:
         "began_s": facts.began_s,
         "now_s": time.time() if board.over_s is None else board.over_s,
         "problem": problem(board, posted),
-        "cameras": [_camera(one, summary) for one in posted.values()],
+        "cameras": [_camera(one, summary, facts.crowd) for one in posted.values()],
         "people_now": summary.now_total,
         "people_now_known": bool(summary.now),
         "people_today": summary.today,
@@ -104,7 +105,7 @@ def problem(board: Board, posted: Mapping[str, Posted]) -> str:
     return "; ".join(words)
 
 
-def _camera(posted: Posted, summary: Summary) -> dict[str, Any]:
+def _camera(posted: Posted, summary: Summary, crowd: Crowd) -> dict[str, Any]:
     result = posted.result
     age_ms = result.latency_ms(time.monotonic())
     return {
@@ -120,6 +121,15 @@ def _camera(posted: Posted, summary: Summary) -> dict[str, Any]:
         "size_wh": result.frame.size_wh,
         "people_now": summary.now.get(result.camera),
         "age_error_years": summary.errors_years.get(result.camera),
+        "shapes": [
+            {
+                "kind": "line" if isinstance(shape, Line) else "zone",
+                "name": shape.name,
+                "points": shape.points,
+            }
+            for shape in crowd.layout(result.camera).shapes
+        ],
+        **summary.places.get(result.camera, {}),
     }
 
 

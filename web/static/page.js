@@ -3,6 +3,7 @@
 import { make, Pictures, put } from "./pictures.js";
 import { drawGroups, drawTimeline } from "./plots.js";
 import { say } from "./texts.js";
+import { counts, Zones } from "./zones.js";
 
 const EVERY_MS = 500;
 const PATIENCE_MS = 5000;
@@ -10,6 +11,7 @@ const PATIENCE_MS = 5000;
 const SPANS = { recent: [5, [12, 24, 60, 120]], day: [900, [4, 8, 16, 32, 96]] };
 const $ = (id) => document.getElementById(id);
 const pictures = new Pictures($("cameras"));
+const zones = new Zones(pictures, change);
 let state = null, drawn = {};
 
 const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour12: false });
@@ -152,6 +154,35 @@ function showPeople(now) {
   }));
 }
 
+/** "female 20-39: 3 in · 1 out" for each group of a line or zone. */
+function groupsOf(camera, shape) {
+  const found = (shape.kind === "line" ? camera.lines : camera.zones)?.[shape.name]?.groups ?? [];
+  const who = (group) => [say(group.gender ?? "everybody"), group.age].filter(Boolean).join(" ");
+  return found.map((group) => `${who(group)}: ${say(shape.kind === "line" ? "line_counts" : "zone_counts", group)}`);
+}
+
+function showPlaces(now) {
+  const shapes = now.cameras.flatMap((camera) => camera.shapes.map((shape) => [camera, shape]));
+  $("places").hidden = !shapes.length;
+  const key = JSON.stringify([shapes.map(([camera, shape]) => [camera.name, shape, camera.lines, camera.zones]), now.settings.draws]);
+  if (key === drawn.places) return;
+  drawn.places = key;
+  const opened = new Set([...$("shapes").querySelectorAll("details[open]")].map((one) => one.dataset.key));
+  $("shapes").replaceChildren(...shapes.map(([camera, shape]) => {
+    const stay = camera.zones?.[shape.name]?.dwell_s, mean = stay == null ? "" : ` · ⌀ ${say("seconds", { n: stay.toFixed(0) })}`;
+    const name = now.cameras.length > 1 ? `${camera.name}: ${shape.name}` : shape.name;
+    const groups = groupsOf(camera, shape), place = JSON.stringify([camera.name, shape.name]);
+    const told = make("summary", {}, make("b", { textContent: name }), ` ${counts(camera, shape)}${mean}`);
+    const list = make("ul", {}, ...groups.map((textContent) => make("li", { textContent })));
+    const details = make("details", { open: opened.has(place) }, told, list);
+    details.dataset.key = place;
+    const erase = make("button", { type: "button", textContent: "×", title: say("erase") });
+    erase.setAttribute("aria-label", say("erase_shape", { name }));
+    erase.onclick = () => confirm(say("erase_sure", { name })) && change({ erase: { camera: camera.name, name: shape.name } });
+    return make("li", {}, details, ...(now.settings.draws ? [erase] : []));
+  }));
+}
+
 function showState(now) {
   const is = (word) => (camera) => camera.state === word;
   const live = now.cameras.filter(is("live")).length;
@@ -187,7 +218,9 @@ function showSettings(now) {
 async function change(wish) {
   const answer = await fetch("settings", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish) });
   put($("refused"), answer.ok ? "" : say("refused"));
-  if (answer.ok) show(state = await answer.json());
+  if (!answer.ok) return (await answer.text()).trim();
+  show(state = await answer.json());
+  return "";
 }
 
 function show(now) {
@@ -195,7 +228,11 @@ function show(now) {
   showSettings(now);
   document.querySelector("main").classList.toggle("anonymous", now.anonymous);
   document.querySelector(".view").hidden = $("people").hidden = now.anonymous;
-  if (!now.anonymous) pictures.show(now.cameras, caption);
+  if (!now.anonymous) {
+    pictures.show(now.cameras, caption);
+    zones.show(now.cameras, now.settings.draws);
+  }
+  showPlaces(now);
   showTiles(now);
   showAttention(now);
   showGroups(now);

@@ -86,7 +86,7 @@ export class Pictures {
     this.large = null; // name of the enlarged camera
     this.live = null; // what ends the present answer
     this.onMode = () => {};
-    addEventListener("keydown", (event) => event.key === "Escape" && this.enlarge(null));
+    addEventListener("keydown", (event) => event.key === "Escape" && !this.box.querySelector(".drawing") && this.enlarge(null));
   }
 
   /** Show these cameras; `told(camera)` is what the caption says of one. */
