@@ -305,6 +305,7 @@ def open_and_run(
     window = open_window(outputs, sources, probe, others) if probe else None
     if window:
         stack.callback(window.close)
+        window.drawn = drawer.draw
     elif pages:
         records.append(Metronome())
     screens = on_screen(recordings, channels, overlay, window, window_overlay)

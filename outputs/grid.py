@@ -11,6 +11,7 @@ import numpy as np
 
 from drawing.overlay import Overlay
 from outputs import Sink
+from outputs.sketch import Place
 from structures import Float32, Frame, FrameResult, Image, SourceState, SourceStatus
 
 _GAP = 4  # pixels between cells
@@ -32,12 +33,24 @@ def cells(count: int, size_wh: tuple[int, int]) -> list[Rect]:
 def fit(result: FrameResult, room_wh: tuple[int, int]) -> FrameResult:
     """Return `result` with its image and boxes scaled to fit `room_wh`, aspect kept."""
     width, height = result.frame.size_wh
-    scale = min(room_wh[0] / width, room_wh[1] / height)
-    size_wh = max(1, round(scale * width)), max(1, round(scale * height))
+    size_wh = _fitted(result.frame.size_wh, room_wh)
     image = _resize(result.frame.image, size_wh)
     factor: Float32 = np.tile(np.divide(size_wh, (width, height)), 2).astype(np.float32)
     tracks = tuple(replace(track, box=track.box * factor) for track in result.tracks)
     return replace(result, frame=replace(result.frame, image=image), tracks=tracks)
+
+
+def _fitted(size_wh: tuple[int, int], room_wh: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of those proportions in the room, pixels."""
+    scale = min(room_wh[0] / size_wh[0], room_wh[1] / size_wh[1])
+    return max(1, round(scale * size_wh[0])), max(1, round(scale * size_wh[1]))
+
+
+def _inner(rect: Rect, size_wh: tuple[int, int]) -> Rect:
+    """Where in a cell the picture of a frame of that size is."""
+    x, y, width, height = rect
+    wide, high = _fitted(size_wh, (width, height))
+    return x + (width - wide) // 2, y + (height - high) // 2, wide, high
 
 
 def _resize(image: Image, size_wh: tuple[int, int]) -> Image:
@@ -135,6 +148,16 @@ class GridSink:
         for cell in self._cells.values():
             cell.changed = True
         return self._image()
+
+    def locate(self, x: int, y: int) -> Place | None:
+        """The camera at a pixel of the image, and the fractions of its picture; None = none."""
+        for cell in self._shown:
+            if cell.rect is None or cell.newest is None:
+                continue
+            left, top, width, height = _inner(cell.rect, cell.newest.frame.size_wh)
+            if left <= x < left + width and top <= y < top + height:
+                return cell.camera, (x - left) / max(width - 1, 1), (y - top) / max(height - 1, 1)
+        return None
 
     def still(self) -> Image:
         """Return the image of one camera in the size of its frame, or that of all as shown."""

@@ -15,6 +15,7 @@ KEYS = (
     ("b", "hide the faces found, in this window only"),
     ("+  -", "size of text"),
     ("1 to 9, 0", "one camera, all"),
+    ("z", "draw a line or zone with the mouse"),
     ("s", "save a still"),
     ("f", "full screen"),
     ("h", "these keys"),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,9 @@ from errors import SinkError
 from files import write_whole
 from outputs.hints import Hints
 from outputs.pace import Pacer
+from outputs.sketch import Place, Sketch
 from people.wording import LABELS
+from people.zones import Point
 from structures import FrameResult, Image
 
 _FOREVER_S = 1e9
@@ -108,6 +110,10 @@ class View(Protocol):
         """Return it in the size of the frame."""
         ...
 
+    def locate(self, x: int, y: int) -> Place | None:
+        """The camera at a pixel, and the fractions of its picture; None = none."""
+        ...
+
 
 class Window:
     """Shows frames in a window; `h` shows its keys. A window belongs to the thread that made it.
@@ -121,6 +127,8 @@ class Window:
     Attributes:
         view: draws what is shown, None = it comes as it is.
         seek: is called with seconds to go on or back by; returns what to say of it.
+        drawn: is called with a camera and the points of a line or zone that was drawn, in
+            fractions of its picture; returns what to say of it.
     """
 
     wants_picture = True
@@ -139,7 +147,10 @@ class Window:
         self._notify = notify
         self.view: View | None = None
         self.seek: Callable[[float], str] = lambda _: "only films have a place to go to"
+        self.drawn: Callable[[str, Sequence[Point]], str] = lambda *_: "nothing can be drawn here"
         self._hints = Hints()
+        self._sketch = Sketch(lambda *shape: self.drawn(*shape), self._hints.say)
+        self._touched = False  # the mouse has drawn since the last picture
         self._open = self._closed = self._paused = self._moving = False
         self._shown: tuple[Image, int] | None = None
         self._next: tuple[Image, int] | None = None  # is due soon, what the view has drawn last
@@ -201,9 +212,22 @@ class Window:
             flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
             cv2.namedWindow(self._title, flags)
             cv2.resizeWindow(self._title, *first_size((picture.shape[1], picture.shape[0])))
+            cv2.setMouseCallback(self._title, self._on_mouse)
             self._open = True
         style = self.view.overlay.style if self.view else None
-        cv2.imshow(self._title, self._hints.draw(picture, self._paused, style))
+        self._touched = False
+        told = self._hints.draw(self._sketch.draw(picture), self._paused, style)
+        cv2.imshow(self._title, told)
+
+    def _on_mouse(self, event: int, x: int, y: int, *_: object) -> None:
+        """Draw, where that was asked for; called by OpenCV within `waitKeyEx`."""
+        if not self._sketch.active or self.view is None:
+            return
+        self._touched = True
+        self._sketch.move((x, y))
+        if event == cv2.EVENT_LBUTTONUP:
+            self._sketch.click((x, y), self.view.locate(x, y))
+            self._redraw()
 
     def _redraw(self) -> None:
         """Have the view draw again, after something was changed."""
@@ -221,7 +245,7 @@ class Window:
                 return
             if key != -1:
                 self._handle(key)
-            if self._fit() or key != -1 or self._hints.changed():
+            if self._fit() or key != -1 or self._hints.changed() or self._touched:
                 self._paint()
             if self._moving or (left_ms <= 1 and not self._paused):
                 return
@@ -247,6 +271,9 @@ class Window:
     def _handle(self, key: int) -> None:
         """Handle a key, as `cv2.waitKeyEx` tells it, for the view's newest image."""
         self._shown = self._next
+        if self._sketch.active and self._sketch.key(key & 0xFF):
+            self._redraw()
+            return
         if arrow := _ARROWS.get(key):
             self._move(_STEPS_S[arrow])
             return
@@ -262,6 +289,8 @@ class Window:
                 full = cv2.getWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN) > 0
                 mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
                 cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
+            case "z":
+                self._sketch.toggle()
             case "h" | "?":
                 self._hints.help = not self._hints.help
             case "[" | "]" as bracket:

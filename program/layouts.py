@@ -41,13 +41,16 @@ class Draughtsman:
         self._tables = dict(zip(names_of(cameras), [each.name for each in cameras], strict=True))
         self._lock = threading.Lock()
 
-    def draw(self, camera: str, points: Sequence[Point], name: str = "") -> Shape:
+    def draw(self, camera: str, points: Sequence[Point], name: str = "") -> str:
         """Draw a line through two points, or a zone with more corners; fractions of the picture.
 
         Args:
             camera: as results name it.
             points: two make a line.
             name: empty = the first free one, such as line1.
+
+        Returns:
+            The flag that draws the same.
 
         Raises:
             ValueError: there is no such camera, or what was drawn is not possible.
@@ -62,7 +65,7 @@ class Draughtsman:
             shape = Line(name, exact) if kind == "line" else Zone(name, exact)
             self._crowd.lay_out(camera, layout.plus(shape))
             self._keep(camera, kind, shape)
-        return shape
+        return f"--{kind} {as_text(shape)}"
 
     def erase(self, camera: str, name: str) -> None:
         """Take a line or zone out; raises ValueError where there is none of that name."""

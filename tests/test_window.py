@@ -155,11 +155,16 @@ class Scene:
     def select(self, number): tell(f"digit {number}")
     def redraw(self): tell(f"style {self.overlay.style}"); return self.image
     def still(self): return self.image
+    def locate(self, x, y): return "", x / 640, y / 360
+def drawn(camera, points):
+    tell(f"drawn {len(points)} {points[0][0]:.1f} {points[0][1]:.1f}")
+    return "drawn"
 def seek(step_s):
     tell(f"seek {step_s}")
     return "to there"
 scene = window.view = Scene()
 window.seek = seek
+window.drawn = drawn
 for index in range(100_000):
     image = scene.image = np.full((360, 640, 3), index % 200, np.uint8)
     window.write(image, FrameResult(Frame(image, index, index / 25)))
@@ -360,3 +365,20 @@ def test_a_window_opens_in_a_program_that_has_loaded_pyav(display: str) -> None:
     command = [sys.executable, "-c", BESIDE_PYAV]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=DEADLINE_S)
     assert done.stdout == "shown\n" and done.stderr == ""
+
+
+@pytest.mark.window
+def test_the_mouse_draws_after_z_and_escape_leaves_without_closing(player: Player) -> None:
+    player.tool("key", "space")
+    player.tool("key", "z")
+    for x, y in ((64, 90), (320, 90), (320, 270)):
+        player.tool("mousemove", "--sync", "--window", player.window, str(x), str(y))
+        player.tool("click", "1")
+    player.tool("key", "Return")
+    assert player.read_until("drawn").split() == ["drawn", "3", "0.1", "0.2"]
+    player.tool("key", "z")
+    player.tool("key", "Escape")
+    player.tool("key", "l")
+    player.read_until("style")  # it still answers
+    player.tool("key", "q")
+    assert player.closes()
