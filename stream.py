@@ -82,8 +82,9 @@ from sources import Source
 from sources.open import files_of, open_source
 
 EPILOG = """\
-in the window: h shows the keys (pause, seek, speed, labels, blur, size of text, stills,
-full screen), q or Esc quits; with several cameras 1 to 9 show one of them, 0 shows all.
+in the window: h shows the keys (pause, seek, speed, labels, blur, size of text, lines and
+zones, stills, full screen), q or Esc quits; with several cameras 1 to 9 show one of them, 0
+shows all.
 Ctrl-C ends a run without a window; recordings and tables are finished first.
 
 files that are there already: of a camera, events are appended, tables and recordings are kept

@@ -69,9 +69,9 @@ def _draw_arrow(image: Image, line: Line, size: int) -> None:
     along = (end - begin) / max(np.hypot(*(end - begin)), 1)
     middle = (begin + end) / 2
     tip = middle + _ARROW * size * np.array([-along[1], along[0]])
-    ends = [tuple(int(v) for v in np.rint(point)) for point in (middle, tip)]
+    start, stop = (tuple(int(v) for v in np.rint(point)) for point in (middle, tip))
     for tint, thick in ((_HALO, max(4, size // 4)), (_INK, max(2, size // 8))):
-        cv2.arrowedLine(image, *ends, tint, thick, cv2.LINE_AA, tipLength=0.4)
+        cv2.arrowedLine(image, start, stop, tint, thick, cv2.LINE_AA, tipLength=0.4)
 
 
 def _anchor(shape: Shape, size_wh: tuple[int, int]) -> Point:

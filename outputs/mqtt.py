@@ -142,9 +142,11 @@ class MqttPublisher(RecordSink):
         """Tell Home Assistant of a camera, once, and again of new lines and zones."""
         crowd = self._recorder.crowd
         if self._discovery and self._known.get(camera) != crowd.layout(camera):
-            self._known[camera] = layout = crowd.layout(camera)
-            about = crowd.attributes, crowd.attention, layout
-            found = announcements(self._discovery, self._prefix, camera, *about)
+            before, self._known[camera] = self._known.get(camera), crowd.layout(camera)
+            device = self._discovery, self._prefix, camera, crowd.attributes, crowd.attention
+            found = announcements(*device, self._known[camera])
+            if before is not None:  # nothing, retained, takes an entity back
+                found = dict.fromkeys(announcements(*device, before), "") | found
             self._announced = self._announced | found
 
     def _finish(self) -> None:

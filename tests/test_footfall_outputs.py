@@ -76,7 +76,11 @@ def test_home_assistant_is_told_of_a_line_that_is_drawn_later() -> None:
     place.watch({1: DOWN}, seconds=1)
     place.crowd.lay_out("", Layout((DOOR, HALL)))
     place.watch({2: DOWN}, seconds=1)
-    assert any("zone_hall_entered_today" in topic for topic in publisher._announced)
+    topics = [topic for topic in publisher._announced if "zone_hall_" in topic]
+    assert len(topics) == 3 and all(publisher._announced[topic] for topic in topics)
+    place.crowd.lay_out("", Layout((DOOR,)))
+    place.watch({3: DOWN}, seconds=1)
+    assert [publisher._announced[topic] for topic in topics] == ["", "", ""]
     publisher.close()
 
 

@@ -172,7 +172,7 @@ function showPlaces(now) {
     const stay = camera.zones?.[shape.name]?.dwell_s, mean = stay == null ? "" : ` · ⌀ ${say("seconds", { n: stay.toFixed(0) })}`;
     const name = now.cameras.length > 1 ? `${camera.name}: ${shape.name}` : shape.name;
     const groups = groupsOf(camera, shape), place = JSON.stringify([camera.name, shape.name]);
-    const told = make("summary", {}, make("b", { textContent: name }), ` ${counts(camera, shape)}${mean}`);
+    const told = make("summary", {}, make("b", { textContent: name }), ` ${counts(camera, shape, now.anonymous)}${mean}`);
     const list = make("ul", {}, ...groups.map((textContent) => make("li", { textContent })));
     const details = make("details", { open: opened.has(place) }, told, list);
     details.dataset.key = place;

@@ -14,9 +14,14 @@ function draw(name, attributes, ...children) {
 }
 
 /** "3 in · 1 out", "2 now · 5 entered". */
-export function counts(camera, shape) {
+export function counts(camera, shape, anonymous = false) {
   const numbers = (shape.kind === "line" ? camera.lines : camera.zones)?.[shape.name];
-  return numbers ? say(shape.kind === "line" ? "line_counts" : "zone_counts", numbers) : "";
+  const told = (number) => (anonymous && !number ? say("fewer_than_5") : number);
+  const { in: inwards, out, now, entered } = numbers ?? {};
+  if (!numbers) return "";
+  return shape.kind === "line"
+    ? say("line_counts", { in: told(inwards), out: told(out) })
+    : say("zone_counts", { now: told(now), entered: told(entered) });
 }
 
 /** A path through points twice, dark below light, so that it shows on everything. */
