@@ -11,9 +11,14 @@ import cv2
 import pytest
 
 from people.crowd import Crowd
+from people.zones import Layout
+from program.cameras import Camera
+from program.layouts import Draughtsman
 from structures import FrameResult, Gender, SourceState
 from tests.chromium import Page, browser, chromium_or_skip
+from tests.walks import DOOR, HALL
 from tests.web_parts import frames, person, result, served, write
+from web.controls import Controls
 from web.streaming import webrtc_is_available
 from web.view import WebView
 
@@ -94,6 +99,16 @@ def crowd(index: int, arrived_s: float | None = None, **more: Any) -> FrameResul
     return result(index, people, fps=24.94, dropped=3, **more)
 
 
+def with_shapes(*cameras: str) -> dict[str, Any]:
+    """What `served` needs for a page of cameras with lines and zones, which can draw more."""
+    people = Crowd()
+    for camera in cameras:
+        people.lay_out(camera, Layout((DOOR, HALL)))
+    named = [Camera(camera or "0", "0", is_named=bool(camera)) for camera in cameras]
+    drawer = Draughtsman(people, named, None, lambda _: None)
+    return {"crowd": people, "controls": Controls(people, drawer=drawer)}
+
+
 def text(selector: str) -> str:
     return f"document.querySelector({selector!r}).textContent"
 
@@ -139,7 +154,7 @@ def test_it_fits_the_screen_holds_still_and_can_be_read(
         assert await page.value(CONTRAST) == []
         await page.screenshot(picture)
 
-    with served(title="film.mp4") as view:
+    with served(title="film.mp4", **with_shapes("")) as view:
         write(view, crowd(0))
         shown(view, work, tmp_path / "profile", size=size, dark=dark, make=crowd)
     image = cv2.imread(str(picture))
@@ -158,13 +173,14 @@ def test_axe_finds_no_fault(tmp_path: Path, size: str, dark: bool) -> None:
     async def work(page: Page) -> None:
         await page.until(READY)
         await page.value("document.querySelectorAll('details').forEach((d) => d.open = true)")
+        await page.value("document.querySelector('figcaption button[title^=Draw]').click()")
         await page.value(f"{AXE.read_text('utf-8')}; null")
         assert await page.value(FAULTS) == []
 
     def make(index: int, **more: Any) -> FrameResult:
         return crowd(index, **({"camera": f"camera {index % 3}"} | more))
 
-    with served() as view:
+    with served(**with_shapes("camera 0", "camera 1", "camera 2")) as view:
         shown(view, work, tmp_path, size=size, dark=dark, make=make)
 
 
