@@ -41,6 +41,7 @@ class _Side:
 
     sign: int = 0
     through: bool = False
+    distance: float | None = None  # at the last point
 
 
 @dataclass(slots=True)
@@ -84,8 +85,9 @@ class Walk:
         self, line: Line, at: Point, past: float, size_wh: tuple[int, int]
     ) -> list[Happening]:
         side = self._sides.setdefault(line, _Side())
-        distance = line.distance(at, size_wh)
-        if self._last and (line.distance(self._last, size_wh) > 0) != (distance > 0):
+        last, side.distance = side.distance, line.distance(at, size_wh)
+        distance = side.distance
+        if self._last and last is not None and (last > 0) != (distance > 0):
             side.through = line.lies_between(self._last, at, size_wh)
         if abs(distance) < past:
             return []

@@ -4,6 +4,7 @@ Points are (x, y) in fractions of the picture: x right, y down, 0.5,0.5 is its m
 compared in pixels, as fractions of width and height differ.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -42,21 +43,22 @@ class Line:
 
     def distance(self, point: Point, size_wh: tuple[int, int]) -> float:
         """How far a point is from the line or what continues it, pixels; above 0 on side "in"."""
-        along, there = self._seen(point, size_wh)
-        return float((along[0] * there[1] - along[1] * there[0]) / np.hypot(*along))
+        vx, vy, px, py = self._seen(point, size_wh)
+        return (vx * py - vy * px) / math.hypot(vx, vy)
 
     def lies_between(self, before: Point, after: Point, size_wh: tuple[int, int]) -> bool:
         """Whether the straight way between two points on both its sides passes between its ends."""
         near, far = self.distance(before, size_wh), self.distance(after, size_wh)
         share = near / (near - far)
-        at = tuple(a + share * (b - a) for a, b in zip(before, after, strict=True))
-        along, there = self._seen((at[0], at[1]), size_wh)
-        return bool(0 <= along @ there <= along @ along)
+        at = before[0] + share * (after[0] - before[0]), before[1] + share * (after[1] - before[1])
+        vx, vy, px, py = self._seen(at, size_wh)
+        return 0 <= vx * px + vy * py <= vx * vx + vy * vy
 
-    def _seen(self, point: Point, size_wh: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """The line and the point, both as seen from its beginning, (2,) pixels."""
-        begin = np.multiply(self.points[0], size_wh)
-        return np.multiply(self.points[1], size_wh) - begin, np.subtract(point, begin)
+    def _seen(self, point: Point, size_wh: tuple[int, int]) -> tuple[float, float, float, float]:
+        """The line's end and the point, both as seen from its beginning: x, y, x, y in pixels."""
+        (x1, y1), (x2, y2) = self.points
+        width, height = size_wh
+        return (x2 - x1) * width, (y2 - y1) * height, point[0] - x1 * width, point[1] - y1 * height
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ class Zone:
 
     def holds(self, point: Point, size_wh: tuple[int, int]) -> bool:
         """Whether a point, pixels, lies inside: a ray from it meets an odd number of sides."""
-        corners = np.multiply(self.points, size_wh)
-        (x1, y1), (x2, y2) = corners.T, np.roll(corners, -1, axis=0).T
-        x, y = point
-        spans = (y1 > y) != (y2 > y)
-        rise = np.where(spans, y2 - y1, 1)
-        return bool((spans & (x < x1 + (y - y1) * (x2 - x1) / rise)).sum() % 2)
+        x, y = point[0] / size_wh[0], point[1] / size_wh[1]
+        inside = False
+        for (x1, y1), (x2, y2) in zip(self.points, (*self.points[1:], self.points[0]), strict=True):
+            if (y1 > y) != (y2 > y) and x < x1 + (y - y1) * (x2 - x1) / (y2 - y1):
+                inside = not inside
+        return inside
 
 
 Shape = Line | Zone
