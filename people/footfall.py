@@ -222,8 +222,7 @@ class Passages:
             told = self._told(zone.name, ("now", "entered"), group, rounded)
             left = self.total(zone.name, "left")
             mean_s = self.seconds.get(zone.name, 0.0) / left if left and exact else None
-            dwell = {"dwell_s": None if mean_s is None else round(mean_s, 1)}
-            zones[zone.name] = told | dwell | {"groups": told["groups"]}
+            zones[zone.name] = told | {"dwell_s": None if mean_s is None else round(mean_s, 1)}
         return {kind: found for kind, found in (("lines", lines), ("zones", zones)) if found}
 
     def total(self, name: str, what: str) -> int:
