@@ -36,7 +36,7 @@ from outputs.pace import Metronome
 from outputs.recording.sink import Recording
 from outputs.window import DisplayProbe, Window
 from people.crowd import Crowd
-from people.story import story
+from people.story import story, words
 from program.assemble import Assembly
 from program.cameras import (
     Camera,
@@ -395,7 +395,7 @@ def run(
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
             loop.linger(story(crowd, loop.seconds))
-    log.info("%s", "\n".join(filter(None, [loop.summary(), crowd.words()])))
+    log.info("%s", "\n".join(filter(None, [loop.summary(), words(crowd)])))
     return story(crowd, loop.seconds)
 
 

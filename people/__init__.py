@@ -5,6 +5,7 @@ attention  who looked this way, and how long
 bands      the age bands that people are counted by
 ages       the mean age of those who left
 crowd      how many people, of which age and gender; the rule of anonymity
+summary    the numbers of all cameras together
 zones      lines and zones: where they lie, and what lies in them
 footfall   who crossed the lines, and who was in the zones for how long
 hours      who came and went, by hour and day

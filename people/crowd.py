@@ -18,10 +18,11 @@ from estimators.weights import Confusion
 from people.ages import MeanAges
 from people.attention import NOBODY, Audience
 from people.bands import AGE_BANDS, UNKNOWN, WIDENED
-from people.correction import Correction, Counts, as_json, named, told_counts
+from people.correction import Correction, as_json, named, told_counts
 from people.expected_error import ExpectedError
 from people.footfall import Passages
 from people.hours import Ledger, Span, Timeline, together
+from people.summary import Summary
 from people.visits import Key, Visit, Visits
 from people.zones import NOTHING, Layout
 from structures import ATTRIBUTES, FrameResult, Gender, SourceState
@@ -32,59 +33,6 @@ TABLE_ROWS = 50
 
 _RECENT_STEP_S, _RECENT_STEPS = 5.0, 120  # ten minutes
 _DAY_STEP_S, _DAY_STEPS = 900.0, 96  # a day
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How many people all cameras have seen; what the page and /metrics show.
-
-    A number is None where it may not be reported: below `LEAST` in an anonymous crowd.
-
-    Attributes:
-        now: people in view, by camera; cameras without images are left out.
-        now_total: their sum; also None where no camera has images.
-        today: people seen since midnight, or since the run began.
-        seen: people seen since the run began.
-        groups: of `today`, those with an estimate, by gender and `AGE_BANDS`.
-        left: of `seen`, those who left and had an estimate, likewise; never falls.
-        recent: most people in view at once in steps of 5 s, oldest first; None = unknown.
-        day: the same in steps of 15 minutes.
-        newest: the newest visits, newest first; none where anonymous.
-        gone: of `seen`, those who left.
-        stays_s: how long those had been in view, all together; None where anonymous.
-        hours: who came and went in each of the last 48 hours in which somebody did.
-        days: the same by day, of the last 31.
-        groups_corrected: what `groups` is thought to be in truth, by gender and
-            `RECORD_BANDS`, "" for all of either; None where nothing is known of the network's
-            errors, or anonymous: the numbers move with every single person.
-        left_corrected: the same of `left`.
-        audience: who of those that left today looked this way; None unless asked for.
-        audiences: the same since the run began, by camera; never falls.
-        errors_years: how far off told ages are likely to be, by camera; see `ExpectedError`.
-        places: lines and zones of today, by camera, as in aggregate records.
-        places_run: the same since the run began; groups of those who left, by `AGE_BANDS`.
-    """
-
-    now: dict[str, int | None]
-    now_total: int | None
-    today: int | None
-    seen: int | None
-    groups: dict[tuple[str, str], int | None]
-    left: dict[tuple[str, str], int | None]
-    recent: tuple[int | None, ...]
-    day: tuple[int | None, ...]
-    newest: tuple[Visit, ...]
-    gone: int | None
-    stays_s: float | None
-    hours: list[dict[str, Any]]
-    days: list[dict[str, Any]]
-    groups_corrected: Counts | None
-    left_corrected: Counts | None
-    audience: Audience | None
-    audiences: dict[str, Audience]
-    errors_years: dict[str, float | None]
-    places: dict[str, dict[str, Any]]
-    places_run: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,30 +258,6 @@ class Crowd:
             places=self._places(moment.places),
             places_run=self._places(moment.places_run, wide=False),
         )
-
-    def words(self) -> str:
-        """One line about all people so far, for the end of a run; empty where none may be told."""
-        summary = self.summary()
-        if not summary.seen:
-            return ""
-        return "; ".join([f"people: {summary.seen} seen", *self.details(summary)])
-
-    def details(self, summary: Summary) -> list[str]:
-        """How long people stayed, and how many there are of each gender, as texts."""
-        words = []
-        if summary.gone and summary.stays_s is not None:
-            words.append(f"in view for {summary.stays_s / summary.gone:.1f} s on average")
-        if "gender" in self.attributes:
-            left = [(gender, n) for (gender, _), n in summary.left.items() if n]
-            told = [(g, sum(n for other, n in left if other == g)) for g in Gender]
-            words.append(", ".join(f"{gender} {n}" for gender, n in told if n))
-            if summary.left_corrected is not None:
-                sexes = (Gender.FEMALE, Gender.MALE)
-                counts = [f"{g} {summary.left_corrected[g, '']}" for g in sexes]
-                words.append(f"corrected: {', '.join(counts)}")
-            elif not self.anonymous:
-                words.append("not corrected: the errors of these weights are not known")
-        return [word for word in words if word]
 
     # The rule of anonymity
 

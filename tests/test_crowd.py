@@ -11,6 +11,7 @@ from people.bands import AGE_BANDS, RECORD_BANDS
 from people.crowd import TABLE_ROWS, Crowd
 from people.expected_error import SHARE
 from people.hours import Timeline
+from people.story import words
 from structures import Gender, HeadPose, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
 
@@ -307,7 +308,7 @@ def test_groups_are_corrected_by_the_errors_of_the_network() -> None:
     low, number, high = corrected["female", None]
     assert 80 < low < number < high < 120
     assert abs(number - 100) <= 2
-    assert "female 80, male 100; corrected: female " in hall.crowd.words()
+    assert "female 80, male 100; corrected: female " in words(hall.crowd)
 
 
 def test_without_known_errors_nothing_is_corrected_and_the_last_line_says_so() -> None:
@@ -316,19 +317,19 @@ def test_without_known_errors_nothing_is_corrected_and_the_last_line_says_so() -
     hall.see({})
     assert hall.aggregate()["corrected"] is None
     assert hall.crowd.summary().groups_corrected is None
-    assert hall.crowd.words() == (
+    assert words(hall.crowd) == (
         "people: 1 seen; in view for 0.0 s on average; female 1; "
         "not corrected: the errors of these weights are not known"
     )
 
 
 def test_the_last_line_is_empty_where_nobody_was_seen_and_anonymous_tells_of_groups_only() -> None:
-    assert Hall().crowd.words() == ""
+    assert words(Hall().crowd) == ""
     hall = Hall(anonymous=True)
     hall.see({i: person() for i in range(7)})
     hall.see({})
     hall.crowd.end()
-    assert hall.crowd.words() == "people: 5 seen; female 5"
+    assert words(hall.crowd) == "people: 5 seen; female 5"
 
 
 def test_counting_from_zero_forgets_stays_and_keeps_the_hours() -> None:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from people.crowd import TABLE_ROWS, Crowd, Summary
+from people.crowd import TABLE_ROWS, Crowd
+from people.summary import Summary
 from structures import FrameResult, Image, SourceState
 from web.thumbnails import Thumbnails
 

@@ -15,7 +15,8 @@ from prometheus_client.exposition import generate_latest
 from outputs.keeping import Storage
 from people.correction import Counts
 from people.correction import as_json as counts_json
-from people.crowd import Crowd, Summary
+from people.crowd import Crowd
+from people.summary import Summary
 from people.visits import Visit
 from people.wording import as_json, top_ethnicity
 from people.zones import Line
