@@ -7,7 +7,7 @@ from people.attention import NOBODY, Audience
 from people.crowd import LEAST, Crowd
 from people.summary import Summary
 from people.visits import Visit
-from people.wording import UNSURE_YEARS, counted
+from people.wording import UNSURE_YEARS, counted, passage_words
 from structures import Gender
 
 _MOST = 6  # people who are told one by one
@@ -32,7 +32,8 @@ def story(crowd: Crowd, seconds: float) -> str:
     people = f"{least}{counted(summary.seen, 'person', 'people')} in {time}"
     if not summary.seen:
         return f"nobody in {time}"
-    looks = _looks(summary.audiences.values())
+    passages = [text for each in summary.places.values() for text in passage_words(each).values()]
+    looks = [*_looks(summary.audiences.values()), *passages]
     if summary.seen <= min(_MOST, len(summary.newest)):
         # Who came back is one person: the last visit knows most.
         visits = {(each.camera, each.track_id): each for each in reversed(summary.newest)}

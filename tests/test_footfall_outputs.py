@@ -10,6 +10,7 @@ import pytest
 from outputs.home_assistant import PREFIX, announcements
 from outputs.mqtt import MqttPublisher
 from people.records import Recorder
+from people.story import story
 from people.table import PeopleWriter, is_table
 from people.zones import Layout, as_text, parse_zone
 from program.config import read_config, to_toml
@@ -137,3 +138,8 @@ def test_records_of_a_run_that_draws_later_have_the_new_zone() -> None:
     assert "zones" not in recorder.aggregate("")
     place.crowd.lay_out("", Layout((DOOR, HALL)))
     assert check(recorder.aggregate(""))["zones"]["hall"]["entered"] == 0
+
+
+def test_the_end_of_a_run_tells_of_lines_and_zones() -> None:
+    place = Place(DOOR, HALL).watch({1: DOWN})
+    assert story(place.crowd, 9.0).endswith("; door: 1 in, 0 out; hall: 0 now, 1 entered")
