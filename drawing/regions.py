@@ -7,7 +7,7 @@ import numpy as np
 
 from drawing.text import Colour, Pen, lay, place_labels
 from people.zones import Layout, Line, Point, Shape
-from structures import Image
+from structures import NOWHERE, Image
 
 Rect = tuple[int, int, int, int]  # xyxy pixels
 _INK: Colour = (255, 255, 255)
@@ -37,10 +37,9 @@ def draw_layout(
             _draw_arrow(image, shape, pen.size)
     plates = [pen.plate([told.get(shape.name, shape.name)]) for shape in layout.shapes]
     size_wh = image.shape[1], image.shape[0]
-    anchors = np.array([_anchor(shape, size_wh) for shape in layout.shapes], np.float32)
-    boxes = np.tile(anchors.reshape(-1, 2), 2) + np.array([-1, -1, 1, 1], np.float32) * pen.size / 3
-    sizes = [plate.size_wh for plate in plates]
-    corners = place_labels(boxes.astype(np.float32), sizes, size_wh, taken, max(2, pen.size // 5))
+    boxes = np.array([_around(shape, size_wh, pen.size / 3) for shape in layout.shapes], np.float32)
+    sizes, gap = [plate.size_wh for plate in plates], max(2, pen.size // 5)
+    corners = place_labels(boxes.reshape(-1, 4), sizes, size_wh, taken, gap, faces=NOWHERE)
     for plate, (x, y) in zip(plates, corners, strict=True):
         lay(image, plate, x, y)
     return [(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
@@ -74,11 +73,12 @@ def _draw_arrow(image: Image, line: Line, size: int) -> None:
         cv2.arrowedLine(image, start, stop, tint, thick, cv2.LINE_AA, tipLength=0.4)
 
 
-def _anchor(shape: Shape, size_wh: tuple[int, int]) -> Point:
-    """Where the plate of a shape belongs, pixels: a line's beginning, a zone's highest corner."""
+def _around(shape: Shape, size_wh: tuple[int, int], reach: float) -> list[float]:
+    """The box that a shape's plate belongs to, xyxy pixels: a line's beginning, a whole zone."""
     points = np.multiply(shape.points, size_wh)
-    x, y = points[0] if isinstance(shape, Line) else points[np.argmin(points[:, 1])]
-    return float(x), float(y)
+    if isinstance(shape, Line):
+        return [*(points[0] - reach), *(points[0] + reach)]
+    return [*points.min(axis=0), *points.max(axis=0)]
 
 
 def _pixels(points: Sequence[Point], image: Image) -> np.ndarray:

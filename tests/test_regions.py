@@ -41,7 +41,8 @@ def test_plates_lie_in_the_picture_and_off_each_other_and_the_status(
 ) -> None:
     corner, middle = parse_zone("a=0,0,0.5,0,0.5,0.5"), parse_zone("b=0.4,0.5,0.9,0.5,0.9,0.9")
     twin = parse_line("c=0.4,0.5,0.9,0.6")
-    layout = Layout((corner, middle, twin, parse_line("door=0.99,0.99,0.5,0.99")))
+    whole = parse_zone("all=0,0,1,0,1,1,0,1")
+    layout = Layout((corner, whole, middle, twin, parse_line("door=0.99,0.99,0.5,0.99")))
     taken = [(0, 0, 60, 20)]
     rects = draw_layout(grey(90, size_wh), layout, {}, Pen(8), taken)
     for i, (x1, y1, x2, y2) in enumerate(rects):

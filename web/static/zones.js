@@ -31,8 +31,8 @@ function twice(d, closed = false) {
 
 const through = (points) => `M${points.map((point) => point.join(" ")).join("L")}`;
 
-/** What shows one shape in an image of that size; `unit` is a pixel of the screen. */
-function drawn(camera, shape, [width, height], unit) {
+/** What shows one shape in an image of that size, its text off those that are `taken`, which grows; `unit` is a pixel of the screen. */
+function drawn(camera, shape, [width, height], unit, taken) {
   const points = shape.points.map(([x, y]) => [x * width, y * height]);
   const isLine = shape.kind === "line", parts = twice(through(points) + (isLine ? "" : "Z"), !isLine);
   let [x, y] = isLine ? points[0] : points.reduce((high, one) => (one[1] < high[1] ? one : high));
@@ -47,6 +47,9 @@ function drawn(camera, shape, [width, height], unit) {
   const room = text.textContent.length * 0.6 * TEXT * unit; // as wide as it will be, about
   x = Math.max(0, Math.min(x, width - room));
   y = y > 2 * TEXT * unit ? y - 6 * unit : y + 1.5 * TEXT * unit;
+  const line = 1.3 * TEXT * unit;
+  while (taken.some(([left, base, wide]) => Math.abs(base - y) < line && left < x + room && x < left + wide)) y += line;
+  taken.push([x, y, room]);
   text.setAttribute("x", x);
   text.setAttribute("y", y);
   return [...parts, text];
@@ -72,7 +75,8 @@ export class Zones {
       board.unit = width / Math.max(1, Math.min(clientWidth, clientHeight * width / height));
       board.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       const shapes = this.pictures.mode === "webrtc" ? [] : camera.shapes; // else they are in the video
-      board.shapes.replaceChildren(...shapes.flatMap((shape) => drawn(camera, shape, camera.size_wh, board.unit)));
+      const taken = [];
+      board.shapes.replaceChildren(...shapes.flatMap((shape) => drawn(camera, shape, camera.size_wh, board.unit, taken)));
     }
   }
 
