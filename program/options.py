@@ -9,40 +9,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from detectors import DETECTORS, MIN_FACE
 from drawing.hiding import HIDING, USUAL_HIDING
 from drawing.overlay import Style
 from drawing.text import FONT
 from engines.choose import DEVICES, ENGINES, PRECISIONS
-from errors import redact
 from estimators import ARCHITECTURES, WITH_WEIGHTS
 from files import ensure_stderr
 from outputs.keeping import Limit
+from parsing import OneLineParser as OneLineParser
 from people.wording import LABELS
 from structures import ATTRIBUTES
 from tracking import MAX_AGE, MIN_HITS
-from version import VERSION
 
 T = TypeVar("T")
 _HOURS = {"h": 1, "d": 24}
 _BYTES = {"MB": 1e6, "GB": 1e9}
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments with one line on stderr and exit code 2, without the usage.
-
-    Every program has `--version`. The arguments are those of `argparse.ArgumentParser`.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-
-    def error(self, message: str) -> NoReturn:
-        """See `argparse.ArgumentParser.error`."""
-        self.exit(2, f"{self.prog}: {redact(message)} (try --help)\n")
 
 
 def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], Any]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom. What stands on a floor may import what stands below it, and its neighbours
 # as long as no circle comes of it.
 FLOORS = (
-    ("version", "errors", "structures", "files", "threads"),
+    ("version", "errors", "structures", "files", "parsing", "pages", "threads"),
     ("sources", "detectors", "tracking", "engines"),
     ("estimators",),
     ("people",),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from pages import environment
 from structures import ETHNICITIES
 from training.chips import Chips, join, shrink
 from training.judging.accuracy import Ints, signed_years
@@ -110,22 +111,15 @@ def _render(name: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).resolve().parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment(Path(__file__).resolve().parent)
     filters = (set_title, group_table, band_table, calibration_table, class_table, drawings, grids,
                key_figures, card_table)  # fmt: skip
-    environment.filters |= {function.__name__: function for function in filters}
+    templates.filters |= {function.__name__: function for function in filters}
     # A name may be broken at its underscores.
-    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    return environment
+    templates.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
+    return templates
 
 
 def drawings(result: Result) -> list[charts.Drawing]:
