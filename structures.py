@@ -264,6 +264,7 @@ class Smoothed:
         samples: how many estimates went in.
         converged: more estimates would barely change the age or the label.
         ethnicity_probs: (5,) float32 over `ETHNICITIES`, or None.
+        evidence: mean evidence weight of the estimates, 0..1.
     """
 
     age_years: float
@@ -273,6 +274,7 @@ class Smoothed:
     samples: int
     converged: bool
     ethnicity_probs: Float32 | None = None
+    evidence: float = 1.0
 
 
 class SourceState(StrEnum):

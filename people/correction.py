@@ -74,6 +74,9 @@ class Correction:
         confusion: of the network; None = nothing is corrected.
         attributes: counts by gender or by age band are made only where it is one of these.
         clock: seconds, monotonic.
+
+    Attributes:
+        confusion: None also where nothing is to be corrected.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Correction:
         attributes: Collection[str] = ATTRIBUTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._confusion = confusion if {"age", "gender"} & set(attributes) else None
+        self.confusion = confusion if {"age", "gender"} & set(attributes) else None
         self._without = {i for i, name in enumerate(("gender", "age")) if name not in attributes}
         self._clock = clock
         self._known: dict[str, tuple[float, Counts]] = {}
@@ -93,12 +96,12 @@ class Correction:
 
     def of(self, scope: str, told: Sequence[int]) -> Counts | None:
         """Correct people told to be of each of `GROUPS`; `scope` says which people they are."""
-        if self._confusion is None:
+        if self.confusion is None:
             return None
         now_s = self._clock()
         made_s, counts = self._known.get(scope, (-math.inf, {}))
         if now_s - made_s >= _REST_S:
-            every = corrected(told, self._confusion)
+            every = corrected(told, self.confusion)
             wanted = [key for key in every if not any(key[i] for i in self._without)]
             counts = {key: every[key] for key in wanted}
             self._known = self._known | {scope: (now_s, counts)}

@@ -214,6 +214,7 @@ class Crowd:
             "groups": [named(group) for group in rounded if group["people"]],
             "corrected": as_json(self._correction.of(f"today {camera}", told_counts(left))),
             "error_years": self._error_years(camera),
+            **self._known_errors(),
             "hours": self._spans(
                 span for span in moment.hours.get(camera, ()) if span.begins.startswith(today)
             ),
@@ -227,6 +228,11 @@ class Crowd:
         with self._lock:
             places = self._released.places if self.anonymous else self._passages()
         return self._places(places).get(camera, {})
+
+    def _known_errors(self) -> dict[str, Any]:
+        """The network's confusion, from which a report corrects the counts of many days."""
+        confusion = self._correction.confusion
+        return {} if confusion is None else {"confusion": [list(row) for row in confusion]}
 
     def summary(self) -> Summary:
         """The numbers of all cameras together."""

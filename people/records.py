@@ -149,6 +149,8 @@ class Recorder:
             "seconds": rounded(visit.last_s - visit.first_s, 3),
             "frames": visit.frames,
             "settled": visit.settled,
+            "face_px": rounded(visit.sides_px / visit.frames, 1) if visit.frames else None,
+            "evidence": rounded(visit.person.evidence, 2) if visit.person else None,
             **as_json(visit.person, self.crowd.attributes),
             **(_attention(visit.attention) if self.crowd.attention else {}),
             **visit.walk.as_json(self.crowd.layout(visit.camera)),

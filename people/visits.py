@@ -4,6 +4,7 @@ A person is a confirmed track. The visit ends, for all outputs, when the track e
 epoch, and when the source disconnects.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from people.attention import Attention
 from people.bands import AGE_BANDS, UNKNOWN
 from people.footfall import Footfall, Passages, Walk
-from structures import Frame, FrameResult, Gender, Smoothed, SourceState
+from structures import Float32, Frame, FrameResult, Gender, Smoothed, SourceState
 
 _MOST = 1000  # people whose ids are kept, more than are remembered
 # A track ends at these: a new epoch follows, or nothing.
@@ -40,6 +41,7 @@ class Visit:
         first_utc_s: when the program processed the first one, seconds since 1970.
         last_utc_s: the same for the last one.
         frames: in how many the face was detected.
+        sides_px: the sides of its boxes in these, all together; a side is the root of the area.
         person: the last known values, None before the first estimate.
         settled: whether the values have converged at least once.
         over: whether the person has left; nothing changes any more.
@@ -56,6 +58,7 @@ class Visit:
     first_utc_s: float
     last_utc_s: float
     frames: int = 0
+    sides_px: float = 0.0
     person: Smoothed | None = None
     settled: bool = False
     over: bool = False
@@ -110,6 +113,7 @@ class Visits:
             if track.unseen_s == 0:
                 visit.last_s, visit.last_utc_s = frame.time_s, utc_s
                 visit.frames += 1
+                visit.sides_px += _side_px(track.box)
             pose = result.poses.get(track.track_id)
             if pose is not None:
                 visit.attention = visit.attention.after(pose, frame.time_s)
@@ -147,3 +151,9 @@ class Visits:
             self.footfall.end(visit.track_id, visit.key)
             del self.here[visit.track_id]
         return left
+
+
+def _side_px(box: Float32) -> float:
+    """The side of the square that is as large as a box, (4,) xyxy."""
+    x1, y1, x2, y2 = box.tolist()
+    return math.sqrt(max(x2 - x1, 0.0) * max(y2 - y1, 0.0))

@@ -174,3 +174,23 @@ def test_a_live_frame_reports_its_age() -> None:
 
 def test_runs_have_names_of_their_own() -> None:
     assert len({new_run() for _ in range(100)}) == 100
+
+
+def test_who_left_has_the_mean_side_of_the_face_and_the_weight_of_the_looks() -> None:
+    recorder = Recorder(Crowd())
+    seen = replace(person(), evidence=0.456)
+    boxes = [(0.0, 0.0, 40.0, 40.0), (0.0, 0.0, 20.0, 80.0), (0.0, 0.0, 55.0, 55.0)]
+    for i, box in enumerate(boxes):
+        recorder.changes(result(i, [track(1, box=box)], {1: seen}))
+    recorder.changes(result(3, [track(1, misses=1, box=(0.0, 0.0, 999.0, 999.0))], {1: seen}))
+    left = check(recorder.last_changes()[0])
+    assert left["face_px"] == 45.0, "sides 40, 40 and 55; a predicted box does not count"
+    assert left["evidence"] == 0.46
+
+
+def test_aggregates_tell_the_confusion_unless_anonymous() -> None:
+    confusion = tuple(tuple(10 * i + j for j in range(10)) for i in range(10))
+    told = check(Recorder(Crowd(confusion=confusion)).aggregate(""))
+    assert told["confusion"] == [list(row) for row in confusion]
+    for crowd in (Crowd(confusion=confusion, anonymous=True), Crowd()):
+        assert "confusion" not in check(Recorder(crowd).aggregate(""))

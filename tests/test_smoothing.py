@@ -79,6 +79,13 @@ def test_a_poor_look_is_less_certain_than_a_good_one() -> None:
     assert poor.age_uncertainty_years == pytest.approx(want, rel=1e-3)
 
 
+def test_the_answer_says_how_much_its_looks_weighed_on_average() -> None:
+    weights = [0.4] * 50 + [0.8] * 50
+    answers = follow([40.0] * 100, weights=weights)
+    assert answers[49].evidence == pytest.approx(0.4, abs=0.01)
+    assert answers[-1].evidence == pytest.approx(0.6, abs=0.02)
+
+
 def test_uncertainty_shrinks_with_evidence_to_a_floor_and_not_below() -> None:
     believed = [answer.age_uncertainty_years for answer in follow(np.full(1000, 40.0))]
     assert (np.diff(believed[:MEMORY]) < 0).all()

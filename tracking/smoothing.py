@@ -210,6 +210,7 @@ def _answer(memory: _TrackMemory) -> Smoothed:
         samples=before.samples + 1,
         converged=bool((looks >= ENOUGH_LOOKS or settled) and agrees and known),
         ethnicity_probs=_mean_ethnicity(past),
+        evidence=float(worth.sum() / fresh.sum()),
     )
 
 
