@@ -171,7 +171,7 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
     """Refuse flags that contradict each other, or are about an output that is not asked for."""
     if not options.output and (options.segment or options.preset):
         parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
-    for option in ("output", "events", "events_full", "people", "hours", "replay"):
+    for option in ("output", "events", "events_full", "people", "hours", "report", "replay"):
         if getattr(options, option) == "":
             parser.error(f"--{option.replace('_', '-')} is empty; name a file")
     if not options.serve and (options.tls or options.behind_proxy):

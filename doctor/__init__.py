@@ -69,7 +69,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
     from doctor import media, models
 
     sources = [str(SAMPLE) if text == "sample" else text.strip() for text in options.src]
-    files = (options.output, options.events, options.people, options.hours)
+    files = (options.output, options.events, options.people, options.hours, options.report)
     named = [path for path in files if path and path != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())

@@ -23,6 +23,7 @@ from outputs.recording.sink import part_path
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
 from people.hours_table import is_hours
+from people.report.page import is_report
 from people.table import is_table
 from sources.decoding import Video
 from sources.network import escape_user, open_address
@@ -151,6 +152,7 @@ def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Fin
         "events": is_events,
         "people": is_table,
         "hours": is_hours,
+        "report": is_report,
     }
     read = [files_of(source) for source in sources]
     chaos = any(source.startswith("chaos:") for source in sources)

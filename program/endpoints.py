@@ -14,6 +14,7 @@ from errors import SinkError
 from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
+from outputs.audience import AudienceWriter
 from outputs.full_events import is_full_events
 from outputs.grid import GridSink
 from outputs.home_assistant import PREFIX
@@ -27,6 +28,7 @@ from outputs.window import DisplayProbe, Window, first_size
 from people.crowd import Crowd
 from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
+from people.report.page import is_report
 from people.table import PeopleWriter, is_table
 from program.layouts import Draughtsman
 from program.loop import Channel
@@ -67,6 +69,14 @@ class OutputOptions(ReportOptions):
     people: str | None = flag(None, "one row a person", metavar="FILE.csv")
     hours: str | None = flag(
         None, "one row an hour: who came, who left, how long they stayed", metavar="FILE.csv"
+    )
+    report: str | None = flag(
+        None,
+        "write a page about who was here: people by hour and day, age and gender with the "
+        "network's own error taken out, stays, how far all that can be trusted; groups under five "
+        "are never shown; of a live source renewed every ten minutes (of events that are there "
+        "already: python -m people.report)",
+        metavar="FILE.html",
     )
     attention: bool = flag(
         False,
@@ -146,7 +156,8 @@ class OutputOptions(ReportOptions):
     @property
     def files(self) -> list[Path]:
         """The files that are written; not standard output."""
-        names = (self.output, self.events, self.events_full, self.people, self.hours)
+        tables = self.people, self.hours, self.report
+        names = self.output, self.events, self.events_full, *tables
         return [Path(name) for name in names if name and name != "-"]
 
 
@@ -228,6 +239,7 @@ def settle_existing(options: OutputOptions, live: bool) -> None:
         options.events_full: is_full_events,
         options.people: is_table,
         options.hours: is_hours,
+        options.report: is_report,
     }
     for name, is_ours in kinds.items():
         path = Path(name or "-")
@@ -278,6 +290,8 @@ def open_exports(
         sinks.append(PeopleWriter(options.people, report.crowd, several, live))
     if options.hours:
         sinks.append(HoursWriter(options.hours, report.crowd, several, live))
+    if options.report:
+        sinks.append(AudienceWriter(options.report, report.recorder(), live))
     return sinks
 
 

@@ -1,0 +1,157 @@
+"""The report's page: the numbers of an `Audience` in sentences, tables and drawings."""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from files import begins_with
+from pages import environment
+from people.correction import Corrected
+from people.crowd import LEAST
+from people.report.audience import Audience, Uptime, share95
+from people.report.doubles import ALIKE_YEARS, LEAST_PEOPLE, WINDOW_S, Span95
+from people.report.groups import in_fives, span_in_fives, told, told_share
+from people.report.shapes import columns, pyramid
+from people.report.tally import FEW_SAMPLES, POOR_EVIDENCE, SMALL_PX
+from people.wording import UNSURE_YEARS
+from structures import Gender
+from version import VERSION
+
+_MARK = b'<meta name="generator" content="faces: audience report">'
+_SEXES = Gender.FEMALE, Gender.MALE
+_FLAWS = {
+    "unsure": ("Gender unsure", "were told as “unsure”; they count for the likelier gender."),
+    "vague": (
+        "Age vague",
+        f"have an age whose standard deviation is above {UNSURE_YEARS:.0f} years.",
+    ),
+    "few": (
+        "Few looks",
+        f"were estimated fewer than {FEW_SAMPLES} times; some of them may be no faces.",
+    ),
+    "small": ("Small faces", f"had a face of less than {SMALL_PX:.0f} pixels on average."),
+    "poor": (
+        "Poor pictures",
+        "had a face so small, blurred or turned away that its looks counted for less than "
+        f"{100 * POOR_EVIDENCE:.0f} % of good ones.",
+    ),
+}
+
+
+class QualityRow(NamedTuple):
+    """A figure of how far the data can be trusted, and what it counts."""
+
+    name: str
+    figure: str
+    text: str
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a report that this program made."""
+    return begins_with(path, rb"(?s).*" + _MARK)
+
+
+def page_of(audience: Audience | None) -> str:
+    """Return the page, a whole HTML document; None makes one that says that nobody was seen.
+
+    Raises:
+        SinkError: jinja2 is not installed.
+    """
+    made = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    values = {"made": made, "version": VERSION, "mark": _MARK.decode(), "least": LEAST}
+    return str(_templates().get_template("audience.html.j2").render(a=audience, **values)) + "\n"
+
+
+@cache
+def _templates() -> Any:
+    templates = environment(Path(__file__).resolve().parent)
+    functions = (
+        columns, pyramid, in_fives, span_in_fives, told, share95, seconds, between, moments, quality, women
+    )  # fmt: skip
+    templates.globals |= {each.__name__: each for each in functions}
+    return templates
+
+
+def seconds(value: float) -> str:
+    """A length of time: "8.4 s", "12 min", "3.5 h", "9 days"."""
+    for unit, size, limit in (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 360_000)):
+        if value < limit:
+            number = value / size
+            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+    return f"{value / 86400:.0f} days"
+
+
+def between(span: Span95, scale: float = 1.0) -> str:
+    """An estimate with its interval: "1,190 (1,150–1,220)"."""
+    value, low, high = (round(scale * each) for each in span)
+    return f"{value:,} ({low:,}–{high:,})" if value >= LEAST or scale != 1 else told(value)
+
+
+def moments(first: datetime, last: datetime, word: str = "to") -> str:
+    """A time on the page: "Mon 23 Nov 2026, 08:00 to 09:30"."""
+    begins, ends = (f"{when:%a} {when.day} {when:%b %Y, %H:%M}" for when in (first, last))
+    if first.date() == last.date():
+        ends = f"{last:%H:%M}"
+    return f"{begins} {word} {ends}"
+
+
+def women(audience: Audience) -> Span95 | None:
+    """The corrected share of women, unless one gender is told of fewer than five people."""
+    sexes = [row for row in audience.groups if row.gender in _SEXES and not row.band]
+    shares = {row.gender: row.corrected for row in sexes if row.told >= LEAST and row.corrected}
+    known, count = audience.known, shares.get(Gender.FEMALE)
+    if len(shares) < len(_SEXES) or count is None or min(map(_people, shares.values())) < LEAST:
+        return None
+    return Span95(count.people / known, count.low / known, count.high / known)
+
+
+def _people(count: Corrected) -> int:
+    return count.people
+
+
+def quality(audience: Audience) -> list[QualityRow]:
+    """How far the data can be trusted."""
+    rows = []
+    if not audience.twice:
+        text = f"people were probably counted twice: there are fewer than {LEAST_PEOPLE} to say."
+        rows.append(QualityRow("Counted twice", "not known", f"how many {text}"))
+    else:
+        span, of = audience.twice.span, audience.twice.people
+        share = f", {100 * span.value / of:.0f} %" if span.value >= LEAST else ""
+        rows.append(
+            QualityRow(
+                "Counted twice",
+                between(span) + share,
+                f"people probably were, of {of:,} with an age: so many more came within "
+                f"{WINDOW_S:.0f} s of the leaving of somebody alike (age within "
+                f"{ALIKE_YEARS:.0f} years, no other gender) than chance explains. A queue looks "
+                "the same.",
+            )
+        )
+    for name, (title, text) in _FLAWS.items():
+        if name in audience.flaws:
+            flaw = audience.flaws[name]
+            rows.append(QualityRow(title, told_share(flaw.found, flaw.known), f"people {text}"))
+    if audience.people:
+        figure = told_share(audience.unknown, audience.people)
+        rows.append(QualityRow("No estimate", figure, "people left before any estimate."))
+    return rows + [row for each in audience.uptimes for row in _uptime(each)]
+
+
+def _uptime(camera: Uptime) -> list[QualityRow]:
+    """How long a camera ran, and its error."""
+    of = f" of camera {camera.name}" if camera.name else ""
+    text = f"is how long the program watched{of}; "
+    if camera.outages:
+        times = "once" if camera.outages == 1 else f"{camera.outages} times"
+        text += f"{times} it got no images, {seconds(camera.offline_s)} in all"
+    else:
+        text += "it always got images"
+    if camera.pause_s:
+        text += f"; between runs it paused for {seconds(camera.pause_s)}"
+    rows = [QualityRow("Time", seconds(camera.watched_s), f"{text}.")]
+    if camera.error_years is not None:
+        text = f"the mean error of the age that is predicted for faces{of}."
+        rows.append(QualityRow("Error of age", f"{camera.error_years:.1f} years", text))
+    return rows

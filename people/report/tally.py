@@ -1,0 +1,254 @@
+"""Sums of records, from which the report is made; they grow with hours and runs, not with people.
+
+A person is taken from the record of their leaving, and counts in the hour (local) in which they
+came; who is recognised on the same day (`--remember`) counts once. A record that was taken in
+already, from a copy of a file, counts once, too. Runs that are anonymous have no person records:
+of these the last aggregate record of each day counts, in fives.
+"""
+
+import math
+from array import array
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from estimators.weights import Confusion
+from people.bands import RECORD_BANDS
+from people.correction import GROUPS, group_of
+from people.records import SCHEMA
+from people.report.doubles import Doubles
+from people.report.leaving import Leaving, local_hour
+from people.wording import UNSURE_YEARS
+from structures import Gender, SourceState
+
+Record = dict[str, Any]
+
+STAYS_S = 2, 5, 10, 30, 60, 300  # where the second and further classes of stays begin
+FEW_SAMPLES = 5
+SMALL_PX = 60.0
+POOR_EVIDENCE = 0.25
+_BLOCK = 64  # ids that share an array
+_OFFLINE = frozenset(SourceState) - {SourceState.LIVE, SourceState.ENDED}
+_OF_PROGRAM = "online", "offline"
+
+
+class WrongSchemaError(ValueError):
+    """A record of another version."""
+
+
+@dataclass(slots=True)
+class Flaw:
+    """Something that speaks against the data: of how many people it is known, how many have it."""
+
+    known: int = 0
+    found: int = 0
+
+
+@dataclass(slots=True)
+class Passage:
+    """Of a line: crossings in and out. Of a zone: people who were in it, and their seconds."""
+
+    inward: int = 0
+    outward: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Attention:
+    """People whose pose was known, of these the watchers, and the seconds of each."""
+
+    people: int = 0
+    watchers: int = 0
+    stayed_s: float = 0.0
+    watched_s: float = 0.0
+
+
+class RoundedDay(NamedTuple):
+    """A day of an anonymous run, in fives: people by hour of coming, and by gender and band."""
+
+    hours: dict[str, int]
+    groups: dict[tuple[str, str], int]
+
+
+@dataclass(slots=True)
+class CameraRun:
+    """One camera in one run.
+
+    Attributes:
+        began_s: of the first record, seconds since 1970.
+        ended_s: of the last one.
+        outages: how often there were no images.
+        told: people told to be of each of `GROUPS`.
+        confusion: of the network; None = not known.
+        doubles: how many may have been counted twice.
+        days: of an anonymous run, what the last aggregate record of each day said.
+    """
+
+    began_s: float
+    ended_s: float
+    outages: int = 0
+    told: list[int] = field(default_factory=lambda: [0] * len(GROUPS))
+    confusion: Confusion | None = None
+    doubles: Doubles = field(default_factory=Doubles)
+    days: dict[str, RoundedDay] = field(default_factory=dict)
+    _offline_s: float = 0.0
+    _lost_s: float | None = None
+    _state_s: float = -math.inf
+    _left_s: dict[int, "array[float]"] = field(default_factory=dict)
+
+    def left_before(self, person: Leaving) -> float:
+        """When this person left the last time, seconds since 1970, 0 = never; notes this time."""
+        block, place = divmod(person.number, _BLOCK)
+        times = self._left_s.setdefault(block, array("d", bytes(8 * _BLOCK)))
+        before, times[place] = times[place], max(times[place], person.left_s)
+        return before
+
+    def note_state(self, state: str, utc_s: float) -> None:
+        """Take in a state of the source; one of a copy changes nothing."""
+        if utc_s <= self._state_s:
+            return
+        self._state_s = utc_s
+        if SourceState(state) not in _OFFLINE:
+            self._offline_s, self._lost_s = self.offline_s(utc_s), None
+        elif self._lost_s is None:
+            self._lost_s = utc_s
+            self.outages += 1
+
+    def offline_s(self, until_s: float) -> float:
+        """How long there were no images."""
+        return self._offline_s + (0.0 if self._lost_s is None else until_s - self._lost_s)
+
+
+@dataclass(slots=True)
+class CameraSums:
+    """One camera in all runs.
+
+    Attributes:
+        hours: people by the hour in which they came, "2026-01-31T14:00+01:00".
+        stays: people by class of `STAYS_S`.
+        stayed_s: how long they stayed, all together.
+        unknown: people without an estimate.
+        alone: people by age band or by gender, where the other was not estimated.
+        flaws: by name: gender unsure, age vague, few looks, face small, looks poor.
+        error_years: the error of age predicted for this camera; None = not known.
+    """
+
+    hours: Counter[str] = field(default_factory=Counter)
+    stays: list[int] = field(default_factory=lambda: [0] * (len(STAYS_S) + 1))
+    stayed_s: float = 0.0
+    unknown: int = 0
+    alone: Counter[str] = field(default_factory=Counter)
+    flaws: dict[str, Flaw] = field(default_factory=lambda: defaultdict(Flaw))
+    lines: dict[str, Passage] = field(default_factory=lambda: defaultdict(Passage))
+    zones: dict[str, Passage] = field(default_factory=lambda: defaultdict(Passage))
+    attention: Attention = field(default_factory=Attention)
+    error_years: float | None = None
+
+
+class Tally:
+    """Takes in records, those of a run in their order.
+
+    Attributes:
+        cameras: sums by the camera's name.
+        runs: by the run's and the camera's name.
+        repeated: records of people that were there already.
+    """
+
+    def __init__(self) -> None:
+        self.cameras: dict[str, CameraSums] = defaultdict(CameraSums)
+        self.runs: dict[tuple[str, str], CameraRun] = {}
+        self.repeated = 0
+
+    def add(self, record: Record) -> None:
+        """Take in a record; nothing is kept of one that says nothing about people or sources.
+
+        Raises:
+            WrongSchemaError: it is of another version.
+            LookupError, TypeError, ValueError, OverflowError: it is not as docs/events.md says.
+        """
+        if record["schema"] != SCHEMA:
+            raise WrongSchemaError(f"want schema {SCHEMA}, got {record['schema']!r}")
+        kind, name = record["type"], record["camera"]
+        if kind not in ("source", "person", "aggregate"):
+            return
+        if kind == "source" and record["source"]["state"] in _OF_PROGRAM:
+            return
+        utc_s = datetime.fromisoformat(record["utc"]).timestamp()
+        camera = self.cameras[name]
+        run = self.runs.setdefault((record["run"], name), CameraRun(utc_s, utc_s))
+        run.began_s, run.ended_s = min(run.began_s, utc_s), max(run.ended_s, utc_s)
+        if kind == "source":
+            run.note_state(record["source"]["state"], utc_s)
+        elif kind == "aggregate":
+            _note_numbers(record, camera, run)
+        elif record["event"] == "left":
+            self._person(Leaving.of(record, utc_s), camera, run)
+
+    def _person(self, person: Leaving, camera: CameraSums, run: CameraRun) -> None:
+        before_s = run.left_before(person)
+        if before_s >= person.left_s:
+            self.repeated += 1
+            return
+        for line, (inward, outward) in person.lines.items():
+            camera.lines[line].inward += inward
+            camera.lines[line].outward += outward
+        for zone, seconds in person.zones.items():
+            camera.zones[zone].inward += seconds > 0
+            camera.zones[zone].seconds += seconds
+        if before_s and local_hour(before_s)[:10] == person.hour[:10]:
+            return  # recognised, and counted already
+        camera.hours[person.hour] += 1
+        camera.stays[bisect_right(STAYS_S, person.stay_s)] += 1
+        camera.stayed_s += person.stay_s
+        _note_looks(person, camera, run)
+        _note_flaws(person, camera)
+        if person.watched is not None:
+            camera.attention.people += 1
+            camera.attention.stayed_s += person.stay_s
+            camera.attention.watchers += person.watched
+            camera.attention.watched_s += person.watched_s * person.watched
+
+
+def _note_numbers(record: Record, camera: CameraSums, run: CameraRun) -> None:
+    """Take in an aggregate record."""
+    if record.get("error_years") is not None:
+        camera.error_years = float(record["error_years"])
+    if record.get("confusion"):
+        run.confusion = tuple(tuple(int(n) for n in row) for row in record["confusion"])
+    if record.get("step", 1) > 1:
+        run.days[record["day"]] = RoundedDay(
+            {span["begins"]: int(span["entered"]) for span in record["hours"]},
+            {(g.get("gender", ""), g.get("age", "")): int(g["people"]) for g in record["groups"]},
+        )
+
+
+def _note_looks(person: Leaving, camera: CameraSums, run: CameraRun) -> None:
+    """Count somebody by group, and whether they may have been counted twice."""
+    age, female = person.age_years, person.female_prob
+    if age is not None and female is not None:
+        run.told[group_of(female > 0.5, age)] += 1
+    elif age is not None:
+        camera.alone[RECORD_BANDS.of(age)] += 1
+    elif female is not None:
+        camera.alone[Gender.FEMALE if female > 0.5 else Gender.MALE] += 1
+    else:
+        camera.unknown += 1
+    if age is not None:
+        run.doubles.note(person.first_s, person.last_s, age, person.gender)
+
+
+def _note_flaws(person: Leaving, camera: CameraSums) -> None:
+    """Note what speaks against trusting somebody's values."""
+    flaws = {
+        "unsure": person.gender == Gender.UNSURE if person.gender else None,
+        "vague": None if person.spread_years is None else person.spread_years > UNSURE_YEARS,
+        "few": person.samples < FEW_SAMPLES,
+        "small": None if person.face_px is None else person.face_px < SMALL_PX,
+        "poor": None if person.evidence is None else person.evidence < POOR_EVIDENCE,
+    }
+    for name, has in flaws.items():
+        if has is not None:
+            camera.flaws[name].known += 1
+            camera.flaws[name].found += has
