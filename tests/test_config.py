@@ -27,7 +27,7 @@ EVERYTHING = [
     *("--no-window", "--output", "o.mp4", "--segment", "10m", "--preset", "veryfast"),
     *("--events", "-", "--keep", "30d", "--keep", "5GB", "--people", "o \"1\"\\.csv"),
     *("--hours", "h.csv", "--lawful-purpose", "a study", "--remember", "90s"),
-    *("--events-full", "f.jsonl"),
+    *("--events-full", "f.jsonl", "--report", "r.html"),
     *("--serve", "0.0.0.0:8080", "--token", "007", "--tls", "a.pem", "b.pem", "--behind-proxy"),
     *("--mqtt", "mqtt://host/faces", "--mqtt-qos", "2", "--home-assistant", "--webhook", "http://host/é"),
     *("--webhook-secret", "1.50", "--stills", "stills", "--file-mode", "0640", "--verbose"),
@@ -111,7 +111,8 @@ def test_paths_in_the_file_are_seen_from_its_folder(here: Path) -> None:
     (folder / "f.toml").write_text(
         'src = ["film.mp4", "0", "a=b.mp4", "rtsp://h/x", "sample", "test:", "/abs.mp4", '
         '"chaos:bad.mp4?drop=1", "env:HALL", "~/f.mp4"]\noutput = "o.mp4"\nevents = "-"\n'
-        'people = "../p.csv"\nhours = "h.csv"\nstills = "."\nweights = "own.onnx"\n'
+        'people = "../p.csv"\nhours = "h.csv"\nreport = "r.html"\n'
+        'stills = "."\nweights = "own.onnx"\n'
     )
     given = read_config(Path("etc") / "f.toml").given
     assert given["src"] == [
@@ -119,8 +120,9 @@ def test_paths_in_the_file_are_seen_from_its_folder(here: Path) -> None:
         *("chaos:etc/bad.mp4?drop=1", "env:HALL", "~/f.mp4"),
     ]  # fmt: skip
     assert [
-        given[name] for name in ("output", "events", "people", "hours", "stills", "weights")
-    ] == [*("etc/o.mp4", "-", "etc/../p.csv", "etc/h.csv", "etc", "etc/own.onnx")]
+        given[name]
+        for name in ("output", "events", "people", "hours", "report", "stills", "weights")
+    ] == [*("etc/o.mp4", "-", "etc/../p.csv", "etc/h.csv", "etc/r.html", "etc", "etc/own.onnx")]
 
 
 @pytest.mark.parametrize(

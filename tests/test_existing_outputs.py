@@ -11,7 +11,13 @@ from tests.fakes import ListSource, film
 from tests.recordings import read
 from tests.test_stream import one_line, reading, run_main
 
-NAMES = {"--output": "o.mp4", "--events": "o.jsonl", "--people": "o.csv", "--hours": "h.csv"}
+NAMES = {
+    "--output": "o.mp4",
+    "--events": "o.jsonl",
+    "--people": "o.csv",
+    "--hours": "h.csv",
+    "--report": "r.html",
+}
 
 
 def run(folder: Path, *, live: bool, count: int = 12, flags: dict[str, str] = NAMES) -> int:

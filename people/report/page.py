@@ -66,9 +66,8 @@ def page_of(audience: Audience | None) -> str:
 @cache
 def _templates() -> Any:
     templates = environment(Path(__file__).resolve().parent)
-    functions = (
-        columns, pyramid, in_fives, span_in_fives, told, share95, seconds, between, moments, quality, women
-    )  # fmt: skip
+    functions = (columns, pyramid, in_fives, span_in_fives, told, share95, seconds, between,
+                 moments, quality, women)  # fmt: skip
     templates.globals |= {each.__name__: each for each in functions}
     return templates
 
