@@ -5,7 +5,7 @@ gender told) left the same camera within `WINDOW_S` before? Some had by chance. 
 question tells of a time in which nobody is lost and found any more, `LATER_S` earlier, since people
 come and go as often then. With M and C such people of n, and chance striking both kinds alike,
 
-    counted twice  =  (M - C) / (1 - C / n),   variance of M - C:  M (1 - M/n) + C (1 - C/n)
+    counted twice  =  (M - C) / (1 - C / n),   variance of M - C:  2 C (1 - C/n)
 
 A queue, in which the next comes whenever one leaves, looks the same and is counted, too.
 """
@@ -98,7 +98,7 @@ def counted_twice(parts: Iterable[Doubles]) -> Twice | None:
     if people < LEAST_PEOPLE:
         return None
     free = 1 - min(chance, people - 1) / people
-    variance = found * (1 - found / people) + chance * (1 - chance / people)
+    variance = 2 * chance * (1 - chance / people)
     return Twice(people, max(found - chance, 0) / free, math.sqrt(max(variance, 1)) / free)
 
 
