@@ -13,4 +13,5 @@ correction counts of groups corrected by the network's errors, with an interval
 wording    one person as JSON, as cells of a table, as the words of a label
 records    the records of docs/events.md
 table      the CSV file with one row a person
+report     the audience report, a page made of records
 """

@@ -78,9 +78,10 @@ def _points(options: argparse.Namespace) -> list[str]:
             f"within {_spelt_out(options.remember)}; then what it needs for that is deleted. "
             "It is kept in memory only."
         )
-    if options.anonymous:
+    told = options.people or options.events or options.mqtt or options.webhook
+    if options.anonymous or (options.report and not told):
         points.append("Only the numbers of groups of five and more people are reported.")
-    elif options.people or options.events or options.mqtt or options.webhook:
+    elif told:
         points.append("Age, gender and time of each visit are kept, without name or picture.")
     if options.output:
         hidden = " with faces hidden" if options.blur else ""

@@ -80,6 +80,7 @@ def test_the_sign_says_what_the_flags_do(tmp_path: Path) -> None:
     assert "time of each visit" in kept
     groups = signed(tmp_path, "--src", "0", "--anonymous", "--events", "e.jsonl")
     assert "groups of five" in groups
+    assert "groups of five" in signed(tmp_path, "--src", "0", "--report", "r.html")
     assert "time of each visit" not in groups
     assert "head is turned" in signed(tmp_path, "--src", "0", "--attention")
     assert "recognises" not in plain + kept + groups
