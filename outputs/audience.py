@@ -9,8 +9,8 @@ from errors import SinkError
 from files import Outage, check_writable, is_taken, named_after, sink_error, write_whole
 from outputs.delivery import RecordSink
 from people.records import Record, Recorder
-from people.report.audience import audience_of
 from people.report.page import page_of
+from people.report.presence import presence_of
 from people.report.tally import Tally
 
 REFRESH_S = 600.0
@@ -67,7 +67,7 @@ class AudienceWriter(RecordSink):
         try:
             if not self._made and self._live and is_taken(self._path):
                 self._path = named_after(self._path, datetime.now(UTC))
-            write_whole(self._path, page_of(audience_of(self._tally)).encode())
+            write_whole(self._path, page_of(presence_of(self._tally)).encode())
             self._made = True
         except OSError as error:
             self._outage.note(sink_error(self._path, error))

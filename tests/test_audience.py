@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from people.attention import wilson
 from people.correction import Corrected
 from people.records import Record
 from people.report import leaving
-from people.report.audience import Audience, audience_of, share95
 from people.report.doubles import Doubles, Span95, Twice, counted_twice
 from people.report.groups import Part, merged, told_share
 from people.report.page import page_of
+from people.report.presence import Presence, presence_of
 from people.report.shapes import COLUMNS_HEIGHT, WIDTH, columns, pyramid
 from people.report.tally import Tally, WrongSchemaError
 from people.report.times import Cell, busiest, by_day
@@ -57,15 +58,15 @@ def tally_of(records: Iterable[Record]) -> Tally:
     return tally
 
 
-def audience(records: Iterable[Record]) -> Audience:
-    found = audience_of(tally_of(records))
+def audience(records: Iterable[Record]) -> Presence:
+    found = presence_of(tally_of(records))
     assert found is not None
     return found
 
 
 def text_of(records: Iterable[Record]) -> str:
     """What the page says, without its style and tags."""
-    page = page_of(audience_of(tally_of(records)))
+    page = page_of(presence_of(tally_of(records)))
     bare = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
     return html.unescape(re.sub(r"\s+", " ", bare))
 
@@ -79,7 +80,7 @@ def all_of(truth: Week) -> list[Record]:
 
 def test_the_simulated_records_are_what_the_schema_says() -> None:
     for record in all_of(week(0, an_hour=0.3)):
-        new = ("watched", "attention_s", "lines", "zones")  # as docs/events.md has them
+        new = ("lines", "zones")  # as docs/events.md has them
         check({name: value for name, value in record.items() if name not in new})
 
 
@@ -104,8 +105,8 @@ def held(truth: Week) -> dict[str, list[bool]]:
     total = found.twice.different(found.people)
     kinds["total"] = [total.low <= sum(hours) <= total.high]
     kinds["twice"] = [found.twice.span.low <= truth.twice <= found.twice.span.high]
-    ratio = share95(found.attention.watchers, found.attention.people)
-    kinds["attention"] = [ratio.low <= 0.4 <= ratio.high]
+    low, high = wilson(found.attention.watchers, found.attention.people)
+    kinds["attention"] = [low is not None and high is not None and low <= 0.4 <= high]
     assert found.attention.watchers == truth.looking
     return kinds
 
@@ -255,7 +256,7 @@ def test_records_that_come_twice_count_once() -> None:
     records = [left(i, i) for i in range(1, 30)]
     tally = tally_of(records + records[:10] + records)
     assert tally.repeated == 39
-    found = audience_of(tally)
+    found = presence_of(tally)
     assert found is not None and found.people == 29
 
 
@@ -357,7 +358,7 @@ def test_a_run_without_gender_or_age_is_told_by_the_other_one() -> None:
     by_age = [left(i, i, gender=None, female_prob=None) for i in range(1, 10)]
     told = [(r.gender, r.band, r.told) for r in audience(by_age).groups if r.told]
     assert told == [("", "20-39", 9)]
-    page_of(audience_of(tally_of(by_age)))
+    page_of(presence_of(tally_of(by_age)))
 
 
 @pytest.mark.parametrize(
@@ -393,12 +394,12 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_of_it_counts(change: Reco
 def test_names_of_cameras_and_lines_cannot_break_the_page() -> None:
     bad = "<script>alert(1)</script>"
     lines = {"lines": {bad: {"in": 1, "out": 0}}}
-    page = page_of(audience_of(tally_of(left(i, i, camera=bad, **lines) for i in range(1, 9))))
+    page = page_of(presence_of(tally_of(left(i, i, camera=bad, **lines) for i in range(1, 9))))
     assert "<script" not in page and "&lt;script&gt;" in page
 
 
 def test_the_page_needs_no_network_and_no_script() -> None:
-    page = page_of(audience_of(tally_of(all_of(week(0, an_hour=2)))))
+    page = page_of(presence_of(tally_of(all_of(week(0, an_hour=2)))))
     assert not re.search(r"https?://|<script|<link|url\(|src=|@import", page)
     assert page.startswith("<!doctype html>") and page.endswith("</html>\n")
 
@@ -420,17 +421,6 @@ def test_the_pyramid_has_no_bar_of_a_group_under_five() -> None:
     assert [(side.text, side.width > 0) for side in sides if side.css == "female"] == [
         ("<5", False), ("<5", False), ("20", True), ("<5", False), ("<5", False)
     ]  # fmt: skip
-
-
-def test_a_share_has_wilsons_interval() -> None:
-    # Brown, Cai, DasGupta, "Interval Estimation for a Binomial Proportion", 2001: the same roots.
-    for part, of in ((0, 10), (3, 10), (50, 100), (10, 10)):
-        span = share95(part, of)
-        for edge in (span.low, span.high):
-            if 0 < edge < 1:
-                distance = abs(part / of - edge) / np.sqrt(edge * (1 - edge) / of)
-                assert distance == pytest.approx(1.96, rel=1e-6)
-        assert span.low <= part / of <= span.high
 
 
 def test_different_people_are_never_more_than_were_counted() -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from errors import StreamError
 from files import check_apart, check_ours, check_writable, created_with, sink_error, write_whole
 from parsing import OneLineParser
-from people.report.audience import audience_of
 from people.report.page import is_report, page_of
+from people.report.presence import presence_of
 from people.report.reading import find_files, read_events
 from people.report.tally import Tally
 
@@ -56,7 +56,7 @@ def _report(names: Sequence[str], output: str) -> int:
         return 2
     tally = Tally()
     useless += sum(not read_events(path, tally, _say) for path in paths)
-    page = page_of(audience_of(tally))
+    page = page_of(presence_of(tally))
     try:
         with created_with(0o600):
             write_whole(target, page.encode())

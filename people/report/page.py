@@ -1,4 +1,4 @@
-"""The report's page: the numbers of an `Audience` in sentences, tables and drawings."""
+"""The report's page: the numbers of an `Presence` in sentences, tables and drawings."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from files import begins_with
 from pages import environment
+from people.attention import Audience, wilson
 from people.correction import Corrected
 from people.crowd import LEAST
-from people.report.audience import Audience, Uptime, share95
 from people.report.doubles import ALIKE_YEARS, LEAST_PEOPLE, WINDOW_S, Span95
 from people.report.groups import in_fives, span_in_fives, told, told_share
+from people.report.presence import Presence, Uptime
 from people.report.shapes import columns, pyramid
 from people.report.tally import FEW_SAMPLES, POOR_EVIDENCE, SMALL_PX
 from people.wording import UNSURE_YEARS
@@ -52,7 +53,7 @@ def is_report(path: Path) -> bool:
     return begins_with(path, rb"(?s).*" + _MARK)
 
 
-def page_of(audience: Audience | None) -> str:
+def page_of(presence: Presence | None) -> str:
     """Return the page, a whole HTML document; None makes one that says that nobody was seen.
 
     Raises:
@@ -60,13 +61,13 @@ def page_of(audience: Audience | None) -> str:
     """
     made = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     values = {"made": made, "version": VERSION, "mark": _MARK.decode(), "least": LEAST}
-    return str(_templates().get_template("audience.html.j2").render(a=audience, **values)) + "\n"
+    return str(_templates().get_template("audience.html.j2").render(a=presence, **values)) + "\n"
 
 
 @cache
 def _templates() -> Any:
     templates = environment(Path(__file__).resolve().parent)
-    functions = (columns, pyramid, in_fives, span_in_fives, told, share95, seconds, between,
+    functions = (columns, pyramid, in_fives, span_in_fives, told, ratio, seconds, between,
                  moments, quality, women)  # fmt: skip
     templates.globals |= {each.__name__: each for each in functions}
     return templates
@@ -79,6 +80,12 @@ def seconds(value: float) -> str:
             number = value / size
             return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
     return f"{value / 86400:.0f} days"
+
+
+def ratio(attention: Audience) -> Span95:
+    """The share of watchers among those who could look."""
+    low, high = wilson(attention.watchers, attention.people)
+    return Span95(attention.watchers / attention.people, low or 0.0, high or 0.0)
 
 
 def between(span: Span95, scale: float = 1.0) -> str:
@@ -95,11 +102,11 @@ def moments(first: datetime, last: datetime, word: str = "to") -> str:
     return f"{begins} {word} {ends}"
 
 
-def women(audience: Audience) -> Span95 | None:
+def women(presence: Presence) -> Span95 | None:
     """The corrected share of women, unless one gender is told of fewer than five people."""
-    sexes = [row for row in audience.groups if row.gender in _SEXES and not row.band]
+    sexes = [row for row in presence.groups if row.gender in _SEXES and not row.band]
     shares = {row.gender: row.corrected for row in sexes if row.told >= LEAST and row.corrected}
-    known, count = audience.known, shares.get(Gender.FEMALE)
+    known, count = presence.known, shares.get(Gender.FEMALE)
     if len(shares) < len(_SEXES) or count is None or min(map(_people, shares.values())) < LEAST:
         return None
     return Span95(count.people / known, count.low / known, count.high / known)
@@ -109,14 +116,14 @@ def _people(count: Corrected) -> int:
     return count.people
 
 
-def quality(audience: Audience) -> list[QualityRow]:
+def quality(presence: Presence) -> list[QualityRow]:
     """How far the data can be trusted."""
     rows = []
-    if not audience.twice:
+    if not presence.twice:
         text = f"people were probably counted twice: there are fewer than {LEAST_PEOPLE} to say."
         rows.append(QualityRow("Counted twice", "not known", f"how many {text}"))
     else:
-        span, of = audience.twice.span, audience.twice.people
+        span, of = presence.twice.span, presence.twice.people
         share = f", {100 * span.value / of:.0f} %" if span.value >= LEAST else ""
         rows.append(
             QualityRow(
@@ -129,13 +136,13 @@ def quality(audience: Audience) -> list[QualityRow]:
             )
         )
     for name, (title, text) in _FLAWS.items():
-        if name in audience.flaws:
-            flaw = audience.flaws[name]
+        if name in presence.flaws:
+            flaw = presence.flaws[name]
             rows.append(QualityRow(title, told_share(flaw.found, flaw.known), f"people {text}"))
-    if audience.people:
-        figure = told_share(audience.unknown, audience.people)
+    if presence.people:
+        figure = told_share(presence.unknown, presence.people)
         rows.append(QualityRow("No estimate", figure, "people left before any estimate."))
-    return rows + [row for each in audience.uptimes for row in _uptime(each)]
+    return rows + [row for each in presence.uptimes for row in _uptime(each)]
 
 
 def _uptime(camera: Uptime) -> list[QualityRow]:
@@ -151,6 +158,6 @@ def _uptime(camera: Uptime) -> list[QualityRow]:
         text += f"; between runs it paused for {seconds(camera.pause_s)}"
     rows = [QualityRow("Time", seconds(camera.watched_s), f"{text}.")]
     if camera.error_years is not None:
-        text = f"the mean error of the age that is predicted for faces{of}."
+        text = f"the mean error of the age that is expected of faces{of}."
         rows.append(QualityRow("Error of age", f"{camera.error_years:.1f} years", text))
     return rows

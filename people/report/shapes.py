@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from people.crowd import LEAST
-from people.report.audience import GroupRow
 from people.report.groups import in_fives, span_in_fives
+from people.report.presence import GroupRow
 from people.report.times import Cell
 from structures import Gender
 

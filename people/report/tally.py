@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from estimators.weights import Confusion
+from people.attention import NOBODY, Audience
 from people.bands import RECORD_BANDS
 from people.correction import GROUPS, group_of
 from people.records import SCHEMA
@@ -53,16 +54,6 @@ class Passage:
     inward: int = 0
     outward: int = 0
     seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Attention:
-    """People whose pose was known, of these the watchers, and the seconds of each."""
-
-    people: int = 0
-    watchers: int = 0
-    stayed_s: float = 0.0
-    watched_s: float = 0.0
 
 
 class RoundedDay(NamedTuple):
@@ -132,7 +123,8 @@ class CameraSums:
         unknown: people without an estimate.
         alone: people by age band or by gender, where the other was not estimated.
         flaws: by name: gender unsure, age vague, few looks, face small, looks poor.
-        error_years: the error of age predicted for this camera; None = not known.
+        error_records: of how many records the error of age is known that is expected here.
+        error_sum_years: their errors, all together.
     """
 
     hours: Counter[str] = field(default_factory=Counter)
@@ -143,8 +135,14 @@ class CameraSums:
     flaws: dict[str, Flaw] = field(default_factory=lambda: defaultdict(Flaw))
     lines: dict[str, Passage] = field(default_factory=lambda: defaultdict(Passage))
     zones: dict[str, Passage] = field(default_factory=lambda: defaultdict(Passage))
-    attention: Attention = field(default_factory=Attention)
-    error_years: float | None = None
+    attention: Audience = NOBODY
+    error_records: int = 0
+    error_sum_years: float = 0.0
+
+    @property
+    def error_years(self) -> float | None:
+        """The error of age predicted for this camera, on average; None = not known."""
+        return self.error_sum_years / self.error_records if self.error_records else None
 
 
 class Tally:
@@ -205,16 +203,15 @@ class Tally:
         _note_looks(person, camera, run)
         _note_flaws(person, camera)
         if person.watched is not None:
-            camera.attention.people += 1
-            camera.attention.stayed_s += person.stay_s
-            camera.attention.watchers += person.watched
-            camera.attention.watched_s += person.watched_s * person.watched
+            one = Audience(1, int(person.watched), person.watched_s, person.stay_s)
+            camera.attention = camera.attention.plus(one)
 
 
 def _note_numbers(record: Record, camera: CameraSums, run: CameraRun) -> None:
     """Take in an aggregate record."""
     if record.get("error_years") is not None:
-        camera.error_years = float(record["error_years"])
+        camera.error_records += 1
+        camera.error_sum_years += float(record["error_years"])
     if record.get("confusion"):
         run.confusion = tuple(tuple(int(n) for n in row) for row in record["confusion"])
     if record.get("step", 1) > 1:

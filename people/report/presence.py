@@ -5,19 +5,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
 from estimators.weights import Confusion
+from people.attention import NOBODY, Audience
 from people.bands import RECORD_BANDS
 from people.correction import GROUPS, Corrected, Counts, corrected
 from people.report.doubles import Span95, Twice, counted_twice
 from people.report.groups import merged
-from people.report.tally import Attention, CameraRun, Flaw, Passage, Tally
+from people.report.tally import CameraRun, Flaw, Passage, Tally
 from people.report.times import Cell, Step, busiest, by_day, by_hour, by_weekday, cells_of, zone_of
 from structures import Gender
 
-_SIGMAS = 1.96
 _SEXES = Gender.FEMALE, Gender.MALE
 # Groups where one of the two was not estimated, by what is known.
 _ONE = {gender: (str(gender), "") for gender in Gender} | {b: ("", b) for b in RECORD_BANDS.names}
@@ -62,7 +63,7 @@ class Uptime(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class Presence:
     """Everything that the page says.
 
     Attributes:
@@ -99,7 +100,7 @@ class Audience:
     stay_s: float
     groups: list[GroupRow]
     known: int
-    attention: Attention
+    attention: Audience
     lines: dict[str, Passage]
     zones: dict[str, Passage]
     cameras: list[CameraRow]
@@ -108,15 +109,7 @@ class Audience:
     unknown: int
 
 
-def share95(part: int, of: int) -> Span95:
-    """Return part / of with its 95 % interval, that of Wilson (JASA 22, 1927, page 209)."""
-    share, z2 = part / of, _SIGMAS**2 / of
-    middle = (share + z2 / 2) / (1 + z2)
-    half = math.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
-    return Span95(share, max(middle - half, 0.0), min(middle + half, 1.0))
-
-
-def audience_of(tally: Tally) -> Audience | None:
+def presence_of(tally: Tally) -> Presence | None:
     """Work out what the page says; None = there was no record of a camera."""
     if not tally.runs:
         return None
@@ -129,7 +122,7 @@ def audience_of(tally: Tally) -> Audience | None:
     step, steps = by_day(hours, twice)
     stays = [sum(counts) for counts in zip(*(each.stays for each in cameras), strict=True)]
     sums, known = _corrected(runs)
-    return Audience(
+    return Presence(
         people=hours.total(),
         began=began,
         ended=ended,
@@ -146,7 +139,7 @@ def audience_of(tally: Tally) -> Audience | None:
         stay_s=sum(each.stayed_s for each in cameras) / max(1, sum(stays)),
         groups=_groups(tally, sums),
         known=known,
-        attention=_attention(tally),
+        attention=reduce(Audience.plus, (each.attention for each in cameras), NOBODY),
         lines=_passages(tally, "lines"),
         zones=_passages(tally, "zones"),
         cameras=_cameras(tally, by_camera, twice),
@@ -203,16 +196,6 @@ def _groups(tally: Tally, sums: Counts) -> list[GroupRow]:
     rows = [GroupRow(*key, told[key], sums.get(key)) for key in keys]
     with_bands = {row.gender for row in rows if row.band and row.told}
     return [row for row in rows if row.told or (row.band and row.gender in with_bands)]
-
-
-def _attention(tally: Tally) -> Attention:
-    parts = [camera.attention for camera in tally.cameras.values()]
-    return Attention(
-        sum(part.people for part in parts),
-        sum(part.watchers for part in parts),
-        sum(part.stayed_s for part in parts),
-        sum(part.watched_s for part in parts),
-    )
 
 
 def _passages(tally: Tally, kind: str) -> dict[str, Passage]:
