@@ -90,12 +90,12 @@ def held(truth: Week) -> dict[str, list[bool]]:
     assert found.twice is not None and found.people == sum(truth.groups.values())
     kinds: dict[str, list[bool]] = {"hours": [], "days": [], "groups": []}
     place, hours = 0, [truth.people[hour] for hour in range(24)]
-    for cell in found.hours:
+    for cell in found.times.hours:
         people = sum(hours[place : place + cell.width])
         place += cell.width
         if cell.different:
             kinds["hours"].append(cell.different.low <= people <= cell.different.high)
-    for cell, day in zip(found.steps, sorted(truth.days), strict=True):
+    for cell, day in zip(found.times.steps, sorted(truth.days), strict=True):
         assert cell.different
         kinds["days"].append(cell.different.low <= truth.days[day] <= cell.different.high)
     for row in found.groups:
@@ -209,7 +209,10 @@ def test_empty_hours_and_large_groups_stay_by_themselves() -> None:
     assert merged([7, 0, 2]) == [Part(0, 2, 9)]
 
 
-@pytest.mark.parametrize(("people", "want"), [(0, "none"), (4, "<5"), (5, "5 (50 %)")])
+@pytest.mark.parametrize(
+    ("people", "want"),
+    [(0, "none"), (4, "<5"), (5, "5 (50 %)"), (7, "nearly all"), (10, "10 (100 %)")],
+)
 def test_a_share_tells_nothing_of_fewer_than_five(people: int, want: str) -> None:
     assert told_share(people, 10) == want
 
@@ -226,12 +229,18 @@ def test_a_small_group_appears_nowhere_and_no_difference_tells_of_it() -> None:
     far = [left(200 + i, 3 * 1440 + i, camera="yard") for i in range(2)]
     found = audience([*women, *boys, *far])
     assert found.people == 25
-    for cells in (found.hours, found.steps, found.stays):
+    for cells in (found.times.hours, found.times.steps, found.stays):
         assert sum(cell.people for cell in cells) == 25
         assert not any(0 < cell.people < 5 for cell in cells)
     assert [(row.names, row.people) for row in found.cameras] == [("without a name, yard", 25)]
     text = text_of([*women, *boys, *far])
     assert "men 0-9 <5" in text and "women 20-39 20" in text and "men <5" in text
+
+
+@pytest.mark.parametrize(("watchers", "told"), [(4, False), (7, False), (5, True), (10, True)])
+def test_the_attraction_ratio_tells_of_no_group_under_five(watchers: int, told: bool) -> None:
+    people = [left(i, i, watched=i <= watchers, attention_s=1.0) for i in range(1, 11)]
+    assert ("Attraction ratio" in text_of(people)) == told
 
 
 def test_the_busiest_hours_are_told_in_fives() -> None:
@@ -266,9 +275,9 @@ def test_people_count_in_the_local_hour_and_day_in_which_they_came(
     set_zone(monkeypatch, "Asia/Kolkata")  # UTC+05:30
     late = [left(i, 60 * 6.5 + 0.1) for i in range(1, 8)]  # from 23:59:56 to 00:00:06, 5 Jan
     found = audience(late)
-    assert [(cell.label, cell.people) for cell in found.steps] == [("Mon 5 Jan", 7)]
-    assert [cell.people for cell in found.hours] == [0] * 23 + [7]
-    assert found.zone == "IST (UTC+05:30)"
+    assert [(cell.label, cell.people) for cell in found.times.steps] == [("Mon 5 Jan", 7)]
+    assert [cell.people for cell in found.times.hours] == [0] * 23 + [7]
+    assert "local time IST (UTC+05:30)" in text_of(late)
 
 
 def test_many_days_are_told_by_week_and_many_weeks_by_month() -> None:

@@ -62,7 +62,9 @@ def span_in_fives(count: Corrected) -> str:
 
 
 def told_share(people: int, of: int) -> str:
-    """Part of some people, as it may be told: "120 (8 %)", "none"."""
+    """Part of some people, as it may be told: "120 (8 %)", "none", "nearly all"."""
     if people < LEAST:
         return told(people) if people else "none"
+    if 0 < of - people < LEAST:
+        return "nearly all"
     return f"{people:,} ({100 * people / of:.0f} %)"

@@ -73,14 +73,13 @@ class Leaving(NamedTuple):
         last_s = _between(record["last_seen_s"], -_LONGEST_S, _LONGEST_S)
         stay_s = _between(last_s - first_s, 0, _LONGEST_S)
         get = record.get
-        gender = get("gender")
         return cls(
             number=int(_between(record["id"], 1, 2**53)),
             first_s=first_s,
             last_s=last_s,
             hour=local_hour(left_s - stay_s),
             left_s=left_s,
-            gender="" if gender is None else Gender(gender),
+            gender="" if get("gender") is None else Gender(record["gender"]),
             female_prob=_maybe(get("female_prob"), 1),
             age_years=_maybe(get("age_years"), 200),
             spread_years=_maybe(get("age_uncertainty_years"), _LONGEST_S),

@@ -15,6 +15,7 @@ from people.report.groups import in_fives, span_in_fives, told, told_share
 from people.report.presence import Presence, Uptime
 from people.report.shapes import columns, pyramid
 from people.report.tally import FEW_SAMPLES, POOR_EVIDENCE, SMALL_PX
+from people.report.times import zone_of
 from people.wording import UNSURE_YEARS
 from structures import Gender
 from version import VERSION
@@ -68,7 +69,7 @@ def page_of(presence: Presence | None) -> str:
 def _templates() -> Any:
     templates = environment(Path(__file__).resolve().parent)
     functions = (columns, pyramid, in_fives, span_in_fives, told, ratio, seconds, between,
-                 moments, quality, women)  # fmt: skip
+                 moments, zone_of, quality, women)  # fmt: skip
     templates.globals |= {each.__name__: each for each in functions}
     return templates
 
@@ -82,8 +83,11 @@ def seconds(value: float) -> str:
     return f"{value / 86400:.0f} days"
 
 
-def ratio(attention: Audience) -> Span95:
-    """The share of watchers among those who could look."""
+def ratio(attention: Audience) -> Span95 | None:
+    """The share of watchers; None where they, or those who are none, are fewer than five."""
+    others = attention.people - attention.watchers
+    if attention.watchers < LEAST or 0 < others < LEAST:
+        return None
     low, high = wilson(attention.watchers, attention.people)
     return Span95(attention.watchers / attention.people, low or 0.0, high or 0.0)
 
@@ -120,8 +124,8 @@ def quality(presence: Presence) -> list[QualityRow]:
     """How far the data can be trusted."""
     rows = []
     if not presence.twice:
-        text = f"people were probably counted twice: there are fewer than {LEAST_PEOPLE} to say."
-        rows.append(QualityRow("Counted twice", "not known", f"how many {text}"))
+        text = f"how many people were counted twice: there were fewer than {LEAST_PEOPLE}."
+        rows.append(QualityRow("Counted twice", "not known", text))
     else:
         span, of = presence.twice.span, presence.twice.people
         share = f", {100 * span.value / of:.0f} %" if span.value >= LEAST else ""
@@ -158,6 +162,6 @@ def _uptime(camera: Uptime) -> list[QualityRow]:
         text += f"; between runs it paused for {seconds(camera.pause_s)}"
     rows = [QualityRow("Time", seconds(camera.watched_s), f"{text}.")]
     if camera.error_years is not None:
-        text = f"the mean error of the age that is expected of faces{of}."
+        text = f"is how far off told ages{of} are likely to be, on average."
         rows.append(QualityRow("Error of age", f"{camera.error_years:.1f} years", text))
     return rows

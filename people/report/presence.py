@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -16,7 +16,7 @@ from people.correction import GROUPS, Corrected, Counts, corrected
 from people.report.doubles import Span95, Twice, counted_twice
 from people.report.groups import merged
 from people.report.tally import CameraRun, Flaw, Passage, Tally
-from people.report.times import Cell, Step, busiest, by_day, by_hour, by_weekday, cells_of, zone_of
+from people.report.times import Cell, Step, Times, cells_of
 from structures import Gender
 
 _SEXES = Gender.FEMALE, Gender.MALE
@@ -69,13 +69,9 @@ class Presence:
     Attributes:
         people: counted, all cameras together.
         began: of the first record; ended: of the last one; local.
-        zone: name of the local time zone, with its offset.
         runs: how many there were; rounded: how many of them are anonymous.
         twice: how many people were probably counted twice; None = there are too few to say.
-        steps: people by day, week or month, as `step` says.
-        hours: people by hour of the day.
-        week: how busy each hour of each weekday is; see `by_weekday`.
-        busiest: the busiest hours, in fives.
+        times: when they came.
         stays: people by how long they stayed.
         stay_s: how long they stayed on average.
         groups: people by gender and age band.
@@ -87,15 +83,10 @@ class Presence:
     people: int
     began: datetime
     ended: datetime
-    zone: str
     runs: int
     rounded: int
     twice: Twice | None
-    step: str
-    steps: list[Cell]
-    hours: list[Cell]
-    week: list[list[int]]
-    busiest: list[Cell]
+    times: Times
     stays: list[Cell]
     stay_s: float
     groups: list[GroupRow]
@@ -113,28 +104,21 @@ def presence_of(tally: Tally) -> Presence | None:
     """Work out what the page says; None = there was no record of a camera."""
     if not tally.runs:
         return None
-    runs, cameras = list(tally.runs.values()), list(tally.cameras.values())
+    runs, cameras = tally.runs.values(), tally.cameras.values()
     by_camera = {name: _hours(tally, name) for name in tally.cameras}
     hours = sum(by_camera.values(), Counter[str]())
     twice = counted_twice(run.doubles for run in runs)
-    began = datetime.fromtimestamp(min(run.began_s for run in runs)).astimezone()
-    ended = datetime.fromtimestamp(max(run.ended_s for run in runs)).astimezone()
-    step, steps = by_day(hours, twice)
+    began_s, ended_s = min(run.began_s for run in runs), max(run.ended_s for run in runs)
     stays = [sum(counts) for counts in zip(*(each.stays for each in cameras), strict=True)]
     sums, known = _corrected(runs)
     return Presence(
         people=hours.total(),
-        began=began,
-        ended=ended,
-        zone=zone_of(began),
+        began=datetime.fromtimestamp(began_s).astimezone(),
+        ended=datetime.fromtimestamp(ended_s).astimezone(),
         runs=len({run for run, _ in tally.runs}),
         rounded=len({run for (run, _), each in tally.runs.items() if each.days}),
         twice=twice,
-        step=step,
-        steps=steps,
-        hours=by_hour(hours, twice),
-        week=by_weekday(hours),
-        busiest=busiest(hours),
+        times=Times.of(hours, twice),
         stays=cells_of(_STAY_NAMES, stays),
         stay_s=sum(each.stayed_s for each in cameras) / max(1, sum(stays)),
         groups=_groups(tally, sums),
@@ -158,7 +142,7 @@ def _hours(tally: Tally, name: str) -> Counter[str]:
     return hours
 
 
-def _corrected(runs: Sequence[CameraRun]) -> tuple[Counts, int]:
+def _corrected(runs: Collection[CameraRun]) -> tuple[Counts, int]:
     """Correct the counts of those whose network's errors are known, and how many those are.
 
     Where there are several networks, their errors are independent: squares of them add up.

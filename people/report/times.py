@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -148,3 +149,28 @@ def zone_of(moment: datetime) -> str:
     """The local time zone with its offset, "CET/CEST (UTC+01:00)"."""
     offset = moment.strftime("%z")
     return f"{'/'.join(dict.fromkeys(time.tzname))} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When people came.
+
+    Attributes:
+        step: "day", "week" or "month", by which `steps` are.
+        steps: people by day, week or month.
+        hours: people by hour of the day.
+        week: how busy each hour of each weekday is; see `by_weekday`.
+        busiest: the busiest hours, in fives.
+    """
+
+    step: str
+    steps: list[Cell]
+    hours: list[Cell]
+    week: list[list[int]]
+    busiest: list[Cell]
+
+    @classmethod
+    def of(cls, hours: Hours, twice: Twice | None) -> "Times":
+        """Work them out of people by hour."""
+        step, steps = by_day(hours, twice)
+        return cls(step, steps, by_hour(hours, twice), by_weekday(hours), busiest(hours))
