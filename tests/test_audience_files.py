@@ -1,6 +1,7 @@
 """The audience report of files: as a command, and written by a run."""
 
 import json
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_what_is_no_use_is_told_in_a_line_each_and_the_rest_is_reported(
     assert any(line.startswith(f"{newer}: ") and "are not of version 2" in line for line in said)
     alone = told_by([good], tmp_path / "alone.html", capsys)
     assert alone == [] and page(tmp_path / "alone.html") == page(tmp_path / "r.html")
+
+
+def test_a_pipe_is_refused_and_never_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = told_by([pipe, "/dev/zero", "x" * 5000], tmp_path / "r.html", capsys, code=2)
+    refused = "is a pipe or a device; name an ordinary file"
+    assert said[:2] == [f"{pipe}: {refused}", f"/dev/zero: {refused}"]
 
 
 def test_with_nothing_to_report_no_page_is_made(

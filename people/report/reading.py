@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from errors import SourceError
+from files import is_special
 from people.records import SCHEMA
 from people.report.tally import Tally, WrongSchemaError
 
@@ -39,29 +41,45 @@ def find_files(names: Sequence[str], complain: Complain) -> tuple[list[Path], in
             useless += 1
         for path in paths:
             try:
-                stat, first = path.stat(), _first_record(path)
-            except OSError as error:
-                complain(f"{path}: cannot be read: {error.strerror}")
+                identity, first = _identified(path)
+            except SourceError as error:
+                complain(str(error))
                 useless += 1
                 continue
-            identity = stat.st_dev, stat.st_ino
             if identity in found:
                 complain(f"{path}: is named twice; it counts once")
-            elif first is None:
-                complain(f"{path}: holds no events; give files that --events has written")
-                useless += 1
             else:
                 found[identity] = first, path
     return [path for _, path in sorted(found.values())], useless
 
 
+def _identified(path: Path) -> tuple[tuple[int, int], str]:
+    """The same for every name of a file, and the time of its first record.
+
+    Raises:
+        SourceError: it is none of events.
+    """
+    if is_special(path):
+        raise SourceError(f"{path}: is a pipe or a device; name an ordinary file")
+    try:
+        stat, first = path.stat(), _first_record(path)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    if first is None:
+        raise SourceError(f"{path}: holds no events; give files that --events has written")
+    return (stat.st_dev, stat.st_ino), first
+
+
 def _paths(name: str) -> list[Path]:
     """The files that a name stands for; none = there is no such thing."""
     path = Path(name)
-    if path.is_dir():
-        return sorted(path.rglob("*.jsonl"))
-    if path.exists():
-        return [path]
+    try:
+        if path.is_dir():
+            return sorted(path.rglob("*.jsonl"))
+        if path.exists():
+            return [path]
+    except OSError:  # the name is too long, for one
+        return []
     return sorted(Path(each) for each in glob.glob(name, recursive=True))  # noqa: PTH207
 
 
