@@ -374,7 +374,6 @@ def test_a_run_without_gender_or_age_is_told_by_the_other_one() -> None:
     "change",
     [
         {"seconds": 1, "first_seen_s": "1"},
-        {"first_seen_s": 2000.0},
         {"age_years": float("nan")},
         {"female_prob": 3},
         {"gender": "robot"},
@@ -395,6 +394,12 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_of_it_counts(change: Reco
     assert not any(camera.hours for camera in tally.cameras.values())
     with pytest.raises(WrongSchemaError):
         tally.add(left(1) | {"schema": 1})
+
+
+def test_somebody_during_whose_visit_a_film_was_wound_back_stayed_for_no_time() -> None:
+    found = audience([*(left(i, i) for i in range(1, 6)), left(6, 6, first_seen_s=5000.0)])
+    assert found.people == 6
+    assert found.stay_s == pytest.approx(50 / 6)
 
 
 # The page

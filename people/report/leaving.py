@@ -28,7 +28,8 @@ class Leaving(NamedTuple):
 
     Attributes:
         number: the person's id.
-        first_s: when they came, in the source's time; last_s: when they were last seen.
+        first_s: when they came, in the source's time.
+        last_s: when they were last seen; not before, though a film may be wound back.
         hour: of coming, local, as in records; left_s: when they left, seconds since 1970.
         gender: as told, "" = it was not estimated, or there was no estimate.
         female_prob: None likewise.
@@ -70,14 +71,13 @@ class Leaving(NamedTuple):
             LookupError, TypeError, ValueError: it is not as it should be.
         """
         first_s = _between(record["first_seen_s"], -_LONGEST_S, _LONGEST_S)
-        last_s = _between(record["last_seen_s"], -_LONGEST_S, _LONGEST_S)
-        stay_s = _between(last_s - first_s, 0, _LONGEST_S)
+        last_s = max(first_s, _between(record["last_seen_s"], -_LONGEST_S, _LONGEST_S))
         get = record.get
         return cls(
             number=int(_between(record["id"], 1, 2**53)),
             first_s=first_s,
             last_s=last_s,
-            hour=local_hour(left_s - stay_s),
+            hour=local_hour(left_s - (last_s - first_s)),
             left_s=left_s,
             gender="" if get("gender") is None else Gender(record["gender"]),
             female_prob=_maybe(get("female_prob"), 1),
