@@ -17,7 +17,7 @@ from structures import Gender
 WIDTH = 720
 COLUMNS_HEIGHT, ABOVE = 150, 22  # of the columns' place, and the room for numbers over it
 MOST_NAMES, MOST_NUMBERS = 24, 31  # that have room below and above the columns
-WIDE = 110  # a column under which a whole label has room
+NARROW, WIDE = 36, 110  # columns: over which four digits have no room, under which a label has
 _SIDE, _MIDDLE = 205, 74  # longest bar of a side, and the room for ages between the sides
 ROW = 34
 
@@ -59,7 +59,7 @@ def columns(cells: Sequence[Cell]) -> list[Column]:
     for cell in cells:
         height = COLUMNS_HEIGHT * cell.people / cell.width / most
         x, width = place * unit, cell.width * unit
-        number = f"{cell.people:,}" if cell.people and total <= MOST_NUMBERS else ""
+        number = _number(cell.people, width) if total <= MOST_NUMBERS else ""
         gap = min(width / 6, 6)
         drawn.append(
             Column(
@@ -75,6 +75,12 @@ def columns(cells: Sequence[Cell]) -> list[Column]:
         )
         place += cell.width
     return drawn
+
+
+def _number(people: int, width: float) -> str:
+    if people >= 1000 and width < NARROW:
+        return f"{people / 1000:.1f}k"
+    return f"{people:,}" if people else ""
 
 
 def _name(cell: Cell, width: float, room: bool) -> str:
