@@ -79,7 +79,8 @@ def seconds(value: float) -> str:
     for unit, size, limit in (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 360_000)):
         if value < limit:
             number = value / size
-            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+            digits = 1 if number < 10 else 0
+            return f"{number:.{digits}f}\N{NO-BREAK SPACE}{unit}"
     return f"{value / 86400:.0f} days"
 
 
