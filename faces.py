@@ -41,7 +41,7 @@ __all__ = [
 class Settings:
     """What the flags of `stream.py` with these names say; `python stream.py --help` has them.
 
-    None is the flag's default. `blur` is True, "pixelate" or "blur".
+    None is the flag's default. `blur` is True, "pixelate", "blur" or "strict".
 
     Raises:
         ValueError: a flag would not take this value.

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from drawing.hiding import STRICT
 from drawing.overlay import Overlay
 from errors import StreamError
 from files import check_apart, created_with, sole_writer
@@ -251,6 +252,7 @@ def print_config(config: Config) -> int:
 def tracking_of(options: argparse.Namespace) -> TrackingOptions:
     """How faces are followed where a camera says nothing else; all share one detector."""
     hidden = [camera.tracking.blur for camera in options.cameras if camera.tracking.blur]
+    hidden.sort(key=lambda way: way != STRICT)
     tracking = collect(TrackingOptions, options)
     return replace(tracking, blur=hidden[0]) if hidden else tracking
 

@@ -319,6 +319,8 @@ class FrameResult:
         poses: track_id -> where the head points, smoothed, of the faces found in this frame;
             without those too small to tell, empty unless asked for.
         raw: what the networks said of this frame; None where that is not known any more.
+        unlabelled: nothing is drawn on anybody: no box, no label.
+        held_s: seconds that it was held back on purpose, which are no lateness.
     """
 
     frame: Frame
@@ -334,6 +336,8 @@ class FrameResult:
     remembered: frozenset[int] = frozenset()
     poses: dict[int, HeadPose] = field(default_factory=dict)
     raw: RawValues | None = None
+    unlabelled: bool = False
+    held_s: float = 0.0
 
     @property
     def living(self) -> set[int]:
@@ -341,7 +345,10 @@ class FrameResult:
         return {track.track_id for track in self.tracks} | self.remembered
 
     def latency_ms(self, now_s: float) -> float | None:
-        """The frame's age at `now_s` (`time.monotonic()`), None for stored media and at the end."""
+        """How late the frame is at `now_s` (`time.monotonic()`): its age without `held_s`.
+
+        None for stored media and at the end.
+        """
         arrived_s = self.frame.arrived_s
         is_over = self.status.state is SourceState.ENDED
-        return None if arrived_s is None or is_over else 1e3 * (now_s - arrived_s)
+        return None if arrived_s is None or is_over else 1e3 * (now_s - arrived_s - self.held_s)

@@ -45,6 +45,7 @@ def without_image(result: FrameResult) -> FrameResult:
         places=result.places,
         estimates=result.estimates,
         remembered=result.remembered,
+        unlabelled=result.unlabelled,
     )
 
 
@@ -80,6 +81,7 @@ def _as_json(result: FrameResult) -> dict[str, Any]:
         "people": {str(i): _fields(person) for i, person in result.people.items()},
         "remembered": sorted(result.remembered),
         "places": result.places.tolist(),
+        "unlabelled": result.unlabelled,
         "estimates": kept,
     }
 
@@ -102,6 +104,7 @@ def _from_json(line: dict[str, Any]) -> FrameResult:
         places=_floats(line["places"]).reshape(-1, 4),
         estimates=made and TrackEstimates(tuple(made[0]), _estimates(**made[1]), _floats(made[2])),
         remembered=frozenset(line["remembered"]),
+        unlabelled=line["unlabelled"],
     )
 
 

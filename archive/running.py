@@ -59,7 +59,7 @@ def jobs_of(
     if len(parts) < 2:
         (report,) = yield [FilmJob(annotate, (film, options))]
         return report
-    analysed = sum(part.stop - part.first for part in parts)
+    analysed = sum(part.until - part.first for part in parts)
     drawn = parts[-1].stop if options.video else 0
     expect(analysed + drawn - facts.frames)
     yield [FilmJob(analyse, (film, options, part)) for part in parts]

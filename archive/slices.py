@@ -21,7 +21,7 @@ from archive.films import VIDEO, Film, Report, publish
 from archive.jobs import FilmOptions, JobContext, check_whole
 from archive.results import load_results, save_results, without_image
 from archive.seams import Replay, join_slices
-from drawing.hiding import hide_faces
+from drawing.hiding import STRICT, hide_faces
 from files import replacing
 from outputs.recording.h264 import concatenate
 from outputs.recording.sink import Recording
@@ -35,6 +35,7 @@ from structures import Frame, FrameResult
 from threads import ReadAhead
 from tracking import FRAME_S
 from tracking.boxes import Float64
+from tracking.hindsight import SPAN_S
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
 _SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others estimate positions, and miss
@@ -51,12 +52,15 @@ class Slice:
         first: the first frame to be analysed.
         own: the first frame whose results count; before it the earlier slice's do.
         stop: one past the last frame.
+        until: one past the last frame to be analysed; what follows `stop` only tells what to hide
+            before it.
     """
 
     number: int
     first: int
     own: int
     stop: int
+    until: int
 
     @property
     def seen(self) -> str:
@@ -93,7 +97,9 @@ def cut(frames: int, fps: float, slice_s: float, tracking: TrackingOptions) -> l
     bounds = [round(frames * i / max(wanted, 1) / every) * every for i in range(max(wanted, 1))]
     stops = [min(first + overlap, frames) for first in bounds[1:]] + [frames]
     owns = [0, *stops[:-1]]
-    return [Slice(i, *each) for i, each in enumerate(zip(bounds, owns, stops, strict=True))]
+    ahead = math.ceil(SPAN_S * fps) if tracking.blur == STRICT else 0
+    untils = [min(stop + ahead, frames) for stop in stops]
+    return [Slice(i, *each) for i, each in enumerate(zip(bounds, owns, stops, untils, strict=True))]
 
 
 def index_film(context: JobContext, film: Film) -> int:
@@ -182,11 +188,12 @@ def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) 
     """
     path = film.work / part.seen
     if path.exists():
-        context.progress.count(part.stop - part.first)
+        context.progress.count(part.until - part.first)
         return
-    with contextlib.closing(read_frames(film, part.first, part.stop)) as source:
-        results = [without_image(result) for result in context.run(source, options)]
-    save_results(path, results)
+    with contextlib.closing(read_frames(film, part.first, part.until)) as source:
+        strict = STRICT if options.tracking.blur == STRICT else ""
+        results = [without_image(each) for each in context.run(source, options, hide=strict)]
+    save_results(path, [each for each in results if each.frame.index < part.stop])
 
 
 def join(

@@ -12,6 +12,7 @@ from errors import EngineError
 from structures import Detections, Float32, Image
 
 MIN_FACE = 40  # pixels: the smallest side looked for by default
+STRICT_FACE = 20  # the same where no face may be seen
 
 
 class Detector(Protocol):
@@ -55,12 +56,12 @@ class Detector(Protocol):
 
 
 def _mtcnn(
-    min_face: int, upsample: int, threads: int, keen: bool, device: str, precision: str
+    min_face: int, upsample: int, threads: int, keen: int, device: str, precision: str
 ) -> Detector:
     from detectors.mtcnn_cascade import THRESHOLDS, MtcnnDetector
     from detectors.mtcnn_nets import net_ways
 
-    thresholds = (0.5, 0.6, 0.7) if keen else THRESHOLDS
+    thresholds = (THRESHOLDS, (0.5, 0.6, 0.7), (0.5, 0.6, 0.5))[keen]
     exact = precision == "float32"
 
     def build(way: Way) -> Detector:
@@ -70,7 +71,7 @@ def _mtcnn(
 
 
 def _dlib(
-    min_face: int, upsample: int, threads: int, keen: bool, device: str, precision: str
+    min_face: int, upsample: int, threads: int, keen: int, device: str, precision: str
 ) -> Detector:
     from detectors.dlib_hog import DlibHogDetector
 
@@ -81,7 +82,7 @@ def _dlib(
     return DlibHogDetector(upsample)
 
 
-DETECTORS: dict[str, Callable[[int, int, int, bool, str, str], Detector]] = {
+DETECTORS: dict[str, Callable[[int, int, int, int, str, str], Detector]] = {
     "mtcnn": _mtcnn,
     "dlib": _dlib,
 }
@@ -92,7 +93,7 @@ def make_detector(
     min_face: int = MIN_FACE,
     upsample: int = 0,
     threads: int = 0,
-    keen: bool = False,
+    keen: int = 0,
     device: str = "cpu",
     precision: str = "auto",
 ) -> Detector:
@@ -103,7 +104,7 @@ def make_detector(
         min_face: smallest face side to look for, pixels (mtcnn).
         upsample: times the image is doubled before the search (dlib).
         threads: of the inference engine on the CPU, 0 = one per core.
-        keen: report doubtful faces too, with a lower score (mtcnn).
+        keen: 1 reports doubtful faces too, with a lower score, 2 very doubtful ones (mtcnn).
         device: one of `engines.choose.DEVICES` (mtcnn).
         precision: one of `engines.choose.PRECISIONS`; with all but "float32" mtcnn's first net,
             which only proposes, computes in bfloat16 on CPUs that have it.
@@ -121,4 +122,4 @@ def make_detector(
     return DETECTORS[name](min_face, upsample, threads, keen, device, precision)
 
 
-__all__ = ["DETECTORS", "MIN_FACE", "Detector", "make_detector"]
+__all__ = ["DETECTORS", "MIN_FACE", "STRICT_FACE", "Detector", "make_detector"]

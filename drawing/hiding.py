@@ -8,9 +8,9 @@ import numpy as np
 from structures import Float32, Frame, Image
 from tracking.boxes import grow
 
+USUAL_HIDING, STRICT = "pixelate", "strict"  # strict is pixelated, too, but with hindsight
 # How each kind enlarges the few mean colours that it leaves of a face.
-HIDING = {"pixelate": cv2.INTER_NEAREST, "blur": cv2.INTER_CUBIC}
-USUAL_HIDING = "pixelate"
+HIDING = {USUAL_HIDING: cv2.INTER_NEAREST, "blur": cv2.INTER_CUBIC, STRICT: cv2.INTER_NEAREST}
 MARGIN = 0.25  # of the box's extent, on every side: hair and ears, and a box that lags behind
 CELLS = 8  # across the grown box, so five or six across the face
 

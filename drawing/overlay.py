@@ -310,14 +310,15 @@ class Overlay:
     def draw(self, result: FrameResult) -> Image:
         """Return a new image, (H, W, 3) uint8 BGR: the frame, its faces and the status line.
 
-        Confirmed tracks only; one not found in this frame fades and has no label. Labels are
+        Confirmed tracks only, none of an unlabelled result; one not found in this frame fades and
+        has no label. Labels are
         short on small images and where there are many faces. Where the source delivers no
         frames, the image is dimmed and a notice says why; at the end the status line says so.
         """
         image, style = result.frame.image.copy(), self.style
         latency_ms = result.latency_ms(self._now_s())
         confirmed = [t for t in result.tracks if t.state is TrackState.CONFIRMED]
-        tracks = [] if self._anonymous else confirmed
+        tracks = [] if self._anonymous or result.unlabelled else confirmed
         boxes = np.array([t.box for t in tracks], np.float32).reshape(-1, 4)
         if style.blur:
             hide(image, boxes, USUAL_HIDING)

@@ -108,7 +108,7 @@ class Crowd:
     def update(self, result: FrameResult) -> None:
         """Take in a new frame, or the last one again, perhaps with another `status`."""
         with self._lock:
-            utc_s = self._utc()
+            utc_s = self._utc() - result.held_s
             if result.status.state in (SourceState.LIVE, SourceState.ENDED):
                 self._live[result.camera] = None
             else:

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from detectors import MIN_FACE, Detector, make_detector
+from detectors import MIN_FACE, STRICT_FACE, Detector, make_detector
+from drawing.hiding import STRICT
 from drawing.overlay import Overlay
 from errors import WeightsError
 from estimators import Estimator, make_estimator
@@ -67,15 +68,16 @@ class Assembly:
     def detector(self, threads: int = 1) -> Detector:
         """Make a detector that uses `threads` threads, 0 = one per core.
 
-        Where faces are to be hidden it reports doubtful faces, too.
+        Where faces are to be hidden it reports doubtful faces, too; where strictly, very doubtful
+        and small ones.
         """
-        models = self.models
+        models, strict = self.models, self.tracking.blur == STRICT
         return self.make_detector(
             models.detector,
-            min_face=models.min_face,
+            min_face=min(models.min_face, STRICT_FACE) if strict else models.min_face,
             upsample=models.upsample,
             threads=threads,
-            keen=bool(self.tracking.blur),
+            keen=2 if strict else int(bool(self.tracking.blur)),
             device=models.device,
             precision=models.precision,
         )

@@ -20,11 +20,12 @@ from itertools import count
 import numpy as np
 
 from detectors import Detector
-from drawing.hiding import hide_faces
+from drawing.hiding import STRICT, hide_faces
 from drawing.overlay import Overlay, clock_text
 from errors import StreamError
 from estimators import Estimator
 from outputs import Sink
+from program.delay import Delay
 from program.load import LoadControl
 from program.pipeline import Look, Pipeline, describe
 from sources import Source
@@ -123,6 +124,8 @@ class Channel:
         self.ended, self.last_words = False, ""
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
+        self._ready: list[FrameResult] = []
+        self._delay = Delay(pipeline.detector.starting_score, source.is_live) if hide == STRICT else None
         self._error: StreamError | None = None
         self._sought_s: float | None = None
         self._refreshed_s = time.monotonic()
@@ -174,7 +177,13 @@ class Channel:
             return None
         self._sought_s, self.ended = to_s, False
         self._ahead.clear()
+        if self._delay is not None:
+            self._delay.clear()
         return to_s
+
+    @property
+    def _holds(self) -> bool:
+        return self._delay is not None and self._delay.holds_any
 
     @property
     def pending(self) -> Future[Detections] | None:
@@ -184,7 +193,7 @@ class Channel:
     @property
     def waits(self) -> bool:
         """Whether no frame is ready; raises StreamError once none will come after an error."""
-        if self._error is not None and not self._ahead:
+        if self._error is not None and not self._ahead and not self._holds:
             raise self._error
         return not self._ahead
 
@@ -195,14 +204,14 @@ class Channel:
         frame, search = self._ahead.popleft()
         return self.pipeline.follow(frame, search.result() if search else None)
 
-    def finish(self, look: Look) -> FrameResult:
-        """Count a look that has been described and put its result together."""
+    def finish(self, look: Look) -> None:
+        """Count a look that has been described and put its result together, for `released`."""
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, {track.track_id for track in tracks} | look.remembered)
         frame, self._sought_s = look.frame, None
-        if self._hide:  # before anything else sees the image
+        if self._hide and self._delay is None:  # before anything else sees the image
             frame = hide_faces(frame, look.places, self._hide)
-        self.latest = FrameResult(
+        result = FrameResult(
             frame,
             tracks,
             people,
@@ -217,8 +226,19 @@ class Channel:
             poses=look.poses,
             raw=look.raw,
         )
-        self._refreshed_s = time.monotonic()
-        return self.latest
+        if self._delay is None:
+            self._ready.append(result)
+        else:
+            self._delay.put(result, look.found)
+
+    def released(self) -> Iterator[FrameResult]:
+        """Yield the results that may go to the outputs now, in order."""
+        ready, self._ready = iter(self._ready), []
+        if self._delay is not None:
+            ready = self._delay.due(self.ended and not self._ahead)
+        for result in ready:
+            self.latest, self._refreshed_s = result, time.monotonic()
+            yield result
 
     def summary(self) -> str:
         """One line for the end of the run."""
@@ -228,10 +248,11 @@ class Channel:
     def overdue(self) -> FrameResult | None:
         """The last result with the source's current status, if nothing new came for a tick."""
         now_s = time.monotonic()
-        if now_s - self._refreshed_s < TICK_S or (self.ended and self._ahead):
+        if now_s - self._refreshed_s < TICK_S or (self.ended and (self._ahead or self._holds)):
             return None
         self._refreshed_s = now_s
-        self.latest = replace(self.latest, status=self.source.status)
+        if not self._holds:  # else there are images to come, of the status of then
+            self.latest = replace(self.latest, status=self.source.status)
         if self.ended:
             status = SourceStatus(SourceState.ENDED, self.last_words)
             self.latest = replace(self.latest, status=status, fps=0.0, load="")
@@ -324,6 +345,7 @@ class Loop:
             self._arrived.clear()
             for channel in self._channels:
                 channel.fetch(self._pool)
+                yield from self._release(channel)
             if all(channel.waits for channel in self._channels):
                 if all(channel.ended for channel in self._channels):
                     return
@@ -347,12 +369,21 @@ class Loop:
             channel.fetch(self._pool)
         looks = describe(self._estimator, [(channel.pipeline, look) for channel, look in ready])
         for (channel, _), look in zip(ready, looks, strict=True):
-            result = channel.finish(look)
+            channel.finish(look)
+            yield from self._release(channel, look.frame)
+
+    def _release(self, channel: Channel, new: Frame | None = None) -> Iterator[FrameResult]:
+        """Write what may be shown now, until a sink is closed; note how late a new frame is."""
+        for result in channel.released():
             drawn = self._drawn(result)
             for sink in self._sinks:
                 sink.write(drawn if sink.wants_picture else None, result)
-            self._note(result)
+            self._note(new)
+            new = None  # once
             yield result
+            if any(sink.closed for sink in self._sinks):
+                return
+        self._note(new)
 
     def _refresh(self, result: FrameResult) -> None:
         drawn = self._drawn(result)
@@ -363,12 +394,11 @@ class Loop:
         wanted = any(sink.wants_picture for sink in self._sinks)
         return self._overlay.draw(result) if wanted else None
 
-    def _note(self, result: FrameResult) -> None:
+    def _note(self, frame: Frame | None) -> None:
         """Report to the control how late a frame is, and set the effort of all channels."""
-        now_s = time.monotonic()
-        latency_ms = result.latency_ms(now_s)
-        if self._control is None or latency_ms is None:
+        if self._control is None or frame is None or frame.arrived_s is None:
             return
-        self._control.note(latency_ms, now_s)
+        now_s = time.monotonic()
+        self._control.note(1e3 * (now_s - frame.arrived_s), now_s)
         for channel in self._channels:
             channel.pipeline.effort = self._control.effort

@@ -145,7 +145,7 @@ def _head(result: FrameResult, attributes: Collection[str]) -> dict[str, Any]:
     """What the page draws over a frame: boxes as fractions of the image, labels, colours."""
     width, height = result.frame.size_wh
     faces = []
-    for track in result.tracks:
+    for track in () if result.unlabelled else result.tracks:
         if np.isfinite(track.box).all():
             person = result.people.get(track.track_id)
             blue, green, red = track_colour(track.track_id)

@@ -38,7 +38,8 @@ class Thumbnails:
 
     def note(self, result: FrameResult) -> None:
         """Keep what this frame shows of its people."""
-        if len(result.places):  # faces are hidden from now on: forget those that were not
+        if result.unlabelled or len(result.places):
+            # Faces are hidden from now on: forget those that were not.
             self.clear()
             return
         for track in result.tracks:
