@@ -32,7 +32,14 @@ def people_of(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "flags", [[], ["--detect-every", "3"], ["--blur"], ["--min-hits", "1", "--max-age", "3"]]
+    "flags",
+    [
+        [],
+        ["--detect-every", "3"],
+        ["--blur"],
+        ["--blur", "strict"],
+        ["--min-hits", "1", "--max-age", "3"],
+    ],
 )
 def test_a_film_gives_the_same_events_and_people_as_in_stream(
     flags: list[str], tmp_path: Path
@@ -81,12 +88,13 @@ def roughness(path: Path) -> list[float]:
 
 
 @BOTH
-def test_faces_are_hidden_in_every_frame(seconds: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("privacy", [["--anonymous"], ["--blur", "strict"]])
+def test_faces_are_hidden_in_every_frame(privacy: list[str], seconds: str, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     write_clip(film, [checked(i) for i in range(80)])
     shown = ["--slice", seconds, "--attributes", "age"]
     assert run_batch(film, "--out", tmp_path / "open", *shown) == 0
-    assert run_batch(film, "--out", tmp_path / "hidden", *shown, "--anonymous") == 0
+    assert run_batch(film, "--out", tmp_path / "hidden", *shown, *privacy) == 0
     open_, hidden = (roughness(tmp_path / name / "film.mp4") for name in ("open", "hidden"))
     assert len(open_) == len(hidden) == 80
     assert max(hidden) < 0.5 * min(open_)

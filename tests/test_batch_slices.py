@@ -55,6 +55,15 @@ def test_slices_have_the_say_over_every_frame_exactly_once(
         assert following.own - following.first > tracking.max_age
 
 
+def test_for_hindsight_a_slice_is_analysed_for_a_second_beyond_its_end() -> None:
+    plain, strict = (cut(1000, 25.0, 5, TrackingOptions(blur=way)) for way in ("blur", "strict"))
+    assert [part.until for part in plain] == [part.stop for part in plain]
+    assert [part.until for part in strict] == [min(part.stop + 25, 1000) for part in plain]
+    assert [(part.first, part.own, part.stop) for part in strict] == [
+        (part.first, part.own, part.stop) for part in plain
+    ]
+
+
 @pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
 def test_the_overlap_outlasts_a_long_max_age_of_25_frames_a_second(fps: float) -> None:
     first, second, *_ = cut(6000, fps, 20, TrackingOptions(max_age=100))

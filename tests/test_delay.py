@@ -1,7 +1,9 @@
 """`--blur strict` in the loop: what leaves it, when, and with which faces hidden."""
 
+import argparse
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,11 +14,25 @@ from drawing.overlay import Overlay
 from errors import SourceLostError
 from outputs import Sink
 from people.crowd import Crowd
+from program.assemble import Assembly
+from program.cameras import Camera
 from program.delay import Delay
 from program.load import LoadControl
 from program.loop import Channel, Loop
+from program.options import ModelOptions, TrackingOptions
 from program.pipeline import Pipeline
-from structures import Detections, Frame, FrameResult, Image, SourceState, SourceStatus
+from stream import tracking_of
+from structures import (
+    ATTRIBUTES,
+    Detections,
+    Frame,
+    FrameResult,
+    Image,
+    SourceState,
+    SourceStatus,
+    Track,
+    TrackState,
+)
 from tests.fakes import ConstantEstimator, ListSource, ScriptedDetector
 from threads import DetectorPool
 from tracking.places import FacePlaces
@@ -129,7 +145,7 @@ def test_of_a_lost_camera_all_frames_come_before_the_error(scenes: list[Scene]) 
     scenes.append(Scene(lost, [[]] * 29 + [[FACE]], [sink]))
     with pytest.raises(SourceLostError):
         list(scenes[0].loop.run())
-    assert sink.indices == list(range(30)) and not any(map(shows_face, sink.pictures[5:]))
+    assert sink.indices == list(range(30)) and not shows_face(sink.pictures[-1])
 
 
 def test_a_window_that_is_closed_is_shown_nothing_more(scenes: list[Scene]) -> None:
@@ -210,8 +226,6 @@ def test_no_more_images_are_held_than_there_is_room_for() -> None:
 
 
 def test_the_delay_makes_nobody_do_less_and_dates_nobody_later(scenes: list[Scene]) -> None:
-    import time
-
     class Instant(ListSource):
         def take(self, timeout_s: float | None = None) -> Frame:
             return replace(next(self), arrived_s=time.monotonic())
@@ -250,3 +264,37 @@ def test_while_frames_are_held_a_lost_connection_is_not_told_before_them() -> No
     told = [each for each in told if each.frame.index < 2]  # after the last one it may be
     assert {result.status.state for result in told} <= {SourceState.LIVE}
     assert not any(shows_face(each.frame.image) for each in told)
+
+
+def test_strictly_hidden_faces_are_searched_for_where_they_are_small_and_doubtful() -> None:
+    asked: list[dict[str, object]] = []
+
+    def make(name: str, **wishes: object) -> Detector:
+        asked.append(wishes)
+        return ScriptedDetector([])
+
+    for min_face, blur in ((40, ""), (40, "blur"), (40, STRICT), (12, STRICT)):
+        tracking = TrackingOptions(blur=blur)
+        Assembly(ModelOptions(min_face=min_face), tracking, make_detector=make).detector()
+    assert [(each["min_face"], each["keen"]) for each in asked] == [
+        (40, 0), (40, 1), (20, 2), (12, 2),
+    ]  # fmt: skip
+
+
+def test_one_strict_camera_makes_the_detector_of_all_strict() -> None:
+    texts = [("a=0", "blur"), ("b=1", STRICT), ("c=2", "")]
+    cameras = [
+        Camera(text, text, tracking=TrackingOptions(detect_every=1, blur=way))
+        for text, way in texts
+    ]
+    options = argparse.Namespace(cameras=cameras, **asdict(TrackingOptions()))
+    assert tracking_of(options).blur == STRICT
+
+
+def test_the_page_draws_nothing_on_anybody_either() -> None:
+    from web.streaming import _head
+
+    track = Track(3, np.array(FACE, np.float32), TrackState.CONFIRMED, 0.0, 0, 1.0)
+    shown = FrameResult(Frame(NOISE, 0, 0.0), (track,))
+    assert len(_head(shown, ATTRIBUTES)["faces"]) == 1
+    assert _head(replace(shown, unlabelled=True), ATTRIBUTES)["faces"] == []
