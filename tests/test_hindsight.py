@@ -61,6 +61,12 @@ def test_a_face_that_is_lost_for_some_frames_is_hidden_on_its_way() -> None:
     assert all(covers(each, x(i), 50) for i, each in enumerate(places))
 
 
+def test_where_a_box_jumps_the_face_is_hidden_by_those_next_to_it_too() -> None:
+    places = hidden({i: [(50 + 9 * (i == 50), 50)] for i in range(40, 60)})
+    assert covers(places[50], 59, 50) and covers(places[50], 50, 50)
+    assert [len(each) for each in places[42:46]] == [1] * 4
+
+
 def test_a_moving_face_is_hidden_where_it_came_from_and_where_it_went() -> None:
     places = hidden({i: [(3.0 * i, 50)] for i in range(40, 60)})
     # Of the first fifth of a second before it is found the speed is not known yet.
@@ -68,7 +74,8 @@ def test_a_moving_face_is_hidden_where_it_came_from_and_where_it_went() -> None:
 
 
 def test_nothing_is_carried_over_a_cut_in_either_direction() -> None:
-    faces: Faces = {i: [(50, 50)] for i in range(50)} | {i: [(200, 90)] for i in range(60, 100)}
+    faces: Faces = {i: [(50, 50)] for i in range(50)}
+    faces |= {i: [(200, 90)] for i in range(60, 100)}
     places = hidden(faces, epochs={0: 0, 50: 1})
     assert all(covers(each, 50, 50) and len(each) == 1 for each in places[:50])
     # The face of the new scene was found late; it is hidden from the cut on.
@@ -103,9 +110,8 @@ def test_where_all_of_several_faces_are_lost_at_once_the_whole_frame_is_hidden()
     two: Faces = {i: [(50, 50), (200, 90)] for i in range(100) if not 50 <= i < 55}
     places = hidden(two)
     assert [i for i, each in enumerate(places) if is_whole(each)] == list(range(50, 55))
-    one_by_one: Faces = {i: [(50, 50), (200, 90)] for i in range(40)} | {
-        i: [(50, 50)] for i in range(40, 50)
-    }
+    one_by_one: Faces = {i: [(50, 50), (200, 90)] for i in range(40)}
+    one_by_one |= {i: [(50, 50)] for i in range(40, 50)}
     assert not any(map(is_whole, hidden(one_by_one)))
 
 

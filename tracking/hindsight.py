@@ -1,19 +1,21 @@
 """Where faces must be hidden in a frame, seen from a second later.
 
 A tracker of its own joins the detections of neighbouring frames, weak ones too. In each frame is
-hidden what is found in it, and of every face that is found shortly before or after:
+hidden what is found in it, and where a box jumps also that of the frame before and after. Of every
+face that is not found, but shortly before or after, is hidden:
 
 - between two frames that find it, its way from one to the other;
 - before the first and after the last of them, the place where it stands in that, and the one to
   which its speed would take it, for a second; `WEAK_S` where no detection was a sure one and
-  there were fewer than `FEW`, which is hardly ever a face;
-- the whole frame where that may not do: a sure face is not found in it, and either the frame shows
-  less than half the detail of the one that finds it (dark, faded, blurred by motion), or no face
-  is found at all and at least two were lost at one moment.
+  there were fewer than `FEW`, which is hardly ever a face.
+
+The whole frame is hidden where that may not do: a sure face is not found in it, and either it shows
+less than half the detail of the frame that finds the face (dark, faded, blurred by motion), or no
+face is found at all and at least two were lost at one moment.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -25,9 +27,10 @@ from tracking.sort import SortTracker
 
 SPAN_S = 1.0  # how far back and ahead is looked
 WEAK_S = 0.1
-FEW = 8
+FEW = 6
 _LEAST_DETAIL = 0.5  # of that in which the face was found
 _SPEED_S = 0.2  # over which a face's speed is measured
+_JUMP = 0.15  # of a box's shorter side, which a face hardly moves or grows in a frame
 _DETAIL_WIDTH = 480  # pixels of the picture in which detail is measured
 _SLACK_S = 1e-3  # times of frames are rounded
 
@@ -129,6 +132,8 @@ class Hindsight:
             self._behind.popleft()
         later = [m for m in self._ahead if m.epoch == now.epoch]
         places, sure = [each.box for each in now.seen.values()], []
+        for moment in [*list(self._behind)[-1:], *later[:1]]:
+            places += _jumped(now.seen, moment.seen)
         for gap in _gaps(now, self._behind, later):
             is_sure, away_s = gap.is_sure(self._sure), gap.away_s(now.time_s)
             if away_s <= (self._span_s if is_sure else WEAK_S + _SLACK_S):
@@ -144,6 +149,19 @@ class Hindsight:
         self._ahead.clear()
         self._behind.clear()
         self._epoch = None
+
+
+def _jumped(here: Mapping[int, Sighting], near: Mapping[int, Sighting]) -> list[Float32]:
+    """The boxes of a neighbouring frame's faces that are quite different here: either may be wrong.
+
+    Both map tracks to sightings.
+    """
+    boxes = []
+    for track_id in sorted(here.keys() & near.keys()):
+        one, other = here[track_id].box, near[track_id].box
+        if (np.abs(one - other) > _JUMP * (one[2:] - one[:2]).min()).any():
+            boxes.append(other)
+    return boxes
 
 
 def _gaps(now: _Moment, behind: Sequence[_Moment], later: Sequence[_Moment]) -> list[_Gap]:
