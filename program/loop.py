@@ -177,7 +177,7 @@ class Channel:
             return None
         self._sought_s, self.ended = to_s, False
         self._ahead.clear()
-        if self._delay is not None:
+        if self._delay:
             self._delay.clear()
         return to_s
 
@@ -233,10 +233,8 @@ class Channel:
 
     def released(self) -> Iterator[FrameResult]:
         """Yield the results that may go to the outputs now, in order."""
-        ready, self._ready = iter(self._ready), []
-        if self._delay is not None:
-            ready = self._delay.due(self.ended and not self._ahead)
-        for result in ready:
+        ready, self._ready = self._ready, []
+        for result in self._delay.due(self.ended and not self._ahead) if self._delay else ready:
             self.latest, self._refreshed_s = result, time.monotonic()
             yield result
 
