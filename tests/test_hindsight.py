@@ -22,6 +22,7 @@ def hidden(
     scores: float = 0.99,
     epochs: dict[int, int] | None = None,
     images: dict[int, Image] | None = None,
+    fps: int = FPS,
 ) -> list[Float32]:
     """What is hidden in each of `count` frames; `epochs` begin at their frames."""
     hindsight, places = Hindsight(sure=0.9), []
@@ -30,8 +31,8 @@ def hidden(
         image = (images or {}).get(index, SHARP)
         found = np.array([face(*each) for each in faces.get(index, [])], np.float32).reshape(-1, 4)
         rows = np.full(len(found), scores, np.float32)
-        hindsight.add(Frame(image, index, index / FPS, epoch), Detections.of_boxes(found, rows))
-        if index >= FPS * SPAN_S:
+        hindsight.add(Frame(image, index, index / fps, epoch), Detections.of_boxes(found, rows))
+        if index >= fps * SPAN_S:
             places.append(hindsight.pop())
     return places + [hindsight.pop() for _ in range(count - len(places))]
 
@@ -88,6 +89,11 @@ def test_a_single_weak_detection_is_hidden_for_a_moment_and_many_like_a_face() -
     assert [i for i, each in enumerate(once) if len(each)] == list(range(50 - near, 51 + near))
     often = hidden({i: [(50, 50)] for i in range(50, 50 + FEW)}, scores=0.6)
     assert covers(often[49 - 10], 50, 50) and covers(often[50 + FEW + 10], 50, 50)
+
+
+def test_where_few_frames_come_a_weak_face_need_not_be_found_as_often() -> None:
+    places = hidden({i: [(50, 50)] for i in (20, 21, 22)}, count=40, scores=0.6, fps=4)
+    assert covers(places[19], 50, 50) and covers(places[24], 50, 50)
 
 
 def dim(image: Image) -> Image:

@@ -7,7 +7,7 @@ face that is not found, but shortly before or after, is hidden:
 - between two frames that find it, its way from one to the other;
 - before the first and after the last of them, the place where it stands in that, and the one to
   which its speed would take it, for a second; `WEAK_S` where no detection was a sure one and
-  there were fewer than `FEW`, which is hardly ever a face.
+  there were fewer than `FEW`, and in less than a quarter of the frames: hardly ever a face.
 
 The whole frame is hidden where that may not do: a sure face is not found in it, and either it shows
 less than half the detail of the frame that finds the face (dark, faded, blurred by motion), or no
@@ -60,10 +60,10 @@ class _Gap(NamedTuple):
     before: Sequence[Sighting]
     after: Sequence[Sighting]
 
-    def is_sure(self, score: float) -> bool:
-        """Whether it is a face."""
+    def is_sure(self, score: float, frames: int) -> bool:
+        """Whether it is a face, as far as one of so many `frames` can tell."""
         every = [*self.before, *self.after]
-        return len(every) >= FEW or any(each.score >= score for each in every)
+        return len(every) >= min(FEW, frames / 4) or any(each.score >= score for each in every)
 
     def away_s(self, time_s: float) -> float:
         """How far away the nearest sighting is at that time."""
@@ -131,11 +131,12 @@ class Hindsight:
         ):
             self._behind.popleft()
         later = [m for m in self._ahead if m.epoch == now.epoch]
+        frames = len(self._behind) + 1 + len(later)
         places, sure = [each.box for each in now.seen.values()], []
         for moment in [*list(self._behind)[-1:], *later[:1]]:
             places += _jumped(now.seen, moment.seen)
         for gap in _gaps(now, self._behind, later):
-            is_sure, away_s = gap.is_sure(self._sure), gap.away_s(now.time_s)
+            is_sure, away_s = gap.is_sure(self._sure, frames), gap.away_s(now.time_s)
             if away_s <= (self._span_s if is_sure else WEAK_S + _SLACK_S):
                 places += gap.places(now.time_s)
                 sure += [gap] * is_sure
