@@ -66,7 +66,7 @@ def hide_all(frames: Sequence[Frame], models: ModelOptions, tracking: TrackingOp
     assembly = Assembly(models, tracking)
     detector = assembly.detector(threads=0)
     pipeline = assembly.pipeline(detector, assembly.estimator())
-    delay = Delay(pipeline.starting_score, is_live=False)
+    delay = Delay(detector.starting_score, is_live=False)
     places, start_s = [], time.process_time()
     for turn, frame in enumerate(frames, 1):
         frame = pipeline.begin(frame)

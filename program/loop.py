@@ -125,7 +125,8 @@ class Channel:
         self._left = iter(count() if max_frames is None else range(max_frames))
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._ready: list[FrameResult] = []
-        self._delay = Delay(pipeline.detector.starting_score, source.is_live) if hide == STRICT else None
+        sure, is_live = pipeline.detector.starting_score, source.is_live
+        self._delay = Delay(sure, is_live) if hide == STRICT else None
         self._error: StreamError | None = None
         self._sought_s: float | None = None
         self._refreshed_s = time.monotonic()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from detectors import Detector
+from drawing.hiding import STRICT
 from errors import SourceError
 from estimators.weights import GROUPS, Confusion, find_weights
 from outputs.full_events import FullEventsWriter
@@ -201,11 +202,13 @@ class Replay:
                 )
         if "ethnicity" in options.attributes and not self._networks.has_ethnicity:
             self._refuse("holds no ethnicity; record it anew with --attributes, or leave it out")
-        if options.cameras[0].tracking.blur and not self._then["blur"]:
+        wanted, then = options.cameras[0].tracking.blur, self._then["blur"]
+        if wanted and (not then or (wanted == STRICT != then)):
+            flag = "--blur strict" if wanted == STRICT else "--blur"
             log.warning(
-                "%s was recorded without --blur: faces that only a search of every frame finds "
-                "stay visible; record it with --blur to hide them too",
-                self._reader.path,
+                "%s was recorded without %s: faces that only its searches find stay visible; "
+                "record it with %s to hide them too",
+                *(self._reader.path, flag, flag),
             )
         if self._then["remember"]:
             log.warning(

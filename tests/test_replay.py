@@ -173,7 +173,9 @@ def test_faces_are_followed_with_other_settings_as_if_searched_for_again(
     assert where[0] == where[1] != where[2]
 
 
-@pytest.mark.parametrize("settings", [["--labels", "none"], ["--blur"], ["--anonymous"]])
+@pytest.mark.parametrize(
+    "settings", [["--labels", "none"], ["--blur"], ["--blur", "strict"], ["--anonymous"]]
+)
 def test_pictures_are_drawn_with_other_settings_as_if_filmed_again(
     settings: list[str], film: Path, tmp_path: Path
 ) -> None:
@@ -448,7 +450,12 @@ def test_an_earlier_file_is_replaced_and_one_of_others_is_not(
 
 @pytest.mark.parametrize(
     ("then", "now", "words"),
-    [([], ["--blur"], "record it with --blur"), (["--blur"], ["--blur"], "")],
+    [
+        ([], ["--blur"], "record it with --blur to"),
+        (["--blur"], ["--blur"], ""),
+        (["--blur"], ["--blur", "strict"], "record it with --blur strict to"),
+        (["--blur", "strict"], ["--blur"], ""),
+    ],
 )
 def test_hiding_faces_on_what_was_searched_now_and_then_is_warned_of(
     then: list[str],
