@@ -9,7 +9,7 @@ from drawing.hiding import STRICT, hide_faces
 from structures import Detections, FrameResult
 from tracking.hindsight import SPAN_S, Hindsight
 
-MOST_BYTES = 512 * 2**20  # of images that are held: 20 of 4K, 82 of 1080p
+MOST_BYTES = 512 * 2**20  # of images that are held: 21 of 4K, 86 of 1080p
 _SLACK_S = 1e-3  # times of frames are rounded
 
 

@@ -184,7 +184,7 @@ class Channel:
 
     @property
     def _holds(self) -> bool:
-        return self._delay is not None and self._delay.holds_any
+        return self._delay is not None and (self._delay.holds_any or bool(self._ahead))
 
     @property
     def pending(self) -> Future[Detections] | None:

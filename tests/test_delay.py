@@ -298,3 +298,19 @@ def test_the_page_draws_nothing_on_anybody_either() -> None:
     shown = FrameResult(Frame(NOISE, 0, 0.0), (track,))
     assert len(_head(shown, ATTRIBUTES)["faces"]) == 1
     assert _head(replace(shown, unlabelled=True), ATTRIBUTES)["faces"] == []
+
+
+def test_before_the_first_picture_is_due_a_camera_is_still_connecting() -> None:
+    class Starting(ListSource):
+        status = SourceStatus(SourceState.CONNECTING)
+
+        def take(self, timeout_s: float | None = None) -> Frame | None:
+            self.status = SourceStatus(SourceState.LIVE)
+            return next(self._frames, None)
+
+    sink = Watching(most=1)
+    scene = Scene(Starting(noise_film(1), is_live=True), [[FACE]], [sink])
+    list(scene.loop.run())
+    scene.pool.close()
+    before = [each for each in sink.refreshed if each.frame.size_wh != (480, 270)]
+    assert {each.status.state for each in before} == {SourceState.CONNECTING}
