@@ -124,7 +124,8 @@ def test_settings_are_changed_for_all_viewers() -> None:
         write(view, result(0, {1: person()}))
         status, text = posted(view, '{"warn_from": 12, "hide": true}')
         assert status == 200
-        assert json.loads(text)["settings"] == {"hides": True, "fixed": False, "warn_from": 12}
+        shared = {"hides": True, "fixed": False, "warn_from": 12, "draws": False}
+        assert json.loads(text)["settings"] == shared
         assert told == [True]
         assert posted(view, '{"warn_from": null}')[0] == 200
         assert json.loads(ask(view, "state.json")[2])["settings"]["warn_from"] is None
