@@ -18,7 +18,8 @@ from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
 from files import check_apart, check_ours, check_writable
 from outputs.jsonl import is_events
-from outputs.recording.h264 import USUAL_CRF, Encoding, H264File, is_recording
+from outputs.recording.encoder import USUAL_CRF, Encoding
+from outputs.recording.h264 import H264File, is_recording
 from outputs.recording.sink import part_path
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe

@@ -21,7 +21,8 @@ from outputs.home_assistant import PREFIX
 from outputs.jsonl import EventsWriter, is_events, of_day
 from outputs.keeping import Keeper, Limit, Output
 from outputs.mqtt import MqttPublisher
-from outputs.recording.h264 import PRESETS, is_recording
+from outputs.recording.encoder import PRESETS
+from outputs.recording.h264 import is_recording
 from outputs.recording.sink import Recording, part_path
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window, first_size

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from outputs.recording.h264 import BY_LOAD, ColourConverter, Encoding, H264File, PresetChoice
+from outputs.recording.encoder import BY_LOAD, ColourConverter, Encoding, PresetChoice
+from outputs.recording.h264 import H264File
 from tests.recordings import grey, levels, shot, times_of
 
 CALM, CROWDED = BY_LOAD

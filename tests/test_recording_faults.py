@@ -183,7 +183,8 @@ def test_a_film_is_never_overwritten_by_a_part_of_its_own_recording(tmp_path: Pa
 ONE_FILE = """
 import os, resource, signal, sys
 from pathlib import Path
-from outputs.recording.h264 import Encoding, H264File
+from outputs.recording.encoder import Encoding
+from outputs.recording.h264 import H264File
 from outputs.recording.sound import ERRORS
 from tests.recordings import shot
 path, film = Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None

@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from outputs.recording.h264 import Encoding, H264File
+from outputs.recording.encoder import Encoding
+from outputs.recording.h264 import H264File
 from outputs.recording.sink import Recording
 from sources.open import open_source
 from structures import FrameResult

@@ -11,15 +11,14 @@ from pathlib import Path
 
 from errors import SinkError
 from files import Outage, check_apart, check_ours, check_writable, is_taken, named_after, sink_error
-from outputs.recording.h264 import (
+from outputs.recording.encoder import (
     PRESETS,
     USUAL_CRF,
     USUAL_PRESET,
     Encoding,
-    H264File,
     PresetChoice,
-    is_recording,
 )
+from outputs.recording.h264 import H264File, is_recording
 from outputs.recording.sound import ERRORS, has_sound
 from structures import Frame, FrameResult, Image
 from threads import WriterThread
