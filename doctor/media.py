@@ -20,7 +20,7 @@ from files import check_apart, check_ours, check_writable
 from outputs.jsonl import is_events
 from outputs.recording.encoder import USUAL_CRF, Encoding
 from outputs.recording.h264 import H264File, is_recording
-from outputs.recording.sink import part_path
+from outputs.recording.parts import part_path
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
 from people.hours_table import is_hours

@@ -23,7 +23,8 @@ from outputs.keeping import Keeper, Limit, Output
 from outputs.mqtt import MqttPublisher
 from outputs.recording.encoder import PRESETS
 from outputs.recording.h264 import is_recording
-from outputs.recording.sink import Recording, part_path
+from outputs.recording.parts import part_path
+from outputs.recording.sink import Recording
 from outputs.webhook import Webhook
 from outputs.window import DisplayProbe, Window, first_size
 from people.crowd import Crowd

@@ -10,7 +10,8 @@ import pytest
 
 from errors import SinkError
 from outputs.recording.h264 import is_recording
-from outputs.recording.sink import Recording, part_path
+from outputs.recording.parts import part_path
+from outputs.recording.sink import Recording
 from structures import Frame, FrameResult
 from tests.recordings import (
     FINISHED,
