@@ -40,9 +40,9 @@ from people.crowd import Crowd
 from people.story import story, words
 from program.assemble import Assembly
 from program.cameras import (
-    Camera,
     SourceOptions,
     address_of,
+    frames_expected,
     names_of,
     open_cameras,
     warn_of_sizes,
@@ -53,11 +53,9 @@ from program.ending import Ending
 from program.endpoints import (
     OutputOptions,
     Reporting,
-    on_screen,
     open_files,
     open_keeper,
     open_page,
-    open_window,
     say,
 )
 from program.law import check_purpose, write_notice
@@ -78,7 +76,9 @@ from program.options import (
     settle_privacy,
     signals_handled,
 )
+from program.recordings import check_places, contradiction
 from program.replay import Replay, ReplayOptions, open_full_events, the_film
+from program.screens import on_screen, open_window
 from sources import Source
 from sources.open import files_of, open_source
 
@@ -162,6 +162,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         check_together(options, parser)
         settle_privacy(options)
         options.cameras = cameras_of(options.asked, options, parser)
+        check_places(collect(OutputOptions, options).triggers, options.cameras)
     except StreamError as error:
         parser.error(str(error))
     options.src = [camera.address for camera in options.cameras]
@@ -175,6 +176,8 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
     for option in ("output", "events", "events_full", "people", "hours", "report", "replay"):
         if getattr(options, option) == "":
             parser.error(f"--{option.replace('_', '-')} is empty; name a file")
+    if text := contradiction(collect(OutputOptions, options)):
+        parser.error(text)
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:
@@ -311,7 +314,8 @@ def open_and_run(
         window.drawn = drawer.draw
     elif pages:
         records.append(Metronome())
-    screens = on_screen(recordings, channels, overlay, window, window_overlay)
+    apart = bool(outputs.triggers)
+    screens = on_screen(recordings, channels, overlay, window, window_overlay, apart)
     sinks = [*screens, *pages, *records, ending]
     control = LoadControl(options.max_latency)
     loop = Loop(channels, pool, estimator, sinks, overlay, control, arrived)
@@ -348,7 +352,8 @@ def open_outputs(
     outputs, inputs = collect(OutputOptions, options), files_read(options)
     check_apart(outputs.files, inputs)
     stack.enter_context(sole_writer(outputs.files))
-    recordings, records = open_files(outputs, sources, inputs, report, record)
+    names = names_of(options.cameras)
+    recordings, records = open_files(outputs, sources, inputs, report, record, names)
     for sink in (*recordings, *records):
         stack.callback(sink.close)
     keeper = open_keeper(outputs, [*recordings, *records], any(x.is_live for x in sources))
@@ -362,14 +367,6 @@ def files_read(options: argparse.Namespace) -> list[Path]:
     """The files that a run reads, the sources first."""
     paths = [path for text in options.src for path in files_of(address_of(text))]
     return [*paths, *(Path(each) for each in (options.weights, options.replay) if each)]
-
-
-def frames_expected(cameras: Sequence[Camera], sources: Sequence[Source]) -> int | None:
-    """The number of frames that a run will take, None where it is not known."""
-    if len(sources) > 1:
-        return None
-    counts = [sources[0].frame_count, cameras[0].source.max_frames]
-    return min((count for count in counts if count is not None), default=None)
 
 
 def run(

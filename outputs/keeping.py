@@ -39,12 +39,14 @@ class Output:
         path: what the user named.
         is_ours: whether a file was made by this program.
         sink: that writes it; its `writing` is the file that is open.
+        beside: finds the small file of ours that goes with one of these, if there is one.
     """
 
     kind: str
     path: Path
     is_ours: Callable[[Path], bool]
     sink: Sink
+    beside: Callable[[Path], Path | None] = lambda _: None
 
     @property
     def writing(self) -> Path | None:
@@ -98,7 +100,7 @@ class Keeper:
         self, outputs: Sequence[Output], limit: Limit | None = None, fresh_s: float = _FRESH_S
     ) -> None:
         self._outputs, self._limit, self._fresh_s = outputs, limit, fresh_s
-        self._sizes: dict[str, dict[Path, int]] = {}  # of the own files, by kind
+        self._sizes: dict[Path, dict[Path, int]] = {}  # of the own files, by output
         self._known: dict[tuple[Path, int, int], bool] = {}  # by path, inode and size
         self._looked_s = -math.inf
         self._seen: list[Path | None] = []
@@ -132,19 +134,22 @@ class Keeper:
         sizes: dict[str, int] = {}
         free: dict[str, int] = {}
         for each in self._outputs:
-            known = dict(self._sizes.get(each.kind, {}))
+            known = dict(self._sizes.get(each.path, {}))
             with contextlib.suppress(OSError):
                 if each.writing is not None:
                     known[each.writing] = each.writing.stat().st_size
-            sizes[each.kind] = sum(known.values())
+            sizes[each.kind] = sizes.get(each.kind, 0) + sum(known.values())
             with contextlib.suppress(OSError):
                 free[each.kind] = shutil.disk_usage(each.path.parent).free
+        failed: dict[str, bool] = {}
+        for each in self._outputs:
+            failed[each.kind] = failed.get(each.kind, False) or failure_of(each.sink) is not None
         lost = {each.kind: getattr(each.sink, "left_out", None) for each in self._outputs}
         return Storage(
             sizes,
             free,
             {kind: count for kind, count in lost.items() if count is not None},
-            {each.kind: failure_of(each.sink) is not None for each in self._outputs},
+            failed,
         )
 
     def look(self) -> None:
@@ -156,7 +161,7 @@ class Keeper:
             log.warning("--keep: %s", error)
             return
         self._sizes = {
-            each.kind: {path: stat.st_size for path, stat in files if path not in gone}
+            each.path: {path: stat.st_size for path, stat in files if path not in gone}
             for each, files in own
         }
 
@@ -212,6 +217,8 @@ class Keeper:
                 ):
                     return False
                 path.unlink()
+                if (beside := output.beside(path)) is not None:
+                    beside.unlink()
             except OSError as error:
                 log.warning("--keep: %s cannot be deleted: %s", path, error.strerror)
                 return False

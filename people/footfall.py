@@ -127,6 +127,10 @@ class Walk:
         self._sides = {k: side for k, side in self._sides.items() if k.name not in gone}
         self._stays = {k: stay for k, stay in self._stays.items() if k.name not in gone}
 
+    def crossings(self, name: str) -> int:
+        """How often it has crossed the line of that name, in and out."""
+        return self._crossings[name, "in"] + self._crossings[name, "out"]
+
     @property
     def inside(self) -> list[str]:
         """The names of the zones that it is in."""

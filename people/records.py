@@ -4,6 +4,7 @@
     source      the source's state, whenever it changes
     person      somebody appeared (the values have settled) or left
     aggregate   how many people of which age and gender, once a minute
+    clip        what stands beside each file of --record-on
 
 docs/events.schema.json has every field. Records are dicts ready for `json.dumps`.
 """
@@ -126,6 +127,10 @@ class Recorder:
         source = {"state": state, "detail": "", "reconnects": 0}
         return self._head("source") | self._purpose | {"source": source}
 
+    def clip(self, camera: str) -> Record:
+        """How the record of a clip begins, see `people.triggers`."""
+        return self._head("clip", camera)
+
     def aggregate(self, camera: str) -> Record:
         """The record of who is and was there, in numbers."""
         return self._head("aggregate", camera) | self.crowd.aggregate(camera)
@@ -141,8 +146,11 @@ class Recorder:
         return records + [self._person("appeared", v) for v in appeared if not v.over]
 
     def _person(self, event: str, visit: Visit) -> Record:
-        return self._head("person", visit.camera) | {
-            "event": event,
+        return self._head("person", visit.camera) | {"event": event, **self.person(visit)}
+
+    def person(self, visit: Visit) -> Record:
+        """What a person record says of a visit so far."""
+        return {
             "id": visit.track_id,
             "first_seen_s": rounded(visit.first_s, 3),
             "last_seen_s": rounded(visit.last_s, 3),

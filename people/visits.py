@@ -16,7 +16,7 @@ from structures import Float32, Frame, FrameResult, Gender, Smoothed, SourceStat
 
 _MOST = 1000  # people whose ids are kept, more than are remembered
 # A track ends at these: a new epoch follows, or nothing.
-_BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
+BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
 
 
 class Key(NamedTuple):
@@ -98,7 +98,7 @@ class Visits:
         """
         frame, before = result.frame, self.frame
         if frame is before:
-            return self.end() if result.status.state in _BROKEN else []
+            return self.end() if result.status.state in BROKEN else []
         self.frame = frame
         cut = before is not None and before.epoch != frame.epoch
         tracked = set() if cut else result.living

@@ -1,6 +1,5 @@
 """The cameras of a run: any `--src`, films too, with its name and its own settings."""
 
-import argparse
 import contextlib
 import logging
 import os
@@ -15,9 +14,9 @@ from urllib.parse import urlsplit
 
 from errors import SourceError, redact
 from people.footfall import IN_S, OUT_S, PAST
-from people.zones import WHAT_IS_IN, Layout, Line, Shape, Zone, parse_line, parse_zone
+from people.zones import WHAT_IS_IN, Layout, Line, Zone, parse_line, parse_zone
 from program.load import DEFAULT_MAX_LATENCY_MS
-from program.options import USUAL_TRACKING, TrackingOptions, flag, number
+from program.options import USUAL_TRACKING, TrackingOptions, flag, number, reading
 from sources import Source
 from sources.chaos import split_chaos
 from sources.live import LiveOptions
@@ -28,18 +27,6 @@ log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "sample.mp4"
 TRY_SAMPLE = "try the bundled sample: python stream.py --src sample"
-
-
-def _shape(parse: Callable[[str], Shape]) -> Callable[[str], Shape]:
-    """An argparse type of what `parse` reads."""
-
-    def check(text: str) -> Shape:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return check
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +70,7 @@ class SourceOptions:
         f"door=0.1,0.5,0.9,0.5; {WHAT_IS_IN}; the middle of a face's box counts, once it is "
         f"{PAST:g} of its height past the line; may be given several times",
         action="append",
-        type=_shape(parse_line),
+        type=reading(parse_line),
         metavar="NAME=x1,y1,x2,y2",
     )
     zone: Sequence[Zone] | None = flag(
@@ -91,7 +78,7 @@ class SourceOptions:
         "count who is in this polygon, who entered it and how long they stayed; a stay counts from "
         f"{IN_S:g} s on and ends after {OUT_S:g} s outside; may be given several times",
         action="append",
-        type=_shape(parse_zone),
+        type=reading(parse_zone),
         metavar="NAME=x1,y1,x2,y2,x3,y3,...",
     )
 
@@ -269,3 +256,11 @@ def warn_of_sizes(cameras: Sequence[Camera]) -> None:
     asked = [camera for camera in cameras if camera.source.width or camera.source.height]
     if asked and not any(camera.address.isdecimal() for camera in asked):
         log.warning("--width and --height have no effect: they ask a webcam, and no source is one")
+
+
+def frames_expected(cameras: Sequence[Camera], sources: Sequence[Source]) -> int | None:
+    """The number of frames that a run will take, None where it is not known."""
+    if len(sources) > 1:
+        return None
+    counts = [sources[0].frame_count, cameras[0].source.max_frames]
+    return min((count for count in counts if count is not None), default=None)

@@ -9,32 +9,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from drawing.hiding import USUAL_HIDING
-from drawing.overlay import Overlay
-from errors import SinkError
 from estimators.weights import Confusion
 from files import check_ours, check_writable, is_special, is_taken
 from outputs import Sink
 from outputs.audience import AudienceWriter
 from outputs.full_events import is_full_events
-from outputs.grid import GridSink
 from outputs.home_assistant import PREFIX
 from outputs.jsonl import EventsWriter, is_events, of_day
 from outputs.keeping import Keeper, Limit, Output
 from outputs.mqtt import MqttPublisher
+from outputs.recording.clips import told_beside
 from outputs.recording.encoder import PRESETS
 from outputs.recording.h264 import is_recording
 from outputs.recording.parts import part_path
 from outputs.recording.sink import Recording
 from outputs.webhook import Webhook
-from outputs.window import DisplayProbe, Window, first_size
 from people.crowd import Crowd
 from people.hours_table import HoursWriter, is_hours
 from people.records import Recorder, new_run
 from people.report.page import is_report
 from people.table import PeopleWriter, is_table
+from people.triggers import AFTER_S, BEFORE_S, FORMS, Trigger, parse_triggers
 from program.layouts import Draughtsman
 from program.loop import Channel
-from program.options import ReportOptions, duration, flag, kept
+from program.options import ReportOptions, duration, flag, kept, reading
+from program.recordings import check_first_clips, open_recordings
 from sources import Source
 
 HUDS = ("window", "all", "none")
@@ -52,6 +51,16 @@ class OutputOptions(ReportOptions):
         "named after the time they begin (UTC) where the source is live",
         type=duration,
         metavar="TIME",
+    )
+    record_on: Sequence[tuple[Trigger, ...]] | None = flag(
+        None,
+        f"record only where something happens, each time into a file of its own, with a JSON file "
+        f"beside it: {FORMS} (in quotes; so long somebody has looked this way), or several with "
+        f"commas; from {BEFORE_S:g} s before to {AFTER_S:g} s after it, without sound; of several "
+        "cameras each on its own; may be given twice",
+        action="append",
+        type=reading(parse_triggers),
+        metavar="EVENT,...",
     )
     preset: str | None = flag(
         None,
@@ -90,7 +99,7 @@ class OutputOptions(ReportOptions):
         None,
         "of a live source: delete this program's own finished files of these outputs, the "
         "oldest first, once they are older (30d, 12h) or all together larger (50GB, 500MB); "
-        "with --segment, and for events a file a day; may be given twice",
+        "with --segment or --record-on, and for events a file a day; may be given twice",
         action="append",
         type=kept,
         metavar="30d|50GB",
@@ -156,6 +165,11 @@ class OutputOptions(ReportOptions):
         return Limit(min(x.seconds for x in self.keep), min(x.bytes for x in self.keep))
 
     @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What `--record-on` waits for; none = everything is recorded."""
+        return tuple(dict.fromkeys(each for some in self.record_on or () for each in some))
+
+    @property
     def files(self) -> list[Path]:
         """The files that are written; not standard output."""
         tables = self.people, self.hours, self.report
@@ -193,6 +207,7 @@ def open_files(
     paths: Sequence[Path],
     report: Reporting,
     record: Callable[..., Recording] = Recording,
+    names: Sequence[str] = ("",),
 ) -> tuple[list[Recording], list[Sink]]:
     """Open the outputs that were asked for; nothing is written yet.
 
@@ -201,10 +216,11 @@ def open_files(
         sources: of the run.
         paths: of the files that are read, the sources first: no output may replace one.
         report: what the exports report.
-        record: makes the recording.
+        record: makes a recording.
+        names: of the sources, as results have them.
 
     Returns:
-        The recording, which takes drawn frames, and the exports, which take results.
+        The recordings, which take drawn frames, and the exports, which take results.
 
     Raises:
         SinkError: one cannot be made where it was asked for, or would replace what this
@@ -212,20 +228,9 @@ def open_files(
     """
     live = any(source.is_live for source in sources)
     settle_existing(options, live)
-    recordings = []
-    if options.output:
-        audible = len(sources) == 1 and not live and not options.anonymous
-        recordings.append(
-            record(
-                options.output,
-                sources[0].fps,
-                live=live,
-                preset=options.preset,
-                segment_s=options.segment,
-                sound_from=paths[0] if audible and paths else None,
-                inputs=paths,
-            )
-        )
+    recordings = open_recordings(options, sources, paths, report, record, names)
+    if options.triggers and not live:
+        check_first_clips(recordings, say)
     return recordings, open_exports(options, report, several=len(sources) > 1, live=live)
 
 
@@ -236,7 +241,7 @@ def settle_existing(options: OutputOptions, live: bool) -> None:
         SinkError: one would be replaced that this program did not make.
     """
     kinds = {
-        options.output: is_recording,
+        None if options.triggers else options.output: is_recording,
         options.events: is_events,
         options.events_full: is_full_events,
         options.people: is_table,
@@ -300,7 +305,7 @@ def open_exports(
 def open_keeper(options: OutputOptions, sinks: Sequence[Sink], live: bool) -> Keeper | None:
     """What watches the files that `sinks` write and deletes old ones; None if there are none."""
     kinds = {
-        Recording: ("recording", options.output, is_recording),
+        Recording: ("recording", options.output, is_recording),  # or its camera's clips
         EventsWriter: ("events", options.events, is_events),
         PeopleWriter: ("people", options.people, is_table),
         HoursWriter: ("hours", options.hours, is_hours),
@@ -309,7 +314,8 @@ def open_keeper(options: OutputOptions, sinks: Sequence[Sink], live: bool) -> Ke
     for sink in sinks:
         kind, name, is_ours = kinds.get(type(sink), ("", None, is_table))
         if name and name != "-" and not is_special(Path(name)):
-            outputs.append(Output(kind, Path(name), is_ours, sink))
+            path = sink.path if isinstance(sink, Recording) else Path(name)
+            outputs.append(Output(kind, path, is_ours, sink, told_beside))
     if options.limit and not live:
         say("--keep does nothing here: no source is live, and its files are replaced anyway")
     return Keeper(outputs, options.limit if live else None) if outputs else None
@@ -355,52 +361,9 @@ def open_page(
     return page
 
 
-def open_window(
-    options: OutputOptions,
-    sources: Sequence[Source],
-    probe: DisplayProbe,
-    others: Sequence[Sink],
-) -> Window | None:
-    """The window, or None where there is no display but something else to do.
-
-    Raises:
-        SinkError: there is no display and nothing else to do.
-    """
-    problem = probe.problem()
-    if problem is None:
-        pace = len(sources) == 1 and not sources[0].is_live
-        folder = None if options.anonymous else options.stills
-        return Window(title_of(sources), pace=pace, folder=folder, notify=say)
-    if not others:
-        raise SinkError(problem)
-    say(f"{problem}; going on without a window")
-    return None
-
-
 def title_of(sources: Sequence[Source]) -> str:
     """What window and page are called."""
     return sources[0].name if len(sources) == 1 else f"{len(sources)} cameras"
-
-
-def on_screen(
-    recordings: Sequence[Sink],
-    channels: Sequence[Channel],
-    overlay: Overlay,
-    window: Window | None,
-    window_overlay: Overlay,
-) -> list[Sink]:
-    """Put a grid in front of the window, and of recordings where there are several channels.
-
-    The window's is drawn in its own size and by an overlay of its own, which its keys change.
-    """
-    names, sinks = [channel.name for channel in channels], list(recordings)
-    if sinks and len(channels) > 1:
-        sinks = [GridSink(sinks, names, overlay)]
-    if window:
-        size_wh = channels[0].source.size_wh if len(channels) == 1 else (1280, 720)
-        window.view = grid = GridSink([window], names, window_overlay, first_size(size_wh))
-        sinks.append(grid)
-    return sinks
 
 
 def say(text: str) -> None:

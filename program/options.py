@@ -45,6 +45,18 @@ def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str]
     return parse
 
 
+def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """An argparse type of what `parse` reads, which raises ValueError with what is wrong."""
+
+    def check(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
 def duration(text: str) -> float:
     """An argparse type: seconds, from a number with s, m or h such as `10m`; at least 1."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}

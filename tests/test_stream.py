@@ -19,7 +19,7 @@ from errors import SinkError, SourceError
 from outputs.recording.sink import Recording
 from predict import encode
 from program.assemble import Assembly
-from program.cameras import SAMPLE, Camera, SourceOptions
+from program.cameras import SAMPLE, Camera, SourceOptions, frames_expected
 from program.options import ModelOptions, TrackingOptions
 from sources import Source
 from stream import Factories, parse_arguments
@@ -348,8 +348,8 @@ def test_the_progress_bar_ends_where_the_run_does(
     source = ListSource(film(3))
     source.frame_count = count
     camera = Camera("a", "a.mp4", source=SourceOptions(max_frames=most))
-    assert stream.frames_expected([camera], [source]) == expected
-    assert stream.frames_expected([camera, camera], [source, source]) is None
+    assert frames_expected([camera], [source]) == expected
+    assert frames_expected([camera, camera], [source, source]) is None
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,19 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from errors import SinkError
 from files import check_writable, sink_error
+from outputs.recording.clips import ClipFiles
 from outputs.recording.encoder import PRESETS, USUAL_CRF, USUAL_PRESET, Encoding, PresetChoice
-from outputs.recording.parts import CONSEQUENCE, RecordingFiles
+from outputs.recording.parts import CONSEQUENCE, RecordingFiles, wall_clock
+from people.triggers import Clip, Watch
 from structures import Frame, FrameResult, Image
 from threads import WriterThread
 
+_Item = tuple[Image, Frame, Clip | None, datetime]
 SUFFIXES = (".mp4", ".mov", ".mkv")
 _QUEUE_DEPTH = 2  # frames; a 4K one takes 25 MB, and 0.1 s to encode when closing
 _LIVE_QUEUE_DEPTH = 8  # enough for a disk that is busy for a third of a second
@@ -48,8 +52,11 @@ class Recording:
         segment_s: seconds of recording per file; None = one file.
         sound_from: the source, if it is a film on disk: its sound is kept.
         inputs: files that are read; no part of the recording overwrites one.
+        watch: says when to record its camera, each time into a file of its own as with
+            `segment_s`, without sound, with a JSON file beside it; None = always, everything.
 
     Attributes:
+        path: as given.
         dropped: frames left out so far because the encoder was behind.
 
     Raises:
@@ -70,6 +77,7 @@ class Recording:
         segment_s: float | None = None,
         sound_from: Path | None = None,
         inputs: Sequence[Path] = (),
+        watch: Watch | None = None,
     ) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps must be positive, got {fps}")
@@ -79,19 +87,24 @@ class Recording:
             raise ValueError(f"crf must be 0..51, got {crf}")
         if segment_s is not None and not segment_s > 0:
             raise ValueError(f"segment_s must be positive, got {segment_s}")
-        self._path = check_writable(path, SUFFIXES, whole=True)
+        self.path = check_writable(path, SUFFIXES, whole=True)
         self.dropped = 0
         self._live = live
         self._choice = PresetChoice(preset if live else preset or USUAL_PRESET)
         encoding = Encoding(self._choice.preset, crf, fps)
-        self._files = RecordingFiles(
-            self._path, encoding, live=live, segment_s=segment_s, film=sound_from, inputs=inputs
-        )
+        self._watch = watch
+        self._files: RecordingFiles | ClipFiles
+        if watch is None:
+            self._files = RecordingFiles(
+                self.path, encoding, live=live, segment_s=segment_s, film=sound_from, inputs=inputs
+            )
+        else:
+            self._files = ClipFiles(self.path, encoding, live=live, inputs=inputs)
         self._closed = False
         self._hung: SinkError | None = None
         self._dropped_before = 0
         depth = _LIVE_QUEUE_DEPTH if live else _QUEUE_DEPTH
-        self._writer: WriterThread[tuple[Image, Frame]] = WriterThread(
+        self._writer: WriterThread[_Item | None] = WriterThread(
             self._encode, depth, patience_s=_PATIENCE_S, name="recording"
         )
 
@@ -118,9 +131,11 @@ class Recording:
         """
         if picture is None:
             raise ValueError("a recording needs pictures, got None")
-        if self._hung:
+        if self._hung or (self._watch and result.camera != self._watch.camera):
             return
-        item = picture, result.frame
+        utc = wall_clock(result.frame)
+        clip = self._watch.look(result, utc) if self._watch else None
+        item = picture, result.frame, clip, utc
         if not self._live:
             try:
                 self._writer.submit(item)
@@ -129,10 +144,14 @@ class Recording:
         elif not self._writer.offer(item):
             self.dropped += 1
             if self.dropped == 1:
-                log.warning("%s: the encoder is behind, pictures are left out", self._path.name)
+                log.warning("%s: the encoder is behind, pictures are left out", self.path.name)
 
     def refresh(self, picture: Image | None, result: FrameResult) -> None:
-        """Nothing to do. See `outputs.Sink.refresh`."""
+        """Finish a clip whose camera was lost. See `outputs.Sink.refresh`."""
+        if self._watch is None or self._hung or result.camera != self._watch.camera:
+            return
+        if self._watch.look(result, wall_clock(result.frame)) is None and self.writing:
+            self._writer.offer(None)
 
     def close(self) -> None:
         """Write the queued frames and finish the file; may be called again.
@@ -143,6 +162,8 @@ class Recording:
         if self._closed:
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.end()
         try:
             self._writer.close()
         except TimeoutError as error:
@@ -151,17 +172,24 @@ class Recording:
             if self._writer.stopped:
                 self._files.close()
         if self.dropped:
-            log.warning("%s: %d pictures were left out", self._path.name, self.dropped)
+            log.warning("%s: %d pictures were left out", self.path.name, self.dropped)
 
     def _give_up(self, error: TimeoutError) -> None:
         if self._hung is None:
-            self._hung = sink_error(self._path, error)
+            self._hung = sink_error(self.path, error)
             log.warning("%s; %s", self._hung, CONSEQUENCE)
 
-    def _encode(self, item: tuple[Image, Frame]) -> None:
-        """Encode one image; runs in the writer's thread."""
+    def _encode(self, item: _Item | None) -> None:
+        """Encode one image, or finish a file where there is none; runs in the writer's thread."""
         began_s = time.monotonic()
-        self._files.write(*item, self._choice.preset)
+        if item is None:
+            self._files.close()
+            return
+        picture, frame, clip, utc = item
+        if isinstance(self._files, ClipFiles):
+            self._files.write(picture, frame, self._choice.preset, clip, utc)
+        else:
+            self._files.write(picture, frame, self._choice.preset)
         if self._live:
             dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
             crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
