@@ -47,6 +47,7 @@ from program.cameras import (
     open_cameras,
     warn_of_sizes,
 )
+from program.clips import check_clips
 from program.completion import add_completion
 from program.config import Config, cameras_of, read_config, to_toml
 from program.ending import Ending
@@ -76,7 +77,6 @@ from program.options import (
     settle_privacy,
     signals_handled,
 )
-from program.recordings import check_places, contradiction
 from program.replay import Replay, ReplayOptions, open_full_events, the_film
 from program.screens import on_screen, open_window
 from sources import Source
@@ -162,7 +162,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         check_together(options, parser)
         settle_privacy(options)
         options.cameras = cameras_of(options.asked, options, parser)
-        check_places(collect(OutputOptions, options).triggers, options.cameras)
+        check_clips(options, collect(OutputOptions, options).triggers)
     except StreamError as error:
         parser.error(str(error))
     options.src = [camera.address for camera in options.cameras]
@@ -176,8 +176,6 @@ def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
     for option in ("output", "events", "events_full", "people", "hours", "report", "replay"):
         if getattr(options, option) == "":
             parser.error(f"--{option.replace('_', '-')} is empty; name a file")
-    if text := contradiction(collect(OutputOptions, options)):
-        parser.error(text)
     if not options.serve and (options.tls or options.behind_proxy):
         parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
     if options.keep and not collect(OutputOptions, options).files:

@@ -165,7 +165,7 @@ def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Fin
             check_writable(path)
             check_apart([path], [file for files in read for file in files])
             if all(read) and not chaos:  # what is live replaces nothing
-                segments = name == "output" and bool(options.segment)
+                segments = name == "output" and bool(options.segment or options.record_on)
                 check_ours(part_path(Path(path), 1, segments=segments), is_ours)
             yield ok("outputs", f"--{name} {path} can be written")
         except SinkError as error:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from drawing.hiding import USUAL_HIDING
@@ -30,10 +31,10 @@ from people.records import Recorder, new_run
 from people.report.page import is_report
 from people.table import PeopleWriter, is_table
 from people.triggers import AFTER_S, BEFORE_S, FORMS, Trigger, parse_triggers
+from program.clips import check_first_clips, open_clips
 from program.layouts import Draughtsman
 from program.loop import Channel
 from program.options import ReportOptions, duration, flag, kept, reading
-from program.recordings import check_first_clips, open_recordings
 from sources import Source
 
 HUDS = ("window", "all", "none")
@@ -228,9 +229,20 @@ def open_files(
     """
     live = any(source.is_live for source in sources)
     settle_existing(options, live)
-    recordings = open_recordings(options, sources, paths, report, record, names)
-    if options.triggers and not live:
-        check_first_clips(recordings, say)
+    recordings = []
+    if options.output:
+        record = partial(record, live=live, preset=options.preset, inputs=paths)
+        if triggers := options.triggers:
+            recordings = open_clips(
+                options.output, triggers, sources, names, report.recorder, record
+            )
+            if not live:
+                check_first_clips(recordings, say)
+        else:
+            audible = len(sources) == 1 and not live and not options.anonymous
+            sound_from = paths[0] if audible and paths else None
+            segment_s, fps = options.segment, sources[0].fps
+            recordings = [record(options.output, fps, segment_s=segment_s, sound_from=sound_from)]
     return recordings, open_exports(options, report, several=len(sources) > 1, live=live)
 
 

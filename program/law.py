@@ -78,14 +78,15 @@ def _points(options: argparse.Namespace) -> list[str]:
             f"within {_spelt_out(options.remember)}; then what it needs for that is deleted. "
             "It is kept in memory only."
         )
-    told = options.people or options.events or options.mqtt or options.webhook
+    told = options.people or options.events or options.record_on or options.mqtt or options.webhook
     if options.anonymous or (options.report and not told):
         points.append("Only the numbers of groups of five and more people are reported.")
     elif told:
         points.append("Age, gender and time of each visit are kept, without name or picture.")
     if options.output:
         hidden = " with faces hidden" if options.blur else ""
-        points.append(f"The video is recorded{hidden}.")
+        when = ", but only around what is waited for" if options.record_on else ""
+        points.append(f"The video is recorded{hidden}{when}.")
     elif not options.serve:
         points.append("The video is not recorded.")
     if options.serve:
