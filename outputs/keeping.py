@@ -50,8 +50,9 @@ class Output:
 
     @property
     def writing(self) -> Path | None:
-        """The file that is open."""
-        return getattr(self.sink, "writing", None)
+        """The file that is open, named as in `files`."""
+        path: Path | None = getattr(self.sink, "writing", None)
+        return None if path is None else self.path.with_name(path.name)
 
     def files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield the ordinary files that have the name of this output, or it with a time."""

@@ -12,11 +12,14 @@ import pytest
 from files import sole_writer
 from outputs.jsonl import EventsWriter, is_events
 from outputs.keeping import Keeper, Limit, Output
+from outputs.recording.h264 import is_recording
+from outputs.recording.sink import Recording
 from people.crowd import Crowd
 from people.records import Recorder
 from program.options import kept
 from stream import parse_arguments
 from tests.fakes import ListSource, film
+from tests.recordings import shot
 from tests.results import result
 from tests.test_full_disk import full_disk
 from tests.test_stream import one_line, reading, run_main
@@ -203,3 +206,23 @@ def test_metrics_report_disk_use_and_what_was_lost(
     assert value("faces_output_records_left_out_total") == sink.left_out > 0
     keeper.close()
     sink.close()
+
+
+def test_the_file_that_is_open_is_known_where_the_output_was_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = Recording("o.mp4", 25.0, live=True, segment_s=10)
+    sink.write(*shot(0, 0.0))
+    sink._writer.close()  # the file is open, and nothing comes
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (1, 1))
+    output = Output("recording", Path("o.mp4"), is_recording, sink)
+    keeper = Keeper([output], Limit(bytes=1))
+    keeper.look()
+    assert path.exists() and output.writing == Path(path.name)
+    sink.close()
+    os.utime(path, (1, 1))
+    keeper.look()
+    assert not path.exists()
+    keeper.close()
