@@ -79,14 +79,7 @@ class Recording:
         inputs: Sequence[Path] = (),
         watch: Watch | None = None,
     ) -> None:
-        if not (math.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps must be positive, got {fps}")
-        if preset is not None and preset not in PRESETS:
-            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-        if not 0 <= crf <= 51:
-            raise ValueError(f"crf must be 0..51, got {crf}")
-        if segment_s is not None and not segment_s > 0:
-            raise ValueError(f"segment_s must be positive, got {segment_s}")
+        _check(fps, preset, crf, segment_s)
         self.path = check_writable(path, SUFFIXES, whole=True)
         self.dropped = 0
         self._live = live
@@ -194,3 +187,14 @@ class Recording:
             dropped, self._dropped_before = self.dropped - self._dropped_before, self.dropped
             crowded = dropped > 0 or self._writer.waiting >= _LIVE_QUEUE_DEPTH // 2
             self._choice.note(began_s, time.monotonic(), crowded)
+
+
+def _check(fps: float, preset: str | None, crf: int, segment_s: float | None) -> None:
+    if not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be positive, got {fps}")
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if not 0 <= crf <= 51:
+        raise ValueError(f"crf must be 0..51, got {crf}")
+    if segment_s is not None and not segment_s > 0:
+        raise ValueError(f"segment_s must be positive, got {segment_s}")
