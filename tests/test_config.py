@@ -57,7 +57,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_what_was_printed_asks_for_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new_flags = {name for name in FLAGS if f"--{name.replace('_', '-')}" not in EVERYTHING}
-    assert new_flags <= {"anonymous", "replay"}, "put the new flag into EVERYTHING"
+    assert new_flags <= {"anonymous", "replay", "record_on"}, "put the new flag into EVERYTHING"
     assert stream.main([*EVERYTHING, "--print-config"]) == 0
     out, err = capsys.readouterr()
     assert err.count("\n") == 1 and "password" in err and "s3cr" not in err
