@@ -23,6 +23,7 @@ from people.triggers import Clip, Moment, Watch, parse_triggers
 from structures import FrameResult, Image
 from tests.recordings import FINISHED, boxes, grey, level, levels, names, read, run_child, shot
 from tests.results import track, with_state
+from tests.test_full_disk import full_disk
 from tests.test_records import check
 
 FPS = 5
@@ -147,6 +148,29 @@ def test_pictures_of_another_size_begin_another_clip(tmp_path: Path) -> None:
     sizes = [read(tmp_path / f"cam-00{i}.mp4")[0].width for i in (1, 2)]
     assert sizes == [160, 320]
     assert told(tmp_path / "cam-002.mp4")["begin_s"] == 6.0
+
+
+def test_an_odd_size_is_made_even(tmp_path: Path) -> None:
+    record(tmp_path / "cam.mp4", shots((1, 2), end_s=15, size_wh=(161, 91)))
+    (shown, *_) = read(tmp_path / "cam-001.mp4")
+    assert (shown.width, shown.height) == (162, 92)
+
+
+def test_a_full_disk_ends_a_clip_and_the_next_one_is_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, taken = recording(tmp_path / "cam.mp4"), shots((2, 3), (40, 41))
+    with full_disk(4000):
+        for item in taken[:120]:
+            made.write(*item)
+        while made._writer.waiting:
+            time.sleep(1e-3)
+    for item in taken[120:]:
+        made.write(*item)
+    made.close()
+    assert "cannot be written" in str(made.failed) and len(caplog.messages) == 1
+    assert not beside(tmp_path / "cam-001.mp4").exists()
+    check_clip(tmp_path / "cam-002.mp4", 30.0, 50.8)
 
 
 def test_pictures_of_other_cameras_are_passed_over(tmp_path: Path) -> None:

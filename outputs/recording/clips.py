@@ -142,7 +142,7 @@ class ClipFiles:
         """
         self._turn_to(clip)
         try:
-            studio = self._studio_for(frame, preset)
+            studio = self._studio_for(picture, frame.time_s, preset)
             if self._clip and self._is_due and (self._clip.goes_on or not self._kept):
                 studio.frames.demand_key()
             for packet in studio.frames.encode(picture, frame.time_s, frame.epoch, preset):
@@ -161,15 +161,16 @@ class ClipFiles:
                     part.close()
             self._fail(part.path if part else self._path, error)
 
-    def _studio_for(self, frame: Frame, preset: str) -> _Studio:
-        """The running encoder; another one, and nothing kept, for frames of another size."""
+    def _studio_for(self, picture: Image, time_s: float, preset: str) -> _Studio:
+        """The running encoder; another one, and nothing kept, for images of another size."""
+        size_wh = picture.shape[1], picture.shape[0]
         studio = self._studio
-        if studio is None or studio.size_wh != frame.size_wh:
+        if studio is None or studio.size_wh != size_wh:
             if studio is not None:
                 studio.close()
             encoding = replace(self._encoding, preset=preset)
             self._kept = PreRoll(BEFORE_S, self._most_bytes)
-            self._studio = studio = _Studio(frame.size_wh, encoding, frame.time_s)
+            self._studio = studio = _Studio(size_wh, encoding, time_s)
         return studio
 
     def _begin(self, shots: Sequence[Shot], studio: _Studio) -> None:
