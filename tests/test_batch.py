@@ -142,6 +142,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
     assert not [path for path in (out / ".batch").iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_film_whose_size_changes_is_recorded_in_parts_also_from_slices(tmp_path: Path) -> None:
     film = tmp_path / "film.mkv"
     write = partial(write_clip, codec="mjpeg", pixels="yuvj420p")

@@ -87,6 +87,7 @@ def roughness(path: Path) -> list[float]:
     return [float(np.abs(np.diff(image[10:34], n=2, axis=1)).mean()) for image in images]
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("privacy", [["--anonymous"], ["--blur", "strict"]])
 def test_faces_are_hidden_in_every_frame(privacy: list[str], seconds: str, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_the_first_second_is_left_out_and_then_the_time_is_up() -> None:
     assert ages_table(watch).count("|") == 20
 
 
+@pytest.mark.slow
 def test_a_source_without_a_clock_is_one_line_with_the_remedy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -29,7 +29,10 @@ def epochs(images: Iterable[Image], finder: CutFinder | None = None) -> list[int
     return [finder.mark(Frame(image, i, i / 25)).epoch for i, image in enumerate(images)]
 
 
-@pytest.mark.parametrize("size_wh", [(1920, 1080), (640, 360), (176, 144), (40, 30)])
+@pytest.mark.parametrize(
+    "size_wh",
+    [pytest.param((1920, 1080), marks=pytest.mark.slow), (640, 360), (176, 144), (40, 30)],
+)
 def test_a_hard_cut_begins_a_new_epoch_whatever_the_size(size_wh: tuple[int, int]) -> None:
     shots = [noisy(scene(seed, size_wh), i) for seed in (1, 2, 1) for i in range(4)]
     assert epochs(shots) == [0] * 4 + [1] * 4 + [2] * 4

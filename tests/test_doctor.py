@@ -142,6 +142,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert done.stdout.startswith("ok       python") and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_without_the_packages_the_report_says_so_and_ends(tmp_path: Path) -> None:
     write_files(tmp_path, {"cv2.py": "raise ImportError('libGL.so.1: no such file')\n"})
     command = [sys.executable, "-m", "doctor"]

@@ -126,6 +126,7 @@ def test_the_packages_file_becomes_the_backbone(
     assert widths == {"age": 101, "gender": 2, "race": 5}
 
 
+@pytest.mark.slow
 def test_a_file_that_lacks_a_layer_is_named_in_one_line(tensors: dict[str, Array]) -> None:
     backbone = efficientnetlite0.build_backbone(32)
     lacking = {name: values for name, values in tensors.items() if name != "_bn1.bias"}

@@ -119,6 +119,7 @@ def test_faces_can_be_left_out_of_the_page(sets: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text())["results"][0]["faces"] == 6
 
 
+@pytest.mark.slow
 def test_a_set_is_measured_from_afar_too(sets: Path, tmp_path: Path) -> None:
     where = ["--data", sets, "--sets", "genders", "--out", tmp_path, "--limit", "6"]
     assert run_main(SMALL, *where, *LIMITS, "--no-faces", "--eye-distance", "2", "8") == 0

@@ -110,6 +110,7 @@ def test_a_face_without_numbers_is_no_header(blank: str, line: int, tmp_path: Pa
         read_features(write_csv(tmp_path / "f.csv", rows), WIDTH)
 
 
+@pytest.mark.slow
 def test_a_row_takes_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text(("0.123456," * 511 + "0.5\n") * 1000)

@@ -131,6 +131,7 @@ def test_a_backbone_is_taken_from_the_file_of_a_network_with_other_heads(
     assert (second.get_layer("gender_logits").get_weights()[0] != gender).any()
 
 
+@pytest.mark.slow
 def test_wrong_backbones_are_named_in_one_line(
     keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path: Path) -> No
     assert outputs(tmp_path / "broken") == outputs(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     root = utkface(tmp_path / "raw", 140)
     for workers in (1, 2):
@@ -390,6 +391,7 @@ def test_faces_of_one_photograph_become_chips_that_stay_together(
     assert np.abs(chips.images[0].astype(int) - chips.images[1]).mean() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "least"), [("utkface", 118), ("fairface", 108), ("fgnet", 115)])
 def test_faces_are_found_in_originals(
@@ -401,6 +403,7 @@ def test_faces_are_found_in_originals(
     assert len(read_table(tmp_path / f"{name}.csv")) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_aligned_originals_become_the_chips_that_others_made_of_them(
     data_dir: Path, tmp_path: Path

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
+import pytest
 
 from structures import Float32, Image, Track, TrackState
 from tracking.memory import MOST_PEOPLE, PeopleMemory
@@ -231,6 +232,7 @@ def test_photographs_are_decided_at_once() -> None:
         assert scene.show([(number, LEFT, person)]) == {LEFT: number}
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_thousands_of_passers_by() -> None:
     scene = Scene(keep_s=24 * 3600)
     tracemalloc.start()

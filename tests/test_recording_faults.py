@@ -52,10 +52,10 @@ def kill_while_recording(path: Path, *arguments: object) -> list[Any]:
     ("suffix", "seconds", "pace", "nominal", "live"),
     [
         (".mp4", 3, 25, 25, 0),
-        (".mkv", 3, 25, 25, 0),
-        (".mp4", 2, 25, 25, 1),
+        pytest.param(".mkv", 3, 25, 25, 0, marks=pytest.mark.slow),
+        pytest.param(".mp4", 2, 25, 25, 1, marks=pytest.mark.slow),
         (".mkv", 2, 25, 25, 1),
-        (".mp4", 3, 5, 25, 1),
+        pytest.param(".mp4", 3, 5, 25, 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_process_loses_less_than_a_second_at_whatever_pace(
@@ -118,7 +118,7 @@ print(recording.failed)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("live", [0, 1])
 def test_a_file_that_cannot_grow_is_reported_once_and_plays_while_all_else_continues(
     tmp_path: Path, suffix: str, live: int

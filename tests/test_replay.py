@@ -142,8 +142,10 @@ def outputs(folder: Path) -> list[Path | str]:
     ("settings", "name"),
     [
         ([], "full.jsonl"),
-        (["--blur", "--attention"], "full.jsonl"),
-        (["--detect-every", "3", "--max-age", "5"], "full.jsonl"),
+        pytest.param(["--blur", "--attention"], "full.jsonl", marks=pytest.mark.slow),
+        pytest.param(
+            ["--detect-every", "3", "--max-age", "5"], "full.jsonl", marks=pytest.mark.slow
+        ),
         (["--attributes", "age,ethnicity", "--min-hits", "1", "--max-frames", "40"], "f.jsonl.gz"),
     ],
 )
@@ -158,7 +160,14 @@ def test_the_same_settings_give_the_same_without_a_network(
     assert len({track["id"] for each in told(now)[0] for track in each.get("tracks", [])}) > 1
 
 
-@pytest.mark.parametrize("settings", [["--max-age", "2"], ["--min-hits", "8"], ["--min-hits", "1"]])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["--max-age", "2"],
+        pytest.param(["--min-hits", "8"], marks=pytest.mark.slow),
+        pytest.param(["--min-hits", "1"], marks=pytest.mark.slow),
+    ],
+)
 def test_faces_are_followed_with_other_settings_as_if_searched_for_again(
     settings: list[str], film: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +183,13 @@ def test_faces_are_followed_with_other_settings_as_if_searched_for_again(
 
 
 @pytest.mark.parametrize(
-    "settings", [["--labels", "none"], ["--blur"], ["--blur", "strict"], ["--anonymous"]]
+    "settings",
+    [
+        pytest.param(["--labels", "none"], marks=pytest.mark.slow),
+        pytest.param(["--blur"], marks=pytest.mark.slow),
+        ["--blur", "strict"],
+        pytest.param(["--anonymous"], marks=pytest.mark.slow),
+    ],
 )
 def test_pictures_are_drawn_with_other_settings_as_if_filmed_again(
     settings: list[str], film: Path, tmp_path: Path

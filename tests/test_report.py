@@ -57,6 +57,7 @@ ODD_SETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD_SETS)
 def test_a_page_can_be_made_of_odd_sets(name: str) -> None:
     page = page_of(result_of(ODD_SETS[name], name=name))

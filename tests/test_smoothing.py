@@ -111,6 +111,7 @@ def two(first: float, second: float) -> Estimates:
     return Estimates(ages, np.full(2, 7, np.float32), np.full(2, 0.5, np.float32))
 
 
+@pytest.mark.slow
 def test_the_shown_age_rarely_changes_after_a_second_of_independent_noise() -> None:
     changes = []
     for seed in range(20):

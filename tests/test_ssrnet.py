@@ -152,6 +152,7 @@ def test_unknown_and_missing_sets_are_named(tmp_path: Path) -> None:
         load_chips(tmp_path, "utkface", "train")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_both_real_sets_are_read_with_their_labels(data_dir: Path) -> None:
     fairface = load_chips(data_dir / "faces", "fairface", "train", 40)
