@@ -28,6 +28,7 @@ def same_threads() -> Iterator[None]:
     cv2.setNumThreads(threads)
 
 
+@pytest.mark.slow
 def test_slices_give_what_the_whole_film_gives(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

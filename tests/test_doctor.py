@@ -136,6 +136,7 @@ def test_the_whole_report_finds_this_machine_ready() -> None:
     assert {"python", "packages", "weights", "faces", "recording", "source", "clock"} <= items
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m doctor --src sample | head -1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
@@ -156,6 +157,7 @@ def test_without_the_packages_the_report_says_so_and_ends(tmp_path: Path) -> Non
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_the_report_imports_tensorflow_and_dlib_only_where_they_are_asked_for() -> None:
     code = (
         "import sys; from doctor import main_report; from doctor.__main__ import parse;"

@@ -154,7 +154,7 @@ def test_a_film_behind_an_http_address_that_states_no_duration_ends(
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.ts", "clip.mp4"])
-@pytest.mark.parametrize("count", [100, 800])
+@pytest.mark.parametrize("count", [100, pytest.param(800, marks=pytest.mark.slow)])
 def test_a_film_sent_in_chunks_is_no_camera(
     tmp_path: Path, web: Web, opened: Open, name: str, count: int
 ) -> None:

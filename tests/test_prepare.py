@@ -108,6 +108,7 @@ def test_the_record_tells_what_was_done(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(record)
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on_with_gives_the_same_bytes(tmp_path: Path) -> None:
     root, arguments = utkface(tmp_path / "raw"), ["--seed", "5", "--aligned"]
     for name in ("whole", "broken"):

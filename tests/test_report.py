@@ -65,6 +65,7 @@ def test_a_page_can_be_made_of_odd_sets(name: str) -> None:
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
 
 
+@pytest.mark.slow
 def test_a_page_can_be_made_of_a_network_that_always_says_the_same() -> None:
     some = faces(60)
     told = ConstantEstimator().estimate(chips_of(some).images)

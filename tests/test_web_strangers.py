@@ -187,6 +187,7 @@ def test_guesses_from_many_addresses_are_slowed_down_in_total() -> None:
     assert all(isinstance(a, web.HTTPTooManyRequests) for a in answers if a is not None)
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_each_client_has_its_own_pace() -> None:
     def times(view: WebView, client: str, count: int) -> float:
         began_s = time.monotonic()
