@@ -12,10 +12,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from errors import SinkError
-from files import Outage, begins_with, sink_error, write_whole
+from files import begins_with, write_whole
 from outputs.recording.encoder import TICK, Encoding, FrameEncoder, set_up
 from outputs.recording.h264 import MARK, is_recording, muxer_options
-from outputs.recording.parts import claim, part_path, remove_empty
+from outputs.recording.parts import PartFiles, claim, part_path, remove_empty
 from outputs.recording.preroll import PreRoll, Shot
 from outputs.recording.sound import ERRORS
 from people.records import to_json
@@ -88,12 +88,14 @@ class _ClipFile:
         """Write the index."""
         self._file.close()
 
+    def abandon(self) -> None:
+        """See `parts.Part`."""
+        with contextlib.suppress(*ERRORS):
+            self._file.close()
 
-class ClipFiles:
-    """The clips of one camera, one after another; for one thread at a time.
 
-    An error of a file is logged once a day and kept in `failed`; nothing more is written until the
-    next clip.
+class ClipFiles(PartFiles[_ClipFile]):
+    """The clips of one camera, one after another; see `PartFiles`.
 
     Args:
         path: what clips are named after: `parts.part_path` of a recording in segments.
@@ -112,26 +114,13 @@ class ClipFiles:
         inputs: Sequence[Path] = (),
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self._outage = Outage(_CONSEQUENCE)
-        self._path, self._encoding, self._live, self._inputs = path, encoding, live, inputs
-        self._number = 0
+        super().__init__(path, _CONSEQUENCE)
+        self._encoding, self._live, self._inputs = encoding, live, inputs
         self._studio: _Studio | None = None
         self._most_bytes = most_bytes
         self._kept = PreRoll(BEFORE_S, most_bytes)
         self._clip: Clip | None = None
         self._is_due = False  # the clip has no file yet
-        self._part: _ClipFile | None = None
-
-    @property
-    def failed(self) -> SinkError | None:
-        """Why a file could not be written, the last one that could not; None = all could."""
-        return self._outage.failed
-
-    @property
-    def writing(self) -> Path | None:
-        """The file that is open; None = none is."""
-        part = self._part
-        return part.path if part else None
 
     def write(
         self, picture: Image, frame: Frame, preset: str, clip: Clip | None, utc: datetime
@@ -155,11 +144,7 @@ class ClipFiles:
                     shots = list(self._kept.shots(newest_only=self._clip.goes_on))
                     self._begin(shots or [shot], studio)
         except (SinkError, *ERRORS) as error:
-            part, self._part = self._part, None
-            if part is not None:
-                with contextlib.suppress(*ERRORS):
-                    part.close()
-            self._fail(part.path if part else self._path, error)
+            self._abandon(error)
 
     def _studio_for(self, picture: Image, time_s: float, preset: str) -> _Studio:
         """The running encoder; another one, and nothing kept, for images of another size."""
@@ -203,9 +188,6 @@ class ClipFiles:
             write_whole(beside(part.path), to_json(record).encode() + b"\n")
         except ERRORS as error:
             self._fail(part.path, error)
-
-    def _fail(self, path: Path, error: Exception) -> None:
-        self._outage.note(error if isinstance(error, SinkError) else sink_error(path, error))
 
     def close(self) -> None:
         """Finish the clip, which must be over; may be called again, and goes on with a frame."""

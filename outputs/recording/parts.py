@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from errors import SinkError
 from files import Outage, check_apart, check_ours, check_writable, is_taken, named_after, sink_error
@@ -14,6 +15,7 @@ from outputs.recording.h264 import H264File, is_recording
 from outputs.recording.sound import ERRORS, has_sound
 from structures import Frame, Image
 
+P = TypeVar("P", bound="Part")
 CONSEQUENCE = "the recording stops there, everything else continues"
 
 
@@ -55,11 +57,56 @@ def wall_clock(frame: Frame) -> datetime:
     return datetime.now(UTC) - timedelta(seconds=age_s)
 
 
-class RecordingFiles:
-    """The files of one recording, one after another; for one thread at a time.
+class Part(Protocol):
+    """One file of several."""
+
+    path: Path
+
+    def abandon(self) -> None:
+        """Close it after an error: it stays as it is, and can be played."""
+        ...
+
+
+class PartFiles(Generic[P]):
+    """Files that are written one after another; for one thread at a time.
 
     An error of a file is logged once a day and kept in `failed`; nothing more is written until the
     next one is due.
+
+    Args:
+        path: what they are named after.
+        consequence: of an error, for its warning.
+    """
+
+    def __init__(self, path: Path, consequence: str) -> None:
+        self._path, self._outage = path, Outage(consequence)
+        self._number = 0  # of files so far
+        self._part: P | None = None
+
+    @property
+    def failed(self) -> SinkError | None:
+        """Why a file could not be written, the last one that could not; None = all could."""
+        return self._outage.failed
+
+    @property
+    def writing(self) -> Path | None:
+        """The file that is open; None = none is."""
+        part = self._part
+        return part.path if part else None
+
+    def _abandon(self, error: Exception) -> None:
+        """Leave the open file, if there is one, as it is after an error."""
+        part, self._part = self._part, None
+        if part is not None:
+            part.abandon()
+        self._fail(part.path if part else self._path, error)
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        self._outage.note(error if isinstance(error, SinkError) else sink_error(path, error))
+
+
+class RecordingFiles(PartFiles[H264File]):
+    """The files of one recording, one after another; see `PartFiles`.
 
     Its parameters, `inputs` too, are those of `Recording`; `film` is the recorded film, for
     its sound. The preset in `encoding` is replaced by that of `write`.
@@ -75,27 +122,14 @@ class RecordingFiles:
         film: Path | None,
         inputs: Sequence[Path] = (),
     ) -> None:
-        self._outage = Outage(CONSEQUENCE)
-        self._path, self._encoding, self._live = path, encoding, live
+        super().__init__(path, CONSEQUENCE)
+        self._encoding, self._live = encoding, live
         self._segment_s, self._film = segment_s, film
         self._inputs = [*inputs, *([film] if film else [])]
         self._has_sound = film is not None and has_sound(film, path.suffix.lower())
-        self._number = 0
-        self._part: H264File | None = None
         self._due: tuple[tuple[int, int], int] | None = None  # size, segment
         self._recorded_s = 0.0
         self._last_s: float | None = None
-
-    @property
-    def failed(self) -> SinkError | None:
-        """Why a file could not be written, the last one that could not; None = all could."""
-        return self._outage.failed
-
-    @property
-    def writing(self) -> Path | None:
-        """The file that is open; None = none is."""
-        part = self._part
-        return part.path if part else None
 
     def write(self, picture: Image, frame: Frame, preset: str) -> None:
         """Encode one (H, W, 3) uint8 BGR image at its frame's time."""
@@ -108,10 +142,7 @@ class RecordingFiles:
             if self._part is not None:
                 self._part.write(picture, frame.time_s, frame.epoch, preset)
         except (SinkError, *ERRORS) as error:
-            part, self._part = self._part, None
-            if part is not None:
-                part.abandon()
-            self._fail(part.path if part else self._path, error)
+            self._abandon(error)
 
     def _segment_of(self, time_s: float) -> int:
         """Return the number of the segment; time need not begin at 0 and may run backwards."""
@@ -144,9 +175,6 @@ class RecordingFiles:
             part.finish(next_s)
         except ERRORS as error:
             self._fail(part.path, error)
-
-    def _fail(self, path: Path, error: Exception) -> None:
-        self._outage.note(error if isinstance(error, SinkError) else sink_error(path, error))
 
     def close(self) -> None:
         """Finish the last file; may be called again."""
