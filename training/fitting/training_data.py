@@ -18,13 +18,12 @@ from tqdm import tqdm
 from engines.openvino_engine import OpenVinoEngine
 from engines.pieces import chip_side
 from errors import DatasetError, WeightsError
-from estimators.embedders import make_embedder
+from estimators.embedders import Embedder, make_embedder
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
 from training.chips import Chips, join, load_chips, shrink
 from training.fitting.held_out import Answers, joined
-from training.fitting.imitation import vectors_of
 from training.fitting.settings import TrainingSettings
 from training.result_files import writing
 
@@ -52,23 +51,47 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
     weights = _teacher_weights(choice)
     path = weights.path("onnx" if "onnx" in weights.files else "keras")
     kept = cache / f"teacher-{file_sha256(path)[:12]}-{digest_of(chips, chips.images)[:12]}.npz"
+    return _kept(
+        kept, lambda: _of_both_sides(*_network(weights, path), chips.images, "the teacher")
+    )
+
+
+def vectors_of(embedder: Embedder, chips: Chips, cache: Path) -> NDArray[np.float32]:
+    """Return the vector of each chip, (N, W): of it and its mirror image, averaged.
+
+    They are centred, and scaled to a mean square length of 1. `cache` is the folder that keeps
+    them as computed; a file there belongs to one embedder and one set of chips.
+    """
+
+    def network(images: NDArray[np.uint8]) -> Answers:
+        return {"embedding": embedder.embed(images)["embedding"]}
+
+    kept = cache / f"vectors-{embedder.name}-{digest_of(chips, chips.images)[:12]}.npz"
+    size = embedder.input_size
+    found = _kept(kept, lambda: _of_both_sides(network, size, chips.images, embedder.name))
+    vectors = found["embedding"] - found["embedding"].mean(0)
+    return np.asarray(vectors / np.sqrt((vectors**2).sum(1).mean()), np.float32)
+
+
+def _kept(path: Path, compute: Callable[[], Answers]) -> Answers:
+    """Return the arrays of a file, which is made of what is computed if there is no whole one."""
     try:
-        with kept.open("rb") as opened, np.load(opened) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         pass
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        log.warning("%s cannot be read (%s); running the teacher again", kept, error)
-    answers = _run(weights, path, chips.images)
-    with writing(kept) as beside, beside.open("wb") as file:
+        log.warning("%s cannot be read (%s); computing it again", path, error)
+    answers = compute()
+    with writing(path) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **answers)
     return answers
 
 
-def _run(weights: Weights, path: Path, images: NDArray[np.uint8]) -> Answers:
-    network, size = _network(weights, path)
+def _of_both_sides(network: Network, size: int, images: NDArray[np.uint8], what: str) -> Answers:
+    """Run a network, which takes chips of `size`, on chips and on their mirror images; average."""
     parts: list[Answers] = []
-    for start in tqdm(range(0, len(images), _BATCH), "running the teacher", disable=None):
+    for start in tqdm(range(0, len(images), _BATCH), f"running {what}", disable=None):
         chips = shrink(images[start : start + _BATCH], size)
         plain, mirrored = network(chips), network(np.ascontiguousarray(chips[:, :, ::-1]))
         parts.append({name: (plain[name] + mirrored[name]) / np.float32(2) for name in plain})
@@ -145,8 +168,7 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
     require_labels(chips, settings, answers or {})
     vectors = None
     if settings.imitate:
-        embedder = make_embedder(settings.imitate)
-        vectors = vectors_of(embedder, chips, digest_of(chips, chips.images), cache)
+        vectors = vectors_of(make_embedder(settings.imitate), chips, cache)
     labels = (chips.age_low, chips.age_high, chips.female, chips.race)
     taught = [answer for _, answer in sorted((answers or {}).items())]
     taught += [] if vectors is None else [vectors]
