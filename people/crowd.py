@@ -8,7 +8,7 @@ All outputs read the same crowd, so they change at the same moment.
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -93,9 +93,9 @@ class Crowd:
         self._left_lately: deque[Visit] = deque(maxlen=TABLE_ROWS)
         self._left, self._left_today = Counter[Key](), Counter[Key]()
         self._ages = MeanAges()  # of those who left today; where anonymous, of nobody
-        self._stays_s, self._ledgers = 0.0, dict[str, Ledger]()
+        self._stays_s, self._ledgers = 0.0, defaultdict[str, Ledger](Ledger)
         self._audiences = dict[str, Audience]()
-        self._errors: dict[str, ExpectedError] = {}
+        self._errors = defaultdict[str, ExpectedError](ExpectedError)
         self._correction = Correction(None if anonymous else confusion, attributes, clock)
         self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
         self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
@@ -352,11 +352,11 @@ class Crowd:
         new = [(visit.attention, visit.last_s - visit.first_s) for visit in left if not visit.again]
         audience, stays_s = Audience.of(new), [stay_s for _, stay_s in new]
         self._stays_s += sum(visit.last_s - visit.first_s for visit in left)
-        self._ledgers.setdefault(camera, Ledger()).note(utc_s, entered, stays_s, audience)
+        self._ledgers[camera].note(utc_s, entered, stays_s, audience)
         if self.attention:
             self._audiences[camera] = self._audiences.get(camera, NOBODY).plus(audience)
         spreads = [v.person.age_uncertainty_years for v in left if v.person is not None]
-        self._errors.setdefault(camera, ExpectedError()).note(utc_s, spreads)
+        self._errors[camera].note(utc_s, spreads)
 
     def _now(self) -> dict[str, int]:
         return {camera: len(self._visits[camera].here) for camera in self._live}
