@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from errors import StreamError
 from estimators import make_estimator
 from people.expected_error import SHARE
 from program.options import OneLineParser
 from structures import Image
 from training.chips import Chips, from_afar, load_chips, shrink, years_outside
 from training.judging.contenders import estimate_all
+from training.tools import run_tool
 
 Change = Callable[[Image], Image]
 _SEED = 5
@@ -144,12 +144,7 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     options = parse_arguments(arguments)
-    try:
-        run(options)
-    except StreamError as error:
-        print(f"camera_error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_tool("camera_error", lambda: run(options))
 
 
 if __name__ == "__main__":
