@@ -36,6 +36,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 _SIDE = 112
 _SIZES = {
     "mobilenetv2": 96,
+    "dlibresnet": 112,
     "efficientnetlite0": 112,
     "inceptionv3": 140,
     "ssrnet": 64,

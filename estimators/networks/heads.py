@@ -16,6 +16,8 @@ from structures import AGE_BINS, ETHNICITIES
 AGE_HEADS = {"expectation": AGE_BINS, "ssr": 1, **{f"classes{k}": k for k in AGE_CLASSES}}
 OUTPUTS = ("age", "gender", "race")
 _BLUR = "age_blur"
+# A normalisation of the features, which learns with the heads: a backbone may come without.
+FEATURES_NORM = "features_norm"
 # Of soft stagewise regression, see `ssrnet`: bins of each stage, and their range.
 BINS = (3, 3, 3)
 AGE_RANGE_YEARS = 101.0

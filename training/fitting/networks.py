@@ -11,7 +11,7 @@ from typing import Any
 from errors import DatasetError
 from estimators import networks
 from estimators.networks.backbones import start_from
-from estimators.networks.heads import Heads, is_constant, is_head
+from estimators.networks.heads import FEATURES_NORM, Heads, is_constant, is_head
 from training.fitting.imitation import OUTPUT as VECTOR
 from training.fitting.settings import TrainingSettings
 
@@ -79,7 +79,7 @@ def freeze(model: Any, backbone: bool, norms: bool, share: float = 0.0) -> None:
 
 
 def _is_answer(layer_name: str) -> bool:
-    return is_head(layer_name) or layer_name == VECTOR
+    return is_head(layer_name) or layer_name in (VECTOR, FEATURES_NORM)
 
 
 @contextlib.contextmanager

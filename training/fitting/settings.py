@@ -40,7 +40,7 @@ class TrainingSettings:
 
     # The network
     architecture: str = _text("mobilenetv2", "which network", ARCHITECTURES)
-    backbone: str = _text("", "weights below the heads: imagenet or a file; empty = random")
+    backbone: str = _text("", "weights below the heads: imagenet, dlib or a file; empty = random")
     init: str = _text("", "a trained .keras file of the same architecture to start from")
     age: str = _text("expectation", "how age is answered", AGE_HEADS)
     ethnicity: bool = _flag(True, "whether there is a head for ethnicity")

@@ -1,0 +1,61 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from estimators.dlib_descriptor import DlibEmbedder, read_weights
+from estimators.networks import dlibresnet
+from estimators.networks.heads import Heads
+from tests.facenets import random_chips
+from training.fitting.networks import freeze
+
+# Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def keras() -> Any:
+    return pytest.importorskip("keras")
+
+
+def features(backbone: Any, chips: np.ndarray) -> np.ndarray:
+    """What the backbone has before it normalises its features."""
+    import keras
+
+    plain = keras.Model(backbone.inputs[0], backbone.get_layer("pooled").output)
+    return np.asarray(plain.predict_on_batch(chips.astype(np.float32)))
+
+
+@pytest.mark.slow
+def test_with_dlibs_weights_its_features_make_dlibs_vector() -> None:
+    backbone = dlibresnet.build_backbone(150)
+    dlibresnet.load_dlib(backbone)
+    chips = random_chips(2, 150)
+    vectors = features(backbone, chips) @ read_weights()[1]
+    np.testing.assert_allclose(vectors, DlibEmbedder(1).embed(chips)["embedding"], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_starts_from_dlibs_weights_or_a_files_whatever_the_heads(tmp_path: Path) -> None:
+    model = dlibresnet.build(backbone_weights="dlib")
+    assert {name: tensor.shape[1] for name, tensor in model.output.items()} == {
+        "age": 101,
+        "gender": 2,
+        "race": 5,
+    }
+    path = tmp_path / "network.keras"
+    model.save(path)
+    again = dlibresnet.build(Heads("classes8"), str(path))
+    name = "block14_second_conv"
+    for one, other in zip(*(m.get_layer(name).get_weights() for m in (model, again)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.get_layer(name).get_weights()[0].any()
+    freeze(again, backbone=True, norms=True)
+    learning = {layer.name for layer in again.layers if layer.trainable_weights}
+    assert learning == {"features_norm", "age_logits", "gender_logits", "race_logits"}
+
+
+def test_a_side_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="size must be 103 or more, got 102"):
+        dlibresnet.build_backbone(102)
