@@ -8,7 +8,7 @@ from estimators.dlib_descriptor import DlibEmbedder, read_weights
 from estimators.networks import dlibresnet
 from estimators.networks.heads import Heads
 from tests.facenets import random_chips
-from training.fitting.networks import freeze
+from training.fitting.networks import freeze, normalises_features, settle
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -19,11 +19,11 @@ def keras() -> Any:
     return pytest.importorskip("keras")
 
 
-def features(backbone: Any, chips: np.ndarray) -> np.ndarray:
+def features(model: Any, chips: np.ndarray) -> np.ndarray:
     """What the backbone has before it normalises its features."""
     import keras
 
-    plain = keras.Model(backbone.inputs[0], backbone.get_layer("pooled").output)
+    plain = keras.Model(model.inputs[0], model.get_layer("pooled").output)
     return np.asarray(plain.predict_on_batch(chips.astype(np.float32)))
 
 
@@ -54,6 +54,18 @@ def test_it_starts_from_dlibs_weights_or_a_files_whatever_the_heads(tmp_path: Pa
     freeze(again, backbone=True, norms=True)
     learning = {layer.name for layer in again.layers if layer.trainable_weights}
     assert learning == {"features_norm", "age_logits", "gender_logits", "race_logits"}
+
+
+@pytest.mark.slow
+def test_features_of_unvaried_chips_are_normalised_before_a_network_is_measured() -> None:
+    model = dlibresnet.build(backbone_weights="dlib")
+    assert normalises_features(model)
+    chips = random_chips(70, 112)
+    settle(model, chips)
+    wanted = features(model, chips)
+    _, _, mean, variance = model.get_layer("features_norm").get_weights()
+    np.testing.assert_allclose(mean, wanted.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(variance, wanted.var(0), rtol=1e-3, atol=1e-6)
 
 
 def test_a_side_that_leaves_nothing_is_refused() -> None:

@@ -32,6 +32,7 @@ from training.fitting.checkpoint import Progress, begin
 from training.fitting.fit import Fit, FitTask
 from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
 from training.fitting.imitation import with_imitation
+from training.fitting.networks import build_network, normalises_features, settle
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts, made_with
 from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
@@ -41,6 +42,7 @@ from training.labels import read_table
 from training.result_files import write_bytes, write_json
 
 INTERRUPTED = 130
+_SETTLED = 4096  # most chips that the features' normalisation is set by
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -139,9 +141,20 @@ def train(
         f"{plan.steps} steps an epoch on {keras.backend.backend()}"
     )
     predict_held_out = partial(predict, images=held.images)
+    settled = None
+    if normalises_features(model):
+        settled = partial(settle, images=data.chips.images[learnt[:: -(-len(learnt) // _SETTLED)]])
     with Loader(data.chips.images, plan, settings.workers) as loader:
         task = FitTask(
-            settings, targets, plan.steps, loader.batches, predict_held_out, held, out, name
+            settings,
+            targets,
+            plan.steps,
+            loader.batches,
+            predict_held_out,
+            held,
+            out,
+            name,
+            settled,
         )
         finished = Fit(task, model, progress).run()
     if not finished:
@@ -162,8 +175,6 @@ def train(
 def _fresh_network(settings: TrainingSettings, data: TrainingData) -> Any:
     """Return the network of `settings`; its random weights depend on the seed alone."""
     import keras
-
-    from training.fitting.networks import build_network
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(settings.seed)

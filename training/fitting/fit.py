@@ -53,6 +53,7 @@ class FitTask:
         held_out: their labels; they choose the epoch.
         folder: to write to.
         name: of the weights' file.
+        settle: completes a network before it is measured and written, see `networks.settle`.
     """
 
     settings: TrainingSettings
@@ -63,6 +64,7 @@ class FitTask:
     held_out: Chips
     folder: Path
     name: str
+    settle: Callable[[Any], None] | None = None
 
     @property
     def weights(self) -> Path:
@@ -217,6 +219,8 @@ class Fit:
         average(model.optimizer, model.trainable_variables)
         self._averaged.set_weights(model.get_weights())
         model.set_weights(current)
+        if self._task.settle:
+            self._task.settle(self._averaged)
 
 
 @contextlib.contextmanager

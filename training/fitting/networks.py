@@ -12,6 +12,8 @@ from errors import DatasetError
 from estimators import networks
 from estimators.networks.backbones import start_from
 from estimators.networks.heads import FEATURES_NORM, Heads, is_constant, is_head
+from structures import Image
+from training.fitting.held_out import predict
 from training.fitting.imitation import OUTPUT as VECTOR
 from training.fitting.settings import TrainingSettings
 
@@ -132,6 +134,28 @@ def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
     # `fit` would replace the current weights by the averaged ones whenever it returns.
     optimizer.finalize_variable_values = lambda variables: None
     return optimizer
+
+
+def normalises_features(model: Any) -> bool:
+    """Whether `model` has a normalisation that `settle` sets."""
+    return any(layer.name == FEATURES_NORM for layer in model.layers)
+
+
+def settle(model: Any, images: Image) -> None:
+    """Set the statistics of the features' normalisation to those of unvaried chips.
+
+    While a network learns, they follow features of varied chips, and lag behind weights that
+    change fast. `images` are (N, S, S, 3) uint8 RGB.
+
+    Reference:
+        Wu, Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3.
+    """
+    import keras
+
+    norm = model.get_layer(FEATURES_NORM)
+    features = predict(keras.Model(model.inputs[0], {"features": norm.input}), images)["features"]
+    scale, shift, *_ = norm.get_weights()
+    norm.set_weights([scale, shift, features.mean(axis=0), features.var(axis=0)])
 
 
 def average(optimizer: Any, variables: list[Any]) -> None:
