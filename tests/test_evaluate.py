@@ -144,13 +144,25 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
     )
     card = tmp_path / "card.md"
     card.write_text("# mine\n\nText.\n\n## Accuracy\nold figures\n\n## Limits\n- none\n")
-    options = ["--folder", f"family={folder}", "--out", tmp_path / "out", "--card", card]
+    options = [
+        "--folder",
+        f"family={folder}",
+        "--out",
+        tmp_path / "out",
+        "--card",
+        card,
+        "--worst",
+        2,
+    ]
     assert run_main("mobilenetv2_fairface", *options, *LIMITS) == 0
     page = (tmp_path / "out" / "error_card.html").read_text()
     assert "<strong>1 of 4</strong>" in page and "unsure, 3 people" in page
     assert re.search(r"<th>female<small[^<]*</small></th><td>1</td><td>1</td>", page)
     rows = read(tmp_path / "out" / "family.mobilenetv2_fairface.csv")
     assert [row["age_years"] == "" for row in rows] == [False, False, False, True]
+    sheet = cv2.imread(str(tmp_path / "out" / "family.mobilenetv2_fairface.worst.jpg"))
+    assert sheet is not None and sheet.shape == (3 * (16 + 112 + 32), 15 * 112, 3)
+    assert sheet[16:128, :112].std() > 20 and sheet[16:128, 112:].mean() > 250  # one per band
     text = card.read_text()
     assert text.startswith("# mine\n\nText.\n\n## Accuracy\n| | family: n | MAE | bias | gender |")
     assert "old figures" not in text and text.endswith("## Limits\n- none\n")

@@ -8,8 +8,8 @@ the program. `--sets` are sets of aligned chips as `training.prepare` makes them
 own photographs, in which faces are found and aligned first.
 
 `--out` then holds report.html (everything, in one file that needs no network), metrics.json,
-a CSV table of predictions for each network and set, and, for a folder, error_card.html: what
-to expect of such faces. docs/evaluation.md explains the figures.
+a CSV table of predictions for each network and set (with --worst a picture, too), and, for a
+folder, error_card.html: what to expect of such faces. docs/evaluation.md explains the figures.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -59,6 +60,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the resampling, and of the faces shown")
     add("--limit", type=number(int, 1), metavar="N", help="only N faces of each set, for trials")
     add("--no-faces", action="store_true", help="leave images of faces out of the report")
+    add("--worst", type=number(int, 0), default=0, metavar="N",
+        help="a picture of the N worst ages of each age band, of each network and set")  # fmt: skip
     add("--card", type=Path, metavar="FILE.md", help="write the accuracy into a model card")
     _add_photographs(parser.add_argument_group("photographs"))
     _add_networks(parser.add_argument_group("networks"))
@@ -113,6 +116,8 @@ def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estim
             results.append(evaluate(contender, examples, groups, options))
             table = options.out / f"{_plain(examples.name)}.{_plain(contender.name)}.csv"
             write_bytes(table, predictions(results[-1]))
+            if options.worst:
+                write_sheet(table.with_suffix(".worst.jpg"), results[-1], options.worst)
     for contender in contenders:
         images = sets[0].images(contender.estimator.input_size)
         contender.ms = {batch: time_ms(contender.estimator, images, batch) for batch in BATCHES}
@@ -161,6 +166,13 @@ def evaluate(
         options.resamples,
         options.seed,
     )
+
+
+def write_sheet(path: Path, result: Result, most: int) -> None:
+    """Write the picture of the worst ages, where any age is known; SinkError if it cannot be."""
+    sheet = report.contact_sheet(result, most)
+    if sheet is not None:
+        write_bytes(path, cv2.imencode(".jpg", sheet)[1].tobytes())
 
 
 def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
