@@ -120,7 +120,7 @@ def faces_of(
     "counts",
     __doc__,
     flag("--data", type=Path, required=True, metavar="DIR", help="folder that holds the sets"),
-    flag("--weights", nargs="+", default=["mobilenetv2_fairface"], metavar="NAME"),
+    flag("--weights", nargs="+", default=["dlibresnet_fairface"], metavar="NAME"),
     flag("--sets", nargs="+", default=["utkface", "fairface"], metavar="NAME"),
     flag("--mixes", type=number(int, 1), default=100, metavar="N"),
     flag("--people", type=number(int, 10), default=300, metavar="N", help="in each mix"),

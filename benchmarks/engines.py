@@ -23,7 +23,7 @@ from program.options import number
 from structures import Image
 
 BATCHES = (1, 4, 8, 32)
-DEFAULT_WEIGHTS = ["mobilenetv2_fairface", "ssrnet_fairface"]
+DEFAULT_WEIGHTS = ["dlibresnet_fairface", "mobilenetv2_fairface", "ssrnet_fairface"]
 ENGINES = {
     "OpenVINO": ("openvino", "float32"),
     "OpenVINO int8": ("openvino", "int8"),

@@ -19,6 +19,7 @@ from benchmarks.engines import noise_chips
 from engines import Engine, make_engine
 from engines.choose import DEVICES, ENGINES, Way, installed, ways
 from errors import EngineError, StreamError
+from estimators import DEFAULT
 from estimators.weights import Weights, find_weights
 from program.assemble import Assembly
 from program.options import ModelOptions, TrackingOptions, number
@@ -115,11 +116,11 @@ def show_frames(options: argparse.Namespace) -> None:
     __doc__,
     flag("--device", choices=DEVICES, default="auto"),
     flag("--seconds", type=number(float, 0.01), default=1.0),
-    flag("--weights", metavar="NAME", help="of mobilenetv2; default: the shipped"),
+    flag("--weights", metavar="NAME", help=f"of {DEFAULT}; default: the shipped"),
 )
 def main(options: argparse.Namespace) -> None:
     """Print both tables."""
-    weights = find_weights(options.weights, "mobilenetv2")
+    weights = find_weights(options.weights, DEFAULT)
     show_faces(weights, options.device, options.seconds)
     show_frames(options)
 

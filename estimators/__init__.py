@@ -17,8 +17,9 @@ from structures import ETHNICITIES, Estimates, Float32, Image
 
 # Each architecture has a module in `networks` that builds it. These come with weights (facenet
 # with those of the heads); the others are for networks that a user has trained.
-WITH_WEIGHTS = ("mobilenetv2", "ssrnet", "facenet")
-_OTHERS = ("dlibresnet", "efficientnetlite0", "inceptionv3", "vggface", "transfer")
+WITH_WEIGHTS = ("dlibresnet", "mobilenetv2", "ssrnet", "facenet")
+DEFAULT = WITH_WEIGHTS[0]
+_OTHERS = ("efficientnetlite0", "inceptionv3", "vggface", "transfer")
 ARCHITECTURES = (*WITH_WEIGHTS, *_OTHERS)
 _HEAD_WIDTHS = {"age": AGE_WIDTHS, "gender": (2,), "race": (len(ETHNICITIES),)}
 

@@ -13,7 +13,7 @@ from detectors import MIN_FACE, STRICT_FACE, Detector, make_detector
 from drawing.hiding import STRICT
 from drawing.overlay import Overlay
 from errors import WeightsError
-from estimators import Estimator, make_estimator
+from estimators import DEFAULT, Estimator, make_estimator
 from estimators.embedders import Embedder, make_embedder
 from estimators.weights import Confusion, find_weights
 from outputs import Sink
@@ -101,7 +101,7 @@ class Assembly:
         if "ethnicity" in models.attributes and not estimator.has_ethnicity:
             raise WeightsError(
                 f"the weights of --estimator {models.estimator} do not estimate ethnicity; "
-                "leave it out of --attributes or use --estimator mobilenetv2"
+                f"leave it out of --attributes or use --estimator {DEFAULT}"
             )
         return estimator
 

@@ -16,7 +16,7 @@ from drawing.hiding import HIDING, USUAL_HIDING
 from drawing.overlay import Style
 from drawing.text import FONT
 from engines.choose import DEVICES, ENGINES, PRECISIONS
-from estimators import ARCHITECTURES, WITH_WEIGHTS
+from estimators import ARCHITECTURES, DEFAULT, WITH_WEIGHTS
 from files import ensure_stderr
 from outputs.keeping import Limit
 from parsing import OneLineParser as OneLineParser
@@ -153,7 +153,7 @@ class ModelOptions:
         metavar="N",
     )
     estimator: str = flag(
-        "mobilenetv2",
+        DEFAULT,
         f"weights come with {', '.join(WITH_WEIGHTS)}; any other needs --weights with a file "
         f"that you trained {_USUALLY}",
         choices=ARCHITECTURES,

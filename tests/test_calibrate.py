@@ -45,4 +45,4 @@ def test_an_unknown_network_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     chip_sets.write_set(tmp_path, "one", 8)
     where = ["--data", str(tmp_path), "--sets", "one:train"]
     assert calibrate.main(["nothing", *where]) == 2
-    assert "has no 'nothing'; known: mobilenetv2_fairface" in capsys.readouterr().err
+    assert "has no 'nothing'; known: dlibresnet_fairface" in capsys.readouterr().err

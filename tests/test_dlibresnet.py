@@ -7,8 +7,10 @@ import pytest
 from estimators.dlib_descriptor import DlibEmbedder, read_weights
 from estimators.networks import dlibresnet
 from estimators.networks.heads import Heads
+from estimators.weights import WEIGHTS_DIR
 from tests.facenets import random_chips
-from training.fitting.networks import freeze, normalises_features, settle
+from training.fitting.networks import build_network, freeze, normalises_features, settle
+from training.fitting.settings import read_settings
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -66,6 +68,17 @@ def test_features_of_unvaried_chips_are_normalised_before_a_network_is_measured(
     _, _, mean, variance = model.get_layer("features_norm").get_weights()
     np.testing.assert_allclose(mean, wanted.mean(0), rtol=1e-4)
     np.testing.assert_allclose(variance, wanted.var(0), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_the_shipped_network(keras: Any) -> None:
+    file = WEIGHTS_DIR / "dlibresnet_fairface.keras"
+    settings = read_settings(Path("dlibresnet"), ["backbone=", f"init={file}"])
+    shipped = keras.saving.load_model(file, compile=False)
+    chips = random_chips(2, 112).astype(np.float32)
+    wanted = shipped.predict_on_batch(chips)
+    for name, value in build_network(settings).predict_on_batch(chips).items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-6)
 
 
 def test_a_side_that_leaves_nothing_is_refused() -> None:

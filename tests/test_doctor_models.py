@@ -26,11 +26,11 @@ def test_weights_as_shipped_are_good_and_damage_is_found(shipped: Path) -> None:
     entries = read_manifest()["models"].values()
     count = sum(len(entry["files"]) for entry in entries)
     assert only(models.weights(options(), shipped)).text.startswith(f"{count} files as shipped")
-    with (shipped / "mobilenetv2_fairface.onnx").open("r+b") as file:
+    with (shipped / "dlibresnet_fairface.onnx").open("r+b") as file:
         file.write(b"?")
     (shipped / "ssrnet_fairface.keras").unlink()
     found = list(models.weights(options(), shipped))
-    assert "mobilenetv2_fairface.onnx is damaged" in only(found, Level.PROBLEM).text
+    assert "dlibresnet_fairface.onnx is damaged" in only(found, Level.PROBLEM).text
     assert "ssrnet_fairface.keras cannot be read" in only(found, Level.WARNING).text
 
 

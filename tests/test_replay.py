@@ -274,8 +274,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--detector", "dlib"], "recorded with --detector mtcnn"),
         (["--min-face", "24"], "recorded with --min-face 40"),
         (["--detect-every", "4"], "recorded with --detect-every auto"),
-        (["--estimator", "ssrnet"], "recorded with --estimator mobilenetv2"),
-        (["--weights", "ssrnet_fairface"], "recorded with --weights mobilenetv2_fairface"),
+        (["--estimator", "ssrnet"], "recorded with --estimator dlibresnet"),
+        (["--weights", "ssrnet_fairface"], "recorded with --weights dlibresnet_fairface"),
         (["--attributes", "ethnicity"], "holds no ethnicity"),
         (["--remember", "5m"], "leave one out"),
         (["--events-full", "x.jsonl"], "leave one out"),
@@ -290,7 +290,7 @@ def test_what_a_replay_cannot_change_is_refused_with_the_remedy(
 
 
 def test_what_was_recorded_with_may_be_said_again(film: Path, full: Path) -> None:
-    same = ["--detector", "mtcnn", "--weights", "mobilenetv2_fairface", "--detect-every", "auto"]
+    same = ["--detector", "mtcnn", "--weights", "dlibresnet_fairface", "--detect-every", "auto"]
     assert run(film, "--replay", full, *same, factories=NONE_AT_ALL) == 0
 
 

@@ -90,7 +90,7 @@ def test_the_sample_is_annotated_and_exported(
         (["--src", "sample", "--output", "{tmp}/out.xyz"], ".mp4"),
         (["--src", "sample", "--events", "{tmp}/folder"], "folder"),
         (["--src", "sample", "--people", "{tmp}/nowhere/out.csv"], "nowhere"),
-        (["--src", "sample", "--weights", "nonsense"], "mobilenetv2_fairface"),
+        (["--src", "sample", "--weights", "nonsense"], "dlibresnet_fairface"),
         (["--src", "sample", "--weights", "{tmp}/text.onnx"], "text.onnx"),
         (["--src", "sample", "--weights", "{tmp}/model.keras"], ".export "),
         (["--src", "sample", "--detect-every", "0"], "got '0'"),
@@ -361,7 +361,7 @@ def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
     caplog.set_level("INFO")
     events, hours = tmp_path / "o.jsonl", tmp_path / "h.csv"
     outputs = ["--events", str(events), "--hours", str(hours)]
-    more = ["--weights", weights] if weights else []
+    more = ["--estimator", "mobilenetv2", "--weights", weights] if weights else []
     quick = reading(ListSource(film(20)))
     assert run_main("--no-window", *outputs, *more, factories=quick) == 0
     records = [json.loads(line) for line in events.read_text().splitlines()]

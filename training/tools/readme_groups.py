@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from estimators import DEFAULT
 from files import write_whole
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,7 +20,7 @@ _BEGIN, _END = "<!-- groups: from the card -->\n", "<!-- end of groups -->\n"
 def default_card() -> str:
     """The text of the card of the default weights."""
     manifest = json.loads((_ROOT / "weights/manifest.json").read_text("utf-8"))
-    entry = manifest["models"][manifest["defaults"]["mobilenetv2"]]
+    entry = manifest["models"][manifest["defaults"][DEFAULT]]
     return (_ROOT / "weights" / entry["card"]).read_text("utf-8")
 
 
