@@ -11,6 +11,7 @@ that are not installed are named and left out.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import tempfile
 import time
@@ -22,6 +23,7 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.common import flag, row, table
+from estimators import networks
 from program.options import number
 from training.chips import Chips, labelled
 from training.fitting.batches import BatchPlan, Loader
@@ -34,14 +36,6 @@ from training.labels import Face
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _SIDE = 112
-_SIZES = {
-    "mobilenetv2": 96,
-    "dlibresnet": 112,
-    "efficientnetlite0": 112,
-    "inceptionv3": 140,
-    "ssrnet": 64,
-    "vggface": 224,
-}
 _EPOCHS = 3  # of which the first is not counted
 
 
@@ -55,7 +49,8 @@ def noise(count: int) -> Chips:
 
 def pipeline_rate(settings: TrainingSettings, workers: int, steps: int) -> float:
     """Return the images per second that the pipeline makes without training."""
-    size = settings.size or _SIZES[settings.architecture]
+    network = importlib.import_module(f"{networks.__name__}.{settings.architecture}")
+    size = settings.size or network.INPUT_SIZE
     rows = np.arange(settings.batch * steps)
     plan = BatchPlan(rows % 1024, None, settings.batch, size, settings.strength, 0)
     with Loader(noise(1024).images, plan, workers) as loader:

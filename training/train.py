@@ -14,6 +14,7 @@ Ctrl-C leaves the checkpoint; --resume resumes exactly there.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -143,7 +144,8 @@ def train(
     predict_held_out = partial(predict, images=held.images)
     settled = None
     if normalises_features(model):
-        settled = partial(settle, images=data.chips.images[learnt[:: -(-len(learnt) // _SETTLED)]])
+        step = math.ceil(len(learnt) / _SETTLED)
+        settled = partial(settle, images=data.chips.images[learnt[::step]])
     with Loader(data.chips.images, plan, settings.workers) as loader:
         task = FitTask(
             settings,

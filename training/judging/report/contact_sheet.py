@@ -4,15 +4,14 @@ import cv2
 import numpy as np
 
 from structures import Image
-from training.chips import shrink
 from training.judging.accuracy import Ints, signed_years
+from training.judging.report.shown_faces import SIDE, labelled_age, picture, worst
 from training.judging.results import Result
 from training.labels import GENDERS
 
-_SIDE = 112  # of a face, pixels
 _ACROSS = 15  # faces
 _LINE = 16  # height of a line of text, pixels
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_BLACK = (0, 0, 0)
 
 
 def contact_sheet(result: Result, most: int) -> Image | None:
@@ -24,13 +23,13 @@ def contact_sheet(result: Result, most: int) -> Image | None:
     error = np.abs(signed_years(result.examples.chips, result.estimates))
     parts = []
     for group in result.groups:
-        rows = np.flatnonzero(group.rows & ~np.isnan(error))
-        if group.kind != "age" or not len(rows):
+        known = group.rows & ~np.isnan(error)
+        if group.kind != "age" or not known.any():
             continue
-        worst = rows[np.argsort(-error[rows], kind="stable")][:most]
-        title = f"{group.name}: the {len(worst)} worst of {len(rows)}, mean error "
-        parts.append(_written(f"{title}{error[rows].mean():.1f} years", _ACROSS * _SIDE))
-        parts.append(_tiled(result, worst))
+        chosen = worst(error, known, most)
+        title = f"{group.name}: the {len(chosen)} worst of {known.sum()}, mean error "
+        parts.append(_written(f"{title}{error[known].mean():.1f} years", _ACROSS * SIDE))
+        parts.append(_tiled(result, chosen))
     return np.concatenate(parts) if parts else None
 
 
@@ -42,24 +41,19 @@ def _tiled(result: Result, rows: Ints) -> Image:
 
 
 def _tile(result: Result, row: int) -> Image:
-    face = result.examples.chips.face(row)
-    image = result.examples.chips.images[row][None]
-    if image.shape[1] > _SIDE:
-        image = shrink(image, _SIDE)
-    picture = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
-    side = image.shape[1]
-    picture[:side, :side] = image[0, ..., ::-1]
-    low, high = face.age or (0.0, 0.0)
-    labelled = f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    face, estimates = result.examples.chips.face(row), result.estimates
+    image = picture(result, row)
+    square = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    square[: len(image), : len(image)] = image
+    labelled = labelled_age(face)
     if face.female is not None:
         labelled += f" {GENDERS[face.female]}"
-    estimates = result.estimates
     told = f"{estimates.age_years[row]:.0f} {GENDERS[int(estimates.female_prob[row] > 0.5)]}"
-    return np.concatenate([picture, _written(labelled, _SIDE), _written(f"> {told}", _SIDE)])
+    return np.concatenate([square, _written(labelled, SIDE), _written(f"> {told}", SIDE)])
 
 
 def _written(text: str, width: int) -> Image:
-    strip = np.full((_LINE, width, 3), _WHITE, np.uint8)
+    strip = np.full((_LINE, width, 3), 255, np.uint8)
     place = (3, _LINE - 4)
     cv2.putText(strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, _BLACK, 1, cv2.LINE_AA)
     return strip

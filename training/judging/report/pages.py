@@ -14,10 +14,11 @@ import numpy as np
 
 from pages import environment
 from structures import ETHNICITIES
-from training.chips import Chips, join, shrink
+from training.chips import Chips, join
 from training.judging.accuracy import Ints, signed_years
 from training.judging.contenders import Contender
 from training.judging.report import age_charts, charts
+from training.judging.report.shown_faces import labelled_age, picture, worst
 from training.judging.report.tables import (
     Cell,
     Row,
@@ -41,7 +42,6 @@ from training.result_files import commit, versions
 _PACKAGES = ("numpy", "opencv-python", "openvino", "onnxruntime", "tensorflow-cpu", "keras")
 _SHOWN = 12  # faces in a grid
 _JPEG_QUALITY = 85
-_SIDE = 112  # of the faces shown, pixels
 
 
 class FaceTile(NamedTuple):
@@ -136,13 +136,13 @@ def grids(result: Result, seed: int) -> list[tuple[str, list[FaceTile]]]:
     sure = np.abs(estimates.female_prob - 0.5)
     parts = [
         ("A choice of faces, of all ages", showcase(result, seed)),
-        ("Largest errors in age", _worst(error, error > 0)),
-        ("Gender wrong, surest first", _worst(sure, wrong)),
+        ("Largest errors in age", worst(error, error > 0, _SHOWN)),
+        ("Gender wrong, surest first", worst(sure, wrong, _SHOWN)),
     ]
     if estimates.ethnicity_probs is not None:
         wrong = (chips.race >= 0) & (estimates.ethnicity_probs.argmax(axis=1) != chips.race)
         sure = estimates.ethnicity_probs.max(axis=1)
-        parts.append(("Ethnicity wrong, surest first", _worst(sure, wrong)))
+        parts.append(("Ethnicity wrong, surest first", worst(sure, wrong, _SHOWN)))
     return [(title, [_face_tile(result, int(row)) for row in rows]) for title, rows in parts
             if len(rows)]  # fmt: skip
 
@@ -159,17 +159,9 @@ def showcase(result: Result, seed: int) -> Ints:
     return np.array(chosen[:_SHOWN], np.int64)
 
 
-def _worst(badness: np.ndarray, rows: np.ndarray) -> Ints:
-    chosen = np.flatnonzero(rows)
-    return chosen[np.argsort(-badness[chosen], kind="stable")][:_SHOWN]
-
-
 def _face_tile(result: Result, row: int) -> FaceTile:
-    image = result.examples.chips.images[row]
-    if image.shape[0] > _SIDE:
-        image = shrink(image[None], _SIDE)[0]
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), quality)
+    _, data = cv2.imencode(".jpg", picture(result, row), quality)
     source = charts.data_address(data.tobytes(), "jpeg")
     return FaceTile(source, _labelled(result.examples.chips.face(row)), _estimated(result, row))
 
@@ -177,8 +169,7 @@ def _face_tile(result: Result, row: int) -> FaceTile:
 def _labelled(face: Face) -> str:
     words = []
     if face.age is not None:
-        low, high = face.age
-        words.append(f"{low:g}" if low == high else f"{low:g}-{high:g}")
+        words.append(labelled_age(face))
     if face.female is not None:
         words.append(GENDERS[face.female])
     if face.ethnicity is not None:
