@@ -46,3 +46,24 @@ def test_an_unknown_network_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     where = ["--data", str(tmp_path), "--sets", "one:train"]
     assert calibrate.main(["nothing", *where]) == 2
     assert "has no 'nothing'; known: dlibresnet_fairface" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_leaves_the_manifest_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip_sets.write_set(tmp_path, "one", 8)
+    done: list[str] = []
+
+    def interrupted(name: str, *_: object) -> float:
+        if done:
+            raise KeyboardInterrupt
+        done.append(name)
+        return 1.5
+
+    monkeypatch.setattr(calibrate, "calibrate", interrupted)
+    entered: list[str] = []
+    monkeypatch.setattr(calibrate, "enter_spread_scale", lambda name, *_: entered.append(name))
+    names = ["ssrnet_fairface", "mobilenetv2_fairface"]
+    assert calibrate.main([*names, "--data", str(tmp_path), "--sets", "one:train"]) == 130
+    assert capsys.readouterr().err == "calibrate: interrupted; nothing was changed\n"
+    assert done == names[:1] and not entered

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import StreamError, WeightsError
+from errors import WeightsError
 from estimators import make_estimator
 from estimators.age import SpreadScale, scale_at
 from estimators.weights import MANIFEST, find_weights, read_manifest
@@ -25,6 +25,7 @@ from training.chips import Chips, join, load_chips, shrink
 from training.fitting.held_out import hold_out
 from training.fitting.spreads import fit_spread_scale, written
 from training.judging.contenders import estimate_all
+from training.tools import run_tool
 from training.tools.manifest import enter_spread_scale
 
 Floats = NDArray[np.float64]
@@ -75,27 +76,25 @@ def calibrate(name: str, architecture: str, chips: Chips, weights: Floats) -> Sp
 
 
 def run(options: argparse.Namespace, manifest: Path = MANIFEST) -> None:
-    """Fit each network, print its scale, and write it into the manifest."""
-    chips, weights = gather(options.data, options.sets, options.held_out, options.seed)
+    """Fit each network, print its scale, and write all of them into the manifest at the end."""
     models = read_manifest(manifest)["models"]
     for name in options.weights:
         if name not in models:
             raise WeightsError(f"{manifest} has no {name!r}; known: {', '.join(models)}")
-        scale = written(calibrate(name, models[name]["architecture"], chips, weights))
-        print(f"{name}: spread_scale {scale}")
-        if not options.dry_run:
+    chips, weights = gather(options.data, options.sets, options.held_out, options.seed)
+    scales = {}
+    for name in options.weights:
+        scales[name] = written(calibrate(name, models[name]["architecture"], chips, weights))
+        print(f"{name}: spread_scale {scales[name]}")
+    if not options.dry_run:
+        for name, scale in scales.items():
             enter_spread_scale(name, scale, manifest)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after one line on what is wrong."""
+    """Run the command; return the exit code."""
     options = parse_arguments(arguments)
-    try:
-        run(options)
-    except StreamError as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_tool("calibrate", lambda: run(options))
 
 
 if __name__ == "__main__":
