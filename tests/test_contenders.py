@@ -65,6 +65,13 @@ def test_answers_come_in_the_order_of_the_faces() -> None:
     assert len(estimate_all(LevelEstimator(), chips[:0])) == 0
 
 
+def test_both_ways_an_answer_is_the_mean_of_a_chips_and_its_mirror_images() -> None:
+    chips = np.full((70, 2, 2, 3), 40, np.uint8)
+    chips[:, :, 1] = 60
+    assert estimate_all(LevelEstimator(), chips).age_years.tolist() == [40] * 70
+    assert estimate_all(LevelEstimator(), chips, both_ways=True).age_years.tolist() == [50] * 70
+
+
 def test_a_network_that_tells_no_numbers_is_refused() -> None:
     with pytest.raises(WeightsError, match="NaN"):
         estimate_all(ConstantEstimator(age_years=float("nan")), np.zeros((3, 96, 96, 3), np.uint8))

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from detectors import MIN_FACE, make_detector
 from estimators import make_estimator
+from program.photographs import describe_images
+from sources.photographs import load_picture
 from structures import Estimates
 from training import evaluate
 from training.judging.report import charts
@@ -160,6 +163,14 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
     assert re.search(r"<th>female<small[^<]*</small></th><td>1</td><td>1</td>", page)
     rows = read(tmp_path / "out" / "family.mobilenetv2_fairface.csv")
     assert [row["age_years"] == "" for row in rows] == [False, False, False, True]
+    photograph = load_picture(folder / rows[0]["file"], "photograph")
+    told = describe_images(
+        [photograph],
+        make_detector("mtcnn", MIN_FACE),
+        make_estimator("mobilenetv2", "mobilenetv2_fairface"),
+    )
+    ((_, estimates),) = told  # as predict.py tells
+    assert float(rows[0]["age_years"]) == pytest.approx(float(estimates.age_years[0]), abs=0.01)
     sheet = cv2.imread(str(tmp_path / "out" / "family.mobilenetv2_fairface.worst.jpg"))
     assert sheet is not None and sheet.shape == (3 * (16 + 112 + 32), 15 * 112, 3)
     assert sheet[16:128, :112].std() > 20 and sheet[16:128, 112:].mean() > 250  # one per band

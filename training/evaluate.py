@@ -52,6 +52,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, metavar="DIR", help="folder that holds the sets")
     add("--sets", nargs="+", default=[], metavar="NAME[:SPLIT]", help="default split: test")
     add("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    add("--both-ways", action="store_true",
+        help="chips, too, with their mirror images, as photographs are")  # fmt: skip
     add("--eye-distance", nargs="+", type=number(int, 2), default=[], metavar="PX",
         help="measure each set again, reduced until the eyes are PX apart")  # fmt: skip
     add("--classes", nargs="+", type=int, choices=AGE_CLASSES, default=[7],
@@ -152,11 +154,15 @@ def gather(options: argparse.Namespace, contenders: Sequence[Contender]) -> Iter
 def evaluate(
     contender: Contender, examples: Examples, groups: list[Group], options: argparse.Namespace
 ) -> Result:
-    """Run one network on one set, and measure its estimates."""
+    """Run one network on one set, and measure its estimates.
+
+    Photographs are estimated as `predict.py` does it: with their mirror images.
+    """
     images = examples.images(contender.estimator.input_size)
+    both_ways = options.both_ways or examples.missed is not None
     title = f"{contender.name} on {examples.name}"
     with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
-        estimates = estimate_all(contender.estimator, images, bar.update)
+        estimates = estimate_all(contender.estimator, images, bar.update, both_ways)
     return judge(
         contender.name,
         examples,
@@ -206,6 +212,8 @@ def write_reports(
 def _command(options: argparse.Namespace) -> str:
     """Return the command that reproduces the figures of a model card."""
     parts = ["python -m training.evaluate", *(Path(text).name for text in options.weights)]
+    if options.both_ways:
+        parts.append("--both-ways")
     if options.sets:
         parts += ["--data DIR --sets", *options.sets]
     if options.folder:

@@ -7,13 +7,14 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from errors import WeightsError
-from estimators import ARCHITECTURES, Estimator, make_estimator, networks
+from estimators import ARCHITECTURES, Estimator, estimate_both_ways, make_estimator, networks
 from estimators.facenet import NETWORK
 from estimators.weights import read_manifest
 from structures import Estimates, Image
@@ -101,18 +102,23 @@ def architecture_of(path: Path, known: Sequence[str] = ()) -> str:
 
 
 def estimate_all(
-    estimator: Estimator, images: Image, tick: Callable[[int], object] = lambda done: None
+    estimator: Estimator,
+    images: Image,
+    tick: Callable[[int], object] = lambda done: None,
+    both_ways: bool = False,
 ) -> Estimates:
     """Run a network on all of `images`, (N, S, S, 3) uint8 RGB; row i belongs to chip i.
 
-    S is its `input_size`; `tick` is called with the number of chips done.
+    S is its `input_size`; `tick` is called with the number of chips done. With `both_ways`
+    each answer is the mean of the chip's and its mirror image's.
 
     Raises:
         WeightsError: the network returns NaN.
     """
+    estimate = partial(estimate_both_ways, estimator) if both_ways else estimator.estimate
     parts = [estimator.estimate(images[:0])]
     for start in range(0, len(images), _BATCH):
-        parts.append(estimator.estimate(images[start : start + _BATCH]))
+        parts.append(estimate(images[start : start + _BATCH]))
         tick(len(parts[-1]))
     races = [part.ethnicity_probs for part in parts if part.ethnicity_probs is not None]
     estimates = Estimates(
