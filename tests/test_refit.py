@@ -9,7 +9,7 @@ from estimators.networks.heads import Heads
 from tests import chip_sets
 from training.fitting.objectives import age_targets
 from training.fitting.settings import TrainingSettings
-from training.refit import main
+from training.refit import features, main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -37,6 +37,7 @@ def test_the_age_head_learns_and_nothing_else_changes(
     before, after = network(Heads(age_blur=2)), tmp_path / "after.keras"
     chip_sets.write_set(tmp_path, "small", 80)
     changes = ["sets=small", "batch=32", "epochs=60", "rate=0.03", "held_out=0.2", "draw_by_age=0"]
+    changes += ["distance_weight=0.15"]
     command = [str(before), "--data", str(tmp_path), "--out", str(after), "--set", *changes]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -52,6 +53,18 @@ def test_the_age_head_learns_and_nothing_else_changes(
         np.testing.assert_allclose(new[name], old[name], atol=1e-6)
     ages = np.asarray(new["age"]) @ np.arange(101)
     assert (ages[1::2] > ages[::2] + 20).all()
+
+
+def test_features_are_of_chips_and_of_their_mirror_images() -> None:
+    keras = pytest.importorskip("keras")
+    from estimators.networks.heads import add_heads
+
+    rgb = keras.Input((4, 4, 3), name="rgb")
+    model = keras.Model(rgb, add_heads(keras.layers.Flatten()(rgb), Heads()))
+    chips = np.random.default_rng(0).integers(0, 255, (300, 4, 4, 3), np.uint8)
+    plain, mirrored = features(model, chips).reshape(2, 300, 4, 4, 3)
+    np.testing.assert_array_equal(plain, chips)
+    np.testing.assert_array_equal(mirrored, chips[:, :, ::-1])
 
 
 def test_an_age_head_without_a_distribution_is_refused_in_one_line(

@@ -3,12 +3,12 @@
     python -m training.refit FILE.keras --data DIR --out OTHER.keras
     python -m training.refit FILE.keras --data DIR --out OTHER.keras --set draw_by_age=1
 
-All other layers stay as they are, and so do gender and ethnicity. The features are computed
-once, so many balances of ages can be tried, and sets can be learnt that are too small for the
-whole network. CONFIG (default: training/configs/refit.toml) has the settings of
-`training.train`; those of the network and of the augmentation are not used. The printed errors
-are of held-out rows of the train split: for sets that the network was trained on they are lower
-than for new ones.
+All other layers stay as they are, and so do gender and ethnicity. The features of the chips and
+of their mirror images are computed once, so many balances of ages can be tried, and sets can be
+learnt that are too small for the whole network. CONFIG (default: training/configs/refit.toml)
+has the settings of `training.train`; those of the network and of the augmentation are not used.
+The printed errors are of held-out rows of the train split: for sets that the network was trained
+on they are lower than for new ones.
 """
 
 from __future__ import annotations
@@ -53,16 +53,20 @@ def age_layers(model: Any) -> list[Any]:
 
 
 def features(model: Any, images: NDArray[np.uint8]) -> Floats:
-    """Return the age head's input, `(N, D)`, for `(N, S, S, 3)` uint8 RGB chips of any size."""
+    """Return the age head's input, `(2, N, D)`, of chips and of their mirror images.
+
+    `images` are `(N, S, S, 3)` uint8 RGB of any size.
+    """
     import keras
 
     size = model.inputs[0].shape[1]
     below = keras.Model(model.inputs, age_layers(model)[0].input)
-    parts = [
-        np.asarray(below.predict_on_batch(shrink(images[i : i + _BATCH], size).astype(np.float32)))
-        for i in range(0, len(images), _BATCH)
-    ]
-    return np.concatenate(parts)
+    views: tuple[list[Any], list[Any]] = [], []
+    for i in range(0, len(images), _BATCH):
+        chips = shrink(images[i : i + _BATCH], size).astype(np.float32)
+        for view, seen in zip(views, (chips, chips[:, :, ::-1]), strict=True):
+            view.append(np.asarray(below.predict_on_batch(np.ascontiguousarray(seen))))
+    return np.stack([np.concatenate(view) for view in views])
 
 
 def refit(model: Any, inputs: Floats, chips: Chips, settings: TrainingSettings) -> list[str]:
@@ -70,7 +74,7 @@ def refit(model: Any, inputs: Floats, chips: Chips, settings: TrainingSettings) 
 
     Args:
         model: the network.
-        inputs: `(N, D)` features of the chips.
+        inputs: `(V, N, D)` features of V views of the chips, the chips themselves first.
         chips: the labels.
         settings: of the run.
 
@@ -81,10 +85,10 @@ def refit(model: Any, inputs: Floats, chips: Chips, settings: TrainingSettings) 
         DatasetError: there are too few groups of faces.
     """
     learnt, held_out = hold_out(chips.groups, settings.held_out, settings.seed)
-    head = _head(model, inputs.shape[1])
-    before = _errors(head, inputs[held_out], chips.take(held_out))
+    head = _head(model, inputs.shape[2])
+    before = _errors(head, inputs[0, held_out], chips.take(held_out))
     _train(head, inputs, chips, learnt, settings)
-    after = _errors(head, inputs[held_out], chips.take(held_out))
+    after = _errors(head, inputs[0, held_out], chips.take(held_out))
     return [f"{name}: {old:.2f} -> {after[name]:.2f} years outside" for name, old in before.items()]
 
 
@@ -117,8 +121,9 @@ def _train(
     steps = settings.epochs * max(1, len(learnt) // settings.batch)
     for step in range(steps):
         rows = rng.choice(learnt, min(settings.batch, len(learnt)), p=chances)
+        views = rng.integers(len(inputs), size=len(rows))
         head.optimizer.learning_rate = settings.rate * factor(step / steps, settings.warmup)
-        head.train_on_batch(inputs[rows], targets.of(rows)["age"])
+        head.train_on_batch(inputs[views, rows], targets.of(rows)["age"])
 
 
 def _errors(head: Any, inputs: Floats, chips: Chips) -> dict[str, float]:
