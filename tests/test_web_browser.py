@@ -304,8 +304,11 @@ def test_the_settings_reach_the_program(tmp_path: Path) -> None:
     async def work(page: Page) -> None:
         await page.until(READY)
         assert await page.value("document.querySelector('.tile.warn') === null")
-        await page.value("document.querySelector('#warn').value = 5")
-        await page.value("document.querySelector('#warn').dispatchEvent(new Event('change'))")
+        # At once, as the page writes what holds into a field that nobody is typing in.
+        await page.value(
+            "document.querySelector('#warn').value = 5;"
+            "document.querySelector('#warn').dispatchEvent(new Event('change'))"
+        )
         await page.until("document.querySelector('.tile.warn #now') !== null")
         assert await page.value("document.querySelector('#hide-label').checkVisibility()") is False
 
