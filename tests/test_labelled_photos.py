@@ -77,7 +77,7 @@ def test_the_largest_face_is_cut_and_what_goes_wrong_is_counted(tmp_path: Path) 
     detector = ScriptedDetector([[(10, 10, 60, 60)], [(5, 5, 35, 35), (120, 10, 190, 80)], []])
     examples = cut_faces(tmp_path, labels, detector, [32, 64], "mine", ["first"])
     assert examples.chips.files.tolist() == ["one.png", "two.png"]
-    assert examples.missed is not None
+    assert examples.from_photographs and examples.missed is not None
     assert examples.missed.files.tolist() == ["none.png"]
     assert [examples.images(side).shape for side in (32, 64)] == [(2, 32, 32, 3), (2, 64, 64, 3)]
     assert [int(np.median(chip)) for chip in examples.images(32)] == [10, 250]

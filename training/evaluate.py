@@ -159,7 +159,7 @@ def evaluate(
     Photographs are estimated as `predict.py` does it: with their mirror images.
     """
     images = examples.images(contender.estimator.input_size)
-    both_ways = options.both_ways or examples.missed is not None
+    both_ways = options.both_ways or examples.from_photographs
     title = f"{contender.name} on {examples.name}"
     with tqdm(total=len(images), unit="face", desc=title, disable=None) as bar:
         estimates = estimate_all(contender.estimator, images, bar.update, both_ways)
@@ -183,8 +183,8 @@ def write_sheet(path: Path, result: Result, most: int) -> None:
 
 def common_groups(examples: Examples, sets: Sequence[Examples]) -> list[Group]:
     """Return the photographs in which each of several detectors finds a face, as a group."""
-    files = [set(one.chips.files.tolist()) for one in sets if one.missed is not None]
-    if examples.missed is None or len(files) < 2:
+    files = [set(one.chips.files.tolist()) for one in sets if one.from_photographs]
+    if not examples.from_photographs or len(files) < 2:
         return []
     both = set.intersection(*files)
     rows = np.array([file in both for file in examples.chips.files.tolist()], np.bool_)
@@ -200,7 +200,7 @@ def write_reports(
     write_bytes(options.out / "metrics.json", metrics_json(results, times, about))
     page = report.page(results, contenders, about, faces=not options.no_faces)
     write_bytes(options.out / "report.html", page.encode())
-    photographs = [result for result in results if result.examples.missed is not None]
+    photographs = [result for result in results if result.examples.from_photographs]
     if photographs:
         write_bytes(options.out / "error_card.html", report.error_card(photographs).encode())
     if options.card:

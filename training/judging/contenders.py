@@ -116,7 +116,7 @@ def estimate_all(
         WeightsError: the network returns NaN.
     """
     estimate = partial(estimate_both_ways, estimator) if both_ways else estimator.estimate
-    parts = [estimator.estimate(images[:0])]
+    parts = [estimate(images[:0])]
     for start in range(0, len(images), _BATCH):
         parts.append(estimate(images[start : start + _BATCH]))
         tick(len(parts[-1]))

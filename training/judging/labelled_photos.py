@@ -52,6 +52,11 @@ class Examples:
     aligned: dict[int, Image] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def from_photographs(self) -> bool:
+        """Whether the faces were found in whole photographs, not read as chips."""
+        return self.missed is not None
+
     def images(self, side: int) -> Image:
         """Return the chips, (N, side, side, 3) uint8 RGB."""
         if side not in self.aligned:

@@ -246,8 +246,8 @@ def model_card(results: Sequence[Result], name: str, command: str, old: str = ""
 
 
 def _accuracy(results: Sequence[Result]) -> str:
-    chips = [result for result in results if result.examples.missed is None]
-    photographs = [result for result in results if result.examples.missed is not None]
+    chips = [result for result in results if not result.examples.from_photographs]
+    photographs = [result for result in results if result.examples.from_photographs]
     parts = [_table(chips or photographs), _intervals(results)]
     races = [
         f"{result.scores['all']['ethnicity'].value:.3f} on {_plain_title(result)}"
@@ -362,4 +362,4 @@ def _of_photographs(result: Result) -> str:
 
 def _plain_title(result: Result, split: bool = False) -> str:
     title = set_title(result.examples.name)
-    return title if split or result.examples.missed is not None else title.partition(" ")[0]
+    return title if split or result.examples.from_photographs else title.partition(" ")[0]
