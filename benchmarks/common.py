@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from errors import StreamError
 from program.options import OneLineParser, number
@@ -20,6 +20,7 @@ from structures import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "sample.mp4"
+Key = TypeVar("Key")
 OURS, OTHERS = "#0b7285", "#adb5bd"  # chart colours of this program and of all others
 
 
@@ -140,14 +141,14 @@ def last_line(text: str) -> str:
 
 
 def medians_ms(
-    calls: Mapping[str, Callable[[], object]], repeat: int, warm: int
-) -> dict[str, float]:
+    calls: Mapping[Key, Callable[[], object]], repeat: int, warm: int
+) -> dict[Key, float]:
     """Return the median time of each call in milliseconds.
 
     The calls take turns, so that a machine that slows down slows all of them. The first
     `warm` of `repeat + warm` rounds are not counted.
     """
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[Key, list[float]] = {name: [] for name in calls}
     for turn in range(repeat + warm):
         for name, call in calls.items():
             start = time.perf_counter()

@@ -2,8 +2,9 @@
 
     python -m benchmarks.engines [--weights NAME ...] [--repeat N]
 
-Prints median milliseconds per call at several batch sizes, the engines taking turns call by call
-because machines drift, and the seconds from start to the first result, each in its own process.
+Prints median milliseconds per call at several batch sizes and the seconds from start to the first
+result, each in its own process. All networks on all engines take turns call by call because
+machines drift, so the times of two networks can be compared.
 Engines that are not installed are left out, and int8 if the weights have no such file. For GPUs
 see benchmarks.gpu.
 """
@@ -67,21 +68,21 @@ def start_s(label: str, name: str) -> float:
     return time.perf_counter() - start
 
 
-def show(name: str, weights: Weights, repeat: int) -> None:
-    """Print the times of one network on each engine."""
-    made = {label: engine_of(label, weights) for label in available(weights)}
-    print(f"\n{name}, ms" + "".join(f"{f'batch {b}':>10}" for b in BATCHES) + f"{'start, s':>10}")
-    rows: dict[str, list[float]] = {label: [] for label in made}
+def times(networks: dict[str, Weights], repeat: int) -> dict[tuple[str, str], list[float]]:
+    """Return the median ms of a call at each of BATCHES, by network and engine."""
+    made = {
+        (name, label): engine_of(label, weights)
+        for name, weights in networks.items()
+        for label in available(weights)
+    }
+    found: dict[tuple[str, str], list[float]] = {key: [] for key in made}
     for batch in BATCHES:
         calls = {
-            label: partial(answer, engine, noise_chips(engine, batch))
-            for label, engine in made.items()
+            key: partial(answer, engine, noise_chips(engine, batch)) for key, engine in made.items()
         }
-        for label, ms in common.medians_ms(calls, repeat, warm=2).items():
-            rows[label].append(ms)
-    for label, values in rows.items():
-        figures = "".join(f"{value:10.1f}" for value in (*values, start_s(label, name)))
-        print(f"{label:{len(name) + 4}}" + figures)
+        for key, ms in common.medians_ms(calls, repeat, warm=2).items():
+            found[key].append(ms)
+    return found
 
 
 @common.command(
@@ -93,13 +94,20 @@ def show(name: str, weights: Weights, repeat: int) -> None:
 )
 def main(options: argparse.Namespace) -> None:
     """Print a table per network."""
-    for name in options.weights:
-        weights = find_weights(name, read_manifest()["models"][name]["architecture"])
-        if options.once:
-            engine = engine_of(options.once, weights)
-            answer(engine, noise_chips(engine, 1))
-        else:
-            show(name, weights, options.repeat)
+    models = read_manifest()["models"]
+    networks = {name: find_weights(name, models[name]["architecture"]) for name in options.weights}
+    if options.once:
+        engine = engine_of(options.once, networks[options.weights[0]])
+        answer(engine, noise_chips(engine, 1))
+        return
+    found = times(networks, options.repeat)
+    heads = "".join(f"{head:>10}" for head in (*(f"batch {b}" for b in BATCHES), "start, s"))
+    for name in networks:
+        print(f"\n{name}, ms{heads}")
+        for (network, label), values in found.items():
+            if network == name:
+                figures = "".join(f"{value:10.1f}" for value in (*values, start_s(label, name)))
+                print(f"{label:{len(name) + 4}}" + figures)
 
 
 if __name__ == "__main__":
