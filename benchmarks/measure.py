@@ -3,26 +3,24 @@
 The program prints one JSON line per frame as soon as the frame is done, with the boxes that it
 shows: `{"tracks": [{"box": [x1, y1, x2, y2], ...}, ...], ...}`, pixels, as `stream.py --events -`
 and `alternatives.players` do; lines whose `type` is not `frame` are ignored. No program measures
-itself: lines, CPU time and memory are read here, in the same way for all. Linux and macOS only.
+itself: lines, CPU time and memory are read here, in the same way for all. Linux only.
 """
 
 import json
-import os
+import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from benchmarks.common import ROOT, BenchmarkError, last_line
 from structures import Float32
-
-_MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Run:
         start_s: from the command to the end of the first frame.
         seconds: from there to the end of the last frame.
         cpu_s: processor time of all threads in that span.
-        peak_mb: most memory ever held, whole run (at least that of the caller).
+        peak_mb: most memory ever held, up to the last frame.
         boxes: of each frame, (N, 4) float32 xyxy pixels.
     """
 
@@ -87,6 +85,7 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
             raise BenchmarkError(f"{command[0]}: {error.strerror}; check the command") from error
         boxes: list[Float32] = []
         stamps: list[tuple[float, float]] = []  # seconds by the clock, and of CPU time
+        peak_mb = 0.0
         with process:
             for line in process.stdout or ():
                 now_s, shown = time.perf_counter(), boxes_of(line)
@@ -94,21 +93,23 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
                     continue
                 boxes.append(shown)
                 stamps.append((now_s, sum(psutil.Process(process.pid).cpu_times()[:2])))
+                peak_mb = max(peak_mb, _peak_mb(process.pid))
                 if len(boxes) == frames:
                     process.send_signal(signal.SIGINT)
-            peak_mb = _wait(process)
         if process.returncode or len(boxes) < 2:
             raise BenchmarkError(_failure(command, process.returncode, len(boxes), errors))
     (first_s, first_cpu_s), (last_s, last_cpu_s) = stamps[0], stamps[-1]
     return Run(first_s - begin, last_s - first_s, last_cpu_s - first_cpu_s, peak_mb, boxes)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Wait for the end; return the peak memory, MB."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return usage.ru_maxrss * unit / _MB
+def _peak_mb(pid: int) -> float:
+    """Return the most memory that a process has held; 0 once it has ended.
+
+    `ru_maxrss` would not do: a process begins with its parent's.
+    """
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    peak_kib = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(peak_kib[1]) * 1024 / 1e6 if peak_kib else 0.0
 
 
 def _failure(command: Sequence[str], code: int, frames: int, errors: IO[bytes]) -> str:

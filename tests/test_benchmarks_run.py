@@ -35,6 +35,10 @@ def fake(code: int = 0) -> list[str]:
     return [sys.executable, "-c", FAKE % code]
 
 
+def fake_that_holds(mb: int) -> list[str]:
+    return [sys.executable, "-c", f"held = b'x' * {mb}_000_000\ndel held\n{FAKE % 0}"]
+
+
 def a_run(frames: int = 3, seconds: float = 1.0, box: Sequence[float] = (0, 0, 10, 10)) -> Run:
     return Run(0.5, seconds, 0.1, 200.0, [np.array([box], np.float32)] * frames)
 
@@ -55,6 +59,11 @@ def test_a_program_is_measured_by_the_lines_it_prints_about_frames() -> None:
     assert measured.cpu_s >= 0
     assert measured.peak_mb > 1
     assert measured.fps == pytest.approx(3 / measured.seconds)
+
+
+def test_the_memory_of_a_program_is_its_own_and_not_that_of_who_measures() -> None:
+    held = np.ones(50_000_000, np.float32)  # 200 MB
+    assert measure(fake()).peak_mb < held.nbytes / 1e6 < measure(fake_that_holds(250)).peak_mb
 
 
 def test_a_program_that_waits_for_ctrl_c_after_its_frames_gets_it() -> None:
