@@ -50,6 +50,7 @@ class Frame:
             for stored media, which cannot be late.
         raw: what the networks said of it in an earlier run, where that is replayed; None =
             they are to be asked.
+        thumbnail: (h, w) uint8, its green made small by `tracking.thumbnail`; None = not yet.
     """
 
     image: Image
@@ -58,6 +59,7 @@ class Frame:
     epoch: int = 0
     arrived_s: float | None = None
     raw: "RawValues | None" = None
+    thumbnail: Image | None = None
 
     def __post_init__(self) -> None:
         _check("Frame.image", self.image, (None, None, 3), np.uint8)

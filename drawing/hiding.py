@@ -16,10 +16,10 @@ CELLS = 8  # across the grown box, so five or six across the face
 
 
 def hide_faces(frame: Frame, boxes: Float32, kind: str) -> Frame:
-    """Return the frame with its faces hidden in a new image; see `hide`."""
+    """Return the frame with its faces hidden in a new image, without thumbnail; see `hide`."""
     image = frame.image.copy()
     hide(image, boxes, kind)
-    return replace(frame, image=image)
+    return replace(frame, image=image, thumbnail=None)
 
 
 def hide(image: Image, boxes: Float32, kind: str) -> None:

@@ -145,7 +145,7 @@ class Pipeline:
         return self.result(look)
 
     def begin(self, frame: Frame) -> Frame:
-        """Return the frame, in a new epoch after a hard cut; the first step, in order."""
+        """Return the frame as to be followed, in a new epoch after a hard cut; the first step."""
         if self.hides != (self._places is not None):
             self._places = FacePlaces() if self.hides else None
         return self._cuts.mark(frame)
@@ -187,7 +187,7 @@ class Pipeline:
             if self._recall:
                 self._recall.begin_epoch()
             self._epoch = frame.epoch
-        moved = self._camera.update(frame.image, self._known)
+        moved = self._camera.update(frame, self._known)
         if moved is not None:
             self._tracker.move(moved)
         found, searched = self._found(frame, found)

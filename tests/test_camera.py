@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from structures import NOWHERE, Float32, Image
+from structures import NOWHERE, Float32, Frame, Image
 from tracking.boxes import Float64
 from tracking.camera import CameraMotion
 
@@ -35,8 +35,8 @@ def seen(image: Image, matrix: Float64) -> Image:
 
 def motion(before: Image, after: Image, faces: Float32 = FACE) -> Float64 | None:
     camera = CameraMotion()
-    assert camera.update(before, faces) is None
-    return camera.update(after, faces)
+    assert camera.update(Frame(before, 0, 0.0), faces) is None
+    return camera.update(Frame(after, 1, 0.04), faces)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,6 @@ def test_without_faces_and_after_a_reset_there_is_nothing_to_move() -> None:
     moved = seen(scene(), similarity(9, -4))
     assert motion(scene(), moved, NOWHERE) is None
     camera = CameraMotion()
-    camera.update(scene(), FACE)
+    camera.update(Frame(scene(), 0, 0.0), FACE)
     camera.reset()
-    assert camera.update(moved, FACE) is None
+    assert camera.update(Frame(moved, 1, 0.04), FACE) is None

@@ -6,6 +6,7 @@ import pytest
 
 from structures import Frame, Image
 from tracking.cuts import CutFinder
+from tracking.thumbnail import thumbnail_of
 
 SIZE_WH = 640, 360
 
@@ -94,10 +95,13 @@ def test_breaks_of_the_source_stay_and_are_never_cuts_too() -> None:
     assert finder.mark(Frame(scene(8), 7, 0.28, epoch=3)).epoch == 4
 
 
-def test_only_the_epoch_of_a_frame_is_changed() -> None:
+def test_a_frame_gets_its_epoch_and_its_thumbnail_and_stays_as_it_was() -> None:
     finder = CutFinder()
     first, second = Frame(scene(1), 4, 0.5), Frame(scene(2), 7, 0.62, arrived_s=3.0)
-    assert finder.mark(first) is first
+    assert finder.mark(first).epoch == 0
     marked = finder.mark(second)
+    assert marked.epoch == 1
+    assert marked.thumbnail is not None
+    np.testing.assert_array_equal(marked.thumbnail, thumbnail_of(second))
     assert (marked.index, marked.time_s, marked.arrived_s) == (7, 0.62, 3.0)
     assert marked.image.base is second.image.base

@@ -1,6 +1,6 @@
 """How the camera moved between two frames: a shift, turn and zoom of the whole image.
 
-Corners of a small grey picture, outside the faces, are followed into the next one (Shi, Tomasi,
+Corners of the thumbnail, outside the faces, are followed into the next one (Shi, Tomasi,
 "Good Features to Track", CVPR 1994; Lucas, Kanade, "An Iterative Image Registration Technique",
 IJCAI 1981, on pyramids after Bouguet, 2001), and RANSAC finds the similarity that most of them
 agree on (Fischler, Bolles, "Random Sample Consensus", CACM 1981). Where they do not agree the
@@ -10,17 +10,15 @@ camera is taken to stand still: a wrong guess moves every face.
 import cv2
 import numpy as np
 
-from structures import Float32, Image
+from structures import Float32, Frame, Image
 from tracking.boxes import Float64, grow
+from tracking.thumbnail import Grey, thumbnail_of
 
-Grey = Image  # (h, w) uint8
-
-_WIDTH = 240  # of the small picture
 _CORNERS, _FEWEST = 50, 12
 _AGREE = 0.65  # the least share of the corners that move as one
-_NEAR_PX = 1.0  # in the small picture: how exactly
+_NEAR_PX = 0.8  # of the thumbnail: how exactly
 _NOISE, _LEAST_CHANGE = 12, 0.1  # grey levels, share of the points: else nothing moved
-_LEAST_PX = 0.5  # of the small picture: less is no motion worth following
+_LEAST_PX = 0.4  # likewise: less is no motion worth following
 _MOST_ZOOM = 0.2
 
 
@@ -35,24 +33,24 @@ class CameraMotion:
         """Forget the last frame, as at a cut."""
         self._before = None
 
-    def update(self, image: Image, faces: Float32) -> Float64 | None:
+    def update(self, frame: Frame, faces: Float32) -> Float64 | None:
         """Take in a frame; return how its picture moved.
 
         None where it did not, where nobody knows, and where there are no faces to be moved.
 
         Args:
-            image: (H, W, 3) uint8 BGR.
+            frame: of this source, the next one.
             faces: (N, 4) xyxy pixels, where faces were in the frame before; they move on their own.
 
         Returns:
             (2, 3) float64: pixels of the frame before -> pixels of this one.
         """
-        before, self._before = self._before, _small(image)
+        before, self._before = self._before, thumbnail_of(frame)
         if not len(faces) or before is None or before.shape != self._before.shape:
             return None
         if float((cv2.absdiff(before, self._before) > _NOISE).mean()) < _LEAST_CHANGE:
             return None
-        scale = before.shape[1] / image.shape[1]
+        scale = before.shape[1] / frame.size_wh[0]
         points = _corners(before, faces * scale)
         if points is None or len(points) < _FEWEST:
             return None
@@ -79,21 +77,10 @@ def _followed(before: Grey, after: Grey, points: Float32) -> tuple[Float32, Imag
     return moved, found
 
 
-def _small(image: Image) -> Grey:
-    """Return a grey picture, (h, 240) uint8; a smaller image is only made grey."""
-    height, width = image.shape[:2]
-    step = min(max(1, width // (2 * _WIDTH)), height)
-    green = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
-    if width <= _WIDTH:
-        return green
-    size_wh = _WIDTH, max(1, round(_WIDTH * height / width))
-    return cv2.resize(green, size_wh, interpolation=cv2.INTER_AREA)
-
-
 def _corners(grey: Grey, faces: Float32) -> Float32 | None:
     """Return corners outside of `faces` and what hangs below them, (K, 1, 2) xy; None = none."""
     mask = np.full(grey.shape, 255, np.uint8)
-    for x1, y1, x2, _ in np.clip(grow(faces, 0.8), 0, 2 * _WIDTH).astype(int).tolist():
+    for x1, y1, x2, _ in np.clip(grow(faces, 0.8), 0, max(grey.shape)).astype(int).tolist():
         mask[y1:, x1:x2] = 0
     return cv2.goodFeaturesToTrack(grey, _CORNERS, 0.01, 8, mask=mask)
 

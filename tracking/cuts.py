@@ -19,14 +19,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from structures import Float32, Frame, Image
+from structures import Float32, Frame
+from tracking.thumbnail import Grey, thumbnail_of
 
 LEAST_CORRELATION = 0.3  # two pictures of one scene reach one of these at least
 LEAST_SHIFTED = 0.6
 LEAST_UNCHANGED = 0.5  # of the points
 _SIZE_WH, _SHIFT_XY = (64, 36), (8, 5)
 _UNCHANGED = 0.3  # of the standard deviation of the levels
-_SAMPLES = 4  # pixels looked at across each point
 _LEAST_SPREAD = 4.0  # grey levels; a picture with less has no structure,
 _WHITE = 250  # nor has one that is mostly white
 
@@ -41,14 +41,18 @@ class CutFinder:
         self._epoch: int | None = None
 
     def mark(self, frame: Frame) -> Frame:
-        """Return the frame, its epoch raised by the number of cuts so far; call it in order."""
+        """Return the frame with its thumbnail; call it in order.
+
+        Its epoch is raised by the number of cuts so far.
+        """
         if frame.epoch != self._epoch:
             self._epoch, self._last = frame.epoch, None
-        levels = _levels(frame.image)
+        small = thumbnail_of(frame)
+        levels = _levels(small)
         if levels is not None:
             self._cuts += self._last is not None and is_cut(self._last, levels)
             self._last = levels
-        return replace(frame, epoch=frame.epoch + self._cuts) if self._cuts else frame
+        return replace(frame, epoch=frame.epoch + self._cuts, thumbnail=small)
 
 
 def is_cut(before: Float32, after: Float32) -> bool:
@@ -62,15 +66,10 @@ def is_cut(before: Float32, after: Float32) -> bool:
     return shifted < LEAST_SHIFTED and unchanged < LEAST_UNCHANGED
 
 
-def _levels(image: Image) -> Float32 | None:
+def _levels(small: Grey) -> Float32 | None:
     """Return (36, 64) levels of mean 0 and deviation 1; None for a picture without structure."""
-    height, width = image.shape[:2]
-    across, down = (
-        max(1, n // (_SAMPLES * m)) for n, m in zip((width, height), _SIZE_WH, strict=True)
-    )
-    green = np.ascontiguousarray(image[down // 2 :: down, across // 2 :: across, 1])
-    levels = cv2.resize(green, _SIZE_WH, interpolation=cv2.INTER_AREA).astype(np.float32)
-    white = float((levels >= _WHITE).mean())
-    levels -= levels.mean()
-    spread = float(levels.std())
-    return levels / np.float32(spread) if spread >= _LEAST_SPREAD and white < 0.5 else None
+    levels = cv2.resize(small, _SIZE_WH, interpolation=cv2.INTER_AREA)
+    mean, spread = (float(each[0, 0]) for each in cv2.meanStdDev(levels))
+    if spread < _LEAST_SPREAD or 2 * np.count_nonzero(levels >= _WHITE) >= levels.size:
+        return None
+    return (levels - np.float32(mean)) / np.float32(spread)
