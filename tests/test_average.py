@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.chip_sets import write_set
 from training.average import main
+from training.chips import load_chips
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -40,7 +42,49 @@ def test_networks_that_are_built_differently_are_refused(
     assert not (tmp_path / "c.keras").exists()
 
 
-@pytest.mark.parametrize("arguments", [["a.keras"], ["a.keras", "b.keras", "--out", "c.onnx"]])
+def test_the_features_of_the_average_are_normalised_by_chips(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    for name, constant in (("a", 0.0), ("b", 2.0)):
+        model = keras.Sequential(
+            [
+                keras.Input((32, 32, 3)),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.BatchNormalization(name="features_norm"),
+            ]
+        )
+        model.set_weights([np.full(3, constant)] * 4)
+        model.save(tmp_path / f"{name}.keras")
+    write_set(tmp_path, "fairface", 40)
+    files = [str(tmp_path / f"{name}.keras") for name in "ab"]
+    out = tmp_path / "c.keras"
+    assert main([*files, "--out", str(out), "--data", str(tmp_path), "--sets", "fairface"]) == 0
+    scale, _, mean, variance = keras.saving.load_model(out, compile=False).get_weights()
+    chips = load_chips(tmp_path, "fairface", "train").images.mean((1, 2))
+    np.testing.assert_allclose(scale, 1)
+    np.testing.assert_allclose(mean, chips.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(variance, chips.var(0), rtol=1e-3)
+
+
+def test_chips_for_a_network_without_such_a_normalisation_are_refused(
+    network: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(tmp_path, "fairface", 40)
+    files = [network("a.keras", 1.0), network("b.keras", 4.0)]
+    data = ["--data", str(tmp_path), "--sets", "fairface"]
+    assert main([*files, "--out", str(tmp_path / "c.keras"), *data]) == 2
+    assert "leave out --data" in capsys.readouterr().err
+    assert not (tmp_path / "c.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.keras"],
+        ["a.keras", "b.keras", "--out", "c.onnx"],
+        ["a.keras", "b.keras", "--data", "chips"],
+        ["a.keras", "b.keras", "--sets", "fairface"],
+    ],
+)
 def test_what_makes_no_sense_is_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,14 +1,22 @@
 """Average the weights of networks fine-tuned from the same one.
 
     python -m training.average BEFORE.keras AFTER.keras --out MIDDLE.keras
+    python -m training.average BEFORE.keras AFTER.keras --out C.keras --data DIR --sets fairface
 
 Fine-tuning gains something and forgets something; halfway between before and after, much of the
 gain is often kept without the loss. Networks trained apart do not average to anything.
 
-Reference:
+Statistics of features, which `dlibresnet` normalises, are no mean of the others': with `--data` and
+`--sets` they are those of train rows of the sets that the networks learnt from.
+
+References:
     Wortsman, Ilharco, Kim and others, "Robust fine-tuning of zero-shot models", CVPR 2022.
+    Izmailov and others, "Averaging weights leads to wider optima and better generalization", UAI
+    2018, for the statistics.
 """
 
+import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,15 +26,25 @@ import numpy as np
 
 from errors import WeightsError
 from program.options import OneLineParser
+from structures import Image
+from training.chips import join, load_chips
+from training.fitting.networks import SETTLED, normalises_features, settle
 from training.result_files import writing
 from training.tools import run_tool
 
 
-def average(sources: Sequence[Path], target: Path) -> None:
+def average(sources: Sequence[Path], target: Path, images: Image | None = None) -> None:
     """Write the network whose weights are the mean of those of .keras files with the same heads.
 
+    Args:
+        sources: the files.
+        target: the file to write.
+        images: (N, S, S, 3) uint8 RGB chips that set the statistics of the features'
+            normalisation; None = they are the mean of the others'.
+
     Raises:
-        WeightsError: one of them cannot be read, or they are built differently.
+        WeightsError: one of them cannot be read, they are built differently, or there is no
+            normalisation for `images`.
         SinkError: the file cannot be written.
     """
     from estimators.networks.backbones import load_keras
@@ -38,8 +56,24 @@ def average(sources: Sequence[Path], target: Path) -> None:
             raise WeightsError(f"{source} is built differently from {sources[0]}")
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([np.mean(column, axis=0) for column in columns])
+    if images is not None:
+        if not normalises_features(models[0]):
+            raise WeightsError(f"{sources[0]} does not normalise its features: leave out --data")
+        settle(models[0], images)
     with writing(target) as part:
         models[0].save(part)
+
+
+def _some(data: Path, sets: Sequence[str]) -> Image:
+    """Return `SETTLED` chips or fewer, evenly out of the train rows of sets."""
+    images = join([load_chips(data, name, "train") for name in sets]).images
+    return images[:: math.ceil(len(images) / SETTLED)]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line says."""
+    images = _some(options.data, options.sets) if options.sets else None
+    average(options.files, options.out, images)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,15 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(
         prog="python -m training.average", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.keras", help="at least two")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.keras", help="to write")
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE.keras", help="at least two")
+    add("--out", type=Path, required=True, metavar="FILE.keras", help="to write")
+    add("--data", type=Path, metavar="DIR", help="folder of the sets")
+    add("--sets", nargs="+", default=[], metavar="NAME", help="which normalise the features")
     options = parser.parse_args(arguments)
     if len(options.files) < 2:
         parser.error("want at least two files")
     if options.out.suffix != ".keras":
         parser.error(f"--out wants a .keras file, got {options.out}")
+    if bool(options.sets) != (options.data is not None):
+        parser.error("--data and --sets are given together")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return run_tool("average", lambda: average(options.files, options.out))
+    return run_tool("average", lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from training.fitting.checkpoint import Progress, begin
 from training.fitting.fit import Fit, FitTask
 from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
 from training.fitting.imitation import with_imitation
-from training.fitting.networks import build_network, normalises_features, settle
+from training.fitting.networks import SETTLED, build_network, normalises_features, settle
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts, made_with
 from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
@@ -43,7 +43,6 @@ from training.labels import read_table
 from training.result_files import write_bytes, write_json
 
 INTERRUPTED = 130
-_SETTLED = 4096  # most chips that the features' normalisation is set by
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -144,7 +143,7 @@ def train(
     predict_held_out = partial(predict, images=held.images)
     settled = None
     if normalises_features(model):
-        step = math.ceil(len(learnt) / _SETTLED)
+        step = math.ceil(len(learnt) / SETTLED)
         settled = partial(settle, images=data.chips.images[learnt[::step]])
     with Loader(data.chips.images, plan, settings.workers) as loader:
         task = FitTask(

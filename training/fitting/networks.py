@@ -136,6 +136,9 @@ def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
     return optimizer
 
 
+SETTLED = 4096  # chips
+
+
 def normalises_features(model: Any) -> bool:
     """Whether `model` has a normalisation that `settle` sets."""
     return any(layer.name == FEATURES_NORM for layer in model.layers)
@@ -145,7 +148,8 @@ def settle(model: Any, images: Image) -> None:
     """Set the statistics of the features' normalisation to those of unvaried chips.
 
     While a network learns, they follow features of varied chips, and lag behind weights that
-    change fast. `images` are (N, S, S, 3) uint8 RGB.
+    change fast; a mean of networks has none of its own. `images` are (N, S, S, 3) uint8 RGB;
+    `SETTLED` of them are enough.
 
     Reference:
         Wu, Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3.
