@@ -145,7 +145,10 @@ class Pipeline:
         return self.result(look)
 
     def begin(self, frame: Frame) -> Frame:
-        """Return the frame as to be followed, in a new epoch after a hard cut; the first step."""
+        """Return the frame with its thumbnail, in a new epoch after a hard cut.
+
+        The first step, in order.
+        """
         if self.hides != (self._places is not None):
             self._places = FacePlaces() if self.hides else None
         return self._cuts.mark(frame)

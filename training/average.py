@@ -16,36 +16,27 @@ References:
 """
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from errors import WeightsError
 from program.options import OneLineParser
-from structures import Image
 from training.chips import join, load_chips
-from training.fitting.networks import SETTLED, normalises_features, settle
+from training.fitting.networks import normalises_features, settle, settling
 from training.result_files import writing
 from training.tools import run_tool
 
 
-def average(sources: Sequence[Path], target: Path, images: Image | None = None) -> None:
-    """Write the network whose weights are the mean of those of .keras files with the same heads.
-
-    Args:
-        sources: the files.
-        target: the file to write.
-        images: (N, S, S, 3) uint8 RGB chips that set the statistics of the features'
-            normalisation; None = they are the mean of the others'.
+def average(sources: Sequence[Path]) -> Any:
+    """Return the network whose weights are the mean of those of .keras files with the same heads.
 
     Raises:
-        WeightsError: one of them cannot be read, they are built differently, or there is no
-            normalisation for `images`.
-        SinkError: the file cannot be written.
+        WeightsError: one of them cannot be read, or they are built differently.
     """
     from estimators.networks.backbones import load_keras
 
@@ -56,24 +47,20 @@ def average(sources: Sequence[Path], target: Path, images: Image | None = None) 
             raise WeightsError(f"{source} is built differently from {sources[0]}")
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([np.mean(column, axis=0) for column in columns])
-    if images is not None:
-        if not normalises_features(models[0]):
-            raise WeightsError(f"{sources[0]} does not normalise its features: leave out --data")
-        settle(models[0], images)
-    with writing(target) as part:
-        models[0].save(part)
-
-
-def _some(data: Path, sets: Sequence[str]) -> Image:
-    """Return `SETTLED` chips or fewer, evenly out of the train rows of sets."""
-    images = join([load_chips(data, name, "train") for name in sets]).images
-    return images[:: math.ceil(len(images) / SETTLED)]
+    return models[0]
 
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line says."""
-    images = _some(options.data, options.sets) if options.sets else None
-    average(options.files, options.out, images)
+    model = average(options.files)
+    if options.sets:
+        if not normalises_features(model):
+            name = options.files[0]
+            raise WeightsError(f"{name} does not normalise its features: leave out --data")
+        images = join([load_chips(options.data, name, "train") for name in options.sets]).images
+        settle(model, images[settling(len(images))])
+    with writing(options.out) as part:
+        model.save(part)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,6 @@ Ctrl-C leaves the checkpoint; --resume resumes exactly there.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from training.fitting.checkpoint import Progress, begin
 from training.fitting.fit import Fit, FitTask
 from training.fitting.held_out import Rows, fold_rows, hold_out, metrics, predict, spread_scale
 from training.fitting.imitation import with_imitation
-from training.fitting.networks import SETTLED, build_network, normalises_features, settle
+from training.fitting.networks import build_network, normalises_features, settle, settling
 from training.fitting.objectives import Targets, make_targets
 from training.fitting.run_log import label_counts, made_with
 from training.fitting.settings import TrainingSettings, read_settings, settings_table, to_toml
@@ -143,8 +142,7 @@ def train(
     predict_held_out = partial(predict, images=held.images)
     settled = None
     if normalises_features(model):
-        step = math.ceil(len(learnt) / SETTLED)
-        settled = partial(settle, images=data.chips.images[learnt[::step]])
+        settled = partial(settle, images=data.chips.images[learnt[settling(len(learnt))]])
     with Loader(data.chips.images, plan, settings.workers) as loader:
         task = FitTask(
             settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,8 @@ from structures import Image
 from training.fitting.held_out import predict
 from training.fitting.imitation import OUTPUT as VECTOR
 from training.fitting.settings import TrainingSettings
+
+_SETTLED = 4096  # most chips that the features' normalisation is set by
 
 
 def build_network(settings: TrainingSettings) -> Any:
@@ -136,20 +139,21 @@ def make_optimizer(settings: TrainingSettings, frozen: bool) -> Any:
     return optimizer
 
 
-SETTLED = 4096  # chips
-
-
 def normalises_features(model: Any) -> bool:
     """Whether `model` has a normalisation that `settle` sets."""
     return any(layer.name == FEATURES_NORM for layer in model.layers)
+
+
+def settling(count: int) -> slice:
+    """Return which of `count` chips to give to `settle`: evenly spread, as many as it needs."""
+    return slice(None, None, math.ceil(count / _SETTLED))
 
 
 def settle(model: Any, images: Image) -> None:
     """Set the statistics of the features' normalisation to those of unvaried chips.
 
     While a network learns, they follow features of varied chips, and lag behind weights that
-    change fast; a mean of networks has none of its own. `images` are (N, S, S, 3) uint8 RGB;
-    `SETTLED` of them are enough.
+    change fast; a mean of networks has none of its own. `images` are (N, S, S, 3) uint8 RGB.
 
     Reference:
         Wu, Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3.
