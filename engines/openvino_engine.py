@@ -1,5 +1,6 @@
 """OpenVINO: networks compiled for the CPU, safe to run from several threads."""
 
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,10 +48,7 @@ class CompiledNetwork:
     """
 
     def __init__(self, model: Any, threads: int = 0, bfloat16: bool = False) -> None:
-        """Compile the network, in a thread of its own.
-
-        OpenVINO's CPU plugin gives the compiling thread a signal stack and leaves it registered
-        when the network is gone; in the main thread the next Ctrl-C would crash the program.
+        """Compile the network.
 
         Args:
             model: an `openvino.Model`, or the path of a file.
@@ -60,8 +58,6 @@ class CompiledNetwork:
         Raises:
             RuntimeError: OpenVINO cannot read or run it.
         """
-        import openvino
-
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             # Always set: bfloat16, the default where the CPU has it, moves boxes.
@@ -71,9 +67,7 @@ class CompiledNetwork:
         }
         if isinstance(model, Path):
             model = str(model)
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            compiling = worker.submit(openvino.Core().compile_model, model, "CPU", options)
-            self._compiled = compiling.result()
+        self._compiled = shared_core().compile_model(model, "CPU", options)
         self._of_thread = threading.local()
         self.inputs, self.outputs = self._compiled.inputs, self._compiled.outputs
         self._names = [node.any_name if node.names else "" for node in self.outputs]
@@ -96,11 +90,28 @@ class CompiledNetwork:
             return self._of_thread.request
 
 
+@functools.cache
+def shared_core() -> Any:
+    """The `openvino.Core` of this process, kept until its end.
+
+    A core that went with its network would take the CPU plugin away while the plugin's own threads
+    may still run, which crashes now and then. The plugin is loaded in a thread of its own: it
+    gives the thread that loads it a signal stack, and a main thread left with one that is no more
+    would crash at the next Ctrl-C.
+    """
+    import openvino
+
+    core = openvino.Core()
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        worker.submit(core.get_property, "CPU", "INFERENCE_PRECISION_HINT").result()
+    return core
+
+
 def has_bfloat16() -> bool:
     """Whether this CPU has bfloat16: only there is it OpenVINO's default."""
     import openvino
 
-    default = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+    default = shared_core().get_property("CPU", "INFERENCE_PRECISION_HINT")
     return default == openvino.Type.bf16
 
 

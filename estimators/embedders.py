@@ -10,7 +10,7 @@ import numpy as np
 
 from engines import Engine, make_engine
 from engines.onnx_reader import refuse_control_flow
-from engines.openvino_engine import CompiledNetwork, sizes_of
+from engines.openvino_engine import CompiledNetwork, shared_core, sizes_of
 from engines.pieces import chip_side
 from errors import WeightsError
 from estimators.dlib_descriptor import DlibEmbedder
@@ -150,7 +150,7 @@ def _read(path: Path) -> Any:
     import openvino
     from openvino import opset13
 
-    model = openvino.Core().read_model(path)
+    model = shared_core().read_model(path)
     for parameter in model.get_parameters():
         if parameter.get_element_type() == openvino.Type.boolean:
             shape = parameter.get_partial_shape().get_min_shape()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.openvino_engine import shared_core
 from errors import WeightsError
 from estimators import ARCHITECTURES, Estimator, estimate_both_ways, make_estimator, networks
 from estimators.facenet import NETWORK
@@ -167,10 +168,8 @@ def _keras_side(path: Path) -> int | None:
 
 def _onnx_side(path: Path) -> int | None:
     """Return the side of the chips that an .onnx file takes."""
-    import openvino
-
     try:
-        shape = openvino.Core().read_model(path).inputs[0].partial_shape
+        shape = shared_core().read_model(path).inputs[0].partial_shape
         return None if shape[1].is_dynamic else int(shape[1].get_length())
     except (RuntimeError, IndexError) as error:
         raise WeightsError(f"{path} is damaged or not an ONNX network") from error

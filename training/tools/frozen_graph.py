@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from engines.onnx_writer import OnnxWriter
+from engines.openvino_engine import shared_core
 from errors import WeightsError
 from structures import Float32
 
 
 def read_frozen(path: Path) -> Any:
     """Read a frozen graph (.pb) as an `openvino.Model`; WeightsError if OpenVINO cannot."""
-    import openvino
-
     try:
-        return openvino.Core().read_model(path)
+        return shared_core().read_model(path)
     except RuntimeError as error:
         raise WeightsError(f"{path} is not a frozen graph that OpenVINO can read") from error
 
