@@ -13,8 +13,10 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashe
 	--no-emit-index-url --annotation-style line --custom-compile-command "make lock" $(UPGRADE)
 # All locks have what the tests run with.
 AS_TESTED = $(LOCK) --constraints requirements-dev.txt
-# As many processes as processors; the tests of one file share what they load.
-PARALLEL = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# As many processes as processors; the tests of one file share what they load. A process that
+# crashes fails the run: started again, it would wait for ever (xdist 3.8).
+PARALLEL = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile \
+	--max-worker-restart 0
 # OpenCV's wheel takes a few libraries from the system, which bare machines lack.
 HAS_LIBRARIES = $(BIN)/python -c "import cv2" 2>/dev/null || { \
 	echo "OpenCV lacks system libraries; on Debian: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
