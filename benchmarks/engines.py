@@ -68,20 +68,20 @@ def start_s(label: str, name: str) -> float:
     return time.perf_counter() - start
 
 
-def times(networks: dict[str, Weights], repeat: int) -> dict[tuple[str, str], list[float]]:
-    """Return the median ms of a call at each of BATCHES, by network and engine."""
+def times(networks: dict[str, Weights], repeat: int) -> dict[str, dict[str, list[float]]]:
+    """Return the median ms of a call at each of BATCHES, by network, then by engine."""
     made = {
         (name, label): engine_of(label, weights)
         for name, weights in networks.items()
         for label in available(weights)
     }
-    found: dict[tuple[str, str], list[float]] = {key: [] for key in made}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in networks}
     for batch in BATCHES:
         calls = {
             key: partial(answer, engine, noise_chips(engine, batch)) for key, engine in made.items()
         }
-        for key, ms in common.medians_ms(calls, repeat, warm=2).items():
-            found[key].append(ms)
+        for (name, label), ms in common.medians_ms(calls, repeat, warm=2).items():
+            found[name].setdefault(label, []).append(ms)
     return found
 
 
@@ -100,14 +100,12 @@ def main(options: argparse.Namespace) -> None:
         engine = engine_of(options.once, networks[options.weights[0]])
         answer(engine, noise_chips(engine, 1))
         return
-    found = times(networks, options.repeat)
     heads = "".join(f"{head:>10}" for head in (*(f"batch {b}" for b in BATCHES), "start, s"))
-    for name in networks:
+    for name, engines in times(networks, options.repeat).items():
         print(f"\n{name}, ms{heads}")
-        for (network, label), values in found.items():
-            if network == name:
-                figures = "".join(f"{value:10.1f}" for value in (*values, start_s(label, name)))
-                print(f"{label:{len(name) + 4}}" + figures)
+        for label, values in engines.items():
+            figures = "".join(f"{value:10.1f}" for value in (*values, start_s(label, name)))
+            print(f"{label:{len(name) + 4}}" + figures)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import numpy as np
 from benchmarks.common import ROOT, BenchmarkError, last_line
 from structures import Float32
 
+_PROCESSES = Path("/proc")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -73,10 +75,13 @@ def measure(command: Sequence[str], frames: int | None = None) -> Run:
         frames: after this many frames, send Ctrl-C to a program that waits for it.
 
     Raises:
-        BenchmarkError: it cannot be started, fails, or processes fewer than two frames.
+        BenchmarkError: it cannot be started, fails, or processes fewer than two frames; or
+            this is not Linux.
     """
     import psutil
 
+    if not (_PROCESSES / "self").exists():
+        raise BenchmarkError(f"no {_PROCESSES}, where memory is read; run this on Linux")
     with tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         try:
@@ -107,7 +112,7 @@ def _peak_mb(pid: int) -> float:
 
     `ru_maxrss` would not do: a process begins with its parent's.
     """
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    status = (_PROCESSES / str(pid) / "status").read_text(encoding="utf-8")
     peak_kib = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
     return int(peak_kib[1]) * 1024 / 1e6 if peak_kib else 0.0
 

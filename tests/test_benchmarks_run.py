@@ -35,8 +35,11 @@ def fake(code: int = 0) -> list[str]:
     return [sys.executable, "-c", FAKE % code]
 
 
-def fake_that_holds(mb: int) -> list[str]:
-    return [sys.executable, "-c", f"held = b'x' * {mb}_000_000\ndel held\n{FAKE % 0}"]
+def fake_that_waits(held_mb: int = 0) -> list[str]:
+    """One that holds so much once, and lives on until Ctrl-C, so that it can be looked at."""
+    listens = "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(0))"
+    frames = (FAKE % 0).replace("sys.exit(0)", "time.sleep(60)")
+    return [sys.executable, "-c", f"{listens}\nb'x' * {held_mb}_000_000\n{frames}"]
 
 
 def a_run(frames: int = 3, seconds: float = 1.0, box: Sequence[float] = (0, 0, 10, 10)) -> Run:
@@ -51,7 +54,7 @@ def a_system(
 
 
 def test_a_program_is_measured_by_the_lines_it_prints_about_frames() -> None:
-    measured = measure(fake())
+    measured = measure(fake_that_waits(), frames=4)
     assert [len(frame) for frame in measured.boxes] == [0, 1, 2, 3]
     assert measured.boxes[2].tolist() == [[2, 0, 10, 10]] * 2
     assert measured.start_s > 0
@@ -63,13 +66,12 @@ def test_a_program_is_measured_by_the_lines_it_prints_about_frames() -> None:
 
 def test_the_memory_of_a_program_is_its_own_and_not_that_of_who_measures() -> None:
     held = np.ones(50_000_000, np.float32)  # 200 MB
-    assert measure(fake()).peak_mb < held.nbytes / 1e6 < measure(fake_that_holds(250)).peak_mb
+    little, much = (measure(fake_that_waits(mb), frames=4).peak_mb for mb in (0, 250))
+    assert little < held.nbytes / 1e6 < much
 
 
 def test_a_program_that_waits_for_ctrl_c_after_its_frames_gets_it() -> None:
-    listens = "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(0))\n"
-    waits = listens + (FAKE % 0).replace("sys.exit(0)", "time.sleep(60)")
-    assert len(measure([sys.executable, "-c", waits], frames=4).boxes) == 4
+    assert len(measure(fake_that_waits(), frames=4).boxes) == 4
 
 
 def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said() -> None:
@@ -79,6 +81,14 @@ def test_a_program_that_fails_or_does_no_frames_is_named_with_what_it_said() -> 
         measure([sys.executable, "-c", ""])
     with pytest.raises(BenchmarkError, match="check the command"):
         measure(["/no/such/program"])
+
+
+def test_where_memory_cannot_be_read_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.measure._PROCESSES", tmp_path)
+    with pytest.raises(BenchmarkError, match=r"where memory is read; run this on Linux$"):
+        measure(fake())
 
 
 @pytest.mark.parametrize("line", [b"hello\n", b"{}\n", b"[1]\n", b'{"tracks": [{"box": [1]}]}'])
