@@ -35,6 +35,7 @@ from typing import cast
 import av
 import cv2
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from errors import PasswordError, SourceError
 from sources.decoding import open_video, pictures_of, to_image
@@ -210,6 +211,7 @@ class ChaosCamera:
         """Yield images until the script disconnects."""
         opened_s = heard_s = self._now_s()
         first, lateness = math.ceil(opened_s * self._fps), Lateness()
+        reformatter = VideoReformatter()
         with contextlib.closing(self._film(stop)) as film:
             for number, (seen, aspect) in enumerate(film, first):
                 at_s = number / self._fps
@@ -223,7 +225,8 @@ class ChaosCamera:
                 if is_lost or self._script.left_s(self._script.freeze, at_s):
                     continue
                 heard_s = due_s
-                image, now_s = self._spoilt(to_image(seen, aspect), at_s, luck), time.monotonic()
+                image = self._spoilt(to_image(seen, reformatter, aspect), at_s, luck)
+                now_s = time.monotonic()
                 yield Arrival(image, now_s, lateness.of(at_s, now_s))
 
     def _disconnects(self, opened_s: float, at_s: float) -> bool:

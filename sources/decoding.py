@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from errors import PasswordError, RefusedError, SourceError
@@ -165,13 +165,14 @@ def host_is_known(address: str) -> bool:
 class Video:
     """An opened container, its video stream and its name; to be closed.
 
-    `also_close` is called after the container is closed.
+    `also_close` is called after the container is closed. `reformatter` is for `to_image`.
     """
 
     container: InputContainer = field(repr=False)  # its own repr shows the address
     stream: VideoStream
     name: str
     also_close: Callable[[], object] = bool
+    reformatter: VideoReformatter = field(default_factory=VideoReformatter, repr=False)
 
     def close(self) -> None:
         """Close the container; may be called again."""
@@ -286,7 +287,7 @@ def decode(
     epoch, shape = 0, None
     with contextlib.closing(video):
         for index, picture in enumerate(pictures_of(video, stop)):
-            image = to_image(picture, video.pixel_aspect)
+            image = to_image(picture, video.reformatter, video.pixel_aspect)
             epoch += shape not in (None, image.shape)
             shape = image.shape
             yield Frame(image, index, time_of(picture, index), epoch)
@@ -341,13 +342,17 @@ def _goes_on_after(stream: VideoStream, dts: int | None) -> bool:
     return dts is not None and len(entries) > 0 and entries[-1].timestamp > dts
 
 
-def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
+def to_image(
+    picture: VideoFrame, reformatter: VideoReformatter, pixel_aspect: Fraction = _SQUARE
+) -> Image:
     """Return PyAV's frame as an (H, W, 3) uint8 BGR image, upright and with square pixels.
 
     Pictures of high dynamic range are brought to the standard one.
 
     Args:
         picture: its side data may say how to turn or mirror it.
+        reformatter: one for all pictures of a stream. A picture that brings its own starts
+            threads, which live as long as it does.
         pixel_aspect: width of its pixels to their height.
     """
     width, height = picture.width, picture.height
@@ -356,10 +361,10 @@ def to_image(picture: VideoFrame, pixel_aspect: Fraction = _SQUARE) -> Image:
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
     colours = _BT709 if _is_untagged_hd(picture) else None
-    image = cast(
-        "Image",
-        picture.to_ndarray(format="bgr24", width=width, height=height, src_colorspace=colours),
+    converted = reformatter.reformat(
+        picture, width=width, height=height, format="bgr24", src_colorspace=colours
     )
+    image = cast("Image", converted.to_ndarray())
     if is_hdr(picture.color_trc):
         image = to_standard(image, picture.color_trc, picture.color_primaries)
     matrix = cast("Mapping[str, Any]", picture.side_data).get("DISPLAYMATRIX")

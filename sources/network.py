@@ -185,7 +185,12 @@ def pictures_from(
                 if catch_up.leaves_out(late_s, picture_s):
                     left_out += 1
                     continue
-                yield Arrival(to_image(picture, video.pixel_aspect), picture_s, late_s, left_out)
+                yield Arrival(
+                    to_image(picture, video.reformatter, video.pixel_aspect),
+                    picture_s,
+                    late_s,
+                    left_out,
+                )
                 left_out = 0
 
 

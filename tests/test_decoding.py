@@ -7,9 +7,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
-from sources.decoding import open_video, pictures_of
+from sources.decoding import open_video, pictures_of, to_image
 from structures import Image
 from tests.clips import Open, number_of, numbered, opening, with_matrix, write_clip
 
@@ -87,6 +88,17 @@ def test_colours_without_a_tag_are_read_as_players_read_them(
         wanted = stored.to_ndarray(format="bgr24", src_colorspace="ITU709")
         assert np.abs(wanted.astype(int) - picture).max() > 20
     assert np.abs(next(opened(clip)).image.astype(int) - wanted).mean() < 2
+
+
+def test_pictures_that_wait_hold_no_threads_of_their_own(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", numbered(60, (640, 360)))
+    with contextlib.closing(open_video(str(clip), "clip")) as video:
+        pictures = list(pictures_of(video, threading.Event()))
+        to_image(pictures[0], video.reformatter)
+        before = psutil.Process().num_threads()
+        for picture in pictures:
+            to_image(picture, video.reformatter)
+        assert psutil.Process().num_threads() <= before
 
 
 def test_of_several_streams_of_pictures_the_default_one_is_shown(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from benchmarks.latency import frame_age_s
 from errors import SourceError
@@ -137,9 +138,9 @@ def test_a_wrong_password_is_a_failure_that_is_tried_again_slowly(
 def test_a_machine_too_slow_to_convert_each_picture_still_shows_fresh_ones(
     camera: RtspCamera, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(picture: VideoFrame, aspect: Fraction) -> Image:
+    def slowly(picture: VideoFrame, reformatter: VideoReformatter, aspect: Fraction) -> Image:
         time.sleep(0.08)  # the camera sends one every 40 ms
-        return to_image(picture, aspect)
+        return to_image(picture, reformatter, aspect)
 
     monkeypatch.setattr("sources.network.to_image", slowly)
     source = opened(camera.address())
