@@ -15,10 +15,10 @@ class Bands:
         self.names = (*(f"{low}-{high - 1}" for low, high in pairwise(starts)), f"{starts[-1]}+")
 
     def of(self, age_years: float) -> str:
-        """The name of an age's band; `UNKNOWN` where the age is not finite."""
+        """The band of an age in whole years, as it is shown; `UNKNOWN` if it is not finite."""
         if not math.isfinite(age_years):
             return UNKNOWN
-        return self.names[max(bisect_right(self._starts, age_years) - 1, 0)]
+        return self.names[max(bisect_right(self._starts, round(age_years)) - 1, 0)]
 
 
 AGE_BANDS = Bands(*range(0, 90, 10))  # of the page and /metrics, and what is counted

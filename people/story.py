@@ -84,4 +84,4 @@ def _one(visit: Visit, attributes: Collection[str]) -> str:
     if "age" not in attributes or spread > 2 * UNSURE_YEARS:
         return f"a {grown}"
     low, high = max(0, round(age - spread)), round(age + spread)
-    return f"a {child if age < _GROWN else grown} of about {age:.0f} ({low}-{high})"
+    return f"a {child if round(age) < _GROWN else grown} of about {age:.0f} ({low}-{high})"

@@ -109,12 +109,12 @@ def test_a_person_counts_once_and_with_the_values_last_known() -> None:
 @pytest.mark.parametrize(
     ("age", "fine", "wide"),
     [
-        (-1.0, "0-9", "0-9"), (9.99, "0-9", "0-9"), (10.0, "10-19", "10-19"),
-        (20.0, "20-29", "20-39"), (39.9, "30-39", "20-39"), (40.0, "40-49", "40-59"),
-        (59.9, "50-59", "40-59"), (79.9, "70-79", "60+"), (100, "80+", "60+"),
+        (-1.0, "0-9", "0-9"), (9.4, "0-9", "0-9"), (9.6, "10-19", "10-19"),
+        (20.0, "20-29", "20-39"), (39.4, "30-39", "20-39"), (39.6, "40-49", "40-59"),
+        (59.4, "50-59", "40-59"), (79.6, "80+", "60+"), (100, "80+", "60+"),
     ],
 )  # fmt: skip
-def test_a_band_begins_with_its_first_year_and_ends_before_the_next_one(
+def test_a_band_is_that_of_the_whole_years_that_labels_show(
     age: float, fine: str, wide: str
 ) -> None:
     assert (AGE_BANDS.of(age), RECORD_BANDS.of(age)) == (fine, wide)

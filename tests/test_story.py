@@ -41,6 +41,11 @@ def test_who_came_back_is_told_once_with_what_is_known_at_last() -> None:
     )
 
 
+@pytest.mark.parametrize(("age", "words"), [(15.4, "boy of about 15"), (15.6, "man of about 16")])
+def test_who_is_a_child_follows_from_the_age_that_is_told(age: float, words: str) -> None:
+    assert words in told({1: person(age, Gender.MALE)})
+
+
 def test_one_is_a_person_and_none_is_nobody() -> None:
     assert told({1: UNSURE}) == "1 person in 18 s: a person of about 30 (25-35)"
     assert told({}, 180.0) == "nobody in 3 min"
