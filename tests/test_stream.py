@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import stream
 from errors import SinkError, SourceError
+from estimators.weights import find_weights
 from outputs.recording.sink import Recording
 from predict import encode
 from program.assemble import Assembly
@@ -352,16 +354,15 @@ def test_the_progress_bar_ends_where_the_run_does(
     assert frames_expected([camera, camera], [source, source]) is None
 
 
-@pytest.mark.parametrize(
-    ("weights", "known"), [("", True), ("mobilenetv2_fairface_utkface", False)]
-)
+@pytest.mark.parametrize("known", [True, False])
 def test_counts_are_corrected_where_the_errors_of_the_weights_are_known(
-    weights: str, known: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    known: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     events, hours = tmp_path / "o.jsonl", tmp_path / "h.csv"
     outputs = ["--events", str(events), "--hours", str(hours)]
-    more = ["--estimator", "mobilenetv2", "--weights", weights] if weights else []
+    own = shutil.copy(find_weights(None, "ssrnet").path("onnx"), tmp_path / "own.onnx")
+    more = [] if known else ["--estimator", "ssrnet", "--weights", str(own)]
     quick = reading(ListSource(film(20)))
     assert run_main("--no-window", *outputs, *more, factories=quick) == 0
     records = [json.loads(line) for line in events.read_text().splitlines()]
