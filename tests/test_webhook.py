@@ -185,10 +185,12 @@ def test_a_server_that_says_nothing_delays_neither_the_loop_nor_the_end(
     assert "records were not delivered" in lines[-1]
 
 
-def test_of_too_many_records_the_newest_are_kept() -> None:
-    # Nothing listens there.
-    sink = hook(9, limits=replace(QUICK, depth=10, close_s=0.2))
-    for i in range(50):
+def test_of_too_many_records_the_newest_are_kept(serve: Serve) -> None:
+    server = serve(*[503] * 1000)
+    sink = hook(server.port, limits=replace(QUICK, depth=10, close_s=0.2))
+    visit(sink)
+    server.wait_for(1)  # from now on the worker is busy with what it took
+    for i in range(1, 50):
         visit(sink, 2 * i + 1)
     waiting = told(sink._outbox._queue)
     assert len(waiting) == 10 and waiting[-1] == ("person", "left", 99)
