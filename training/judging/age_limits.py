@@ -2,6 +2,7 @@
 
 Each figure is a ratio as in `accuracy`: what each row adds to numerator and denominator. A face
 counts if its whole label lies on one side of the limit; a range such as 10-19 counts nowhere.
+Estimates are rounded to whole years, as people see them: 17.6 reads 18.
 
 Reference:
     Hanaoka, Ngan, Yang, Quinn, Hom, Grother, "Face Analysis Technology Evaluation: Age
@@ -30,7 +31,7 @@ def limit_ratios(chips: Chips, estimates: Estimates) -> dict[str, Ratio]:
     Returns:
         name -> parts; names as in `scores.METRICS`.
     """
-    years = estimates.age_years.astype(np.float64)
+    years = np.rint(estimates.age_years)
     adult, passes = years >= ADULT_YEARS, years >= CHALLENGE_YEARS
     return {
         "minors_adult": mean_over(adult, _aged(chips, 0, 17)),
@@ -39,7 +40,7 @@ def limit_ratios(chips: Chips, estimates: Estimates) -> dict[str, Ratio]:
         "challenge_missed": mean_over(passes, _aged(chips, 14, 17)),
         "challenged_25": mean_over(~passes, _aged(chips, CHALLENGE_YEARS)),
         "challenged_30": mean_over(~passes, _aged(chips, 30)),
-        "right_13_16": mean_over((years >= 13) & (years < 17), _aged(chips, 13, 16)),
+        "right_13_16": mean_over((years >= 13) & (years <= 16), _aged(chips, 13, 16)),
     }
 
 
