@@ -1,11 +1,14 @@
 """Shared fixtures: where the real faces and clips are, and skipping when they are not."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 
 
 @pytest.fixture(scope="session")
