@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
 
 
 @pytest.fixture(scope="session")
