@@ -190,6 +190,7 @@ def test_photographs_go_the_whole_way_onto_an_error_card_and_a_model_card(tmp_pa
         ([SMALL], "choose what to evaluate on"),
         ([SMALL, "--folder", "gone"], "no folder gone"),
         (["--sets", "two", "--card", "card.md"], "a card is of one model"),
+        ([SMALL, "--sets", "two", "--card", "card.md", "--limit", "9"], "a card is of all faces"),
         ([SMALL, "--sets", "two", "--classes", "9"], "invalid choice"),
     ],
 )
@@ -203,6 +204,21 @@ def test_what_is_wrong_is_said_in_one_line(
     assert run_main(*arguments, "--data", sets, "--out", tmp_path / "out", *LIMITS) == 2
     error = capsys.readouterr().err.strip()
     assert complaint in error and "\n" not in error
+
+
+def test_a_card_does_not_lose_what_is_not_measured_anew(
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = tmp_path / "card.md"
+    common = [SMALL, "--data", sets, "--out", tmp_path / "out", "--card", card, *LIMITS]
+    assert run_main(*common, "--sets", "two", "genders") == 0
+    whole = card.read_text()
+    capsys.readouterr()
+    assert run_main(*common, "--sets", "two") == 2
+    error = capsys.readouterr().err
+    assert f"{card} also has figures of genders, which would be lost" in error
+    assert card.read_text() == whole
+    assert run_main(*common, "--sets", "genders", "two") == 0
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_done(

@@ -15,7 +15,7 @@ from training.judging.report import charts
 from training.judging.report.age_charts import _slope_error
 from training.judging.report.charts import comparisons
 from training.judging.report.pages import grids, showcase
-from training.judging.report.tables import model_card, short_table
+from training.judging.report.tables import lost_sets, model_card, short_table
 from training.judging.results import Result, judge
 from training.judging.scores import groups_of
 from training.labels import Face
@@ -132,6 +132,18 @@ def test_a_new_section_leaves_the_rest_of_a_card_alone() -> None:
     assert new.endswith("\n\n## Accuracy of old\n2\n") and "\n1\n" not in new
     assert model_card(results, "net", "do it", new) == new
     assert model_card(results, "net", "do it", "# net\n").startswith("# net\n\n## Accuracy\n| ")
+
+
+def test_figures_that_a_command_would_lose_are_named() -> None:
+    full = "evaluate net --both-ways --data DIR --sets a b:val --folder f=DIR --names f "
+    full += "--detector mtcnn dlib --out DIR"
+    old = model_card([result_of(faces(30))], "net", full) + "\n## More\n`--sets c`\n"
+    assert lost_sets(old, full) == []
+    assert lost_sets(old, "evaluate net --data DIR --sets b a --out DIR") == [
+        "b:val", "f by dlib", "f by mtcnn",
+    ]  # fmt: skip
+    assert lost_sets(old, full.replace(" dlib", "")) == ["f by dlib"]
+    assert lost_sets("# net\n", full) == []
 
 
 def test_the_short_table_says_why_a_figure_is_missing() -> None:

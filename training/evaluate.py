@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from detectors import DETECTORS, MIN_FACE, make_detector
 from engines.choose import DEVICES, ENGINES, PRECISIONS
-from errors import StreamError
+from errors import DatasetError, StreamError
 from estimators import ARCHITECTURES, Estimator, make_estimator
 from estimators.age import AGE_CLASSES
 from files import check_writable
@@ -74,6 +74,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("give the folder of the sets with --data")
     if options.card and len(options.weights) != 1:
         parser.error("a card is of one model: give one WEIGHTS with --card")
+    if options.card and options.limit:
+        parser.error("a card is of all faces of a set: leave out --card or --limit")
     return options
 
 
@@ -106,7 +108,7 @@ def run(options: argparse.Namespace, make: Callable[..., Estimator] = make_estim
     report.check()
     make_folder(options.out)
     if options.card:
-        check_writable(options.card, (".md",))
+        _check_card(options)
     engine = {"engine": options.engine, "device": options.device, "precision": options.precision}
     threads = options.threads or 0
     contenders = load(options.weights, options.estimator, make, threads=threads, **engine)
@@ -204,9 +206,25 @@ def write_reports(
     if photographs:
         write_bytes(options.out / "error_card.html", report.error_card(photographs).encode())
     if options.card:
-        old = options.card.read_text(encoding="utf-8") if options.card.exists() else ""
-        text = report.model_card(results, options.card.stem, _command(options), old)
+        text = report.model_card(
+            results, options.card.stem, _command(options), _read_card(options.card)
+        )
         write_bytes(options.card, text.encode())
+
+
+def _check_card(options: argparse.Namespace) -> None:
+    """Raise DatasetError if the card has figures that this run would drop, not measure anew."""
+    check_writable(options.card, (".md",))
+    lost = report.lost_sets(_read_card(options.card), _command(options))
+    if lost:
+        raise DatasetError(
+            f"{options.card} also has figures of {', '.join(lost)}, which would be lost: "
+            "measure these, too, or write another card"
+        )
+
+
+def _read_card(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -216,6 +234,8 @@ def _command(options: argparse.Namespace) -> str:
         parts.append("--both-ways")
     if options.sets:
         parts += ["--data DIR --sets", *options.sets]
+    if options.eye_distance:
+        parts += ["--eye-distance", *map(str, options.eye_distance)]
     if options.folder:
         parts += [f"--folder {_named_folder(options.folder)[0]}=DIR --names {options.names}"]
         parts += ["--detector", *options.detector]

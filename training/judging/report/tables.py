@@ -245,6 +245,24 @@ def model_card(results: Sequence[Result], name: str, command: str, old: str = ""
     return fits.rstrip() + "\n"
 
 
+def lost_sets(old: str, command: str) -> list[str]:
+    """Return the sets of a card's section on accuracy that `command` does not measure."""
+    section = old.partition(f"{_HEADING}\n")[2].partition("\n## ")[0]
+    before = re.search(r"^`(.*)` reproduces these figures", section, re.MULTILINE)
+    return sorted(_sets_of(before[1]) - _sets_of(command)) if before else []
+
+
+def _sets_of(command: str) -> set[str]:
+    """Return the sets and photographs that a command measures, photographs once per detector."""
+    flags = {
+        flag: values.split() for flag, values in re.findall(r"--(\S+)((?: (?!--)\S+)*)", command)
+    }
+    photographs = [name.partition("=")[0] for name in flags.get("folder", [])]
+    detectors = flags.get("detector", [])
+    found = {f"{name} by {detector}" for name in photographs for detector in detectors}
+    return found | set(flags.get("sets", []))
+
+
 def _accuracy(results: Sequence[Result]) -> str:
     chips = [result for result in results if not result.examples.from_photographs]
     photographs = [result for result in results if result.examples.from_photographs]
