@@ -22,6 +22,7 @@ WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = WEIGHTS_DIR / "manifest.json"
 Confusion = tuple[tuple[int, ...], ...]
 GROUPS = 10  # that a confusion tells apart: two genders by five age bands
+_COPIED_S = 10.0  # two files that are copied together are this close
 _RESTORE = "restore the folder weights/ from the repository"
 
 
@@ -56,7 +57,7 @@ class Weights:
         """Return the file in that format, checked against its hash, or raise WeightsError."""
         if file_format not in self.files:
             raise WeightsError(
-                f"weights {self.name} have no .{file_format} file; {self._remedy(file_format)}"
+                f"weights {self.name} have no .{file_format} file{self._remedy(file_format)}"
             )
         path = self.files[file_format]
         expected = self.sha256.get(file_format)
@@ -72,10 +73,12 @@ class Weights:
 
     def _remedy(self, file_format: str) -> str:
         if file_format == "onnx_int8" and "onnx" in self.files:
-            return "choose another --precision"
+            return "; choose another --precision"
         if file_format == "onnx" and "keras" in self.files:
-            return f"make it with: python -m estimators.export {self.files['keras']}"
-        return "choose another --engine"
+            keras = self.files["keras"]
+            newer = " as new as the .keras file" * keras.with_suffix(".onnx").is_file()
+            return f"{newer}; make it with: python -m estimators.export {keras}"
+        return "; choose another --engine"
 
 
 def file_sha256(path: Path) -> str:
@@ -210,7 +213,10 @@ def _shipped(name: str, entry: dict[str, Any], folder: Path) -> Weights:
 
 
 def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
-    """A user's own file, with the same model in the other format if that exists."""
+    """A user's own file, with the same model in the other format if that exists.
+
+    An .onnx file that is older than the named .keras file is of other weights.
+    """
     default = manifest["models"].get(manifest["defaults"].get(architecture), {})
     both = {kind: path.with_suffix(f".{kind}") for kind in ("onnx", "keras")}
     both[path.suffix.lower().removeprefix(".")] = path  # as spelled: it may be .ONNX
@@ -220,6 +226,8 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
         raise _unreadable(path, error) from error
     if path not in files.values():
         raise WeightsError(f"weights file {path} does not exist; check the path of --weights")
+    if path is files.get("keras") and "onnx" in files and _is_older(files["onnx"], path):
+        del files["onnx"]
     return Weights(
         name=path.stem,
         architecture=architecture,
@@ -230,6 +238,11 @@ def _own(path: Path, architecture: str, manifest: dict[str, Any]) -> Weights:
         terms="your own file",
         confusion=_recorded(path, _confusion),
     )
+
+
+def _is_older(path: Path, than: Path) -> bool:
+    """Whether a file was written before another, not merely copied before it."""
+    return than.stat().st_mtime - path.stat().st_mtime > _COPIED_S
 
 
 def _recorded(path: Path, read: Callable[[dict[str, Any]], T]) -> T | None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def test_the_average_lies_in_the_middle(network: Callable[..., str], tmp_path: P
     assert main([*files, "--out", str(tmp_path / "c.keras")]) == 0
     model = keras.saving.load_model(tmp_path / "c.keras", compile=False)
     assert model.predict_on_batch(np.array([[1.0, 1.0]])) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("known", "told"), [(2, ["a", "b", "c"]), (1, None)])
+def test_the_average_learnt_from_what_both_did(
+    network: Callable[..., str], tmp_path: Path, known: int, told: list[str] | None
+) -> None:
+    files = [network("a.keras", 1.0), network("b.keras", 4.0)]
+    for file, sets in list(zip(files, (["a", "b"], ["b", "c"]), strict=True))[:known]:
+        record = {"architecture": "transfer", "learnt_from": sets, "spread_scale": 1.3}
+        Path(file).with_suffix(".json").write_text(json.dumps(record))
+    assert main([*files, "--out", str(tmp_path / "mean.keras")]) == 0
+    record = json.loads((tmp_path / "mean.json").read_text())
+    assert record == {"architecture": "transfer", "learnt_from": told}
 
 
 def test_networks_that_are_built_differently_are_refused(

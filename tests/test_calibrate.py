@@ -67,3 +67,22 @@ def test_ctrl_c_is_one_line_and_leaves_the_manifest_as_it_was(
     assert calibrate.main([*names, "--data", str(tmp_path), "--sets", "one:train"]) == 130
     assert capsys.readouterr().err == "calibrate: interrupted; nothing was changed\n"
     assert done == names[:1] and not entered
+
+
+def test_rows_that_a_network_learnt_from_do_not_measure_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chip_sets.write_set(tmp_path, "fairface", 40)
+    command = ["mobilenetv2_fairface", "--data", str(tmp_path), "--dry-run", "--sets"]
+    assert calibrate.main([*command, "fairface:train"]) == 2
+    assert "mobilenetv2_fairface learnt from fairface; choose other" in capsys.readouterr().err
+    assert calibrate.main([*command, "fairface:train", "--held-out", "0.2"]) == 0
+    assert calibrate.main([*command, "fairface:test"]) == 0
+
+
+def test_sets_of_different_sizes_are_joined_at_the_smaller_one(tmp_path: Path) -> None:
+    chip_sets.write_set(tmp_path, "small", 8, side=32)
+    chip_sets.write_set(tmp_path, "large", 8, side=48)
+    chips, _ = calibrate.gather(tmp_path, ["large:train", "small:train"], None, 0)
+    assert chips.images.shape == (16, 32, 32, 3)
+    assert chips.files[8] == "train0.png"

@@ -1,6 +1,7 @@
 """Counting a network's errors on rows that it never learnt from."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from structures import Estimates, Image
 from tests.chip_sets import chips, write_set
 from training import confusion
 from training.fitting.held_out import hold_out
+from training.records import words
 
 
 class ByBrightness:
@@ -41,7 +43,7 @@ def trained(held_out: float, learnt: int, **settings: Any) -> dict[str, Any]:
 
 def test_all_train_rows_count_of_a_set_that_was_not_learnt_from(tmp_path: Path) -> None:
     write_set(tmp_path, "small", 12)
-    found = confusion.learnt_nothing_from("net", ["small"], {}, "FairFace train rows", tmp_path)
+    found = confusion.learnt_nothing_from("net", ["small"], {}, {"fairface"}, tmp_path)
     assert [file[:5] for file in found.files] == ["train"] * 12
 
 
@@ -49,7 +51,7 @@ def test_of_a_set_that_was_learnt_from_only_the_rows_held_out_count(tmp_path: Pa
     write_set(tmp_path, "small", 40)
     learnt, out = hold_out(chips(40).groups, 0.2, 3)
     record = trained(0.2, len(learnt))
-    found = confusion.learnt_nothing_from("net", ["small"], record, "Small, train rows", tmp_path)
+    found = confusion.learnt_nothing_from("net", ["small"], record, {"small"}, tmp_path)
     assert found.files.tolist() == chips(40).files[out].tolist()
 
 
@@ -67,7 +69,35 @@ def test_where_nobody_knows_what_was_learnt_nothing_is_counted(
 ) -> None:
     write_set(tmp_path, "small", 40)
     with pytest.raises(WeightsError, match=what):
-        confusion.learnt_nothing_from("net", ["small"], record, "small", tmp_path)
+        confusion.learnt_nothing_from("net", ["small"], record, {"small"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "no record of its training says which sets"),
+        ('{"learnt_from": null}', "no record of its training says which sets"),
+        ('{"settings": {"sets": ["other"], "init": "a.keras"}}', "no record of its training says"),
+        ('{"learnt_from": ["other", "small"], "settings": {"sets": ["other"], "held_out": 0.2}}',
+         "learnt from small, and no record"),
+        ("{", "cannot read .*; restore or remove it"),
+    ],
+)  # fmt: skip
+def test_a_file_whose_record_does_not_say_what_it_learnt_from_is_refused(
+    text: str | None, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(tmp_path, "small", 12)
+    own = tmp_path / "own.onnx"
+    own.touch()
+    if text is not None:
+        own.with_suffix(".json").write_text(text)
+    assert confusion.main([str(own), "--data", str(tmp_path), "--sets", "small"]) == 2
+    assert re.search(what, capsys.readouterr().err)
+
+
+def test_a_set_is_known_by_its_whole_name() -> None:
+    assert {"fairface", "us_congress", "utkface"} <= words("FairFace, us-congress: UTKFace's rows")
+    assert "utk" not in words("UTKFace train rows")
 
 
 def test_a_face_counts_in_the_row_of_its_group_and_the_column_of_the_one_told() -> None:

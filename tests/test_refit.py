@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,23 @@ def test_the_age_head_learns_and_nothing_else_changes(
         np.testing.assert_allclose(new[name], old[name], atol=1e-6)
     ages = np.asarray(new["age"]) @ np.arange(101)
     assert (ages[1::2] > ages[::2] + 20).all()
+
+
+def test_a_head_of_classes_learns_classes(network: Callable[[Heads], Path], tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    before, after = network(Heads(age="classes7")), tmp_path / "after.keras"
+    before.with_suffix(".json").write_text(
+        '{"architecture": "transfer", "settings": {"sets": ["a"]}}'
+    )
+    chip_sets.write_set(tmp_path, "small", 80)
+    changes = ["sets=small", "batch=32", "epochs=60", "rate=0.03", "held_out=0.2"]
+    command = [str(before), "--data", str(tmp_path), "--out", str(after), "--set", *changes]
+    assert main(command) == 0
+    chips = chip_sets.images(6).astype(np.float32)[:, :16, :16]
+    told = np.asarray(keras.saving.load_model(after, compile=False).predict_on_batch(chips)["age"])
+    assert told.argmax(1).tolist() == [1, 6] * 3  # 10-19 and 60-100
+    record = json.loads(after.with_suffix(".json").read_text())
+    assert record == {"architecture": "transfer", "learnt_from": ["a", "small"]}
 
 
 def test_features_are_of_chips_and_of_their_mirror_images() -> None:

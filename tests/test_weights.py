@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_ones_own_file_has_the_spread_that_was_measured_beside_it(tmp_path: Path
     for text, scale in (('{"spread_scale": 1.7}', 1.7), ("{}", 1), ("no json", 1), *tables):
         own.with_suffix(".json").write_text(text)
         assert weights.find_weights(str(own), "inceptionv3").spread_scale == scale
+
+
+def test_an_onnx_file_of_earlier_weights_is_not_taken_for_those_named(tmp_path: Path) -> None:
+    named, made = tmp_path / "mine.keras", tmp_path / "mine.onnx"
+    named.touch()
+    made.touch()
+    assert weights.find_weights(str(named), "ssrnet").path("onnx") == made
+    os.utime(made, (1, 1))
+    with pytest.raises(WeightsError, match=r"no \.onnx file as new as the \.keras file; make it"):
+        weights.find_weights(str(named), "ssrnet").path("onnx")
+    assert weights.find_weights(str(named), "ssrnet").path("keras") == named
+    assert weights.find_weights(str(made), "ssrnet").path("onnx") == made
 
 
 def test_a_file_of_ones_own_may_be_spelt_in_capitals(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from errors import WeightsError
 from program.options import OneLineParser
 from training.chips import join, load_chips
 from training.fitting.networks import normalises_features, settle, settling
+from training.records import write_derived
 from training.result_files import writing
 from training.tools import run_tool
 
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
         settle(model, images[settling(len(images))])
     with writing(options.out) as part:
         model.save(part)
+    write_derived(options.out, options.files, [])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

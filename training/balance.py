@@ -27,13 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from errors import WeightsError
+from errors import DatasetError, WeightsError
 from estimators.networks.backbones import load_keras
 from files import replacing
 from program.options import OneLineParser
 from structures import AGE_BINS
 from training.chips import Chips, join, load_chips, years_outside
 from training.fitting.held_out import predict
+from training.records import write_derived
 from training.tools import run_tool
 
 STRENGTHS = np.round(np.arange(0, 1.01, 0.1), 1)
@@ -78,6 +79,7 @@ def balance(path: Path, chips: Chips) -> list[float]:
 
     Raises:
         WeightsError: no such file, or not a Keras model with a layer `age_logits` of 101 classes.
+        DatasetError: no age of the chips is known.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     model = load_keras(path)
@@ -85,6 +87,12 @@ def balance(path: Path, chips: Chips) -> list[float]:
         kernel, bias = model.get_layer(_LAYER).get_weights()
     except ValueError as error:
         raise WeightsError(f"{path} is no Keras model with a layer {_LAYER}") from error
+    if bias.shape != (AGE_BINS,):
+        raise WeightsError(f"{path} answers {len(bias)} age classes; want {AGE_BINS}, whole years")
+    known = np.flatnonzero(np.isfinite(chips.age_low))
+    if not len(known):
+        raise DatasetError("no face of these sets has a known age; choose other --sets")
+    chips = chips.take(known)
     probs = predict(model, chips.images)["age"].astype(np.float64)
     strength, errors = best_strength(
         probs, chips.age_low.astype(np.float64), chips.age_high.astype(np.float64)
@@ -108,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         chips = join([load_chips(options.data, name, "train") for name in options.sets])
         errors = balance(options.file, chips)
+        write_derived(options.file, [options.file], options.sets)
         for strength, years in zip(STRENGTHS, errors, strict=True):
             chosen = "  <- chosen" if years == min(errors) else ""
             print(f"strength {strength:.1f}: {years:.3f} years, mean of the age bands{chosen}")

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from training.chips import Chips, join, load_chips, shrink
 from training.fitting.held_out import hold_out
 from training.fitting.spreads import fit_spread_scale, written
 from training.judging.contenders import estimate_all
+from training.records import words
 from training.tools import run_tool
 from training.tools.manifest import enter_spread_scale
 
@@ -81,6 +83,7 @@ def run(options: argparse.Namespace, manifest: Path = MANIFEST) -> None:
     for name in options.weights:
         if name not in models:
             raise WeightsError(f"{manifest} has no {name!r}; known: {', '.join(models)}")
+    _check_rows(options, models)
     chips, weights = gather(options.data, options.sets, options.held_out, options.seed)
     scales = {}
     for name in options.weights:
@@ -89,6 +92,21 @@ def run(options: argparse.Namespace, manifest: Path = MANIFEST) -> None:
     if not options.dry_run:
         for name, scale in scales.items():
             enter_spread_scale(name, scale, manifest)
+
+
+def _check_rows(options: argparse.Namespace, models: dict[str, Any]) -> None:
+    """Raise WeightsError if a network learnt from the rows that it is to be measured on."""
+    if options.held_out is not None:
+        return
+    named = [text.partition(":")[::2] for text in options.sets]
+    for name in options.weights:
+        learnt = words(models[name]["trained_on"])
+        known = [each for each, split in named if split == "train" and each in learnt]
+        if known:
+            raise WeightsError(
+                f"{name} learnt from {', '.join(known)}; choose other --sets, or with --held-out "
+                "the rows that its training held out"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,7 @@ class Chips:
         )
 
     def _columns(self) -> tuple[Any, ...]:
-        return (
-            self.images,
-            self.age_low,
-            self.age_high,
-            self.female,
-            self.race,
-            self.files,
-            self.groups,
-        )
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 def load_chips(folder: Path, name: str, split: str, limit: int | None = None) -> Chips:
@@ -124,10 +116,13 @@ def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:
 
 
 def join(parts: Sequence[Chips]) -> Chips:
-    """Concatenate sets; `parts` must not be empty."""
+    """Concatenate sets, their chips shrunk to the smallest size; `parts` must not be empty."""
     if len(parts) == 1:
         return parts[0]
-    return Chips(*(np.concatenate(c) for c in zip(*(p._columns() for p in parts), strict=True)))
+    side = min(part.images.shape[1] for part in parts)
+    images = [p.images if p.images.shape[1] == side else shrink(p.images, side) for p in parts]
+    labels = zip(*(part._columns()[1:] for part in parts), strict=True)
+    return Chips(np.concatenate(images), *(np.concatenate(column) for column in labels))
 
 
 def years_outside(

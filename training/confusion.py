@@ -13,7 +13,7 @@ not used, so that what is measured on them stays fair.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from structures import Estimates
 from training.chips import Chips, join, load_chips, shrink
 from training.fitting.held_out import hold_out
 from training.judging.contenders import estimate_all, load
+from training.records import read_record, sets_learnt, words
 from training.tools import run_tool
 from training.train_heads import old_enough
 
@@ -39,7 +40,7 @@ def learnt_nothing_from(
     name: str,
     sets: Sequence[str],
     record: dict[str, Any],
-    learnt: str,
+    learnt: Collection[str],
     data: Path,
     same_before: bool = False,
 ) -> Chips:
@@ -49,7 +50,7 @@ def learnt_nothing_from(
         name: of the network, for messages.
         sets: their names.
         record: of its training, as in the .json file beside it; empty = there is none.
-        learnt: the names of the sets that it was trained on, in a text.
+        learnt: the names of the sets that it was trained on.
         data: folder that holds the sets.
         same_before: whether the weights that it began with had the same rows held out.
 
@@ -57,8 +58,7 @@ def learnt_nothing_from(
         WeightsError: it learnt from all rows of a set, or nobody knows which it did not.
         DatasetError: a set is missing or damaged.
     """
-    plain = learnt.casefold().replace("-", "_")
-    known = [each for each in sets if each in plain]
+    known = [each for each in sets if each in learnt]
     parts = [load_chips(data, each, "train") for each in sets if each not in known]
     if known:
         parts.append(held_out_rows(name, known, record, data, same_before))
@@ -70,7 +70,8 @@ def held_out_rows(
 ) -> Chips:
     """Return the rows of some sets that were held out of a training; see above."""
     settings = record.get("settings", {})
-    if not settings.get("held_out") or settings.get("folds"):
+    ours = set(sets) <= set(settings.get("sets", []))
+    if not ours or not settings.get("held_out") or settings.get("folds"):
         raise WeightsError(
             f"{name} learnt from {', '.join(sets)}, and no record of its training says from "
             "which rows it did not; choose other --sets"
@@ -137,8 +138,13 @@ def run(options: argparse.Namespace, make: Callable[..., Estimator]) -> None:
     entry = read_manifest()["models"].get(options.weights, {})
     path = MANIFEST.parent / f"{options.weights}.json"
     record_path = path if entry else Path(options.weights).with_suffix(".json")
-    record = json.loads(record_path.read_text("utf-8")) if record_path.is_file() else {}
-    learnt = " ".join([entry.get("trained_on", ""), *record.get("settings", {}).get("sets", [])])
+    record = read_record(record_path)
+    learnt = words(entry["trained_on"]) if entry else sets_learnt(record)
+    if learnt is None:
+        raise WeightsError(
+            f"no record of its training says which sets {options.weights} learnt from; "
+            f"list them as learnt_from in {record_path}"
+        )
     chips = learnt_nothing_from(
         options.weights, options.sets, record, learnt, options.data, options.same_before
     )

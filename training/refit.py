@@ -14,6 +14,7 @@ on they are lower than for new ones.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -26,12 +27,14 @@ from numpy.typing import NDArray
 from engines.tensorflow_engine import start_tensorflow
 from errors import WeightsError
 from estimators.age import decode_age
+from estimators.networks.heads import AGE_HEADS
 from program.options import OneLineParser
 from training.chips import Chips, join, load_chips, shrink, years_outside
 from training.fitting.fit import factor
 from training.fitting.held_out import Rows, hold_out
 from training.fitting.objectives import losses, make_targets
 from training.fitting.settings import TrainingSettings, read_settings
+from training.records import write_derived
 from training.result_files import writing
 from training.tools import run_tool
 
@@ -50,6 +53,12 @@ def age_layers(model: Any) -> list[Any]:
     if not {"age_logits", "age"} <= {layer.name for layer in layers} <= set(_LAYERS):
         raise WeightsError("the network has no age head with a distribution or classes")
     return layers
+
+
+def _age_of(model: Any) -> str:
+    """Return how the network answers age, one of `AGE_HEADS`."""
+    width = age_layers(model)[-1].output.shape[-1]
+    return next(name for name, known in AGE_HEADS.items() if known == width)
 
 
 def features(model: Any, images: NDArray[np.uint8]) -> Floats:
@@ -147,12 +156,13 @@ def run(options: argparse.Namespace) -> None:
     settings = read_settings(options.config, options.set)
     start_tensorflow()
     model = load_keras(options.file)
-    age_layers(model)
+    settings = dataclasses.replace(settings, age=_age_of(model))
     limit = settings.limit or None
     chips = join([load_chips(options.data, name, "train", limit) for name in settings.sets])
     lines = refit(model, features(model, chips.images), chips, settings)
     with writing(options.out) as beside:
         model.save(beside)
+    write_derived(options.out, [options.file], settings.sets)
     print("\n".join(lines))
 
 

@@ -39,6 +39,7 @@ from training.fitting.settings import TrainingSettings, read_settings, settings_
 from training.fitting.spreads import written
 from training.fitting.training_data import TrainingData, load_data
 from training.labels import read_table
+from training.records import learnt_from
 from training.result_files import write_bytes, write_json
 
 INTERRUPTED = 130
@@ -163,8 +164,10 @@ def train(
             file=sys.stderr,
         )
         return None
+    begun_with = [Path(settings.init)] if settings.init else []
     record = _measured(task, progress, args.data) | {
-        "data": {"learnt": label_counts(data.chips.take(learnt)), "digest": data.digest}
+        "learnt_from": learnt_from(settings.sets, begun_with),
+        "data": {"learnt": label_counts(data.chips.take(learnt)), "digest": data.digest},
     }
     write_json(out / f"{name}.json", record)
     show({"held out": record["held_out"], **record["test"]})

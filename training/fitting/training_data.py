@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import zipfile
@@ -163,7 +162,7 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")
     parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
-    chips = join(_of_one_size(parts))
+    chips = join(parts)
     answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
     require_labels(chips, settings, answers or {})
     vectors = None
@@ -194,14 +193,3 @@ def require_labels(chips: Chips, settings: TrainingSettings, answers: Answers) -
                 f"none of {len(chips)} faces of {', '.join(settings.sets)} has a known {label}, "
                 f"so the network would say the same of everybody; fill in the column {label}{also}"
             )
-
-
-def _of_one_size(parts: list[Chips]) -> list[Chips]:
-    """Return the sets with chips shrunk to the smallest size among them."""
-    side = min(part.images.shape[1] for part in parts)
-    return [
-        part
-        if part.images.shape[1] == side
-        else dataclasses.replace(part, images=shrink(part.images, side))
-        for part in parts
-    ]
