@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from errors import DatasetError
 from tests import chip_sets
-from training.chips import EYE_DISTANCE, from_afar, load_chips
+from training.chips import EYE_DISTANCE, from_afar, load_chips, load_train
+from training.labels import read_table, write_table
 
 
 def test_chips_from_afar_lose_what_is_finer_than_their_pixels() -> None:
@@ -37,3 +40,17 @@ def test_the_small_sets_are_read_as_they_come(
         assert len(np.unique(part.groups)) <= len(part)
     if name == "frl_faces":
         assert (parts[0].race >= 0).sum() > 100
+
+
+def test_a_set_is_learnt_by_its_own_splits(tmp_path: Path) -> None:
+    chip_sets.write_set(tmp_path, "album", 12)
+    faces = [
+        replace(face, split=f"fold{i % 3}")
+        for i, face in enumerate(read_table(tmp_path / "album.csv"))
+    ]
+    write_table(tmp_path / "album.csv", faces)
+    found = load_train(tmp_path, "album:fold0+fold2")
+    wanted = [face.file for fold in (0, 2) for face in faces if face.split == f"fold{fold}"]
+    assert found.files.tolist() == wanted
+    with pytest.raises(DatasetError, match="no rows of the split train; has fold0, fold1, fold2"):
+        load_train(tmp_path, "album")

@@ -6,6 +6,7 @@ import pytest
 
 from estimators.dlib_descriptor import DlibEmbedder, read_weights
 from estimators.networks import dlibresnet
+from estimators.networks.backbones import start_from
 from estimators.networks.heads import Heads
 from estimators.weights import WEIGHTS_DIR
 from tests.facenets import random_chips
@@ -84,3 +85,18 @@ def test_training_goes_on_from_the_shipped_network(keras: Any) -> None:
 def test_a_side_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="size must be 103 or more, got 102"):
         dlibresnet.build_backbone(102)
+
+
+def test_a_start_does_not_bring_its_blur_along(tmp_path: Path, keras: Any) -> None:
+    def network(blur: float) -> Any:
+        return build_network(
+            read_settings(
+                Path("mobilenetv2"), ["backbone=", "size=32", "width=0.35", f"age_blur={blur}"]
+            )
+        )
+
+    network(3).save(tmp_path / "first.keras")
+    second = network(1)
+    kernel = second.get_layer("age_blur").get_weights()[0]
+    start_from(second, tmp_path / "first.keras")
+    np.testing.assert_array_equal(second.get_layer("age_blur").get_weights()[0], kernel)

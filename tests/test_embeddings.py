@@ -1,6 +1,8 @@
 import csv
 import json
+import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tests import chip_sets
 from tests.test_prepare import utkface
 from training import embeddings, prepare
 from training.fitting.vectors import read_vectors
-from training.labels import read_table
+from training.labels import read_table, write_table
 from training.train_heads import main as train_main
 
 pytest.importorskip("tensorflow")
@@ -101,6 +103,15 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(data: Path, tmp_path: Pat
         np.testing.assert_array_equal(one.views["embedding"], other.views["embedding"])
     assert not list(tmp_path.rglob("*.part*"))
     assert write_embeddings(data, "small", tmp_path / "cut", MeanColours(), views=3) == 0
+
+
+def test_embeddings_of_other_chips_are_not_mixed(data: Path, tmp_path: Path) -> None:
+    write_embeddings(data, "small", tmp_path, MeanColours(), splits=["test"])
+    table = (data / "small.csv").read_bytes()
+    chip_sets.write_set(data, "small", COUNT, side=24, tests=TESTS)
+    assert (data / "small.csv").read_bytes() == table
+    with pytest.raises(DatasetError, match="another chips_sha256"):
+        write_embeddings(data, "small", tmp_path, MeanColours())
 
 
 def test_embeddings_of_another_kind_are_not_mixed(data: Path, tmp_path: Path) -> None:
@@ -251,6 +262,21 @@ def test_heads_that_are_interrupted_resume_to_the_same_end(
     assert train_main([*command, str(tmp_path / "whole")]) == 0  # anew, without --resume
 
 
+def test_a_set_without_known_ages_is_measured_as_a_whole_only(
+    embedded: Path, data: Path, tmp_path: Path
+) -> None:
+    faces = [replace(face, age=None) for face in read_table(data / "small.csv")]
+    shutil.copy(data / "small.tar", data / "genders.tar")
+    write_table(data / "genders.csv", faces)
+    write_embeddings(data, "genders", embedded, MeanColours())
+    config = tmp_path / "tiny.toml"
+    config.write_text(SETTINGS.format(vector="embedding", network="modern"))
+    command = [str(config), "--embeddings", str(embedded), "--out", str(tmp_path / "run")]
+    assert train_main(command) == 0
+    tests = json.loads((tmp_path / "run" / "tiny.json").read_text())["test"]
+    assert {name for name in tests if name.startswith("genders")} == {"genders", "genders_mirrored"}
+
+
 def test_children_can_be_left_out_for_training(embedded: Path) -> None:
     from training.fitting.settings import TrainingSettings
     from training.train_heads import load_data, old_enough
@@ -276,6 +302,8 @@ def test_what_fits_no_heads_is_one_line(
         "batch=100": "do not fill a batch of 100",
         "sets=none": "no embeddings of none",
         "vector=words": "vector must be one of",
+        "imitate=dlib": "no use for imitate",
+        "limit=10": "no use for limit",
     }.items():
         arguments = [str(config), "--embeddings", str(embedded), "--out", str(tmp_path / "run")]
         assert train_main([*arguments, "--set", change]) == 2

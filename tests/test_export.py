@@ -79,6 +79,9 @@ def test_a_new_model_is_entered_once_with_all_that_is_said_of_it(tmp_path: Path)
     enter_model(again, {"onnx": tmp_path / "new.onnx"}, path)
     entry = weights.read_manifest(path)["models"]["new"]
     assert (entry["spread_scale"], entry["terms"], card.read_text()) == (7.0, "everyone", "mine")
+    counted = {"of": "some", "faces": []}
+    enter_model(again, {"onnx": tmp_path / "new.onnx"}, path, counted)
+    assert weights.read_manifest(path)["models"]["new"]["confusion"] == counted
 
 
 def test_what_is_no_keras_file_is_refused(

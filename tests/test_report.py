@@ -134,6 +134,15 @@ def test_a_new_section_leaves_the_rest_of_a_card_alone() -> None:
     assert model_card(results, "net", "do it", "# net\n").startswith("# net\n\n## Accuracy\n| ")
 
 
+@pytest.mark.parametrize("title", ["### Accuracy", "## Accuracy on faces", "Text ## Accuracy"])
+def test_a_card_without_the_section_gets_it_at_its_end(title: str) -> None:
+    old = f"# net\n\n{title}\nmine\n"
+    new = model_card([result_of(faces(30))], "net", "do it", old)
+    assert new.startswith(f"{old}\n## Accuracy\n| ")
+    spaced = new.replace("\n## Accuracy\n", "\n## Accuracy \n")
+    assert model_card([result_of(faces(30))], "net", "do it", spaced) == new
+
+
 def test_figures_that_a_command_would_lose_are_named() -> None:
     full = "evaluate net --both-ways --data DIR --sets a b:val --folder f=DIR --names f "
     full += "--detector mtcnn dlib --out DIR"

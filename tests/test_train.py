@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from training.fitting.fit import factor, rate
 from training.fitting.run_log import write_log
 from training.fitting.settings import TrainingSettings, read_settings
 from training.fitting.spreads import fit_spread_scale, written
+from training.labels import read_table, write_table
 from training.train import main
 
 # Keras converts TensorFlow's variables in a way that NumPy 2 no longer likes.
@@ -174,6 +176,40 @@ def test_a_finished_run_can_be_given_more_epochs(whole: Path, folder: Path, tmp_
     more = arguments(folder, tmp_path / "more", "frozen_epochs=1", "epochs=4", more=["--resume"])
     assert main(more) == 0
     assert len(log(tmp_path / "more")) == 4
+
+
+@pytest.mark.slow
+def test_a_run_that_is_resumed_after_its_time_is_measured_where_it_stopped(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
+) -> None:
+    class Interrupting(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    whole_fit = keras.Model.fit
+
+    def interrupted_fit(self: Any, *args: Any, callbacks: list[Any], **kwargs: Any) -> Any:
+        return whole_fit(self, *args, callbacks=[*callbacks, Interrupting()], **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", interrupted_fit)
+        assert main(arguments(folder, tmp_path)) == 130
+    assert main(arguments(folder, tmp_path, "minutes=0.00001", more=["--resume"])) == 0
+    assert len(log(tmp_path)) == 1 and (tmp_path / "small.json").is_file()
+
+
+@pytest.mark.slow
+def test_other_groups_are_other_data(
+    whole: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    table = tmp_path / "data" / "small.csv"
+    faces = [replace(face, group=f"x{face.file}") for face in read_table(table)]
+    write_table(table, faces)
+    command = arguments(folder, whole, "frozen_epochs=1", more=["--resume"])
+    command[2] = str(tmp_path / "data")
+    assert main(command) == 2
+    assert "has other data" in capsys.readouterr().err
 
 
 @pytest.mark.slow

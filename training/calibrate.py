@@ -45,7 +45,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, required=True, metavar="DIR", help="folder that holds the sets")
     add("--sets", nargs="+", required=True, metavar="NAME:SPLIT")
     add("--held-out", type=number(float, 0.0, 1.0), metavar="SHARE", help="only rows held out")
-    add("--seed", type=int, default=0, help="of the training (default: 0)")
+    add("--seed", type=number(int, 0), default=0, help="of the training (default: 0)")
     add("--dry-run", action="store_true", help="print the figures and write nothing")
     return parser.parse_args(arguments)
 

@@ -50,6 +50,11 @@ class Chips:
         """Number of chips."""
         return len(self.images)
 
+    @property
+    def labels(self) -> tuple[NDArray[np.floating] | NDArray[np.int64], ...]:
+        """Youngest and oldest age, gender and ethnicity, `(N,)` each."""
+        return self.age_low, self.age_high, self.female, self.race
+
     def take(self, rows: NDArray[np.int64]) -> Chips:
         """Return copies of the chips of `rows` `(M,)` int64, in that order."""
         return Chips(*(values[rows] for values in self._columns()))
@@ -98,6 +103,15 @@ def load_chips(folder: Path, name: str, split: str, limit: int | None = None) ->
     except (ValueError, OSError, tarfile.TarError) as error:
         raise DatasetError(f"cannot read {archive}: {error}; copy or prepare it again") from error
     return labelled(images, faces)
+
+
+def load_train(folder: Path, name: str, limit: int | None = None) -> Chips:
+    """Read what is learnt of a set: its split `train`, or of "NAME:SPLIT+SPLIT" these; see above.
+
+    `limit` is of each split.
+    """
+    name, _, splits = name.partition(":")
+    return join([load_chips(folder, name, one, limit) for one in (splits or "train").split("+")])
 
 
 def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:

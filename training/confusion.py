@@ -28,7 +28,7 @@ from files import write_whole
 from people.correction import GROUPS, group_of
 from program.options import OneLineParser, number
 from structures import Estimates
-from training.chips import Chips, join, load_chips, shrink
+from training.chips import Chips, join, load_chips, load_train, shrink
 from training.fitting.held_out import hold_out
 from training.judging.contenders import estimate_all, load
 from training.records import read_record, sets_learnt, words
@@ -70,7 +70,8 @@ def held_out_rows(
 ) -> Chips:
     """Return the rows of some sets that were held out of a training; see above."""
     settings = record.get("settings", {})
-    ours = set(sets) <= set(settings.get("sets", []))
+    of_run = [each.partition(":")[0] for each in settings.get("sets", [])]
+    ours = set(sets) <= set(of_run)
     if not ours or not settings.get("held_out") or settings.get("folds"):
         raise WeightsError(
             f"{name} learnt from {', '.join(sets)}, and no record of its training says from "
@@ -83,7 +84,7 @@ def held_out_rows(
         )
     chips, limit = [], settings.get("limit") or None
     for each in settings["sets"]:
-        chips.append(load_chips(data, each, "train", limit))
+        chips.append(load_train(data, each, limit))
     whole = join(chips)
     of_set = np.repeat(np.arange(len(chips)), [len(one) for one in chips])
     old = old_enough(whole, settings.get("min_age", 0))
@@ -91,7 +92,7 @@ def held_out_rows(
     learnt, out = hold_out(whole.groups, settings["held_out"], settings["seed"])
     if len(learnt) != record["data"]["learnt"]["rows"]:
         raise WeightsError(f"{name} was trained on other rows than those of {data}")
-    asked = np.isin(of_set[out], [settings["sets"].index(each) for each in sets])
+    asked = np.isin(of_set[out], [of_run.index(each) for each in sets])
     return whole.take(out[asked])
 
 

@@ -73,6 +73,7 @@ def write_embeddings(
         "views": views,
         "part_faces": part_faces,
         "table_sha256": file_sha256(table),
+        "chips_sha256": file_sha256(data / f"{name}.tar"),
     }
     folder = folder_of(out, name)
     record = _begun(out, name, settings)

@@ -59,7 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--classes", nargs="+", type=int, choices=AGE_CLASSES, default=[7],
         help="schemes of age classes to count by (default: 7)")  # fmt: skip
     add("--resamples", type=number(int, 0), default=1000, help="for the intervals (default: 1000)")
-    add("--seed", type=int, default=0, help="of the resampling, and of the faces shown")
+    add("--seed", type=number(int, 0), default=0, help="of the resampling, and of the faces shown")
     add("--limit", type=number(int, 1), metavar="N", help="only N faces of each set, for trials")
     add("--no-faces", action="store_true", help="leave images of faces out of the report")
     add("--worst", type=number(int, 0), default=0, metavar="N",

@@ -30,7 +30,9 @@ def sets_learnt(record: dict[str, Any]) -> list[str] | None:
     if "learnt_from" in record:
         return None if record["learnt_from"] is None else list(record["learnt_from"])
     settings = record.get("settings", {})
-    return None if settings.get("init") or "sets" not in settings else list(settings["sets"])
+    if settings.get("init") or "sets" not in settings:
+        return None
+    return [name.partition(":")[0] for name in settings["sets"]]
 
 
 def words(text: str) -> set[str]:
@@ -48,7 +50,7 @@ def learnt_from(sets: Iterable[str], before: Iterable[Path]) -> list[str] | None
     Returns:
         All sets by name; None if one of the files has no record that says so.
     """
-    found = set(sets)
+    found = {name.partition(":")[0] for name in sets}
     for path in before:
         known = sets_learnt(read_record(path.with_suffix(".json")))
         if known is None:

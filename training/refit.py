@@ -6,7 +6,7 @@
 All other layers stay as they are, and so do gender and ethnicity. The features of the chips and
 of their mirror images are computed once, so many balances of ages can be tried, and sets can be
 learnt that are too small for the whole network. CONFIG (default: training/configs/refit.toml)
-has the settings of `training.train`; those of the network and of the augmentation are not used.
+has the settings of `training.train`, of which those of ages and of their fitting are used.
 The printed errors are of held-out rows of the train split: for sets that the network was trained
 on they are lower than for new ones.
 """
@@ -29,7 +29,7 @@ from errors import WeightsError
 from estimators.age import decode_age
 from estimators.networks.heads import AGE_HEADS
 from program.options import OneLineParser
-from training.chips import Chips, join, load_chips, shrink, years_outside
+from training.chips import Chips, join, load_train, shrink, years_outside
 from training.fitting.fit import factor
 from training.fitting.held_out import Rows, hold_out
 from training.fitting.objectives import losses, make_targets
@@ -39,6 +39,10 @@ from training.result_files import writing
 from training.tools import run_tool
 
 Floats = NDArray[np.float32]
+_USED = ("sets", "limit", "held_out", "seed", "epochs", "batch", "rate", "warmup", "decay",
+         "age_loss", "label_sd", "distance_weight", "mean_weight", "variance_weight",
+         "range_weight", "open_years", "draw_by_age", "weigh_age")  # fmt: skip
+_UNUSED = {field.name for field in dataclasses.fields(TrainingSettings)} - set(_USED)
 _LAYERS = ("age_hidden", "age_dropout", "age_logits", "age", "age_blur")
 _BATCH = 256
 
@@ -153,12 +157,12 @@ def run(options: argparse.Namespace) -> None:
     """Do what the command line says; print the lines of `refit`."""
     from estimators.networks.backbones import load_keras
 
-    settings = read_settings(options.config, options.set)
+    settings = read_settings(options.config, options.set, _UNUSED)
     start_tensorflow()
     model = load_keras(options.file)
     settings = dataclasses.replace(settings, age=_age_of(model))
     limit = settings.limit or None
-    chips = join([load_chips(options.data, name, "train", limit) for name in settings.sets])
+    chips = join([load_train(options.data, name, limit) for name in settings.sets])
     lines = refit(model, features(model, chips.images), chips, settings)
     with writing(options.out) as beside:
         model.save(beside)

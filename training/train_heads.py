@@ -40,6 +40,10 @@ from training.fitting.vectors import Half, read_record, read_vectors
 from training.result_files import write_json
 from training.train import INTERRUPTED, facts, load_kept, require_batch, show
 
+# Settings of networks that see chips, and of what is varied or taught there.
+_UNUSED = ("backbone", "init", "age_blur", "width", "wide", "size", "limit", "folds", "epoch_steps",
+           "frozen_epochs", "frozen_rate", "frozen_share", "frozen_norms", "workers", "strength",
+           "teacher", "teacher_weight", "teacher_slack", "imitate", "imitate_weight")  # fmt: skip
 _SHOWN = ("age_mae_years", "gender_accuracy", "ethnicity_accuracy")
 
 
@@ -141,6 +145,8 @@ def results_on_test(
         vectors = read_vectors(folder, name, "test", settings.vector)
         for age, title in ((0, name), (10, f"{name}_10")):
             rows = old_enough(vectors.chips, age)
+            if not len(rows):
+                continue
             for views in range(1, min(2, record["views"]) + 1):
                 answers = predict_vectors(model, vectors.views[settings.vector][:views, rows])
                 key = title + "_mirrored" * (views > 1)
@@ -163,7 +169,7 @@ def train(
 
     keras.utils.set_random_seed(settings.seed)
     data = load_data(folder, settings)
-    digest = digest_of(data.chips, data.views)
+    digest = digest_of(data.chips, *data.chips.labels, data.views)
     progress = begin(out, settings, digest, resume, overwrite=True)
     model = build(settings, data)
     print(
@@ -208,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or Path("runs") / name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        settings = read_settings(args.config, args.set)
+        settings = read_settings(args.config, args.set, _UNUSED)
         start_tensorflow()
         record = train(settings, args.embeddings, out, name, args.resume)
     except StreamError as error:

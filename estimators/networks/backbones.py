@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import WeightsError
-from estimators.networks.heads import Heads, add_heads, is_head
+from estimators.networks.heads import Heads, add_heads, is_constant, is_head
 
 _ENDINGS = (".keras", ".h5")
 
@@ -119,7 +119,8 @@ def start_from(model: Any, path: Path) -> list[str]:
 
     Returns the layers of differing heads, left as built.
     """
-    missing = copy_layers(load_keras(path), model.layers)
+    learnt = [layer for layer in model.layers if not is_constant(layer.name)]
+    missing = copy_layers(load_keras(path), learnt)
     foreign = [name for name in missing if not is_head(name)]
     if foreign:
         raise WeightsError(

@@ -108,6 +108,8 @@ class Fit:
         """
         task = self._task
         with computing_in(self._model, task.settings.precision), _signals(self._interrupt):
+            if self._progress.step and self._time_is_up():  # interrupted then, by less time now
+                self._after_epoch()
             while not self._progress.is_over(task.settings):
                 if self._progress.frozen != self._is_frozen:
                     self._enter_stage()

@@ -49,8 +49,6 @@ def _build(settings: TrainingSettings, heads: Heads) -> Any:
     elif name == "ssrnet":
         filters = [2 * max(1, round(16 * settings.width))] * 4
         options = network.WIDE if settings.wide else {"filters": filters}
-    elif name == "transfer":
-        options = {}
     return network.build(heads, settings.backbone or None, **options)
 
 

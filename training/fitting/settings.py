@@ -7,8 +7,9 @@ their meaning, default and limits; docs/training.md shows them as a table.
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from estimators import ARCHITECTURES
 from estimators.networks.facenet_heads import NETWORKS
 from estimators.networks.heads import AGE_HEADS, Heads
 
+_WIDTHS = ("mobilenetv2", "ssrnet", "vggface")  # architectures of which `width` is a setting
+_OWN_SIZE = ("ssrnet", "transfer")  # and those that `size` does not change
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _TYPES = {"str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false"}
 
@@ -47,9 +50,9 @@ class TrainingSettings:
     hidden: int = _number(0, "units of a dense layer of each head, 0 = none")
     dropout: float = _number(0.0, "share of features dropped before the heads", 0, 0.95)
     age_blur: float = _number(0.0, "expectation: years that the distribution is blurred by", 0, 20)
-    width: float = _number(1.0, "factor on channels; all but inceptionv3, transfer", 0.01, 8)
+    width: float = _number(1.0, "factor on channels: mobilenetv2, ssrnet, vggface", 0.01, 8)
     wide: bool = _flag(False, "ssrnet: the widths of the weights that come with the program")
-    size: int = _number(0, "side of the chips, pixels; 0 = the architecture's own", 0, 1024)
+    size: int = _number(0, "side of the chips, pixels, not of ssrnet, transfer; 0 = own", 0, 1024)
     # The heads of facenet alone
     vector: str = _text("features", "facenet: what heads read", ("features", "embedding"))
     network: str = _text("modern", "facenet: how heads are built", NETWORKS)
@@ -59,7 +62,8 @@ class TrainingSettings:
     min_age: int = _number(0, "facenet: leave out faces that are younger, or may be", 0, 100)
     # The data
     sets: list[str] = field(
-        default_factory=lambda: ["fairface"], metadata={"meaning": "names of the sets to learn"}
+        default_factory=lambda: ["fairface"],
+        metadata={"meaning": "sets to learn: NAME, or NAME:SPLIT+SPLIT"},
     )
     limit: int = _number(0, "only so many rows of each set, for trials; 0 = all")
     held_out: float = _number(0.04, "share of rows held out to choose the epoch", 0.001, 0.5)
@@ -135,12 +139,15 @@ class TrainingSettings:
         return values
 
 
-def read_settings(path: Path, changes: Iterable[str] = ()) -> TrainingSettings:
+def read_settings(
+    path: Path, changes: Iterable[str] = (), unused: Collection[str] = ()
+) -> TrainingSettings:
     """Read a settings file and change some of it.
 
     Args:
         path: the file, or the name of one in training/configs/ without its ending.
         changes: "key=value" each; a list is separated by commas.
+        unused: keys that the command does not use: refused in `changes`, ignored in the file.
 
     Raises:
         DatasetError: no such file, unknown keys, or bad values; one line.
@@ -158,11 +165,14 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> TrainingSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is no TOML file: {error}") from error
     checked = {key: _checked(key, value, str(path)) for key, value in values.items()}
+    checked = {key: value for key, value in checked.items() if key not in unused}
     for change in changes:
-        key, equals, text = change.partition("=")
+        key, equals, text = (part.strip() for part in change.partition("="))
         if not equals:
             raise DatasetError(f"--set {change}: want key=value")
-        checked[key.strip()] = _checked(key.strip(), _value(key.strip(), text.strip()), "--set")
+        if key in unused:
+            raise DatasetError(f"--set {change}: this command has no use for {key}; leave it out")
+        checked[key] = _checked(key, _value(key, text), "--set")
     return _consistent(TrainingSettings(**checked))
 
 
@@ -228,7 +238,12 @@ def _checked(key: str, value: Any, where: str) -> Any:
 
 def _consistent(settings: TrainingSettings) -> TrainingSettings:
     """Return the settings; DatasetError if two of them contradict each other."""
-    ssrnet = settings.architecture == "ssrnet"
+    name = settings.architecture
+    ssrnet = name == "ssrnet"
+    if settings.width != 1 and (settings.wide or name not in _WIDTHS):
+        raise DatasetError(f"width changes {', '.join(_WIDTHS)} only, and not with wide = true")
+    if settings.size and name in _OWN_SIZE:
+        raise DatasetError(f"{name} has a size of its own; leave out size")
     if ssrnet and (settings.age != "ssr" or settings.ethnicity or settings.hidden):
         raise DatasetError("ssrnet needs age = 'ssr', ethnicity = false and hidden = 0")
     if settings.folds == 1:
@@ -247,4 +262,4 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}" if value else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

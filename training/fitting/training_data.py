@@ -21,7 +21,7 @@ from estimators.embedders import Embedder, make_embedder
 from estimators.facenet import make_facenet
 from estimators.networks.backbones import load_keras
 from estimators.weights import Weights, file_sha256, find_weights, read_manifest
-from training.chips import Chips, join, load_chips, shrink
+from training.chips import Chips, join, load_train, shrink
 from training.fitting.held_out import Answers, joined
 from training.fitting.settings import TrainingSettings
 from training.result_files import writing
@@ -129,8 +129,8 @@ def _network(weights: Weights, path: Path) -> tuple[Network, int]:
 
 
 def digest_of(chips: Chips, *arrays: NDArray[Any]) -> str:
-    """Return a hash of the names of chips and of arrays about them."""
-    digest = hashlib.sha256("\n".join(chips.files).encode())
+    """Return a hash of the names of chips, of their groups, and of arrays about them."""
+    digest = hashlib.sha256("\n".join([*chips.files, *chips.groups]).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -161,17 +161,16 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
     """
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")
-    parts = [load_chips(folder, name, "train", settings.limit or None) for name in settings.sets]
+    parts = [load_train(folder, name, settings.limit or None) for name in settings.sets]
     chips = join(parts)
     answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
     require_labels(chips, settings, answers or {})
     vectors = None
     if settings.imitate:
         vectors = vectors_of(make_embedder(settings.imitate), chips, cache)
-    labels = (chips.age_low, chips.age_high, chips.female, chips.race)
     taught = [answer for _, answer in sorted((answers or {}).items())]
     taught += [] if vectors is None else [vectors]
-    return TrainingData(chips, answers, vectors, digest_of(chips, *labels, *taught))
+    return TrainingData(chips, answers, vectors, digest_of(chips, *chips.labels, *taught))
 
 
 def require_labels(chips: Chips, settings: TrainingSettings, answers: Answers) -> None:

@@ -151,7 +151,7 @@ def export_all(
         raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
     files = {kind: file for kind, file in placed.items() if kind not in ("savedmodel", "record")}
     if entry:
-        card = enter_model(entry, files, manifest)
+        card = enter_model(entry, files, manifest, _record_of(source).get("confusion"))
         print(f"{entry.name} entered in the manifest; its card is {card}")
     elif update_manifest("keras", source, files, manifest):
         print("manifest updated")
@@ -169,10 +169,7 @@ def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEn
     """Return the manifest entry, from the options or the record of the training."""
     if not options.name:
         return None
-    try:
-        record = json.loads(source.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError):
-        record = {}
+    record = _record_of(source)
     requested = ModelEntry(
         options.name,
         options.architecture or record.get("architecture"),
@@ -181,6 +178,15 @@ def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEn
         options.terms,
     )
     return check_entry(requested, options.replace, manifest)
+
+
+def _record_of(source: Path) -> dict[str, Any]:
+    """Return the record beside a file; {} if it cannot be read."""
+    try:
+        record = json.loads(source.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _formats(text: str) -> tuple[str, ...]:

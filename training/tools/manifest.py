@@ -26,7 +26,8 @@ _CARD = """# {name}
 `{name}.json` has all settings of `python -m training.train`, where they are known.
 
 ## Accuracy
-`python -m training.evaluate {name} --data NAME` reproduces the figures.
+`python -m training.evaluate {name} --data DIR --sets NAME --card {name}.md --out DIR` writes them
+here.
 
 ## Limits
 - It estimates the *apparent* age and the *perceived* gender of a face, as people would label
@@ -97,10 +98,16 @@ def check_entry(entry: ModelEntry, replace: bool, path: Path = MANIFEST) -> Mode
     return ModelEntry(**values)
 
 
-def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST) -> Path:
+def enter_model(
+    entry: ModelEntry,
+    files: dict[str, Path],
+    path: Path = MANIFEST,
+    confusion: dict[str, Any] | None = None,
+) -> Path:
     """Add a model to the manifest; return its card, which is written if it has none.
 
-    `entry` comes from `check_entry`; `files` are format -> file in the manifest's folder.
+    `entry` comes from `check_entry`; `files` are format -> file in the manifest's folder;
+    `confusion` is what `training.confusion` counted for these weights, if it did.
     """
     manifest = read_manifest(path)
     before = manifest["models"].get(entry.name, {})
@@ -116,6 +123,7 @@ def enter_model(entry: ModelEntry, files: dict[str, Path], path: Path = MANIFEST
         "files": listed,
         **{key: values[key] for key in ("spread_scale", "trained_on", "terms")},
         "card": card.name,
+        **({"confusion": confusion} if confusion else {}),
     }
     _write(path, manifest)
     return card

@@ -237,12 +237,12 @@ def model_card(results: Sequence[Result], name: str, command: str, old: str = ""
     existing text `old` are kept.
     """
     section = f"{_HEADING}\n{_accuracy(results)}\n\n`{command}` reproduces these figures.\n"
-    if _HEADING not in old:
-        start = old.rstrip() or f"# {name}"
-        return f"{start}\n\n{section}"
-    pattern = rf"^{_HEADING}\n.*?(?=^## |\Z)"
-    fits = re.sub(pattern, lambda _: section + "\n", old, count=1, flags=re.DOTALL | re.MULTILINE)
-    return fits.rstrip() + "\n"
+    pattern = rf"^{_HEADING}[ \t]*\n.*?(?=^## |\Z)"
+    how = re.DOTALL | re.MULTILINE
+    whole, found = re.subn(pattern, lambda _: section + "\n", old, count=1, flags=how)
+    if not found:
+        return f"{old.rstrip() or f'# {name}'}\n\n{section}"
+    return whole.rstrip() + "\n"
 
 
 def lost_sets(old: str, command: str) -> list[str]:
