@@ -29,7 +29,7 @@ from benchmarks.looks import Looks
 from errors import DatasetError
 from estimators import ARCHITECTURES, Estimator, make_estimator
 from estimators.age import scale_at
-from estimators.weights import Weights, find_weights
+from estimators.weights import Weights, file_sha256, find_weights
 from program.load import Effort
 from program.options import USUAL_MODELS, number
 from structures import Estimates, Float32, Gender
@@ -201,9 +201,9 @@ def gather(options: argparse.Namespace) -> tuple[dict[str, Looks], dict[str, Loo
     """Make the looks at sets and films, or read them again; what is missing is left out."""
     weights = find_weights(options.weights, options.estimator)
     estimator = make_estimator(options.estimator, options.weights)
-    sums = sorted(weights.sha256.values()) or [weights.name]
+    sums = sorted(file_sha256(path) for path in weights.files.values())
 
-    def seen(name: str, make: Callable[[], list[Looks]], *parts: Path | int) -> list[Looks]:
+    def seen(name: str, make: Callable[[], list[Looks]], *parts: Path | str) -> list[Looks]:
         # Kept at scale 1, so that a new calibration needs no new estimates.
         def unscaled() -> list[Looks]:
             return [_scaled(each, weights, -1) for each in make()]
@@ -223,7 +223,9 @@ def _sets(options: argparse.Namespace, estimator: Estimator, seen: Seen) -> dict
     sets: dict[str, Looks] = {}
     for name in options.sets:
         try:
-            (sets[name],) = seen(name, partial(make, name))
+            chips = options.data / "faces" / f"{name}.tar"
+            of_set = [chips] if chips.is_file() else [str(options.data.resolve())]
+            (sets[name],) = seen(name, partial(make, name), *of_set)
         except DatasetError as error:
             say("calm", f"{name} left out: {error}")
     return sets

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from estimators import DEFAULT, make_estimator
+from estimators import ARCHITECTURES, DEFAULT, make_estimator
 from people.expected_error import SHARE
 from program.options import OneLineParser
 from structures import Image
@@ -41,7 +41,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--set", default="utkface", metavar="NAME", help="default: utkface")
     add("--split", default="test", help="default: test")
     add("--faces", type=int, default=1500, help="of the set (default: 1500)")
-    add("--estimator", default=DEFAULT, help=f"default: {DEFAULT}")
+    add("--estimator", choices=ARCHITECTURES, default=DEFAULT, help=f"default: {DEFAULT}")
     add("--weights", metavar="NAME", help="default: those of the estimator")
     return parser.parse_args(arguments)
 

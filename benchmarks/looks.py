@@ -3,6 +3,7 @@
 They are made once and kept, since a network takes longer than everything that follows.
 """
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from training.chips import Chips, load_chips, shrink
 from training.fitting.batches import augment
 from training.judging.contenders import estimate_all
 from training.judging.labelled_photos import cut_faces, read_labels
+from training.result_files import writing
 
 SETS = ("utkface", "fairface", "fgnet", "us_congress", "frl_faces")
 STRENGTH = 0.3  # of the augmentation: a head that moves a little before one camera
@@ -50,15 +52,17 @@ class Looks(NamedTuple):
 def kept(folder: Path, name: str, key: str, make: Callable[[], list[Looks]]) -> list[Looks]:
     """Return what `make` makes, from a file of `folder` if that has been made before."""
     path = folder / f"{name}.{key}.npz"
-    if path.is_file():
-        with np.load(path) as file:
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
             count = len(file.files) // len(Looks._fields)
             return [Looks(*(file[f"{i}.{n}"] for n in Looks._fields)) for i in range(count)]
+    except (FileNotFoundError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # not made yet, or damaged
     say("calm", f"estimating the faces of {name}, once")
     found = make()
-    folder.mkdir(parents=True, exist_ok=True)
     parts = {f"{i}.{n}": v for i, each in enumerate(found) for n, v in each._asdict().items()}
-    np.savez(path, **parts)
+    with writing(path) as beside, beside.open("wb") as file:
+        np.savez(file, allow_pickle=False, **parts)
     return found
 
 

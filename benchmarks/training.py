@@ -65,7 +65,9 @@ def training_rate(settings: TrainingSettings, steps: int) -> float:
     """Return the images per second that a backend trains on."""
     from training.fitting.networks import build_network
 
-    settings = replace(settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0)
+    settings = replace(
+        settings, epochs=_EPOCHS, frozen_epochs=0, minutes=0.0, patience=0, imitate="", teacher=""
+    )
     model = build_network(settings)
     chips = noise(settings.batch * steps)
     rows = np.arange(len(chips))

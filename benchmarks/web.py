@@ -98,7 +98,10 @@ def main(options: argparse.Namespace) -> None:
     if options.watch:
         print(json.dumps(watch(options.watch, options.seconds)))
         return
-    width, height = map(int, options.size.split("x"))
+    try:
+        width, height = map(int, options.size.split("x"))
+    except ValueError:
+        raise BenchmarkError(f"--size wants WIDTHxHEIGHT, got {options.size}") from None
     with ExitStack() as stack:
         view = stack.enter_context(closing(WebView("0", Recorder(Crowd()))))
         print(table(["clients", "images/s", "age, ms: median", "95 of 100", "worst"]))

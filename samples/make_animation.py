@@ -11,6 +11,7 @@ import av
 from PIL import Image
 
 import stream
+from training.result_files import writing
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "demo.webp"
 _SIZE_WH = (640, 360)
@@ -31,15 +32,17 @@ def main() -> int:
                 for index, frame in enumerate(container.decode(video=0))
                 if index % _EVERY == 0 and _SECONDS[0] <= index / rate < _SECONDS[1]
             ]
-    frames[0].save(
-        TARGET,
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 * _EVERY / rate),
-        loop=0,
-        quality=_QUALITY,
-        method=6,
-    )
+    with writing(TARGET) as beside:
+        frames[0].save(
+            beside,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=round(1000 * _EVERY / rate),
+            loop=0,
+            quality=_QUALITY,
+            method=6,
+        )
     print(f"{TARGET}: {len(frames)} frames, {TARGET.stat().st_size / 1e6:.2f} MB")
     return 0
 

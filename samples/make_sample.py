@@ -21,6 +21,7 @@ from tqdm import tqdm
 from errors import SourceError, StreamError
 from samples.motion import FPS, FRAMES, HERE, SIZE_WH, truth
 from samples.scene import render
+from training.result_files import write_bytes, writing
 
 CRF = 21
 KEY_FRAME_EVERY_S = 2
@@ -106,10 +107,10 @@ def check(folder: Path) -> list[str]:
 
 def make(folder: Path) -> None:
     """Write both files into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sample.json").write_text(truth_json(), "utf-8")
+    write_bytes(folder / "sample.json", truth_json().encode())
     clip = folder / "sample.mp4"
-    write_video(clip)
+    with writing(clip) as beside:
+        write_video(beside)
     print(f"{clip}: {FRAMES} frames, {clip.stat().st_size / 1e6:.2f} MB")
 
 

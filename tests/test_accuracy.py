@@ -104,6 +104,10 @@ def test_a_label_across_classes_or_in_a_gap_is_of_no_class() -> None:
     assert age_classes(chips, told, 7)[0].tolist() == [2, -1, 2, 6, 6, 0, -1]
     assert age_classes(chips, told, 12)[0].tolist() == [-1, 4, -1, -1, 11, 0, -1]
     assert age_classes(chips, told, 8)[0].tolist() == [-1, -1, 4, 7, 7, -1, -1]
+    fractions = chips_of([Face("x", (years, years)) for years in (9.6, 3.5, 59.9)])
+    told = answers(fractions)
+    assert [age_classes(fractions, told, 7)[0].tolist()] == [[0, 0, 5]]
+    assert [age_classes(fractions, told, 12)[0].tolist()] == [[2, 0, 9]]
 
 
 def test_precision_recall_and_f1_agree_with_their_definitions() -> None:

@@ -40,6 +40,13 @@ def test_a_face_counts_where_its_label_lies_on_one_side_by_the_age_shown() -> No
     assert found["adults_minor"] == (1, 1)
 
 
+def test_a_year_of_age_lasts_until_the_next_one() -> None:
+    found = limits([(17.9, 17.9), (18.0, 18.0), (16.4, 16.4), (17.2, 18.4)], [20, 20, 15.8, 20])
+    assert found["minors_adult"] == (1, 2) and found["teens_adult"] == (1, 2)
+    assert found["adults_minor"] == (0, 1)
+    assert found["right_13_16"] == (1, 1)
+
+
 def test_challenge_25_has_those_it_misses_and_a_price() -> None:
     labels = [(13, 13), (14, 14), (17, 17), (24, 24), (25, 25), (30, 39), (20, 29), (16, 16)]
     found = limits(labels, [40, 24.6, 24.4, 10, 24.4, 24, 24, 26])

@@ -77,6 +77,11 @@ def test_looks_at_a_set_are_made_once_and_begin_with_both_ways(tmp_path: Path) -
     assert sum(estimator.batches) == 6 * 4
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+    for file in (tmp_path / "out").iterdir():
+        file.write_bytes(file.read_bytes()[:-9])  # damaged: made again
+    damaged = looks.kept(tmp_path / "out", "some", "key", make)[0]
+    np.testing.assert_array_equal(damaged.ages, first.ages)
+    assert sum(estimator.batches) == 2 * 6 * 4
     played, times_s = calm.play(first)
     assert played.ages.shape == (len(times_s), 6)
 

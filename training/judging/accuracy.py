@@ -113,13 +113,12 @@ def age_classes(chips: Chips, estimates: Estimates, count: int) -> tuple[Ints, I
     """Return true and estimated age classes, `(N,)` each, by `AGE_CLASSES[count]`.
 
     A label belongs to a class if all of its range does; it is -1 otherwise, or if unknown.
-    The last class has no upper end.
+    The last class has no upper end; years are whole, as 9.6 years are 9.
     """
     ranges = AGE_CLASSES[count]
     lows, highs = np.array(ranges, np.float64).T
-    inside = (chips.age_low[:, None] >= lows) & (
-        chips.age_high[:, None] <= np.append(highs[:-1], np.inf)
-    )
+    ends = np.append(highs[:-1] + 1, np.inf)
+    inside = (chips.age_low[:, None] >= lows) & (chips.age_high[:, None] < ends)
     truth = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
     return truth.astype(np.int64), nearest_class(estimates.age_years, ranges)
 

@@ -45,5 +45,8 @@ def limit_ratios(chips: Chips, estimates: Estimates) -> dict[str, Ratio]:
 
 
 def _aged(chips: Chips, low: float, high: float = np.inf) -> NDArray[np.bool_]:
-    """Return `(N,)` whose whole label lies within these years, inclusive; False if unknown."""
-    return np.asarray((chips.age_low >= low) & (chips.age_high <= high))
+    """Return `(N,)` whose whole label lies within these years; False if unknown.
+
+    People of 17.9 years are 17: a year ends where the next one begins.
+    """
+    return np.asarray((chips.age_low >= low) & (chips.age_high < high + 1))

@@ -212,7 +212,7 @@ def spread_over(scores: Mapping[str, Mapping[str, Score]], names: Sequence[str],
 
 def gender_at_18_30(chips: Chips) -> list[Group]:
     """Return men and women of 18 to 30 years, without empty groups."""
-    aged = (chips.age_low >= 18) & (chips.age_high <= 30)
+    aged = (chips.age_low >= 18) & (chips.age_high < 31)
     found = [
         Group("gender and age", f"{name} 18-30", aged & (chips.female == i))
         for i, name in enumerate(GENDERS)

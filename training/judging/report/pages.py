@@ -197,9 +197,11 @@ def key_figures(result: Result) -> list[KeyFigure]:
     scores, missed = result.scores["all"], _missed(result)
     total = len(result.examples.chips) + missed
     tiles = [KeyFigure(f"{missed} of {total}", "faces are not found.")]
-    error = np.abs(signed_years(result.examples.chips, result.estimates))
-    error = error[~np.isnan(error)]
+    chips = result.examples.chips
+    error = np.abs(signed_years(chips, result.estimates))
     age, bias = _age_metrics(result)
+    exact = chips.age_low == chips.age_high
+    error = error[~np.isnan(error) & (exact if age == "mae_years" else ~exact)]
     if age in scores:
         what = "is the error of the age" if age == "mae_years" else "outside its range is the age"
         lean = "too old" if scores[bias].value > 0 else "too young"
