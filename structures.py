@@ -292,11 +292,24 @@ class SourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """A source's state and why; `detail` is one line for users, without secrets, or empty."""
+    """How a source is doing.
+
+    Attributes:
+        state: for users; a camera counts as live again only after some steady frames.
+        detail: why; one line without secrets, or empty.
+        reconnects: how often it was opened again.
+        connected: whether it has delivered since it was opened the last time, and still may.
+    """
 
     state: SourceState = SourceState.LIVE
     detail: str = ""
     reconnects: int = 0
+    connected: bool = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no frame will continue the last one: the source has ended or disconnected."""
+        return self.state is SourceState.ENDED or not self.connected
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,7 @@ from people.hours import Ledger, Span, Timeline, together
 from people.summary import Summary
 from people.visits import Key, Visit, Visits
 from people.zones import NOTHING, Layout
-from structures import ATTRIBUTES, FrameResult, Gender, SourceState
+from structures import ATTRIBUTES, FrameResult, Gender, SourceState, SourceStatus
 
 LEAST = 5  # people; an anonymous crowd reports no fewer
 MINUTE_S = 60.0
@@ -109,7 +109,7 @@ class Crowd:
         """Take in a new frame, or the last one again, perhaps with another `status`."""
         with self._lock:
             utc_s = self._utc() - result.held_s
-            if result.status.state in (SourceState.LIVE, SourceState.ENDED):
+            if _has_images(result.status):
                 self._live[result.camera] = None
             else:
                 self._live.pop(result.camera, None)
@@ -405,6 +405,13 @@ class Crowd:
         genders = dict.fromkeys(self._asked("gender", gender) for gender in Gender)
         bands = dict.fromkeys(self._asked("age", band) for band in AGE_BANDS.names)
         return {(g, b): self._shown(groups[g, b]) for g in genders for b in bands}
+
+
+def _has_images(status: SourceStatus) -> bool:
+    """Whether images come of a source, or came to their end: so it is known who is in view."""
+    if status.state is SourceState.ENDED:
+        return True
+    return status.connected and status.state is not SourceState.STALLED
 
 
 def _new(visits: Iterable[Visit]) -> int:

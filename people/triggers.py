@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from people.records import Record, Recorder
-from people.visits import BROKEN, Visit
+from people.visits import Visit
 from people.wording import rounded
 from structures import Frame, FrameResult
 
@@ -146,7 +146,7 @@ class Watch:
         crowd, frame, before = self._recorder.crowd, result.frame, self._frame
         crowd.update(result)
         if frame is before:
-            if result.status.state in BROKEN:
+            if result.status.is_over:
                 self.end()
             return self._clip
         self._frame, now = frame, Moment(frame.time_s, utc)

@@ -12,11 +12,9 @@ from typing import NamedTuple
 from people.attention import Attention
 from people.bands import AGE_BANDS, UNKNOWN
 from people.footfall import Footfall, Passages, Walk
-from structures import Float32, Frame, FrameResult, Gender, Smoothed, SourceState
+from structures import Float32, Frame, FrameResult, Gender, Smoothed
 
 _MOST = 1000  # people whose ids are kept, more than are remembered
-# A track ends at these: a new epoch follows, or nothing.
-BROKEN = frozenset(SourceState) - {SourceState.LIVE, SourceState.STALLED}
 
 
 class Key(NamedTuple):
@@ -98,7 +96,7 @@ class Visits:
         """
         frame, before = result.frame, self.frame
         if frame is before:
-            return self.end() if result.status.state in BROKEN else []
+            return self.end() if result.status.is_over else []
         self.frame = frame
         cut = before is not None and before.epoch != frame.epoch
         tracked = set() if cut else result.living

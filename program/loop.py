@@ -183,6 +183,12 @@ class Channel:
         return to_s
 
     @property
+    def _status(self) -> SourceStatus:
+        """The source's; a camera that has disconnected is still connected for frames in hand."""
+        status = self.source.status
+        return replace(status, connected=True) if self._ahead else status
+
+    @property
     def _holds(self) -> bool:
         return self._delay is not None and (self._delay.holds_any or bool(self._ahead))
 
@@ -218,7 +224,7 @@ class Channel:
             people,
             fps=self.tally.fps if self._shows_rate else 0.0,
             dropped=self.source.dropped,
-            status=self.source.status,
+            status=self._status,
             load=self.pipeline.effort.label,
             camera=self.name,
             places=look.places,
@@ -251,7 +257,7 @@ class Channel:
             return None
         self._refreshed_s = now_s
         if not self._holds:  # else there are images to come, of the status of then
-            self.latest = replace(self.latest, status=self.source.status)
+            self.latest = replace(self.latest, status=self._status)
         if self.ended:
             status = SourceStatus(SourceState.ENDED, self.last_words)
             self.latest = replace(self.latest, status=status, fps=0.0, load="")

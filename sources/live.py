@@ -194,7 +194,8 @@ class Health:
         """The source's status at `now_s`."""
         with self._lock:
             state, detail = self._state(now_s)
-            return SourceStatus(state, detail, self.reconnects)
+            delivers = self.is_open and self._newest_s is not None
+            return SourceStatus(state, detail, self.reconnects, delivers)
 
     def _state(self, now_s: float) -> tuple[SourceState, str]:
         opening = SourceState.RECONNECTING if self.ever_live else SourceState.CONNECTING

@@ -53,10 +53,15 @@ def result(
 
 
 def with_state(
-    result: FrameResult, state: str, detail: str = "", reconnects: int = 0
+    result: FrameResult,
+    state: str,
+    detail: str = "",
+    reconnects: int = 0,
+    connected: bool | None = None,
 ) -> FrameResult:
-    """The same result while no new frame comes."""
-    return replace(result, status=SourceStatus(SourceState(state), detail, reconnects))
+    """The same result while no new frame comes; connected where it is live or stalled."""
+    connected = state in ("live", "stalled") if connected is None else connected
+    return replace(result, status=SourceStatus(SourceState(state), detail, reconnects, connected))
 
 
 def passers_by(

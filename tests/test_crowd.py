@@ -61,6 +61,14 @@ def test_nobody_is_in_view_of_a_film_that_has_ended() -> None:
     assert (summary.now_total, summary.seen) == (0, 2)
 
 
+def test_who_is_in_view_is_known_as_soon_as_images_come_again() -> None:
+    hall = Hall()
+    back = SourceStatus(SourceState.RECONNECTING, "waiting for steady pictures")
+    for state, now in ((back, {"": 2}), (replace(back, connected=False), {})):
+        hall.crowd.update(replace(result(1, {1: person(), 2: person()}), status=state))
+        assert hall.crowd.summary().now == now
+
+
 def test_people_in_view_and_people_seen_are_counted_apart() -> None:
     hall = Hall()
     hall.see({1: person(), 2: None})

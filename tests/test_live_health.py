@@ -72,6 +72,20 @@ def test_three_pictures_after_a_reconnect_make_it_live_again() -> None:
     assert (state(health, 1.3), health.reconnects) == (SourceState.LIVE, 1)
 
 
+def test_a_source_is_connected_from_the_first_picture_of_a_connection_to_its_end() -> None:
+    health = Health(stale_s=1.0)
+    told = [health.status(0.0).connected]
+    for begin_s in (0.0, 9.0):
+        health.opened(begin_s, fps=25)
+        told.append(health.status(begin_s).connected)
+        health.picture(begin_s + 1)  # the second time it is not steady yet
+        told.append(health.status(begin_s + 1).connected)
+        told.append(health.status(begin_s + 5).connected)  # stalled
+        health.disconnected("stopped sending")
+        told.append(health.status(begin_s + 6).connected)
+    assert told == [False, *2 * [False, True, True, False]]
+
+
 def test_a_refusal_is_a_failure_until_a_connection_stands() -> None:
     health = live_health()
     health.disconnected("wrong password", refused=True)

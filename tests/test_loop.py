@@ -241,6 +241,21 @@ def test_while_no_frame_comes_the_sinks_receive_the_state(pool: Pool) -> None:
     assert {r.status.state for r in sink.refreshed} == {SourceState.STALLED}
 
 
+def test_a_lost_camera_counts_as_connected_for_the_frames_in_hand(pool: Pool) -> None:
+    class Broken(ListSource):
+        def take(self, timeout_s: float | None = None) -> Frame | None:
+            frame = next(self._frames, None)
+            if frame is not None and frame.index == 2:
+                self.status = SourceStatus(SourceState.RECONNECTING, connected=False)
+            return frame
+
+    sink = ListSink(most=3)
+    list(loop_of([channel_on(Broken(film(3, SIZE), is_live=True))], pool, [sink]).run())
+    last = sink.results[-1].status
+    assert [r.status.connected for r in sink.results] == [True, True, False]
+    assert last.state is SourceState.RECONNECTING
+
+
 def test_a_silent_camera_does_not_hold_up_the_others(pool: Pool) -> None:
     silent, film_source = SilentSource(), ListSource(film(30, SIZE))
     sink = ListSink(most=30)

@@ -145,6 +145,8 @@ def test_a_lost_camera_ends_the_clip() -> None:
     for one in frames[:110]:
         watcher.write(None, one)
     assert watcher.watch.look(with_state(frames[109], "stalled"), NOON) is watcher.clips[0]
+    unsteady = with_state(frames[109], "reconnecting", connected=True)
+    assert watcher.watch.look(unsteady, NOON) is watcher.clips[0]
     assert watcher.watch.look(with_state(frames[109], "reconnecting"), NOON) is None
     assert watcher.told == [[("person", 20.0, 21.8, [1])]]
     for one in frames[150:]:

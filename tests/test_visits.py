@@ -53,3 +53,14 @@ def test_people_stay_while_a_source_stalls_and_leave_when_it_disconnects() -> No
     assert len(after(visits, with_state(last, "reconnecting"))) == 1
     assert after(visits, with_state(last, "reconnecting")) == []
     assert len(visits.here) == 0
+
+
+def test_a_camera_that_is_back_keeps_its_people_while_it_is_not_steady_yet() -> None:
+    visits = Visits()
+    after(visits, result(0, [track(1)]))
+    left = []
+    for i in (1, 2, 3):  # two outputs pass on each frame
+        one = with_state(result(i, [track(2)], epoch=1), "reconnecting", connected=True)
+        left += after(visits, one) + after(visits, one)
+    assert [(visit.track_id, visit.epoch) for visit in left] == [(1, 0)]
+    assert [(visit.track_id, visit.frames) for visit in visits.here.values()] == [(2, 3)]

@@ -53,9 +53,8 @@ def result(
     )
     known = {i: value for i, value in people.items() if value is not None}
     frame = Frame(grey(index % 256), index, index / 25, epoch, arrived_s)
-    return FrameResult(
-        frame, tracks, known, status=SourceStatus(state, detail), camera=camera, **more
-    )
+    status = SourceStatus(state, detail, connected=state in (SourceState.LIVE, SourceState.STALLED))
+    return FrameResult(frame, tracks, known, status=status, camera=camera, **more)
 
 
 def write(view: WebView, one: FrameResult, picture: Image | None = None) -> None:
