@@ -29,17 +29,24 @@ class HoursWriter(Table[Hour]):
 
     def close(self) -> None:
         """End the run, so that the last hour is whole, write it and close the file."""
-        self._crowd.end()
+        if not self.closed:
+            self._crowd.end()
+            for camera in self._crowd.cameras:
+                self._add_rows(camera)
         super().close()
 
     def _note(self, result: FrameResult) -> set[Hour]:
-        camera, hours = result.camera, list(self._crowd.hours(result.camera))
+        camera, newest = result.camera, self._add_rows(result.camera)
+        return {hour for hour in self._rows if hour[0] == camera and hour[1] != newest}
+
+    def _add_rows(self, camera: str) -> str | None:
+        """Add the hours of a camera that have no row yet; returns the newest one."""
+        hours = list(self._crowd.hours(camera))
         # The newest hour is never final, so it is still among the rows.
         last = next((begins for name, begins in reversed(self._rows) if name == camera), None)
         for begins in hours[hours.index(last) if last in hours else 0 :]:
             self._rows[camera, begins] = None
-        newest = hours[-1] if hours else last
-        return {hour for hour in self._rows if hour[0] == camera and hour[1] != newest}
+        return hours[-1] if hours else last
 
     def _cells(self, row: Hour) -> dict[str, object]:
         camera, begins = row

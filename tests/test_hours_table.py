@@ -52,6 +52,25 @@ def test_the_end_of_the_run_counts_who_is_still_there(tmp_path: Path) -> None:
     assert is_hours(day.path)
 
 
+@pytest.mark.parametrize(("anonymous", "left"), [(True, ["10", "10"]), (False, ["12", "12"])])
+def test_what_is_first_told_at_the_end_of_the_run_has_a_row(
+    tmp_path: Path, anonymous: bool, left: list[str]
+) -> None:
+    day = Day(tmp_path / "hours.csv", anonymous)
+    day.see(*range(12))
+    day.see(*range(12), wait_s=30)
+    day.sink.close()
+    assert day.rows() == [["2030-03-10T12", *left]]
+
+
+def test_who_leaves_at_the_end_after_the_hour_is_over_has_a_row_there(tmp_path: Path) -> None:
+    day = Day(tmp_path / "hours.csv")
+    day.see(1, 2, wait_s=3599)
+    day.now_s += 2
+    day.sink.close()
+    assert day.rows() == [["2030-03-10T12", "2", "0"], ["2030-03-10T13", "0", "2"]]
+
+
 def test_a_run_of_weeks_holds_one_row_and_writes_all(tmp_path: Path) -> None:
     day = Day(tmp_path / "hours.csv")
     for hour in range(24 * 15):
