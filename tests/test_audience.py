@@ -338,6 +338,14 @@ def test_of_anonymous_runs_the_last_numbers_of_each_day_count() -> None:
     assert "runs is anonymous" in text_of(records)
 
 
+def test_a_part_of_an_anonymous_run_that_is_read_after_the_whole_changes_nothing() -> None:
+    whole = [
+        aggregate("2026-01-05", 5 * i, utc=f"2026-01-05T13:{i:02}:00+00:00") for i in range(1, 11)
+    ]
+    for records in (whole, whole + whole[:3], whole[:3] + whole):
+        assert audience(records).people == 50
+
+
 def test_people_of_networks_with_different_errors_are_corrected_apart() -> None:
     runs = ("0" * 16, "1" * 16)
     people = [left(i, i, run=run) for run in runs for i in range(1, 201)]

@@ -3,7 +3,7 @@
 A person is taken from the record of their leaving, and counts in the hour (local) in which they
 came; who is recognised on the same day (`--remember`) counts once. A record that was taken in
 already, from a copy of a file, counts once, too. Runs that are anonymous have no person records:
-of these the last aggregate record of each day counts, in fives.
+of these the latest aggregate record of each day counts, in fives.
 """
 
 import math
@@ -57,8 +57,15 @@ class Passage:
 
 
 class RoundedDay(NamedTuple):
-    """A day of an anonymous run, in fives: people by hour of coming, and by gender and band."""
+    """A day of an anonymous run, in fives.
 
+    Attributes:
+        told_s: when, seconds since 1970.
+        hours: people by hour of coming.
+        groups: people by gender and band.
+    """
+
+    told_s: float
     hours: dict[str, int]
     groups: dict[tuple[str, str], int]
 
@@ -74,7 +81,7 @@ class CameraRun:
         told: people told to be of each of `GROUPS`.
         confusion: of the network; None = not known.
         doubles: how many may have been counted twice.
-        days: of an anonymous run, what the last aggregate record of each day said.
+        days: of an anonymous run, what the latest aggregate record of each day said.
     """
 
     began_s: float
@@ -180,7 +187,7 @@ class Tally:
         if kind == "source":
             run.note_state(record["source"]["state"], utc_s)
         elif kind == "aggregate":
-            _note_numbers(record, camera, run)
+            _note_numbers(record, utc_s, camera, run)
         elif record["event"] == "left":
             self._person(Leaving.of(record, utc_s), camera, run)
 
@@ -207,15 +214,17 @@ class Tally:
             camera.attention = camera.attention.plus(one)
 
 
-def _note_numbers(record: Record, camera: CameraSums, run: CameraRun) -> None:
-    """Take in an aggregate record."""
+def _note_numbers(record: Record, utc_s: float, camera: CameraSums, run: CameraRun) -> None:
+    """Take in an aggregate record; an earlier one of a copy changes no day."""
     if record.get("error_years") is not None:
         camera.error_records += 1
         camera.error_sum_years += float(record["error_years"])
     if record.get("confusion"):
         run.confusion = tuple(tuple(int(n) for n in row) for row in record["confusion"])
-    if record.get("step", 1) > 1:
-        run.days[record["day"]] = RoundedDay(
+    day = record["day"]
+    if record.get("step", 1) > 1 and (day not in run.days or run.days[day].told_s <= utc_s):
+        run.days[day] = RoundedDay(
+            utc_s,
             {span["begins"]: int(span["entered"]) for span in record["hours"]},
             {(g.get("gender", ""), g.get("age", "")): int(g["people"]) for g in record["groups"]},
         )
