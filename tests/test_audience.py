@@ -392,15 +392,49 @@ def test_a_run_without_gender_or_age_is_told_by_the_other_one() -> None:
         {"zones": 3},
         {"camera": None, "samples": None},
         {"schema": 3},
+        {"camera": 5},
+        {"camera": ["hall"]},
+        {"run": 5},
+        {"utc": "0001-01-01T00:00:00+00:00"},
+        {"utc": "9999-12-31T23:59:59+00:00"},
+        {"utc": "2026-01-05T12:00:00"},
+        {"type": "source", "source": {"state": "lost"}},
     ],
 )
 def test_a_record_that_is_wrong_is_refused_and_nothing_of_it_counts(change: Record) -> None:
     tally = Tally()
     with pytest.raises((LookupError, TypeError, ValueError, AttributeError)):
         tally.add(left(1) | change)
-    assert not any(camera.hours for camera in tally.cameras.values())
+    assert not tally.cameras and not tally.runs
     with pytest.raises(WrongSchemaError):
         tally.add(left(1) | {"schema": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"confusion": [[1]]},
+        {"confusion": [[-5] * 10] * 10},
+        {"confusion": [[1.5] * 10] * 9},
+        {"confusion": 7},
+        {"error_years": "nan"},
+        {"error_years": float("nan")},
+        {"step": "5"},
+        {"day": 5},
+        {"day": "today"},
+        {"hours": [{"begins": "x", "entered": 5}]},
+        {"hours": [{"begins": "2026-01-05", "entered": 5}]},
+        {"hours": [{"begins": "0001-01-01T10:00+00:00", "entered": 5}]},
+        {"hours": [{"begins": "2026-01-05T10:00+00:00", "entered": -5}]},
+        {"groups": [{"age": ["20-39"], "gender": "female", "people": 5}]},
+        {"groups": 5},
+    ],
+)
+def test_numbers_that_are_wrong_are_refused_and_nothing_of_them_counts(change: Record) -> None:
+    tally = Tally()
+    with pytest.raises((LookupError, TypeError, ValueError, AttributeError)):
+        tally.add(aggregate("2026-01-05", 10, error_years=3.0) | change)
+    assert not tally.cameras and not tally.runs
 
 
 def test_somebody_during_whose_visit_a_film_was_wound_back_stayed_for_no_time() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from outputs.audience import AudienceWriter
 from people.crowd import Crowd
-from people.records import Recorder
+from people.records import Record, Recorder
 from people.report.__main__ import main
 from people.report.page import is_report
 from people.report.reading import find_files, read_events
@@ -96,6 +96,25 @@ def test_the_same_records_count_once_however_they_come(
     assert sum("are in other files, too; they count once" in line for line in said) >= 2
     files, useless = find_files([str(tmp_path)], lambda text: None)
     assert (counted(files), useless) == (want, 0)
+
+
+def test_a_damaged_record_costs_that_record_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, week(0, an_hour=2))[0]
+    whole, good = counted([path]), path.read_text().splitlines()
+    number = next(record for record in read(path) if record["type"] == "aggregate")
+    damages: list[Record] = [
+        {"confusion": [[-5] * 10] * 10},
+        {"step": 5, "hours": [{"begins": "x", "entered": 5}]},
+        {"utc": "0001-01-01T00:00:00+00:00"},
+        {"camera": 5},
+    ]
+    damaged = [json.dumps(number | damage) for damage in damages]
+    path.write_text("\n".join([*good[:5], *damaged, *good[5:]]))
+    said = told_by([path], tmp_path / "r.html", capsys)
+    assert said == [f"{path}: line 6 and 3 more: cut off or no record; left out"]
+    assert counted([path]) == whole
 
 
 def test_what_is_no_use_is_told_in_a_line_each_and_the_rest_is_reported(

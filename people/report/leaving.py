@@ -70,44 +70,64 @@ class Leaving(NamedTuple):
         Raises:
             LookupError, TypeError, ValueError: it is not as it should be.
         """
-        first_s = _between(record["first_seen_s"], -_LONGEST_S, _LONGEST_S)
-        last_s = max(first_s, _between(record["last_seen_s"], -_LONGEST_S, _LONGEST_S))
+        first_s = between(record["first_seen_s"], -_LONGEST_S, _LONGEST_S)
+        last_s = max(first_s, between(record["last_seen_s"], -_LONGEST_S, _LONGEST_S))
         get = record.get
         return cls(
-            number=int(_between(record["id"], 1, 2**53)),
+            number=int(between(record["id"], 1, 2**53)),
             first_s=first_s,
             last_s=last_s,
             hour=local_hour(left_s - (last_s - first_s)),
             left_s=left_s,
             gender="" if get("gender") is None else Gender(record["gender"]),
-            female_prob=_maybe(get("female_prob"), 1),
-            age_years=_maybe(get("age_years"), 200),
-            spread_years=_maybe(get("age_uncertainty_years"), _LONGEST_S),
-            samples=int(_between(record["samples"], 0, _LONGEST_S)),
-            face_px=_maybe(get("face_px"), _LONGEST_S),
-            evidence=_maybe(get("evidence"), 1),
+            female_prob=maybe(get("female_prob"), 1),
+            age_years=maybe(get("age_years"), 200),
+            spread_years=maybe(get("age_uncertainty_years"), _LONGEST_S),
+            samples=int(between(record["samples"], 0, _LONGEST_S)),
+            face_px=maybe(get("face_px"), _LONGEST_S),
+            evidence=maybe(get("evidence"), 1),
             watched=_yes_or_no(get("watched")),
-            watched_s=_maybe(get("attention_s"), _LONGEST_S) or 0.0,
+            watched_s=maybe(get("attention_s"), _LONGEST_S) or 0.0,
             lines={
                 name: (_count(n["in"]), _count(n["out"])) for name, n in _named(record, "lines")
             },
-            zones={name: _between(s, 0, _LONGEST_S) for name, s in _named(record, "zones")},
+            zones={name: between(s, 0, _LONGEST_S) for name, s in _named(record, "zones")},
         )
 
 
-def _between(value: Any, low: float, high: float) -> float:
+def time_of(value: Any) -> datetime:
+    """The time that a record names, which has a time zone.
+
+    Raises:
+        TypeError, ValueError: it is no such time, or not between 1970 and 2200.
+    """
+    when = datetime.fromisoformat(value)
+    if when.tzinfo is None or not 1970 <= when.year <= 2200:
+        raise ValueError(f"want a time with its zone, from 1970 to 2200, got {value!r}")
+    return when
+
+
+def text(value: Any) -> str:
+    """A text of a record; raises TypeError where it is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"want a text, got {value!r}")
+    return value
+
+
+def between(value: Any, low: float, high: float) -> float:
+    """A number of a record; raises ValueError where it is none, or not in that range."""
     if type(value) not in (int, float) or not low <= value <= high:
         raise ValueError(f"want a number from {low} to {high}, got {value!r}")
     return float(value)
 
 
 def _count(value: Any) -> int:
-    return int(_between(value, 0, _LONGEST_S))
+    return int(between(value, 0, _LONGEST_S))
 
 
-def _maybe(value: Any, high: float) -> float | None:
-    """A number that may be missing or null."""
-    return None if value is None else _between(value, 0, high)
+def maybe(value: Any, high: float) -> float | None:
+    """A number from 0 to `high` that may be missing or null; raises ValueError likewise."""
+    return None if value is None else between(value, 0, high)
 
 
 def _yes_or_no(value: Any) -> bool | None:

@@ -11,8 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from estimators.weights import Confusion
 from people.attention import NOBODY, Audience
@@ -20,7 +19,8 @@ from people.bands import RECORD_BANDS
 from people.correction import GROUPS, group_of
 from people.records import SCHEMA
 from people.report.doubles import Doubles
-from people.report.leaving import Leaving, local_hour
+from people.report.leaving import Leaving, local_hour, text, time_of
+from people.report.numbers import Numbers, RoundedDay
 from people.wording import UNSURE_YEARS
 from structures import Gender, SourceState
 
@@ -56,20 +56,6 @@ class Passage:
     seconds: float = 0.0
 
 
-class RoundedDay(NamedTuple):
-    """A day of an anonymous run, in fives.
-
-    Attributes:
-        told_s: when, seconds since 1970.
-        hours: people by hour of coming.
-        groups: people by gender and band.
-    """
-
-    told_s: float
-    hours: dict[str, int]
-    groups: dict[tuple[str, str], int]
-
-
 @dataclass(slots=True)
 class CameraRun:
     """One camera in one run.
@@ -103,12 +89,12 @@ class CameraRun:
         before, times[place] = times[place], max(times[place], person.left_s)
         return before
 
-    def note_state(self, state: str, utc_s: float) -> None:
+    def note_state(self, state: SourceState, utc_s: float) -> None:
         """Take in a state of the source; one of a copy changes nothing."""
         if utc_s <= self._state_s:
             return
         self._state_s = utc_s
-        if SourceState(state) not in _OFFLINE:
+        if state not in _OFFLINE:
             self._offline_s, self._lost_s = self.offline_s(utc_s), None
         elif self._lost_s is None:
             self._lost_s = utc_s
@@ -175,21 +161,23 @@ class Tally:
         """
         if record["schema"] != SCHEMA:
             raise WrongSchemaError(f"want schema {SCHEMA}, got {record['schema']!r}")
-        kind, name = record["type"], record["camera"]
+        kind = record["type"]
         if kind not in ("source", "person", "aggregate"):
             return
         if kind == "source" and record["source"]["state"] in _OF_PROGRAM:
             return
-        utc_s = datetime.fromisoformat(record["utc"]).timestamp()
+        utc_s = time_of(record["utc"]).timestamp()
+        name, number = text(record["camera"]), text(record["run"])
+        content = _content(record, utc_s)  # checked before anything is changed
         camera = self.cameras[name]
-        run = self.runs.setdefault((record["run"], name), CameraRun(utc_s, utc_s))
+        run = self.runs.setdefault((number, name), CameraRun(utc_s, utc_s))
         run.began_s, run.ended_s = min(run.began_s, utc_s), max(run.ended_s, utc_s)
-        if kind == "source":
-            run.note_state(record["source"]["state"], utc_s)
-        elif kind == "aggregate":
-            _note_numbers(record, utc_s, camera, run)
-        elif record["event"] == "left":
-            self._person(Leaving.of(record, utc_s), camera, run)
+        if isinstance(content, SourceState):
+            run.note_state(content, utc_s)
+        elif isinstance(content, Numbers):
+            _note_numbers(content, camera, run)
+        elif content is not None:
+            self._person(content, camera, run)
 
     def _person(self, person: Leaving, camera: CameraSums, run: CameraRun) -> None:
         before_s = run.left_before(person)
@@ -214,20 +202,26 @@ class Tally:
             camera.attention = camera.attention.plus(one)
 
 
-def _note_numbers(record: Record, utc_s: float, camera: CameraSums, run: CameraRun) -> None:
+def _content(record: Record, utc_s: float) -> SourceState | Numbers | Leaving | None:
+    """What a record says; None = it says nothing that counts, but that there was a run."""
+    if record["type"] == "source":
+        return SourceState(record["source"]["state"])
+    if record["type"] == "aggregate":
+        return Numbers.of(record, utc_s)
+    return Leaving.of(record, utc_s) if record["event"] == "left" else None
+
+
+def _note_numbers(numbers: Numbers, camera: CameraSums, run: CameraRun) -> None:
     """Take in an aggregate record; an earlier one of a copy changes no day."""
-    if record.get("error_years") is not None:
+    if numbers.error_years is not None:
         camera.error_records += 1
-        camera.error_sum_years += float(record["error_years"])
-    if record.get("confusion"):
-        run.confusion = tuple(tuple(int(n) for n in row) for row in record["confusion"])
-    day = record["day"]
-    if record.get("step", 1) > 1 and (day not in run.days or run.days[day].told_s <= utc_s):
-        run.days[day] = RoundedDay(
-            utc_s,
-            {span["begins"]: int(span["entered"]) for span in record["hours"]},
-            {(g.get("gender", ""), g.get("age", "")): int(g["people"]) for g in record["groups"]},
-        )
+        camera.error_sum_years += numbers.error_years
+    run.confusion = numbers.confusion or run.confusion
+    day, rounded = numbers.day, numbers.rounded
+    if day is not None and rounded is not None:
+        before = run.days.get(day)
+        if before is None or before.told_s <= rounded.told_s:
+            run.days[day] = rounded
 
 
 def _note_looks(person: Leaving, camera: CameraSums, run: CameraRun) -> None:
