@@ -11,7 +11,7 @@ from outputs.delivery import RecordSink
 from people.records import Record, Recorder
 from people.report.page import page_of
 from people.report.presence import presence_of
-from people.report.tally import Tally
+from people.report.tally import NEWEST, Tally
 
 REFRESH_S = 600.0
 
@@ -42,7 +42,7 @@ class AudienceWriter(RecordSink):
         super().__init__(recorder)
         self._path, self._live, self._clock = check_writable(path, (".html",), True), live, clock
         page_of(None)  # loads what it needs before anything takes time
-        self._tally = Tally()
+        self._tally = Tally(NEWEST)
         self._made = False
         self._due_s = clock() + 60
         self._outage = Outage("the report waits until there is room, everything else continues")

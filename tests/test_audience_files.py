@@ -14,9 +14,10 @@ from people.records import Record, Recorder
 from people.report.__main__ import main
 from people.report.page import is_report
 from people.report.reading import find_files, read_events
-from people.report.tally import Tally
+from people.report.tally import NEWEST, Tally
 from tests.audiences import read, week, write
 from tests.results import passers_by, result, track, write_all
+from tests.test_audience import left
 
 FRAME = b'{"schema":2,"type":"frame","run":"a","camera":"","utc":"x","tracks":[]}\n'
 
@@ -183,6 +184,26 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path) -> None:
     assert counted([path]) > 200
     assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 4
     tracemalloc.stop()
+
+
+def test_memory_of_a_live_run_does_not_grow_with_the_people() -> None:
+    import tracemalloc
+
+    def person(number: int) -> Record:
+        return left(64 * number, number / 60)  # the worst ids: no two share an array
+
+    def held(first: int, last: int) -> int:
+        for number in range(first, last):
+            tally.add(person(number))
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    tally = Tally(NEWEST)
+    before = held(1, NEWEST + 200)
+    assert held(NEWEST + 200, 4 * NEWEST) - before < 50_000
+    tracemalloc.stop()
+    tally.add(person(4 * NEWEST - 1))
+    assert tally.repeated == 1  # the newest are known
 
 
 # Written by a run

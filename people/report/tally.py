@@ -1,4 +1,7 @@
-"""Sums of records, from which the report is made; they grow with hours and runs, not with people.
+"""Sums of records, from which the report is made; they grow with hours and runs.
+
+What grows with people, so that a copy counts once, is eight bytes for each; a live run has no
+copies and keeps the newest only.
 
 A person is taken from the record of their leaving, and counts in the hour (local) in which they
 came; who is recognised on the same day (`--remember`) counts once. A record that was taken in
@@ -31,6 +34,7 @@ FEW_SAMPLES = 5
 SMALL_PX = 60.0
 POOR_EVIDENCE = 0.25
 _BLOCK = 64  # ids that share an array
+NEWEST = 1000  # blocks, more than the people who are remembered: half a megabyte
 _OFFLINE = frozenset(SourceState) - {SourceState.LIVE, SourceState.ENDED}
 _OF_PROGRAM = "online", "offline"
 
@@ -82,10 +86,16 @@ class CameraRun:
     _state_s: float = -math.inf
     _left_s: dict[int, "array[float]"] = field(default_factory=dict)
 
-    def left_before(self, person: Leaving) -> float:
-        """When this person left the last time, seconds since 1970, 0 = never; notes this time."""
+    def left_before(self, person: Leaving, blocks: int | None) -> float:
+        """When this person left the last time, seconds since 1970, 0 = never; notes this time.
+
+        Only the newest `blocks` of people are kept; None = all.
+        """
         block, place = divmod(person.number, _BLOCK)
-        times = self._left_s.setdefault(block, array("d", bytes(8 * _BLOCK)))
+        times = self._left_s.pop(block, None) or array("d", bytes(8 * _BLOCK))
+        self._left_s[block] = times
+        if blocks is not None and len(self._left_s) > blocks:
+            del self._left_s[next(iter(self._left_s))]
         before, times[place] = times[place], max(times[place], person.left_s)
         return before
 
@@ -141,13 +151,18 @@ class CameraSums:
 class Tally:
     """Takes in records, those of a run in their order.
 
+    Args:
+        blocks: of how many blocks of `_BLOCK` ids it is known when people left, for each camera
+            of a run: `NEWEST` where no record comes twice; None = of all.
+
     Attributes:
         cameras: sums by the camera's name.
         runs: by the run's and the camera's name.
         repeated: records of people that were there already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int | None = None) -> None:
+        self._blocks = blocks
         self.cameras: dict[str, CameraSums] = defaultdict(CameraSums)
         self.runs: dict[tuple[str, str], CameraRun] = {}
         self.repeated = 0
@@ -180,7 +195,7 @@ class Tally:
             self._person(content, camera, run)
 
     def _person(self, person: Leaving, camera: CameraSums, run: CameraRun) -> None:
-        before_s = run.left_before(person)
+        before_s = run.left_before(person, self._blocks)
         if before_s >= person.left_s:
             self.repeated += 1
             return
