@@ -34,7 +34,7 @@ FEW_SAMPLES = 5
 SMALL_PX = 60.0
 POOR_EVIDENCE = 0.25
 _BLOCK = 64  # ids that share an array
-NEWEST = 1000  # blocks, more than the people who are remembered: half a megabyte
+NEWEST = 1000  # people, or blocks, more than the people who are remembered: half a megabyte
 _OFFLINE = frozenset(SourceState) - {SourceState.LIVE, SourceState.ENDED}
 _OF_PROGRAM = "online", "offline"
 
@@ -85,6 +85,7 @@ class CameraRun:
     _lost_s: float | None = None
     _state_s: float = -math.inf
     _left_s: dict[int, "array[float]"] = field(default_factory=dict)
+    _zones: dict[tuple[str, int], str] = field(default_factory=dict)  # days, of the newest people
 
     def left_before(self, person: Leaving, blocks: int | None) -> float:
         """When this person left the last time, seconds since 1970, 0 = never; notes this time.
@@ -98,6 +99,15 @@ class CameraRun:
             del self._left_s[next(iter(self._left_s))]
         before, times[place] = times[place], max(times[place], person.left_s)
         return before
+
+    def is_first_in(self, zone: str, person: Leaving) -> bool:
+        """Whether this person was not in that zone before on that day; notes that they were."""
+        key, day = (zone, person.number), person.hour[:10]
+        before = self._zones.pop(key, "")
+        self._zones[key] = day
+        if len(self._zones) > NEWEST:
+            del self._zones[next(iter(self._zones))]
+        return before != day
 
     def note_state(self, state: SourceState, utc_s: float) -> None:
         """Take in a state of the source; one of a copy changes nothing."""
@@ -203,7 +213,7 @@ class Tally:
             camera.lines[line].inward += inward
             camera.lines[line].outward += outward
         for zone, seconds in person.zones.items():
-            camera.zones[zone].inward += seconds > 0
+            camera.zones[zone].inward += seconds > 0 and run.is_first_in(zone, person)
             camera.zones[zone].seconds += seconds
         if before_s and local_hour(before_s)[:10] == person.hour[:10]:
             return  # recognised, and counted already
