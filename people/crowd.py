@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import reduce
 from typing import Any
 
 from estimators.weights import Confusion
@@ -45,6 +46,7 @@ class _Moment:
     again: Counter[str]  # those who were, by camera
     left: Counter[Key]  # since the run began
     left_today: Counter[Key]  # since midnight
+    todays: dict[str, Span]  # by camera, since midnight or a reset
     stays_s: float  # of those who left since the run began
     hours: dict[str, tuple[Span, ...]]  # by camera
     days: dict[str, tuple[Span, ...]]
@@ -94,7 +96,7 @@ class Crowd:
         self._left, self._left_today = Counter[Key](), Counter[Key]()
         self._ages = MeanAges()  # of those who left today; where anonymous, of nobody
         self._stays_s, self._ledgers = 0.0, defaultdict[str, Ledger](Ledger)
-        self._audiences = dict[str, Audience]()
+        self._todays, self._audiences = dict[str, Span](), dict[str, Audience]()
         self._errors = defaultdict[str, ExpectedError](ExpectedError)
         self._correction = Correction(None if anonymous else confusion, attributes, clock)
         self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
@@ -130,7 +132,7 @@ class Crowd:
                     timeline.note(utc_s, sum(now.values()))
 
     def reset(self) -> None:
-        """Count from zero; those in view count as they leave. Hours and days are kept."""
+        """Count from zero, and everybody in view anew. Hours and days are kept."""
         with self._lock:
             self._stays_s = 0.0
             self._correction.refresh()
@@ -138,8 +140,11 @@ class Crowd:
             self._left_today.clear()
             self._ages.clear()
             self._left_lately.clear()
-            for visits in self._visits.values():
-                visits.footfall.reset()
+            self._audiences.clear()
+            self._todays.clear()
+            for camera, visits in self._visits.items():
+                self._ledgers[camera].note(self._utc(), Span("", visits.reset()))
+                self._todays[camera] = Span("", entered=len(visits.here))
             self._recent = Timeline(_RECENT_STEP_S, _RECENT_STEPS)
             self._quarters = Timeline(_DAY_STEP_S, _DAY_STEPS)
 
@@ -195,19 +200,17 @@ class Crowd:
             moment, ages = self._reported(), self._ages.of(camera, self.attributes)
         left = Counter({k: n for k, n in moment.left_today.items() if k.camera == camera})
         groups = self._grouped((k.gender, WIDENED.get(k.band, k.band), n) for k, n in left.items())
-        new = sum(number for key, number in moment.here.items() if key.camera == camera)
+        here = sum(number for key, number in moment.here.items() if key.camera == camera)
         rounded = [
             {"age": age, "gender": gender, "people": self._rounded(number)}
             for (gender, age), number in sorted(groups.items(), key=lambda each: each[0][::-1])
         ]
-        today = moment.day.isoformat()
-        days = {span.begins: span for span in moment.days.get(camera, ())}
-        span = days.pop(today, Span(today))
+        today, span = moment.day.isoformat(), moment.todays.get(camera, Span(""))
         return {
             "day": today,
-            "now": self._rounded(new + moment.again[camera]),
-            "people": self._rounded(groups.total()),
-            "entered": self._rounded(groups.total() + new),
+            "now": self._rounded(here + moment.again[camera]),
+            "people": self._rounded(span.left),
+            "entered": self._rounded(span.entered),
             "dwell_s": self._dwell(span),
             **ages,
             "step": self._step,
@@ -218,7 +221,7 @@ class Crowd:
             "hours": self._spans(
                 span for span in moment.hours.get(camera, ()) if span.begins.startswith(today)
             ),
-            "days": self._spans(days.values()),
+            "days": self._spans(day for day in moment.days.get(camera, ()) if day.begins != today),
             **({"attention": self._told(span.audience).as_json()} if self.attention else {}),
             **self._places(moment.places).get(camera, {}),
         }
@@ -240,8 +243,7 @@ class Crowd:
             utc_s, moment = self._utc(), self._reported()
             recent, quarters = self._recent.series(utc_s), self._quarters.series(utc_s)
             today, left, newest = moment.left_today + moment.here, moment.left, self._newest()
-        days = together(moment.days.values())
-        watched = next((s.audience for s in days if s.begins == moment.day.isoformat()), NOBODY)
+        watched = reduce(Audience.plus, (s.audience for s in moment.todays.values()), NOBODY)
         return Summary(
             now={camera: self._shown(number) for camera, number in moment.now.items()},
             now_total=self._shown(sum(moment.now.values())) if moment.now else None,
@@ -255,7 +257,7 @@ class Crowd:
             gone=self._shown(left.total()),
             stays_s=None if self.anonymous else moment.stays_s,
             hours=self._spans(together(moment.hours.values())),
-            days=self._spans(days),
+            days=self._spans(together(moment.days.values())),
             groups_corrected=self._correction.of("today", told_counts(today)),
             left_corrected=self._correction.of("run", told_counts(left)),
             audience=self._told(watched) if self.attention else None,
@@ -336,6 +338,7 @@ class Crowd:
         if self._today() != self._day:
             self._day = self._today()
             self._left_today.clear()
+            self._todays.clear()
             self._ages.clear()
             for visits in self._visits.values():
                 visits.footfall.begin_day()
@@ -351,8 +354,10 @@ class Crowd:
         """Enter into the books who came and went."""
         new = [(visit.attention, visit.last_s - visit.first_s) for visit in left if not visit.again]
         audience, stays_s = Audience.of(new), [stay_s for _, stay_s in new]
-        self._stays_s += sum(visit.last_s - visit.first_s for visit in left)
-        self._ledgers[camera].note(utc_s, entered, stays_s, audience)
+        more = Span("", entered, len(stays_s), sum(stays_s), audience)
+        self._stays_s += more.seconds
+        self._ledgers[camera].note(utc_s, more)
+        self._todays[camera] = self._todays.get(camera, Span("")).plus(more)
         if self.attention:
             self._audiences[camera] = self._audiences.get(camera, NOBODY).plus(audience)
         spreads = [v.person.age_uncertainty_years for v in left if v.person is not None]
@@ -368,8 +373,8 @@ class Crowd:
         days = {name: tuple(each.days.values()) for name, each in self._ledgers.items()}
         left, left_today = self._left.copy(), self._left_today.copy()
         return _Moment(
-            self._day, self._now(), here, again, left, left_today, self._stays_s,
-            self._hours(), days, self._audiences.copy(),
+            self._day, self._now(), here, again, left, left_today,
+            self._todays.copy(), self._stays_s, self._hours(), days, self._audiences.copy(),
             self._passages(), self._passages(of_run=True),
         )  # fmt: skip
 

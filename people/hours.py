@@ -52,14 +52,10 @@ class Ledger:
         self.hours: dict[str, Span] = {}
         self.days: dict[str, Span] = {}
 
-    def note(
-        self, utc_s: float, entered: int, stays_s: Iterable[float], audience: Audience = NOBODY
-    ) -> None:
-        """Add people who came, and those who went after so many seconds, at a time since 1970."""
-        stays = tuple(stays_s)
-        if not entered and not stays:
+    def note(self, utc_s: float, more: Span) -> None:
+        """Add those who came and went at a time since 1970."""
+        if not more.entered and not more.left:
             return
-        more = Span("", entered, len(stays), sum(stays), audience)
         local = datetime.fromtimestamp(utc_s, UTC).astimezone()
         hour = local.replace(minute=0).isoformat(timespec="minutes")
         places = ((self.hours, hour, _HOURS), (self.days, local.date().isoformat(), _DAYS))

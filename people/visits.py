@@ -87,7 +87,7 @@ class Visits:
         self.here: dict[int, Visit] = {}
         self.frame: Frame | None = None
         self.footfall = Footfall()
-        self._days: dict[int, date] = {}  # of the last visits of the newest people
+        self._days: dict[int, date] = {}  # when the newest people left last
 
     def update(self, result: FrameResult, utc_s: float) -> list[Visit]:
         """Take in a new frame, or the last one again, perhaps with another `status`.
@@ -105,7 +105,7 @@ class Visits:
             if track.track_id not in self.here:
                 times = frame.time_s, frame.time_s, utc_s, utc_s
                 new = Visit(result.camera, track.track_id, frame.epoch, *times)
-                new.again = self._was_here(track.track_id, date.fromtimestamp(utc_s))
+                new.again = self._days.get(track.track_id) == date.fromtimestamp(utc_s)
                 self.here[track.track_id] = new
             visit = self.here[track.track_id]
             if track.unseen_s == 0:
@@ -121,13 +121,14 @@ class Visits:
                 self.footfall.follow(track, visit.walk, frame)
         return left
 
-    def _was_here(self, track_id: int, day: date) -> bool:
-        """Note a new visit; ids come again only with `--remember`, and not of all people."""
-        before = self._days.pop(track_id, None)
-        self._days[track_id] = day
-        if len(self._days) > _MOST:
-            del self._days[next(iter(self._days))]
-        return before == day
+    def reset(self) -> int:
+        """Count everybody anew; returns how many of those who are there were counted before."""
+        self._days.clear()
+        self.footfall.reset()
+        again = [visit for visit in self.here.values() if visit.again]
+        for visit in again:
+            visit.again = False
+        return len(again)
 
     def passages(self, of_run: bool = False) -> Passages:
         """The counts of today at lines and in zones.
@@ -148,6 +149,11 @@ class Visits:
             visit.over = True
             self.footfall.end(visit.track_id, visit.key)
             del self.here[visit.track_id]
+            # Ids come again only with `--remember`, and not of all people.
+            self._days.pop(visit.track_id, None)
+            self._days[visit.track_id] = date.fromtimestamp(visit.last_utc_s)
+            if len(self._days) > _MOST:
+                del self._days[next(iter(self._days))]
         return left
 
 

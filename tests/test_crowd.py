@@ -218,6 +218,10 @@ def test_at_midnight_the_count_of_the_day_restarts_with_those_in_view() -> None:
         {("female", "30-39"): 1},
     )
     assert (hall.aggregate()["day"], hall.aggregate()["people"]) == ("2030-03-11", 0)
+    hall.see({2: person(), 3: person()}, wait_s=60)
+    record = hall.aggregate()
+    assert record["entered"] == sum(hour["entered"] for hour in record["hours"]) == 1
+    assert [(day["begins"], day["entered"]) for day in record["days"]] == [("2030-03-10", 2)]
     assert date.fromtimestamp(hall.now_s).isoformat() == "2030-03-11"
 
 
@@ -365,6 +369,43 @@ def test_who_comes_back_with_the_same_id_is_one_person_a_day() -> None:
     assert [(span["entered"], span["left"]) for span in record["hours"]] == [(2, 2)]
     hall.see({1: person()}, wait_s=DAY_S)
     assert hall.aggregate()["entered"] == 1
+
+
+def test_who_was_there_over_midnight_and_comes_back_counts_once_on_the_new_day() -> None:
+    hall = Hall()
+    hall.see({1: person()}, wait_s=DAY_S / 2 - 600)
+    hall.see({1: person()}, wait_s=1200)
+    hall.see({}, wait_s=2)
+    hall.see({1: person()}, wait_s=600)
+    hall.see({}, wait_s=30)
+    record = hall.aggregate()
+    assert (record["day"], record["people"], hall.crowd.summary().gone) == ("2030-03-11", 1, 1)
+
+
+def test_the_mean_stay_is_that_of_first_visits_everywhere() -> None:
+    hall = Hall()
+    for first, last in ((0, 250), (2000, 4500)):
+        hall.crowd.update(result(first, {1: person()}))
+        hall.crowd.update(result(last, {1: person()}))
+        hall.crowd.update(result(last + 1, {}))
+    summary = hall.crowd.summary()
+    assert (summary.gone, summary.stays_s, hall.aggregate()["dwell_s"]) == (1, 10.0, 10.0)
+
+
+def test_after_a_reset_everybody_counts_anew() -> None:
+    hall = Hall(attention=True)
+    hall.see({1: person()})
+    hall.see({}, wait_s=10)
+    hall.see({1: person()}, wait_s=10)  # recognised
+    hall.crowd.reset()
+    summary, record = hall.crowd.summary(), hall.aggregate()
+    assert (record["now"], record["entered"], record["people"]) == (1, 1, 0)
+    assert (record["dwell_s"], summary.seen, summary.audiences) == (None, 1, {})
+    hall.see({}, wait_s=10)
+    hall.see({1: person()}, wait_s=10)
+    record = hall.aggregate()
+    assert (record["entered"], record["people"], hall.crowd.summary().gone) == (1, 1, 1)
+    assert [(hour["entered"], hour["left"]) for hour in record["hours"]] == [(2, 2)]
 
 
 def test_who_looked_this_way_is_counted_by_camera_and_day_and_since_the_beginning() -> None:
