@@ -92,12 +92,14 @@ class Audience:
         watchers: of these, looked this way.
         attention_s: how long these did, all together.
         dwell_s: how long `people` were in view, all together.
+        spare: by how much either number of people may be larger, as it was rounded down.
     """
 
     people: int = 0
     watchers: int = 0
     attention_s: float = 0.0
     dwell_s: float = 0.0
+    spare: int = 0
 
     def plus(self, other: "Audience") -> "Audience":
         """Both together."""
@@ -106,6 +108,7 @@ class Audience:
             self.watchers + other.watchers,
             self.attention_s + other.attention_s,
             self.dwell_s + other.dwell_s,
+            self.spare + other.spare,
         )
 
     @classmethod
@@ -119,15 +122,29 @@ class Audience:
     def rounded(self, step: int) -> "Audience":
         """Numbers of people rounded down to multiples; no times, which move with each person."""
         people, watchers = (n // step * step for n in (self.people, self.watchers))
-        return Audience(people, watchers, math.nan, math.nan)
+        return Audience(people, watchers, math.nan, math.nan, step - 1)
+
+    @property
+    def bounds(self) -> tuple[float, float] | tuple[None, None]:
+        """The 95 % interval of the share of watchers, whatever rounded numbers were; see `wilson`.
+
+        None without people.
+        """
+        if not self.people:
+            return None, None
+        most = range(self.spare + 1)
+        may_be = [(self.watchers + w, self.people + p) for w in most for p in most]
+        spans = [wilson(hits, tries) for hits, tries in may_be if hits <= tries]
+        lows, highs = zip(*spans, strict=True)
+        return min(lows), max(highs)
 
     def as_json(self) -> dict[str, Any]:
-        """As in aggregate records, and for the page."""
-        low, high = wilson(self.watchers, self.people)
+        """As in aggregate records, and for the page; of rounded numbers there is no ratio."""
+        low, high = self.bounds
         return {
             "people": self.people,
             "watchers": self.watchers,
-            "ratio": _share(self.watchers, self.people, 4),
+            "ratio": None if self.spare else _share(self.watchers, self.people, 4),
             "low": low,
             "high": high,
             "attention_s": _share(self.attention_s, self.watchers, 1),

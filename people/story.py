@@ -33,7 +33,7 @@ def story(crowd: Crowd, seconds: float) -> str:
     if not summary.seen:
         return f"nobody in {time}"
     passages = [text for each in summary.places.values() for text in passage_words(each).values()]
-    looks = [*_looks(summary.audiences.values()), *passages]
+    looks = [*_looks(summary.audiences.values(), least), *passages]
     if summary.seen <= min(_MOST, len(summary.newest)):
         # Who came back is one person: the last visit knows most.
         visits = {(each.camera, each.track_id): each for each in reversed(summary.newest)}
@@ -42,10 +42,10 @@ def story(crowd: Crowd, seconds: float) -> str:
     return "; ".join([people, *_details(crowd, summary), *looks])
 
 
-def _looks(audiences: Iterable[Audience]) -> list[str]:
+def _looks(audiences: Iterable[Audience], least: str) -> list[str]:
     everybody = functools.reduce(Audience.plus, audiences, NOBODY)
     watchers, people = everybody.watchers, everybody.people
-    return [f"{watchers} of {people} looked this way"] if people else []
+    return [f"{least}{watchers} of {least}{people} looked this way"] if people else []
 
 
 def words(crowd: Crowd) -> str:

@@ -128,11 +128,19 @@ def test_nobody_has_no_ratio() -> None:
 
 def test_an_audience_in_fives_tells_nothing_of_one_person() -> None:
     told = Audience(14, 9, 31.5, 80.0).rounded(5).as_json()
-    low, high = wilson(5, 10)
+    (low, _), (_, high) = wilson(5, 14), wilson(9, 10)
     assert told == {
-        "people": 10, "watchers": 5, "ratio": 0.5, "low": low, "high": high,
+        "people": 10, "watchers": 5, "ratio": None, "low": low, "high": high,
         "attention_s": None, "dwell_s": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("people", range(5, 30))
+def test_the_interval_of_an_audience_in_fives_holds_that_of_the_people(people: int) -> None:
+    for watchers in range(people + 1):
+        low, high = wilson(watchers, people)
+        told = Audience(people, watchers).rounded(5).as_json()
+        assert told["low"] <= low and high <= told["high"]
 
 
 @pytest.mark.parametrize(("hits", "tries"), [(0, 1), (0, 12), (3, 7), (50, 200), (9, 9)])

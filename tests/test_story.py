@@ -80,3 +80,13 @@ def test_it_ends_with_those_who_looked_this_way_where_that_is_asked_for(attentio
     crowd.end()
     ending = "; 1 of 2 looked this way"
     assert story(crowd, 18.0).endswith(ending) == attention
+
+
+def test_of_an_anonymous_audience_it_tells_bounds() -> None:
+    crowd = Crowd(anonymous=True, attention=True)
+    people = dict.fromkeys(range(1, 10), MAN)
+    poses = {i: HeadPose(0, 0) if i < 6 else HeadPose(60, 0) for i in people}
+    for index in range(10):
+        crowd.update(result(index, dict(people), poses=poses))
+    crowd.end()
+    assert story(crowd, 18.0).endswith("; at least 5 of at least 5 looked this way")

@@ -57,7 +57,7 @@ function showAttention(now) {
   $("attention-tile").hidden = !seen;
   if (!seen) return;
   const [percent, low, high] = [seen.ratio, seen.low, seen.high].map((share) => Math.round(100 * share));
-  const words = [say("looked", { ...seen, percent, low, high })];
+  const words = [say(seen.ratio === null ? "looked_rounded" : "looked", { ...seen, percent, low, high })];
   if (seen.attention_s !== null) words.push(say("each_for", { n: seen.attention_s.toFixed(1) }));
   put($("attention"), seen.people ? words.join(" · ") : now.anonymous ? lower(null) : say("unknown"));
 }
