@@ -26,10 +26,11 @@ class ExpectedError:
         spreads = tuple(spreads_years)
         if not spreads:
             return
-        minute, people, total = int(utc_s // _STEP_S), 0, 0.0
-        if self._minutes and minute <= self._minutes[-1][0]:  # or the clock was set back
-            minute, people, total = self._minutes.pop()
-        self._minutes.append((minute, people + len(spreads), total + sum(spreads)))
+        minute, people, total = int(utc_s // _STEP_S), len(spreads), sum(spreads)
+        while self._minutes and self._minutes[-1][0] >= minute:  # the same, or it was set back
+            _, more, years = self._minutes.pop()
+            people, total = people + more, total + years
+        self._minutes.append((minute, people, total))
 
     def years(self, utc_s: float) -> float | None:
         """Return the mean absolute error to be expected; None where under five people left."""

@@ -73,11 +73,10 @@ class Timeline:
         self._steps: deque[tuple[int, int]] = deque(maxlen=steps)
 
     def note(self, now_s: float, number: int) -> None:
-        """Note a number; if the clock was set back it counts for the last step."""
+        """Note a number; if the clock was set back, what was noted of later counts here, too."""
         step = int(now_s // self._step_s)
-        if self._steps and step <= self._steps[-1][0]:
-            step, largest = self._steps.pop()
-            number = max(number, largest)
+        while self._steps and self._steps[-1][0] >= step:
+            number = max(number, self._steps.pop()[1])
         self._steps.append((step, number))
 
     def series(self, now_s: float) -> tuple[int | None, ...]:

@@ -259,6 +259,14 @@ def test_a_timeline_keeps_the_largest_number_of_each_step() -> None:
     assert timeline.series(125) == (None, 7, None, None)
 
 
+def test_a_clock_that_was_ahead_at_the_start_costs_the_timeline_nothing() -> None:
+    timeline = Timeline(5.0, 120)
+    timeline.note(NOON + 7200, 3)
+    for i in range(100):
+        timeline.note(NOON + 5 * i, 2)
+    assert timeline.series(NOON + 495) == (*20 * [None], 3, *99 * [2])
+
+
 def test_who_comes_and_goes_is_entered_hour_by_hour_and_day_by_day() -> None:
     hall = Hall()
     hall.see({1: person(), 2: person()})

@@ -33,7 +33,7 @@ def test_a_clock_that_was_set_back_loses_nobody() -> None:
     error = ExpectedError()
     error.note(3600.0, [6.0] * 3)
     error.note(0.0, [10.0] * 3)
-    assert error.years(3600.0) == pytest.approx(SHARE * 8.0)
+    assert error.years(0.0) == pytest.approx(SHARE * 8.0)
 
 
 def test_it_does_not_grow_over_months() -> None:
@@ -41,3 +41,13 @@ def test_it_does_not_grow_over_months() -> None:
     for minute in range(5000):
         error.note(60.0 * minute, [5.0])
     assert len(error._minutes) == 60
+
+
+def test_what_was_noted_by_a_clock_that_was_ahead_is_forgotten_after_an_hour_as_all_else() -> None:
+    error = ExpectedError()
+    error.note(7200.0, [20.0] * 5)
+    for minute in range(60):
+        error.note(60.0 * minute, [1.0] * 5)
+    assert error.years(3599.0) == pytest.approx(SHARE * (5 * 20 + 60 * 5 * 1) / 305)
+    error.note(3600.0, [1.0])
+    assert error.years(3600.0) == pytest.approx(SHARE * 1.0)
