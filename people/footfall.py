@@ -10,7 +10,8 @@ was hidden is taken for a straight way). Who first appears nearer to it has not 
 either side yet. So jitter on the line counts nothing, and nobody counts twice without going back.
 
 A stay in a zone runs from the first moment inside to the last before `OUT_S` outside, or before the
-visit's end. It counts once it is `IN_S` long, so that nobody enters who only touches the zone.
+visit's end. It counts once `IN_S` of it were inside, so that nobody enters who only touches the
+zone, however often.
 """
 
 from collections import Counter
@@ -46,10 +47,20 @@ class _Side:
 
 @dataclass(slots=True)
 class _Stay:
-    """A time in a zone; it counts once it was long enough."""
+    """A time in a zone; it counts once it was long enough.
+
+    Attributes:
+        begin_s: the first moment inside.
+        last_s: the last one.
+        inside_s: the time between, without that to and from moments outside.
+        is_out: whether there was one outside since the last moment inside.
+        counts: whether it was long enough.
+    """
 
     begin_s: float
     last_s: float
+    inside_s: float = 0.0
+    is_out: bool = False
     counts: bool = False
 
     @property
@@ -102,12 +113,15 @@ class Walk:
         stay = self._stays.get(zone)
         if inside:
             stay = stay or self._stays.setdefault(zone, _Stay(time_s, time_s))
-            stay.last_s = time_s
-            if not stay.counts and time_s - stay.begin_s >= IN_S - _SLACK_S:
+            stay.inside_s += 0.0 if stay.is_out else time_s - stay.last_s
+            stay.last_s, stay.is_out = time_s, False
+            if not stay.counts and stay.inside_s >= IN_S - _SLACK_S:
                 stay.counts = True
                 return [Happening(zone.name, "entered")]
-        elif stay and time_s - stay.last_s >= OUT_S - _SLACK_S:
-            return self._leave(zone)
+        elif stay:
+            stay.is_out = True
+            if time_s - stay.last_s >= OUT_S - _SLACK_S:
+                return self._leave(zone)
         return []
 
     def _leave(self, zone: Zone) -> list[Happening]:

@@ -166,6 +166,13 @@ def test_who_only_touches_a_zone_has_not_entered_it() -> None:
     assert Place(HALL).watch({1: touching}).hall["entered"] == 0
 
 
+@FPS
+def test_who_touches_a_zone_twice_has_not_entered_it_either(fps: float) -> None:
+    once, again = (((t, 150, 240), (t + 0.1, 165, 240), (t + 0.2, 150, 240)) for t in (1.0, 1.6))
+    touching = straight((0, 150, 240), *once, *again, (3, 150, 240))
+    assert Place(HALL).watch({1: touching}, fps).hall["entered"] == 0
+
+
 def test_people_now_are_those_who_are_inside() -> None:
     place = Place(HALL)
     boxes = [np.array([x - 30, 210, x + 30, 270], np.float32) for x in (320, 200, 80)]
