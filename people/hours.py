@@ -87,8 +87,12 @@ class Timeline:
 
 
 def together(ledgers: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
-    """Add spans with the same beginning, the earliest first."""
+    """Add spans with the same beginning, the earliest first, also when clocks are put back."""
     sums: dict[str, Span] = {}
     for span in itertools.chain.from_iterable(ledgers):
         sums[span.begins] = sums.get(span.begins, Span(span.begins)).plus(span)
-    return tuple(sums[begins] for begins in sorted(sums))
+    return tuple(sums[begins] for begins in sorted(sums, key=_begin_s))
+
+
+def _begin_s(begins: str) -> float:
+    return datetime.fromisoformat(begins).timestamp()

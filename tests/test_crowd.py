@@ -10,7 +10,7 @@ import pytest
 from people.bands import AGE_BANDS, RECORD_BANDS
 from people.crowd import TABLE_ROWS, Crowd
 from people.expected_error import SHARE
-from people.hours import Timeline
+from people.hours import Span, Timeline, together
 from people.story import words
 from structures import Gender, HeadPose, Smoothed, SourceState, SourceStatus
 from tests.web_parts import person, result
@@ -257,6 +257,14 @@ def test_a_timeline_keeps_the_largest_number_of_each_step() -> None:
         timeline.note(now_s, number)
     assert timeline.series(119) == (3, 0, None, 7)
     assert timeline.series(125) == (None, 7, None, None)
+
+
+def test_the_hour_that_comes_twice_in_autumn_is_told_in_the_order_of_time() -> None:
+    begins = [
+        f"2026-10-25T0{hour}+0{zone}:00" for hour, zone in (("2:00", 2), ("2:00", 1), ("3:00", 1))
+    ]
+    spans = [Span(each, 1) for each in begins]
+    assert [span.begins for span in together([spans[::-1], spans])] == begins
 
 
 def test_a_clock_that_was_ahead_at_the_start_costs_the_timeline_nothing() -> None:
