@@ -184,8 +184,15 @@ class Table(Generic[T]):
         writer = csv.DictWriter(
             text, self._columns, restval="", extrasaction="ignore", lineterminator="\n"
         )
-        writer.writerows(self._cells(row) for row in rows)
+        for row in rows:
+            cells = self._cells(row)
+            writer.writerow(cells | {"camera": no_formula(str(cells.get("camera", "")))})
         return text.getvalue().encode()
+
+
+def no_formula(text: str) -> str:
+    """A text for a cell, with ' in front where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 class PeopleWriter(Table[Visit]):

@@ -94,6 +94,14 @@ def test_every_camera_has_rows_of_its_own(tmp_path: Path) -> None:
     assert is_hours(day.path)
 
 
+@pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@SUM(A1)"])
+def test_the_name_of_a_camera_is_no_formula_in_a_spreadsheet(tmp_path: Path, name: str) -> None:
+    day = Day(tmp_path / "hours.csv", several=True)
+    day.see(1, camera=name)
+    day.sink.close()
+    assert day.rows() == [[f"'{name}", "2030-03-10T12:00+00:00", "1"]]
+
+
 def test_anonymous_hours_are_multiples_of_five_without_stays(tmp_path: Path) -> None:
     day = Day(tmp_path / "hours.csv", anonymous=True)
     day.see(*range(8))
