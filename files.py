@@ -294,7 +294,7 @@ def write_lines(file: FileIO, lines: bytes) -> None:
 
 
 class Outage:
-    """Logs that a file cannot be written: once, and again only after a day without it.
+    """Logs that a file cannot be written: at most once a day.
 
     Args:
         consequence: what follows, for the message.
@@ -307,14 +307,14 @@ class Outage:
     def __init__(self, consequence: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.failed: SinkError | None = None
         self._consequence, self._clock = consequence, clock
-        self._last_s = -math.inf
+        self._warned_s = -math.inf
 
     def note(self, error: SinkError) -> None:
         """Take note of a failure."""
-        now_s = self._clock()
-        if now_s - self._last_s > _QUIET_S:
+        now_s, self.failed = self._clock(), error
+        if now_s - self._warned_s >= _QUIET_S:
+            self._warned_s = now_s
             log.warning("%s; %s", error, self._consequence)
-        self.failed, self._last_s = error, now_s
 
 
 def is_special(path: Path) -> bool:
