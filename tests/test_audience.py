@@ -18,7 +18,7 @@ from people.report import leaving
 from people.report.doubles import Doubles, Span95, Twice, counted_twice
 from people.report.groups import Part, merged, told_share
 from people.report.page import page_of
-from people.report.presence import Presence, presence_of
+from people.report.presence import GroupRow, Presence, presence_of
 from people.report.shapes import COLUMNS_HEIGHT, WIDTH, columns, pyramid
 from people.report.tally import Tally, WrongSchemaError
 from people.report.times import Cell, busiest, by_day
@@ -214,6 +214,29 @@ def test_empty_hours_and_large_groups_stay_by_themselves() -> None:
 )
 def test_a_share_tells_nothing_of_fewer_than_five(people: int, want: str) -> None:
     assert told_share(people, 10) == want
+
+
+def test_a_share_is_of_numbers_in_fives() -> None:
+    """12 of 23 exactly would be 52 %, which no other number of people gives."""
+    assert told_share(12, 23) == told_share(10, 20) == told_share(14, 24) == "10 (50 %)"
+
+
+def test_how_many_had_no_age_is_not_told_by_how_many_had_one() -> None:
+    nothing = {"age_years": None, "female_prob": None, "gender": None}
+    text = text_of(left(i, i, **(nothing if i < 3 else {})) for i in range(1, 61))
+    assert "60 people were counted" in text and "of 55 with an age" in text
+
+
+def test_the_attraction_ratio_is_that_of_many_numbers() -> None:
+    def ratio_of(people: int, watchers: int) -> str:
+        seen = [left(i, i, watched=i <= watchers, attention_s=1.0) for i in range(1, people + 1)]
+        found = re.search(r"Attraction ratio (\S+ \S+) %", text_of(seen))
+        assert found is not None
+        return found[1]
+
+    (low, _), (_, high) = wilson(5, 14), wilson(9, 10)
+    told = f"50 ({100 * (low or 0):.0f}–{100 * (high or 0):.0f})"
+    assert ratio_of(13, 7) == ratio_of(12, 6) == ratio_of(14, 9) == told
 
 
 def test_a_page_about_fewer_than_five_people_says_only_that() -> None:
@@ -483,3 +506,17 @@ def test_the_pyramid_has_no_bar_of_a_group_under_five() -> None:
 def test_different_people_are_never_more_than_were_counted() -> None:
     assert Twice(100, 0, 1).different(10) == Span95(10, 9, 10)
     assert Twice(100, 100, 1).different(10).value == 0
+
+
+def test_corrected_numbers_are_drawn_in_fives_as_they_are_told() -> None:
+    drawn = [
+        pyramid(
+            [
+                GroupRow("female", "20-39", 100, Corrected(*numbers)),
+                GroupRow("male", "20-39", 100, Corrected(100, 80, 120)),
+            ]
+        )
+        for numbers in ((91, 81, 106), (94, 84, 110))
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != pyramid([GroupRow("female", "20-39", 100, Corrected(95, 85, 110))])

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from files import begins_with
 from pages import environment
-from people.attention import Audience, wilson
+from people.attention import Audience
 from people.correction import Corrected
 from people.crowd import LEAST
 from people.report.doubles import ALIKE_YEARS, LEAST_PEOPLE, WINDOW_S, Span95
-from people.report.groups import in_fives, span_in_fives, told, told_share
+from people.report.groups import down, in_fives, span_in_fives, told, told_share, up
 from people.report.presence import Presence, Uptime
 from people.report.shapes import columns, pyramid
 from people.report.tally import FEW_SAMPLES, POOR_EVIDENCE, SMALL_PX
@@ -85,12 +85,17 @@ def seconds(value: float) -> str:
 
 
 def ratio(attention: Audience) -> Span95 | None:
-    """The share of watchers; None where they, or those who are none, are fewer than five."""
+    """The share of watchers, of the numbers in fives that are told.
+
+    The interval holds those of all numbers that these may have been. None where watchers, or
+    those who are none, are fewer than five.
+    """
     others = attention.people - attention.watchers
     if attention.watchers < LEAST or 0 < others < LEAST:
         return None
-    low, high = wilson(attention.watchers, attention.people)
-    return Span95(attention.watchers / attention.people, low or 0.0, high or 0.0)
+    told = attention.rounded(LEAST)
+    low, high = told.bounds
+    return Span95(told.watchers / told.people, low or 0.0, high or 0.0)
 
 
 def between(span: Span95, scale: float = 1.0) -> str:
@@ -108,13 +113,19 @@ def moments(first: datetime, last: datetime, word: str = "to") -> str:
 
 
 def women(presence: Presence) -> Span95 | None:
-    """The corrected share of women, unless one gender is told of fewer than five people."""
+    """The corrected share of women, of the numbers in fives that are told.
+
+    None where one gender is told of fewer than five people.
+    """
     sexes = [row for row in presence.groups if row.gender in _SEXES and not row.band]
     shares = {row.gender: row.corrected for row in sexes if row.told >= LEAST and row.corrected}
-    known, count = presence.known, shares.get(Gender.FEMALE)
+    known, count = down(presence.known), shares.get(Gender.FEMALE)
     if len(shares) < len(_SEXES) or count is None or min(map(_people, shares.values())) < LEAST:
         return None
-    return Span95(count.people / known, count.low / known, count.high / known)
+    of = sum(down(each.people) for each in shares.values())
+    return Span95(
+        down(count.people) / of, down(count.low) / up(known + 1), min(up(count.high) / known, 1)
+    )
 
 
 def _people(count: Corrected) -> int:
@@ -129,12 +140,15 @@ def quality(presence: Presence) -> list[QualityRow]:
         rows.append(QualityRow("Counted twice", "not known", text))
     else:
         span, of = presence.twice.span, presence.twice.people
-        share = f", {100 * span.value / of:.0f} %" if span.value >= LEAST else ""
+        figure = in_fives(int(span.value))
+        if span.value >= LEAST:
+            share = 100 * down(span.value) / down(of)
+            figure += f" ({down(span.low):,}–{up(span.high):,}), {share:.0f} %"
         rows.append(
             QualityRow(
                 "Counted twice",
-                between(span) + share,
-                f"people probably were, of {of:,} with an age: so many more came within "
+                figure,
+                f"people probably were, of {in_fives(of)} with an age: so many more came within "
                 f"{WINDOW_S:.0f} s of the leaving of somebody alike (age within "
                 f"{ALIKE_YEARS:.0f} years, no other gender) than chance explains. A queue looks "
                 "the same.",

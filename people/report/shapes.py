@@ -8,8 +8,9 @@ where nothing is known of the network's errors, as told, with the interval as a 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from people.correction import Corrected
 from people.crowd import LEAST
-from people.report.groups import in_fives, span_in_fives
+from people.report.groups import down, in_fives, span_in_fives, up
 from people.report.presence import GroupRow
 from people.report.times import Cell
 from structures import Gender
@@ -98,11 +99,17 @@ def pyramid(groups: Sequence[GroupRow]) -> tuple[list[Side], list[tuple[str, flo
     sexes = {Gender.FEMALE: -1, Gender.MALE: 1}
     shown = [group for group in groups if group.gender in sexes and group.band]
     bands = list(dict.fromkeys(group.band for group in shown))[::-1]
-    most = max((g.corrected.high if g.corrected else g.told for g in shown), default=0) or 1
+    longest = (up(g.corrected.high) if g.corrected else down(g.told) for g in shown)
+    most = max(longest, default=0) or 1
     return [
         _side(group, sexes[Gender(group.gender)], bands.index(group.band) * ROW, _SIDE / most)
         for group in shown
     ], [(band, (row + 0.5) * ROW) for row, band in enumerate(bands)]
+
+
+def _in_fives(count: Corrected) -> Corrected:
+    """As the text says: what is drawn could be measured."""
+    return Corrected(down(count.people), down(count.low), up(count.high))
 
 
 def _side(group: GroupRow, side: int, y: float, scale: float) -> Side:
@@ -111,7 +118,8 @@ def _side(group: GroupRow, side: int, y: float, scale: float) -> Side:
     def place(people: float) -> float:
         return round(inner + side * scale * people, 1)
 
-    known, told = group.corrected, group.told // LEAST * LEAST
+    exact, told = group.corrected, down(group.told)
+    known = exact and _in_fives(exact)
     people = known.people if known else told
     text = in_fives(people) + (f" ({span_in_fives(known)})" if known and people >= LEAST else "")
     if people < LEAST:
