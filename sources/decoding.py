@@ -197,6 +197,15 @@ class Video:
         return name in _LISTS or name.endswith("_pipe")
 
     @property
+    def has_clock(self) -> bool:
+        """Whether its times are the sender's.
+
+        FFmpeg makes them up, 25 a second, for raw streams and pictures one after the other.
+        """
+        made_up = self.container.format.flags & av.format.Flags.no_timestamps.value
+        return not (made_up or self.container.format.name.endswith("_pipe"))
+
+    @property
     def has_leaps(self) -> bool:
         """Whether its clock may leap: that of MPEG-TS, which is joined from recordings."""
         return bool(self.container.format.flags & av.format.Flags.ts_discont.value)

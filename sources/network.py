@@ -36,6 +36,7 @@ JUDGE_S = 1.5  # for whether that much comes
 UNDECODABLE_S = 20.0  # without a frame although data come: longer than key frames are apart
 WINDOW_S = 5.0  # a connection that is silent for two seconds is given up: backlogs are shorter
 JITTER_S = 0.2  # usual variation by networks and decoders
+UNSTEADY_S = 20.0  # late all that time: key frames came, so a decoder would have caught up
 _LEAP_S = 10.0
 
 _HOST = r"(?:\[[^\]]*\]|[^@:/?#\[\]]+)(?::\d+)?(?=[/?#]|$)"
@@ -181,7 +182,8 @@ def pictures_from(
                 return
             for picture in _decoded(packet):
                 picture_s = time.monotonic()
-                late_s = catch_up.late_s(_media_s(picture), bool(picture.key_frame), picture_s)
+                media_s = _media_s(picture) if video.has_clock else None
+                late_s = catch_up.late_s(media_s, bool(picture.key_frame), picture_s)
                 if catch_up.leaves_out(late_s, picture_s):
                     left_out += 1
                     continue
@@ -210,12 +212,14 @@ def _media_s(picture: VideoFrame) -> float | None:
 class Lateness:
     """Compares the clock of one connection's sender with ours, frame by frame.
 
-    The smallest difference within the last five seconds of the sender's time counts as "no
-    delay", so the effect of a clock that drifts or leaps ends after that time.
+    The smallest difference within the last five seconds, by either clock, counts as "no delay",
+    so the effect of a clock that drifts or leaps ends after that time. Where frames have been
+    late for 20 s without end, the sender's clock stands still or is slow, and tells nothing.
     """
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, float]] = deque()  # sender's time, difference
+        self._seen: deque[tuple[float, float]] = deque()  # sender's time, arrival
+        self._in_time_s = 0.0
 
     def of(self, media_s: float | None, arrived_s: float) -> float:
         """Return by how many seconds a frame is late; 0 if the delay is usual.
@@ -227,11 +231,13 @@ class Lateness:
             return 0.0
         if self._seen and not -1 < media_s - self._seen[-1][0] < _LEAP_S:
             self._seen.clear()
-        self._seen.append((media_s, arrived_s - media_s))
-        while media_s - self._seen[0][0] > WINDOW_S:
+        self._seen.append((media_s, arrived_s))
+        while max(media_s - self._seen[0][0], arrived_s - self._seen[0][1]) > WINDOW_S:
             self._seen.popleft()
-        late_s = self._seen[-1][1] - min(difference for _, difference in self._seen)
-        return late_s if late_s > JITTER_S else 0.0
+        late_s = arrived_s - media_s - min(ours_s - theirs_s for theirs_s, ours_s in self._seen)
+        if late_s <= JITTER_S:
+            self._in_time_s = arrived_s
+        return late_s if 0 < arrived_s - self._in_time_s < UNSTEADY_S else 0.0
 
 
 class CatchUp:

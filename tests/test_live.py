@@ -43,6 +43,8 @@ def test_passwords_may_be_typed_as_they_are(typed: str, meant: str) -> None:
 def web(tmp_path: Path) -> Iterator[Web]:
     """An http server on this machine: files of tmp_path, /live JPEGs, /half a film.
 
+    /live/slow has 12 JPEGs a second.
+
     /ranges sends any part of a film, promises to stay connected, and closes; /chunks/NAME
     sends a file in chunks, so that its size is not stated.
     """
@@ -76,7 +78,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
                 jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
                 head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 self.wfile.write(head.encode() + jpeg + b"\r\n")
-                if stop.wait(0.01):
+                if stop.wait(0.08 if "slow" in self.path else 0.01):
                     break
             return None
 
@@ -198,6 +200,15 @@ def test_a_stream_behind_an_http_address_is_live_and_lost_when_it_ends(
     with pytest.raises(SourceLostError, match="stopped sending"):
         list(source)
     source.close()
+
+
+def test_pictures_one_after_the_other_are_never_late(web: Web) -> None:
+    """They have no clock: FFmpeg takes them for 25 a second, however many come."""
+    source = open_source(f"{web[0]}/live/slow")
+    frames = list(itertools.islice(source, 20))
+    source.close()
+    delays_s = [frame.time_s - (frame.arrived_s or 0) for frame in frames]
+    assert delays_s == pytest.approx([delays_s[0]] * 20)
 
 
 def test_what_is_wrong_with_an_address_is_named_without_its_secrets(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sources.live import Health, Patience
-from sources.network import CatchUp, Lateness
+from sources.network import WINDOW_S, CatchUp, Lateness
 from structures import SourceState
 from tests.fakes import HASTY
 
@@ -131,6 +131,27 @@ def test_a_senders_clock_that_leaps_or_is_absent_makes_nothing_late_for_long() -
     skipped = [(i / 25 if i < 50 else i / 25 - 1, i / 25) for i in range(300)]
     assert set(lateness_of(skipped)[50 + 25 * 5 + 26 :]) == {0}
     assert lateness_of([(None, 1.0), (None, 9.0)]) == [0, 0]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5, 0.8])
+def test_a_senders_clock_that_is_slow_makes_nothing_late_after_twenty_seconds(rate: float) -> None:
+    late = lateness_of((i / 25 * rate, 100 + i / 25) for i in range(25 * 600))
+    assert set(late[25 * 26 :]) == {0}
+    assert max(late) <= WINDOW_S * (1 - rate) + 0.04
+
+
+def test_a_clock_that_goes_right_again_tells_what_is_late() -> None:
+    slow = [(i / 50, 100 + i / 25) for i in range(25 * 60)]
+    right = [(30 + i / 25, 160 + i / 25) for i in range(150)]
+    held_up = [(36.0, 167.0)]
+    assert lateness_of([*slow, *right, *held_up])[-1] == 1.0
+
+
+def test_a_clock_that_stands_still_keeps_five_seconds_of_frames() -> None:
+    lateness = Lateness()
+    for i in range(20_000):
+        lateness.of(1.0, i / 25)
+    assert len(lateness._seen) <= WINDOW_S * 25 + 1
 
 
 def test_waiting_grows_to_two_seconds_at_first_and_to_thirty_after_many_failures() -> None:
