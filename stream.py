@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -
                 from doctor import main_report
 
                 return main_report(options)
-            with contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as stack, ending.opening():
                 summary, outputs = open_and_run(options, stack, factories, ending)
         except StreamError as error:
             say(str(error))

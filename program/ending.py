@@ -22,9 +22,9 @@ class Ending:
     """A sink that is closed by the first signal: the loop then ends between two frames.
 
     Interrupted anywhere, it might be in the middle of taking a lock. Only what has not ended
-    a second later, or at a second signal, is interrupted by KeyboardInterrupt, as is everything
-    before `running`. After it no signal interrupts anything: outputs are being finished. If
-    that takes too long after a signal, the process ends.
+    a second later, or at a second signal, is interrupted by KeyboardInterrupt; before `running`,
+    whatever the first one finds. After it, and once `opening` has failed, no signal interrupts
+    anything: outputs are being finished. If that takes too long after a signal, the process ends.
 
     Args:
         give_up: ends the process; tests hand in their own.
@@ -74,6 +74,8 @@ class Ending:
             # Cut short, it may leave Python's import lock taken for ever.
             self._again(number, _IMPORT_S)
         else:
+            if not self._is_running:
+                self._begin_closing()
             raise KeyboardInterrupt
 
     def _again(self, number: int, after_s: float) -> None:
@@ -82,6 +84,22 @@ class Ending:
     def _limit_closing(self) -> None:
         if self._limit is None:
             self._limit = _Alarm(self._closing_s, self._give_up)
+
+    def _begin_closing(self) -> None:
+        self._is_closing = True
+        if self._timer:
+            self._timer.cancel()
+        if self.asked:
+            self._limit_closing()
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """The time in which all is opened and run; what ends it early begins closing."""
+        try:
+            yield
+        except BaseException:
+            self._begin_closing()
+            raise
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -98,11 +116,7 @@ class Ending:
             if not self.asked:
                 raise
         finally:
-            self._is_closing = True
-            if self._timer:
-                self._timer.cancel()
-            if self.asked:
-                self._limit_closing()
+            self._begin_closing()
 
 
 class _Alarm:

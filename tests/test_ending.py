@@ -1,5 +1,6 @@
 """Signals end a run in good order, wherever they arrive."""
 
+import contextlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import SourceError
 from outputs.recording.sink import Recording
 from program.ending import Ending
 from program.options import signals_handled
@@ -80,6 +82,33 @@ def test_an_error_that_comes_of_an_interrupted_lock_ends_the_run_as_the_signal_d
         raise RuntimeError("cannot release un-acquired lock")
     ending.close()
     assert ending.closed
+
+
+def test_a_second_signal_does_not_interrupt_the_closing_of_what_was_opened() -> None:
+    closed, ending = threading.Event(), Ending(give_up=lambda: None)
+
+    def close() -> None:
+        ending.on_signal(signal.SIGINT, None)
+        closed.set()
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        contextlib.closing(ending),
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(close)
+        with ending.opening():
+            ending.on_signal(signal.SIGINT, None)
+    assert closed.is_set()
+
+
+def test_a_signal_does_not_interrupt_what_follows_an_error_while_opening() -> None:
+    given_up = threading.Event()
+    ending = Ending(given_up.set, closing_s=0.05)
+    with pytest.raises(SourceError), ending.opening():
+        raise SourceError("no such file")
+    ending.on_signal(signal.SIGTERM, None)
+    assert given_up.wait(5)
 
 
 def test_closing_is_limited_after_a_signal_only() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Never
 import pytest
 
 from threads import (
+    DetectorPool,
     LoopThread,
     Newest,
     ReadAhead,
@@ -397,6 +398,49 @@ def test_a_result_that_comes_too_late_is_discarded() -> None:
     unblock.set()
     assert discarded.wait(SAFETY_S)
     assert late == ["late"]
+
+
+# a pool
+
+
+def test_a_pool_closes_after_its_running_calls_and_cancels_the_others() -> None:
+    pool, began, unblock = DetectorPool(list[int], 1), threading.Event(), threading.Event()
+
+    def work(tool: list[int]) -> bool:
+        began.set()
+        return unblock.wait(SAFETY_S)
+
+    running, waiting = pool.submit(work), pool.submit(work)
+    assert began.wait(SAFETY_S)
+    unblock.set()
+    pool.close()
+    pool.close()
+    assert running.result() and (waiting.cancelled() or waiting.result())
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals")
+def test_ctrl_c_while_a_pool_closes_leaves_its_thread_known_as_running() -> None:
+    def interrupt(*_: object) -> Never:
+        raise KeyboardInterrupt
+
+    pool, threads, unblock = DetectorPool(list[int], 1), list[threading.Thread](), threading.Event()
+
+    def work(tool: list[int]) -> None:
+        threads.append(threading.current_thread())
+        unblock.wait(SAFETY_S)
+
+    pool.submit(work)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            pool.close()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert threads[0].is_alive()
+    unblock.set()
+    pool.close()
+    assert not threads[0].is_alive()
 
 
 # a loop beside

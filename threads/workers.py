@@ -26,10 +26,20 @@ class DetectorPool(Generic[T]):
         self._make_tool = make_tool
         self._mine = threading.local()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="detector")
+        self._change, self._under_way = threading.Condition(), 0
 
     def submit(self, call: Callable[[T], R]) -> Future[R]:
         """Call `call(tool)` as soon as a thread is free; returns the future of its result."""
-        return self._pool.submit(self._run, call)
+        future = self._pool.submit(self._run, call)
+        with self._change:
+            self._under_way += 1
+        future.add_done_callback(self._count_done)
+        return future
+
+    def _count_done(self, _: Future[Any]) -> None:
+        with self._change:
+            self._under_way -= 1
+            self._change.notify_all()
 
     def _run(self, call: Callable[[T], R]) -> R:
         if not hasattr(self._mine, "tool"):
@@ -37,8 +47,14 @@ class DetectorPool(Generic[T]):
         return call(self._mine.tool)
 
     def close(self) -> None:
-        """Wait for running calls and cancel the others; may be called again."""
-        self._pool.shutdown(cancel_futures=True)
+        """Wait for running calls and cancel the others; may be called again.
+
+        If Ctrl-C interrupts it, the calls continue, and Python waits for them at its end.
+        """
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._change:  # after Ctrl-C in join() Python takes a thread for ended that is not
+            self._change.wait_for(lambda: not self._under_way)
+        self._pool.shutdown()
 
 
 class LoopThread:
