@@ -5,7 +5,6 @@ can then be found by seeking, with the index that it has in the whole film.
 """
 
 import contextlib
-import itertools
 import math
 import shutil
 import threading
@@ -29,8 +28,9 @@ from outputs.recording.sound import has_sound
 from program.endpoints import Reporting, open_exports
 from program.load import Effort
 from program.options import TrackingOptions
-from sources.decoding import Video, decode, open_video, packets_of
+from sources.decoding import Video, open_video, packets_of
 from sources.feed import NOMINAL_FPS, Feed
+from sources.files import decode_from
 from structures import Frame, FrameResult
 from threads import ReadAhead
 from tracking import FRAME_S
@@ -39,7 +39,6 @@ from tracking.hindsight import SPAN_S
 
 OVERLAP_S = 2.0  # a tracker's boxes settle within some 20 frames of its start
 _SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # others estimate positions, and miss
-_MARGIN_S = 1.0  # seeking goes by decoding times, which run ahead of those shown
 _TIMES = "times.npy"
 
 
@@ -107,7 +106,7 @@ def index_film(context: JobContext, film: Film) -> int:
     film.work.mkdir(parents=True, exist_ok=True)
     if (film.work / _TIMES).exists():
         return len(_times(film))
-    with contextlib.closing(_open(film)) as video:
+    with contextlib.closing(open_video(str(film.path), film.path.name)) as video:
         times = _packet_times(video)
     if times is not None:
         with replacing(film.work / _TIMES) as beside:
@@ -138,12 +137,6 @@ def _times(film: Film) -> Float64:
     return times
 
 
-def _open(film: Film) -> Video:
-    video = open_video(str(film.path), film.path.name)
-    video.stream.thread_type = "AUTO"
-    return video
-
-
 def read_frames(film: Film, first: int, stop: int) -> Feed:
     """Open frames `first` to `stop` - 1 of an indexed film as a source; to be closed.
 
@@ -153,7 +146,8 @@ def read_frames(film: Film, first: int, stop: int) -> Feed:
     times = _times(film)
 
     def produce(ended: threading.Event) -> Generator[Frame, None, None]:
-        with contextlib.closing(_decode_from(film, float(times[first]), ended)) as frames:
+        address, from_s = str(film.path.absolute()), float(times[first])
+        with contextlib.closing(decode_from(address, film.path.name, from_s, ended)) as frames:
             for frame in frames:
                 index = int(np.searchsorted(times, frame.time_s))
                 if index >= stop:
@@ -163,21 +157,6 @@ def read_frames(film: Film, first: int, stop: int) -> Feed:
 
     reader = ReadAhead(produce, name="slice-reader")
     return Feed(reader, name=film.path.name, fps=_mean_fps(times), frame_count=stop - first)
-
-
-def _decode_from(film: Film, time_s: float, ended: threading.Event) -> Generator[Frame, None, None]:
-    """Decode from a frame at or before `time_s`: by seeking, or from the beginning."""
-    for seek in (True, False):
-        video = _open(film)
-        if seek and video.stream.time_base:
-            start = Fraction(video.container.start_time or 0, av.time_base)
-            ticks = (Fraction(time_s - _MARGIN_S) + start) / video.stream.time_base
-            video.container.seek(math.floor(ticks), stream=video.stream)
-        with contextlib.closing(decode(video, ended, video.media_clock())) as frames:
-            head = next(frames, None)
-            if head is not None and (head.time_s <= time_s or not seek):
-                yield from itertools.chain([head], frames)
-                return
 
 
 def analyse(context: JobContext, film: Film, options: FilmOptions, part: Slice) -> None:

@@ -23,6 +23,9 @@ from threads import ReadAhead
 log = logging.getLogger(__name__)
 
 _SOME_PACKETS = 250  # ten seconds
+# Before the place: seeking goes by decoding times, which run ahead of those shown; key frames may
+# be ten seconds apart.
+_SEEK_MARGINS_S = 1.0, 12.0
 _TEST_PATTERN = re.compile(
     r"test:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+|/0*[1-9]\d*)?))?"
     r",?(?:duration=(?P<duration>\d+(?:\.\d+)?))?"
@@ -111,16 +114,53 @@ def _read_from(address: str, name: str, time_s: float, epoch: int) -> ReadAhead[
     """Read a film from a time on, with epochs that much higher; what is damaged ends it."""
 
     def produce(stop: threading.Event) -> Generator[Frame, None, None]:
-        video = open_video(address, name)
-        video.stream.thread_type = "AUTO"
-        start_s = (video.container.start_time or 0) / av.time_base
-        with contextlib.suppress(av.FFmpegError):
-            video.container.seek(round((time_s + start_s) * av.time_base))
-            for frame in decode(video, stop, video.media_clock()):
-                if frame.time_s > time_s - 0.5 / video.fps:
+        try:
+            with contextlib.closing(decode_from(address, name, time_s, stop)) as frames:
+                for frame in frames:
                     yield replace(frame, epoch=frame.epoch + epoch)
+        except av.FFmpegError as error:
+            log.warning("%s is damaged: %s", name, error.strerror)
 
     return ReadAhead(produce, name="file-reader")
+
+
+def decode_from(
+    address: str, name: str, time_s: float, stop: threading.Event
+) -> Generator[Frame, None, None]:
+    """Decode a film from the frame at `time_s` on, until its end or until `stop` is set.
+
+    Some containers have no index, and some no clock: where seeking leads beyond that frame, all
+    that is before it is decoded, too.
+
+    Raises:
+        SourceError: it cannot be opened.
+        av.FFmpegError: the container ends early.
+    """
+    for margin_s in (*_SEEK_MARGINS_S, math.inf):
+        with contextlib.closing(open_video(address, name)) as video:
+            video.stream.thread_type = "AUTO"
+            to_s, from_s = max(0.0, time_s - margin_s), time_s - 0.5 / video.fps
+            if to_s and not (video.has_clock and _sought(video, to_s)):
+                continue
+            with contextlib.closing(decode(video, stop, video.media_clock())) as frames:
+                head = next(frames, None)
+                if to_s and (head is None or head.time_s > time_s):
+                    continue
+                for frame in itertools.chain([head] if head else [], frames):
+                    if frame.time_s > from_s:
+                        yield frame
+                return
+
+
+def _sought(video: Video, time_s: float) -> bool:
+    """Go to a key frame at or before a time, as far as the container knows; whether it can."""
+    start = Fraction(video.container.start_time or 0, av.time_base)  # as `media_clock` has it
+    ticks = (Fraction(time_s) + start) / (video.stream.time_base or Fraction(1, av.time_base))
+    try:
+        video.container.seek(math.floor(ticks), stream=video.stream)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def play(

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -257,11 +258,12 @@ def test_options_that_make_no_sense_are_refused() -> None:
         open_source("0", width=0)
 
 
-@pytest.mark.parametrize("gop", ["1", "12"])
+@pytest.mark.parametrize("gop", ["1", "12", "250"])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.ts", "clip.h264"])
 def test_a_film_goes_on_from_a_time_that_is_sought_in_a_new_epoch(
-    tmp_path: Path, opened: Open, gop: str
+    tmp_path: Path, opened: Open, name: str, gop: str
 ) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", numbered(50), options=None, settings={"g": gop})
+    clip = write_clip(tmp_path / name, numbered(50), options=None, settings={"g": gop})
     source = opened(str(clip))
     first = next(source)
     epochs = [first.epoch]
@@ -274,6 +276,22 @@ def test_a_film_goes_on_from_a_time_that_is_sought_in_a_new_epoch(
         epochs.append(frame.epoch)
     assert len(set(epochs)) == 4
     assert len(list(source)) == 50 - 14
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "gop"), [("clip.ts", "libx264", "250"), ("clip.mpg", "mpeg1video", "12")]
+)
+def test_a_long_film_without_an_index_goes_on_from_the_time_that_is_sought(
+    tmp_path: Path, opened: Open, name: str, codec: str, gop: str
+) -> None:
+    write = partial(write_clip, pixels="yuv420p", codec=codec, settings={"g": gop})
+    clip = write(tmp_path / name, numbered(50) * 12)
+    source = opened(str(clip))
+    for time_s in (22.0, 1.0, 15.2, 11.0, 23.6):
+        assert source.seek(time_s)
+        frame = next(source)
+        assert frame.time_s == pytest.approx(time_s, abs=0.021)
+        assert number_of(frame.image) == pytest.approx(round(time_s * 25) % 50, abs=1)
 
 
 def test_after_its_end_a_film_can_still_be_gone_back_in(tmp_path: Path, opened: Open) -> None:
