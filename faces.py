@@ -17,7 +17,7 @@ import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -28,6 +28,7 @@ from version import VERSION as __version__
 
 if TYPE_CHECKING:
     import argparse
+    from types import GeneratorType
 
     from structures import FrameResult, Image, Smoothed
 
@@ -185,10 +186,10 @@ class Watch:
 
         options = settings.options()
         self._attributes = options.attributes
-        self._stop, self._lock = _Stop(), threading.Lock()
+        self._stop, self._lock = _Stop(), threading.RLock()
         with contextlib.ExitStack() as stack:
             loop = open_loop(sources, options, [self._stop], stack)
-            self._results = cast("Generator[FrameResult, None, None]", loop.run())
+            self._results = cast("GeneratorType[FrameResult, None, None]", loop.run())
             self._release = weakref.finalize(self, stack.pop_all().close)
 
     def __iter__(self) -> Iterator[Result]:
@@ -218,11 +219,16 @@ class Watch:
         self.close()
 
     def close(self) -> None:
-        """End it, from any thread; sources are released."""
+        """End it, from any thread; sources are released.
+
+        A signal's handler may interrupt the thread that waits for a result: there this returns at
+        once, and the iteration ends by itself.
+        """
         self._stop.closed = True
         with self._lock:
-            self._results.close()
-            self._release()
+            if not self._results.gi_running:
+                self._results.close()
+                self._release()
 
 
 class _Stop:

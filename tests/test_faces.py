@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -98,6 +99,20 @@ def test_a_watch_is_closed_by_with_by_close_and_when_it_is_forgotten() -> None:
     del forgotten
     gc.collect()
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals")
+def test_a_signals_handler_may_close_the_watch_that_it_interrupts() -> None:
+    threads, watch = threading.active_count(), faces.watch("test:64x48,duration=1000")
+    next(watch)
+    before = signal.signal(signal.SIGALRM, lambda *_: watch.close())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        frames = sum(1 for _ in watch)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert frames < 24_999 and list(watch) == []
+    assert threading.active_count() == threads
 
 
 def test_cameras_of_several_sources_have_names() -> None:
