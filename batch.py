@@ -16,7 +16,16 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from archive.films import Film, Report, find_films, keep, make_folder, plan_outputs, sole_user
+from archive.films import (
+    Film,
+    Report,
+    find_films,
+    keep,
+    make_folder,
+    plan_outputs,
+    sole_user,
+    state_of,
+)
 from archive.jobs import FilmFacts, FilmOptions, check_models, look_at
 from archive.running import FilmFailedError, choose_slice_s, jobs_of, outcome_of, run_films
 from archive.workers import LocalWorkers, Workers
@@ -116,7 +125,8 @@ def film_options(options: argparse.Namespace, workers: int) -> FilmOptions:
     tracking = collect(TrackingOptions, options)
     style = collect(PictureOptions, options).style
     style = replace(style, font=style.font.absolute())
-    return FilmOptions(models, tracking, options.anonymous, not options.no_video, style)
+    video, purpose = not options.no_video, options.lawful_purpose
+    return FilmOptions(models, tracking, options.anonymous, video, style, purpose)
 
 
 def open_cluster(address: str, count: int, threads: int) -> Workers:
@@ -197,6 +207,7 @@ def look_at_all(run: Run, workers: Workers, options: FilmOptions) -> dict[str, F
     looks = {film.name: workers.submit(look_at, film) for film in films}
     while wait([check, *looks.values()], _TICK_S).not_done:
         run.ctrl_c.check()
+    run.ctrl_c.check()  # the same signal may have killed the workers
     if problem := outcome_of(check).error:
         raise StreamError(problem)
     outcomes = {name: outcome_of(future) for name, future in looks.items()}
@@ -293,17 +304,20 @@ def open_and_run(
 
 def _made_by(options: FilmOptions) -> dict[str, object]:
     """The options that the outputs depend on, as they come back from JSON."""
-    made_by = {**asdict(options.models), **asdict(options.tracking), "video": options.video}
-    del made_by["threads"]
-    privacy = {"blur": made_by.pop("blur"), "anonymous": options.anonymous}
-    made_by |= {name: value for name, value in privacy.items() if value}
-    return json.loads(json.dumps(made_by))
+    made_by = asdict(options)
+    del made_by["models"]["threads"]
+    if not options.video:  # nothing is drawn
+        del made_by["style"]
+    if options.models.weights and (weights := Path(options.models.weights)).is_file():
+        made_by["weights"] = state_of(weights)
+    return json.loads(json.dumps(made_by, default=str))
 
 
 def _summary(run: Run, stopped: bool = False) -> int:
     """Print one line a film; returns the exit code."""
-    for line in run.lines():
-        print(line)
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in run.lines():  # a film's name need not be text
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
     if stopped:
         done = f"{len(run.reports)} of {len(run.films)} films are done"
         _say(f"stopped; {done}; rerun the command to resume")

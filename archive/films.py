@@ -26,7 +26,7 @@ FILM_SUFFIXES = frozenset(
 )  # fmt: skip
 VIDEO, EVENTS, PEOPLE = "video.mp4", "events.jsonl", "people.csv"  # in a film's work folder
 _SUFFIXES = {EVENTS: ".jsonl", PEOPLE: ".csv", VIDEO: ".mp4"}
-_NOTES = ".batch"
+_NOTES, _WORK = ".batch", "work"  # a folder in it, so that no film is called like a note
 _LONGEST_NAME = 200  # bytes, of the 255 that file systems have
 
 
@@ -63,7 +63,7 @@ class Film:
     @property
     def work(self) -> Path:
         """The folder for unfinished files."""
-        return self.folder / _NOTES / self.name
+        return self.folder / _NOTES / _WORK / self.name
 
     def output(self, kind: str) -> Path:
         """Where `video.mp4`, `events.jsonl` ... of the work folder will go."""
@@ -163,7 +163,7 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
     taken = {note["name"].casefold() for note in known.values()}
     films = []
     for path in paths:
-        made_from = _state_of(path) | settings
+        made_from = state_of(path) | settings
         note = known.get(str(path))
         name = note["name"] if note else _free_name(path.stem, folder, taken)
         taken.add(name.casefold())
@@ -177,8 +177,8 @@ def plan_outputs(paths: Sequence[Path], folder: Path, settings: dict[str, Any]) 
     return films
 
 
-def _state_of(path: Path) -> dict[str, Any]:
-    """Size and time of change; both None for a broken link, which fails when it is opened."""
+def state_of(path: Path) -> dict[str, Any]:
+    """Size and time of change of a file; both None for a broken link, which fails when opened."""
     try:
         stat = path.stat()
     except OSError:

@@ -44,6 +44,7 @@ class FilmOptions:
         anonymous: only groups are reported; no table of people, no sound.
         video: whether to record the annotated film.
         style: how boxes and labels look.
+        lawful_purpose: as in stream.py; it stands in the records.
     """
 
     models: ModelOptions = USUAL_MODELS
@@ -51,6 +52,7 @@ class FilmOptions:
     anonymous: bool = False
     video: bool = True
     style: Style = USUAL_STYLE
+    lawful_purpose: str | None = None
 
     @property
     def overlay(self) -> Overlay:
@@ -66,6 +68,7 @@ class FilmOptions:
             people=None if self.anonymous else str(film.work / PEOPLE),
             attributes=self.models.attributes,
             anonymous=self.anonymous,
+            lawful_purpose=self.lawful_purpose,
         )
 
 

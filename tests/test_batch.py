@@ -1,18 +1,32 @@
 import csv
-from collections.abc import Iterator
+import json
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+import batch
 from archive.films import keep, make_folder, plan_outputs, sole_user
+from archive.jobs import Outcome, look_at
 from archive.running import choose_slice_s
 from errors import SinkError
-from tests.archives import BrightSquares, make_film, records_of, run_batch, scene, visible
+from tests.archives import (
+    BrightSquares,
+    OneWorker,
+    make_film,
+    records_of,
+    run_batch,
+    scene,
+    visible,
+)
 from tests.clips import write_clip
 from tracking.boxes import iou_matrix
 
@@ -95,6 +109,56 @@ def test_a_finished_film_is_skipped_until_it_or_the_options_change(
     assert len(records_of(out / "film.jsonl")) == 7
 
 
+def test_a_film_is_made_again_where_what_is_drawn_on_it_or_told_of_it_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film, weights = make_film(tmp_path / "film.mp4", 3), tmp_path / "my.keras"
+    weights.write_bytes(b"one")
+    command = (film, "--out", tmp_path / "out", "--weights", weights)
+
+    def again(*flags: str) -> bool:
+        assert run_batch(*command, *flags) == 0
+        return "done before" not in capsys.readouterr().out
+
+    assert again() and not again()
+    assert again("--labels", "none") and not again("--labels", "none")
+    weights.write_bytes(b"others")
+    assert again("--labels", "none")
+    assert again("--lawful-purpose", "they agreed")
+    (run, *_) = map(json.loads, (tmp_path / "out" / "film.jsonl").read_text().splitlines())
+    assert run["lawful_purpose"] == "they agreed"
+    assert again("--no-video", "--lawful-purpose", "they agreed")
+    assert not again("--no-video", "--lawful-purpose", "they agreed", "--labels", "none")
+
+
+def test_a_film_may_have_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (films := tmp_path / "films").mkdir()
+    names = ["lock", "work", "x", "x.json", "\udcff"]  # the last is no UTF-8
+    for name in names:
+        make_film(tmp_path / "film.mp4", 3).rename(films / f"{name}.mp4")
+    assert run_batch(films, "--out", tmp_path / "out", "--no-video") == 0
+    assert capsys.readouterr().out.count("3 frames") == 5
+    assert visible(tmp_path / "out") == sorted(
+        f"{name}.{kind}" for name in names for kind in ("csv", "jsonl")
+    )
+
+
+def test_a_signal_that_kills_the_workers_too_stops_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Killed(OneWorker):
+        def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Outcome]":
+            future: Future[Outcome] = Future()
+            future.set_result(Outcome(error="its worker was killed"))
+            if job is look_at:
+                signal.raise_signal(signal.SIGTERM)
+            return future
+
+    film = make_film(tmp_path / "film.mp4", 3)
+    assert batch.main([str(film), "--out", str(tmp_path / "out")], Killed) == 130
+    assert "rerun the command to resume" in capsys.readouterr().err
+
+
 def test_names_stay_when_films_are_added_and_nothing_foreign_is_overwritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
     second = make_film(tmp_path / "b" / "film.mp4", 3)
@@ -140,7 +204,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
     assert visible(out) == sorted(
         f"{name}.{kind}" for name in ("film", "short") for kind in ("csv", "jsonl", "mp4")
     )
-    assert not [path for path in (out / ".batch").iterdir() if path.is_dir()]
+    assert list((out / ".batch" / "work").iterdir()) == []
 
 
 @pytest.mark.slow
