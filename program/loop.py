@@ -140,16 +140,16 @@ class Channel:
         """Hide faces in the frames to come, by a way of `HIDING`; empty shows them again."""
         self._hide, self.pipeline.hides = kind, bool(kind)
 
-    def fetch(self, pool: DetectorPool[Detector]) -> None:
+    def fetch(self, pool: DetectorPool[Detector], wait_s: float) -> None:
         """Take the frames that fit, and begin the searches that are due.
 
         Of a live source the newest frame is taken without waiting; of a film as many are read
-        ahead as the pool can search.
+        ahead as the pool can search, each waited for `wait_s` seconds at most.
         """
         room = 2 if self.source.is_live else 2 + pool.size
         while not self.ended and len(self._ahead) < room:
             try:
-                frame = self.source.take(0.0 if self.source.is_live else TICK_S)
+                frame = self.source.take(0.0 if self.source.is_live else wait_s)
             except StopIteration:
                 self.ended = True
                 return
@@ -290,12 +290,18 @@ class Loop:
         self._arrived = arrived or threading.Event()
         self._channels, self._pool, self._estimator = channels, pool, estimator
         self._sinks, self._overlay, self._control = sinks, overlay, control
+        # A film that stalls must not keep the others waiting; but nothing tells when it goes on.
+        several = len(channels) > 1
+        has_films = not all(channel.source.is_live for channel in channels)
+        self._film_wait_s = 0.0 if several else TICK_S
+        self._idle_s = TICK_S / 10 if several and has_films else TICK_S
 
     @property
     def shows_photographs(self) -> bool:
         """Whether all sources are photographs, and all of them were shown."""
         return all(
-            channel.tally.frames == channel.source.frame_count and not channel.tally.is_film
+            channel.tally.frames + channel.source.dropped == channel.source.frame_count
+            and not channel.tally.is_film
             for channel in self._channels
         )
 
@@ -349,12 +355,12 @@ class Loop:
         while not any(sink.closed for sink in self._sinks):
             self._arrived.clear()
             for channel in self._channels:
-                channel.fetch(self._pool)
+                channel.fetch(self._pool, self._film_wait_s)
                 yield from self._release(channel)
             if all(channel.waits for channel in self._channels):
                 if all(channel.ended for channel in self._channels):
                     return
-                self._arrived.wait(TICK_S)
+                self._arrived.wait(self._idle_s)
             yield from self._round()
             for channel in self._channels:
                 channel.pipeline.forget_people()
@@ -371,7 +377,7 @@ class Loop:
         nexts = [(channel, channel.next_look()) for channel in self._channels]
         ready = [(channel, look) for channel, look in nexts if look is not None]
         for channel, _ in ready:  # their next searches run while these faces are described
-            channel.fetch(self._pool)
+            channel.fetch(self._pool, self._film_wait_s)
         looks = describe(self._estimator, [(channel.pipeline, look) for channel, look in ready])
         for (channel, _), look in zip(ready, looks, strict=True):
             channel.finish(look)

@@ -156,6 +156,34 @@ def test_a_camera_has_no_other_place_to_go_to(pool: Pool) -> None:
     assert "only films" in loop_of([live], pool, []).seek(5.0)
 
 
+class Stalled(ListSource):
+    """A film of which no frame comes; keeps for how long one was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__(film(3, SIZE))
+        self.waits_s: list[float | None] = []
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        self.waits_s.append(timeout_s)
+        return None
+
+
+def test_a_film_that_stalls_keeps_no_camera_waiting(pool: Pool) -> None:
+    live, stalled = ListSource(film(6, SIZE), is_live=True), Stalled()
+    channels = [channel_on(source) for source in (live, stalled)]
+    results = list(itertools.islice(loop_of(channels, pool, []).run(), 6))
+    assert [result.frame.index for result in results] == list(range(6))
+    assert set(stalled.waits_s) == {0.0}
+
+
+def test_photographs_have_been_shown_though_one_could_not_be_read(pool: Pool) -> None:
+    album = ListSource([replace(frame, epoch=frame.index) for frame in film(4, SIZE)])
+    album.frame_count, album.dropped = 5, 1
+    loop = loop_of([channel_on(album)], pool, [])
+    assert len(list(loop.run())) == 4
+    assert loop.shows_photographs
+
+
 @pytest.mark.parametrize("every", [1, 4, None])
 def test_every_frame_of_a_film_comes_once_in_order_with_its_own_faces(
     pool: Pool, every: int | None
