@@ -67,9 +67,10 @@ def examine(options: argparse.Namespace, limit_s: float = LIMIT_S) -> Iterator[F
 def _checks(options: argparse.Namespace) -> list[Check]:
     """List the checks for the options; raises ImportError where a package is missing."""
     from doctor import media, models
+    from sources.open import camera_index
 
     sources = [str(SAMPLE) if text == "sample" else text.strip() for text in options.src]
-    files = (options.output, options.events, options.people, options.hours, options.report)
+    files = [getattr(options, name) for name in media.OUTPUTS]
     named = [path for path in files if path and path != "-"]
     folders = {Path(path).absolute().parent for path in named}
     folders.add(Path(options.stills).absolute())
@@ -89,17 +90,16 @@ def _checks(options: argparse.Namespace) -> list[Check]:
         Check("gpu", lambda: models.gpu(options), needed=False),
         Check("faces", lambda: models.described_sample(options, frame)),
     ]
-    if not any(src.isdecimal() for src in sources):
-        checks.append(Check("cameras", lambda: media.cameras(None), needed=False))
-    return checks + [_source_check(src) for src in sources]
+    indices = {src: camera_index(src) for src in sources}
+    webcams = {index for index in indices.values() if index is not None}
+    checks.append(Check("cameras", lambda: media.cameras(webcams), needed=bool(webcams)))
+    return checks + [_source_check(src) for src, index in indices.items() if index is None]
 
 
 def _source_check(src: str) -> Check:
-    """The check of one `--src`."""
+    """The check of one `--src` that is no webcam."""
     from doctor import media
 
-    if src.isdecimal():
-        return Check("cameras", lambda: media.cameras(int(src)))
     if "://" in src:
         return Check("address", lambda: media.address(src))
     return Check("source", lambda: media.media_file(src))

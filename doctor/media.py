@@ -7,7 +7,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,17 +16,19 @@ import av
 from doctor.machine import INSTALL, read_text
 from doctor.report import Finding, bad, of_error, ok, problem, warning
 from errors import SinkError, SourceError, StreamError, redact
-from files import check_apart, check_ours, check_writable
+from files import check_apart, check_ours, check_writable, is_special
+from outputs.full_events import is_full_events
 from outputs.jsonl import is_events
 from outputs.recording.encoder import USUAL_CRF, Encoding
 from outputs.recording.h264 import H264File, is_recording
 from outputs.recording.parts import part_path
+from outputs.recording.sink import SUFFIXES
 from outputs.recording.sound import ERRORS
 from outputs.window import DisplayProbe
 from people.hours_table import is_hours
 from people.report.page import is_report
 from people.table import is_table
-from sources.decoding import Video
+from sources.decoding import Video, packets_of
 from sources.network import escape_user, open_address
 from sources.open import files_of, open_source
 from sources.webcam import Capture, open_capture
@@ -39,6 +41,17 @@ _RESOLVE_S, _CONNECT_S, _OPEN_S, _LOOK_S = 2.5, 2.5, 4.0, 4.0  # 13 s in all
 _READ_S = 2.0
 _RARE_KEY_FRAMES_S = 4.0  # after an interruption no picture comes for so long
 _ITEM = "address"
+
+_DATAGRAMS = ("udp", "rtp", "srt")  # nothing answers before the stream itself comes
+# Whether a file is ours, the endings that a run takes, and whether it must be an ordinary file.
+OUTPUTS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], bool]] = {
+    "output": (is_recording, SUFFIXES, True),
+    "events": (is_events, (), False),
+    "events_full": (is_full_events, (".jsonl", ".gz"), True),
+    "people": (is_table, (".csv",), False),
+    "hours": (is_hours, (".csv",), False),
+    "report": (is_report, (".html",), True),
+}
 
 OpenVideo = Callable[..., Video]
 
@@ -85,7 +98,7 @@ def codecs(sample: Path) -> Iterator[Finding]:
 
 
 def cameras(
-    asked: int | None,
+    asked: Collection[int],
     open_camera: Callable[[int], Capture] = open_capture,
     devices: Path = Path("/dev"),
     names: Path = _SYSFS,
@@ -93,7 +106,7 @@ def cameras(
     """Whether the cameras of this machine open and deliver frames.
 
     Args:
-        asked: the one that is needed; its faults are problems, those of others warnings.
+        asked: those that are needed; their faults are problems, those of others warnings.
         open_camera: opens the camera of an index.
         devices: folder of the devices.
         names: folder with their names, on Linux.
@@ -104,21 +117,21 @@ def cameras(
         if (match := re.fullmatch(r"video(\d+)", path.name))
     )
     if not found:
-        if asked is None:
+        if not asked:
             yield ok("cameras", "none is attached")
         else:  # 0 is also the default
             remedy = "plug one in, or give a file or an address; try --src sample"
-            yield bad("cameras", asked > 0, "none is attached", remedy)
+            yield bad("cameras", max(asked) > 0, "none is attached", remedy)
         return
     for index in found:
         node = names / f"video{index}"
         name = f"{index}" + (f" ({text})" if (text := read_text(node / "name").strip()) else "")
-        if index != asked and read_text(node / "index").strip() not in ("", "0"):
+        if index not in asked and read_text(node / "index").strip() not in ("", "0"):
             continue  # a camera's second node delivers no frames
-        yield _camera(index, name, index == asked, open_camera)
-    if asked is not None and asked not in found:
+        yield _camera(index, name, index in asked, open_camera)
+    for index in sorted(set(asked).difference(found)):
         listed = ", ".join(map(str, found))
-        yield problem("cameras", f"there is no camera {asked}", f"choose of those here: {listed}")
+        yield problem("cameras", f"there is no camera {index}", f"choose of those here: {listed}")
 
 
 def _camera(index: int, name: str, needed: bool, open_camera: Callable[[int], Capture]) -> Finding:
@@ -148,28 +161,23 @@ def media_file(path: str) -> Iterator[Finding]:
 
 def outputs(options: argparse.Namespace, sources: Sequence[str]) -> Iterator[Finding]:
     """Whether each output that was asked for can be written; of films, without loss."""
-    kinds = {
-        "output": is_recording,
-        "events": is_events,
-        "people": is_table,
-        "hours": is_hours,
-        "report": is_report,
-    }
     read = [files_of(source) for source in sources]
     chaos = any(source.startswith("chaos:") for source in sources)
-    for name, is_ours in kinds.items():
+    for name, (is_ours, suffixes, whole) in OUTPUTS.items():
         path = getattr(options, name, None)
         if not path or path == "-":
             continue
+        flag = f"--{name.replace('_', '-')}"
         try:
-            check_writable(path)
+            special = not whole and is_special(Path(path))
+            check_writable(path, () if special else suffixes, whole)
             check_apart([path], [file for files in read for file in files])
             if all(read) and not chaos:  # what is live replaces nothing
                 segments = name == "output" and bool(options.segment or options.record_on)
                 check_ours(part_path(Path(path), 1, segments=segments), is_ours)
-            yield ok("outputs", f"--{name} {path} can be written")
+            yield ok("outputs", f"{flag} {path} can be written")
         except SinkError as error:
-            yield problem("outputs", str(error), f"name another file for --{name}")
+            yield problem("outputs", str(error), f"name another file for {flag}")
 
 
 def address(text: str, open_it: OpenVideo = open_address) -> Iterator[Finding]:
@@ -178,11 +186,13 @@ def address(text: str, open_it: OpenVideo = open_address) -> Iterator[Finding]:
     `text` is a URL; its user and password are not shown.
     """
     escaped, name = escape_user(text.strip()), redact(text.strip())
-    parts = urlsplit(escaped)
-    try:
-        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme.lower())
-    except ValueError:
-        host = port = None
+    scheme, host, port = name.partition("://")[0].lower(), None, None
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(escaped)
+        host, port = parts.hostname, parts.port or _PORTS.get(scheme)
+    if scheme in _DATAGRAMS:
+        yield from _stream(escaped, name, open_it)
+        return
     if not host:
         example = "write it as rtsp://host:554/path"
         yield problem(_ITEM, f"{name} names no host and port", example)
@@ -237,7 +247,7 @@ def _stream(escaped: str, name: str, open_it: OpenVideo) -> Iterator[Finding]:
         yield of_error("stream", True, error)
         return
     with contextlib.closing(video):
-        user = "user and password are accepted, " if "@" in escaped else ""
+        user = "user and password are accepted, " if re.search("://[^/?#@]+@", escaped) else ""
         codec = video.stream.codec_context.name
         seconds = time.monotonic() - start_s
         yield ok("stream", f"{user}opened in {seconds:.1f} s: {codec}, {video.fps:.4g} fps")
@@ -251,7 +261,7 @@ def _pictures(video: Video, start_s: float) -> Iterator[Finding]:
     size = ""
     until_s = time.monotonic() + _LOOK_S
     with contextlib.suppress(av.FFmpegError):  # disconnected: what came so far is reported
-        for packet in video.container.demux(video.stream):
+        for packet in packets_of(video.container, video.stream):
             if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
                 keys.append(float(packet.pts * packet.time_base))
             if not size and (size := _size(packet)):

@@ -1,6 +1,7 @@
 """The cameras of a run: any `--src`, films too, with its name and its own settings."""
 
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ from sources import Source
 from sources.chaos import split_chaos
 from sources.live import LiveOptions
 from sources.network import escape_user
-from sources.open import open_source
+from sources.open import camera_index, open_source
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +152,8 @@ def from_environment(source: str) -> str:
 def default_name(address: str) -> str:
     """What to call a source that was given no name: its host, or its file without the ending."""
     address = address.strip()
-    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", address):
-        return f"camera {camera[1]}"
+    if (index := camera_index(address)) is not None:
+        return f"camera {index}"
     if address.startswith("test:"):
         return _printable(address)
     if address.startswith("chaos:"):
@@ -199,12 +200,13 @@ def find_cameras(
     counts = Counter(name for name, *_ in found if name)
     if counts and (most := counts.most_common(1)[0])[1] > 1:
         raise SourceError(f"{most[1]} cameras are called {most[0]}; give each a name of its own")
-    cameras = []
+    cameras, taken = [], set(counts)
     for name, address, source, tracking in found:
-        usual = default_name(address)
-        counts[usual] += not name
-        again = f" ({counts[usual]})" if counts[usual] > 1 else ""
-        cameras.append(Camera(name or usual + again, address, bool(name), source, tracking))
+        usual = name or default_name(address)
+        numbered = itertools.chain([usual], (f"{usual} ({n})" for n in itertools.count(2)))
+        own = name or next(each for each in numbered if each not in taken)
+        taken.add(own)
+        cameras.append(Camera(own, address, bool(name), source, tracking))
     return cameras
 
 
@@ -243,7 +245,7 @@ def _opened(
     try:
         source = open_one(address, width=options.width, height=options.height, live=live)
     except SourceError as error:
-        if camera.address.isdecimal():
+        if camera_index(camera.address) is not None:
             raise SourceError(f"{error}; {TRY_SAMPLE}") from error
         raise
     stack.callback(source.close)
@@ -254,7 +256,7 @@ def _opened(
 def warn_of_sizes(cameras: Sequence[Camera]) -> None:
     """Warn of a size that no webcam is asked for."""
     asked = [camera for camera in cameras if camera.source.width or camera.source.height]
-    if asked and not any(camera.address.isdecimal() for camera in asked):
+    if asked and all(camera_index(camera.address) is None for camera in asked):
         log.warning("--width and --height have no effect: they ask a webcam, and no source is one")
 
 

@@ -16,7 +16,6 @@ from sources.photographs import PICTURE_SUFFIXES, list_pictures, open_folder, op
 from sources.webcam import Capture, open_capture, open_webcam
 
 _USUAL = LiveOptions()
-_CAMERA = r"(?:/dev/video)?(\d{1,3})"
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
 _FILMS = ("http", "https")
 _OPTIONAL = ("srt",)  # not built into PyAV's own FFmpeg, which says so when it is opened
@@ -59,8 +58,7 @@ def open_source(
     name = "".join(c if c.isprintable() else "?" for c in redact(text))
     if not text:
         raise SourceError("the source has no name; give a camera number, a path or an address")
-    if camera := re.fullmatch(_CAMERA, text):
-        index = int(camera[1])
+    if (index := camera_index(text)) is not None:
         return open_webcam(
             index, live, width=width, height=height, fps=fps, open_camera=open_camera
         )
@@ -76,6 +74,12 @@ def open_source(
     return _open_path(text, name, fps)
 
 
+def camera_index(text: str) -> int | None:
+    """The number of the webcam that `open_source(text)` opens, None where it opens no webcam."""
+    found = re.fullmatch(r"(?:/dev/video)?(\d{1,3})", text.strip())
+    return int(found[1]) if found else None
+
+
 def is_camera(text: str) -> bool:
     """Whether `open_source(text)` opens a webcam or a stream, known without opening it.
 
@@ -84,13 +88,14 @@ def is_camera(text: str) -> bool:
     scheme, address, _ = text.strip().partition("://")
     if address:
         return scheme.lower() in (*_SCHEMES, *_OPTIONAL) and scheme.lower() not in _FILMS
-    return re.fullmatch(_CAMERA, text.strip()) is not None
+    return camera_index(text) is not None
 
 
 def files_of(text: str) -> list[Path]:
     """The files that `open_source(text)` reads; none for cameras, addresses and what is missing."""
     text = _as_named(text)
-    if not text or text.isdecimal() or text.startswith("test:") or "://" in text:
+    is_file = camera_index(text) is None and not text.startswith("test:") and "://" not in text
+    if not text or not is_file:
         return []
     if text.startswith("chaos:"):
         text = split_chaos(text)[0]

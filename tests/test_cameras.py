@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 
 from errors import SourceError
-from program.cameras import USUAL_SOURCE, Camera, default_name, find_cameras, split_name
+from program.cameras import (
+    USUAL_SOURCE,
+    Camera,
+    SourceOptions,
+    default_name,
+    find_cameras,
+    split_name,
+    warn_of_sizes,
+)
 from program.options import USUAL_TRACKING
+from sources.open import camera_index
 
 
 def cameras(*texts: str) -> list[Camera]:
@@ -79,6 +88,28 @@ def test_cameras_of_one_host_are_numbered_and_given_names_stay() -> None:
     found = cameras("rtsp://nvr/1", "rtsp://nvr/2", "door=rtsp://nvr/3", "films/door.mp4")
     assert [camera.name for camera in found] == ["nvr", "nvr (2)", "door", "door (2)"]
     assert [camera.is_named for camera in found] == [False, False, True, False]
+
+
+def test_no_two_cameras_have_one_name_whatever_their_files_are_called() -> None:
+    texts = ("a/clip.mp4", "b/clip.mp4", "c/clip (2).mp4", "clip=d/x.mp4", "e/clip (2).mp4")
+    names = [camera.name for camera in cameras(*texts)]
+    assert names == ["clip (2)", "clip (3)", "clip (2) (2)", "clip", "clip (2) (3)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [("0", 0), (" 12 ", 12), ("/dev/video3", 3), ("2024", None), ("1.mp4", None), ("", None)],
+)
+def test_webcams_are_known_by_their_text(text: str, index: int | None) -> None:
+    assert camera_index(text) == index
+
+
+@pytest.mark.parametrize(("text", "warns"), [("0", False), ("/dev/video0", False), ("a", True)])
+def test_a_size_is_warned_of_where_no_webcam_is_asked(
+    text: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_sizes([Camera("x", text, source=SourceOptions(width=640))])
+    assert ("have no effect" in caplog.text) == warns
 
 
 def test_two_cameras_of_one_name_are_refused() -> None:

@@ -56,19 +56,19 @@ def test_each_camera_is_tried_and_only_the_one_asked_for_must_work(two_cameras: 
         works = index == 0
         return ScriptedCamera(endless(numbered(3, (80, 60))) if works else [], opens=works)
 
-    found = list(media.cameras(0, open_camera, *two_cameras))
+    found = list(media.cameras({0}, open_camera, *two_cameras))
     assert asked == [0, 2]
     assert [f.level for f in found] == ["ok", "warning"]
     assert found[0].text.startswith("0 (HD Cam): 80x60 at 30 fps")
-    assert [f.level for f in media.cameras(2, open_camera, *two_cameras)] == ["ok", "problem"]
-    assert [f.level for f in media.cameras(None, open_camera, *two_cameras)] == ["ok", "warning"]
+    assert [f.level for f in media.cameras({2}, open_camera, *two_cameras)] == ["ok", "problem"]
+    assert [f.level for f in media.cameras(set(), open_camera, *two_cameras)] == ["ok", "warning"]
 
 
 def test_a_camera_that_gives_no_picture_is_told(
     two_cameras: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sources.webcam.OPEN_S", 0.05)
-    found = list(media.cameras(0, lambda index: ScriptedCamera([]), *two_cameras))
+    found = list(media.cameras({0}, lambda index: ScriptedCamera([]), *two_cameras))
     assert found[0].level == "problem" and "camera 0" in found[0].text
 
 
@@ -76,7 +76,7 @@ def test_a_missing_camera_is_reported_with_those_that_exist(two_cameras: Folders
     def open_camera(index: int) -> ScriptedCamera:
         return ScriptedCamera(endless(numbered(3)))
 
-    found = only(media.cameras(7, open_camera, *two_cameras), Level.PROBLEM)
+    found = only(media.cameras({7}, open_camera, *two_cameras), Level.PROBLEM)
     assert "0, 1, 2" in found.remedy
 
 
@@ -84,9 +84,9 @@ def no_camera(index: int) -> Never:
     pytest.fail(f"camera {index} was opened")
 
 
-@pytest.mark.parametrize(("asked", "level"), [(None, "ok"), (0, "warning"), (3, "problem")])
+@pytest.mark.parametrize(("asked", "level"), [(set(), "ok"), ({0}, "warning"), ({3}, "problem")])
 def test_no_camera_at_all_matters_as_far_as_one_was_asked_for(
-    asked: int | None, level: str, tmp_path: Path
+    asked: set[int], level: str, tmp_path: Path
 ) -> None:
     assert only(media.cameras(asked, no_camera, tmp_path, tmp_path)).level == level
 
@@ -102,6 +102,15 @@ def test_outputs_are_tried_where_they_would_go(tmp_path: Path) -> None:
     found = list(media.outputs(asked, ["0"]))
     assert [f.level for f in found] == ["ok", "problem"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_whose_name_a_run_would_refuse_is_a_problem(tmp_path: Path) -> None:
+    names = ("output", "events_full", "people", "hours", "report")
+    asked = options(**{name: str(tmp_path / f"{name}.txt") for name in names})
+    found = list(media.outputs(asked, ["0"]))
+    assert [f.level for f in found] == ["problem"] * 5
+    assert all("must end in" in f.text for f in found)
+    assert "--events-full" in found[1].remedy
 
 
 def test_an_output_that_somebody_else_made_is_a_problem_for_films_only(tmp_path: Path) -> None:
@@ -190,14 +199,26 @@ def test_an_unknown_host_is_told() -> None:
     assert found.item == "host" and found.level == "problem"
 
 
-@pytest.mark.parametrize("text", ["rtsp://", "rtsp://joe:s3cret@host:99999/x", "rtsp://:554/a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://",
+        "rtsp://joe:s3cret@host:99999/x",
+        "rtsp://:554/a",
+        "http://joe:s3cret@[::1/x",
+    ],
+)
 def test_an_address_without_host_or_with_a_bad_port_is_told(text: str) -> None:
     found = only(media.address(text, pytest.fail))
     assert found.level == "problem" and "s3cret" not in found.text
 
 
+@pytest.mark.parametrize(
+    "address", ["udp://127.0.0.1:9/live", "udp://@:23456", "rtp://127.0.0.1:9", "srt://h:9"]
+)
 def test_an_address_without_a_port_of_tcp_goes_straight_to_the_stream(
+    address: str,
     camera: media.OpenVideo,
 ) -> None:
-    found = list(media.address("udp://127.0.0.1/live", camera))
-    assert [f.item for f in found][:2] == ["host", "stream"]
+    found = list(media.address(address, camera))
+    assert found[0].item == "stream"
