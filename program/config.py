@@ -39,6 +39,7 @@ from program.options import (
     settle_privacy,
 )
 from program.replay import ReplayOptions
+from sources.open import camera_index
 
 KINDS = (
     SourceOptions,
@@ -265,6 +266,8 @@ def _as_text(name: str, value: object, where: str) -> Value:
         return value
     is_list = settings.get("action") == "append" or settings.get("nargs") == 2
     takes_commas = settings.get("metavar") == "LIST"
+    if name == "file_mode" and isinstance(value, int) and 0o600 <= value <= 0o777:
+        raise ConfigError(f'{where}: TOML makes {value} of that; want a text, such as "0640"')
     items = value if isinstance(value, list) and (is_list or takes_commas) else [value]
     if not all(
         isinstance(each, str | int | float) and not isinstance(each, bool) for each in items
@@ -284,15 +287,19 @@ def _seen_from(folder: Path, name: str, value: Value) -> Value:
 def _path_from(folder: Path, name: str, text: str) -> str:
     if name == "src":
         camera, address = split_name(text)
-        kind, colon, rest = address.partition(":")
-        if kind == "chaos" and colon:
-            address = f"chaos:{folder / rest}"
-        elif not (colon or address.isdecimal() or address in ("", "sample")):
+        if address.startswith("chaos:"):
+            address = f"chaos:{_from_folder(folder, address.removeprefix('chaos:'))}"
+        elif _is_path(address):
             address = _from_folder(folder, address)
         return f"{camera}={address}" if camera else address
     if text in ("", "-") or (name == "weights" and not (folder / text).is_file()):
         return text
     return _from_folder(folder, text)
+
+
+def _is_path(address: str) -> bool:
+    other = address in ("", "sample") or address.startswith(("test:", "env:"))
+    return not (other or "://" in address or camera_index(address) is not None)
 
 
 def _from_folder(folder: Path, text: str) -> str:

@@ -110,14 +110,15 @@ def test_paths_in_the_file_are_seen_from_its_folder(here: Path) -> None:
     (folder / "own.onnx").touch()
     (folder / "f.toml").write_text(
         'src = ["film.mp4", "0", "a=b.mp4", "rtsp://h/x", "sample", "test:", "/abs.mp4", '
-        '"chaos:bad.mp4?drop=1", "env:HALL", "~/f.mp4"]\noutput = "o.mp4"\nevents = "-"\n'
+        '"chaos:bad.mp4?drop=1", "chaos:~/f.mp4", "a:b.mp4", "env:HALL", "~/f.mp4"]\n'
+        'output = "o.mp4"\nevents = "-"\n'
         'people = "../p.csv"\nhours = "h.csv"\nreport = "r.html"\n'
         'stills = "."\nweights = "own.onnx"\n'
     )
     given = read_config(Path("etc") / "f.toml").given
     assert given["src"] == [
         *("etc/film.mp4", "0", "a=etc/b.mp4", "rtsp://h/x", "sample", "test:", "/abs.mp4"),
-        *("chaos:etc/bad.mp4?drop=1", "env:HALL", "~/f.mp4"),
+        *("chaos:etc/bad.mp4?drop=1", "chaos:~/f.mp4", "etc/a:b.mp4", "env:HALL", "~/f.mp4"),
     ]  # fmt: skip
     assert [
         given[name]
@@ -136,6 +137,7 @@ def test_paths_in_the_file_are_seen_from_its_folder(here: Path) -> None:
         ("min-face = [40, 50]", "min-face: want a text or number"),
         ("detector = 'yolo'", "detector: invalid choice: 'yolo'"),
         ("no-window = 'yes'", "no-window: want true or false"),
+        ("file-mode = 0o640", 'file-mode: TOML makes 416 of that; want a text, such as "0640"'),
         ("keep = [true]", "keep: want a text or number or a list of them"),
         ("serve = 1979-05-27", "serve: want a text or number"),
         ("tls = 'cert.pem'", "tls: expected 2 arguments"),
