@@ -7,6 +7,8 @@ import logging
 import math
 import os
 import re
+import select
+import stat
 import sys
 import tempfile
 import time
@@ -234,17 +236,22 @@ def sole_writer(paths: Iterable[Path]) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file whole or not at all; one that exists is replaced at the end.
 
+    Links stay, and what they lead to is replaced; who may read a file does not change.
+
     Yields:
-        Where to write it: beside `path`, with the same suffix. It takes the place of `path`
-        when the block ends; if the block raises, it is removed and `path` stays as it was.
+        Where to write it: beside the file, with the same suffix. It takes the place of the file
+        when the block ends; if the block raises, it is removed and the file stays as it was.
 
     Raises:
         OSError: it cannot be replaced.
     """
-    beside = path.with_name(f".{path.stem[:200]}.{os.getpid()}{path.suffix}")
+    real = Path(os.path.realpath(path))
+    beside = real.with_name(f".{real.stem[:200]}.{os.getpid()}{real.suffix}")
     try:
         yield beside
-        beside.replace(path)
+        with contextlib.suppress(FileNotFoundError):
+            beside.chmod(stat.S_IMODE(real.stat().st_mode))
+        beside.replace(real)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -284,7 +291,10 @@ def write_lines(file: FileIO, lines: bytes) -> None:
     done, start = 0, file.tell() if file.seekable() else 0
     try:
         while done < len(lines):
-            done += file.write(lines[done:])
+            written = file.write(lines[done:])
+            if written is None:  # a full pipe that does not wait by itself
+                select.select([], [file], [])
+            done += written or 0
     except OSError:
         with contextlib.suppress(OSError):
             end = start + lines.rfind(b"\n", 0, done) + 1

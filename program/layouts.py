@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +86,6 @@ class Draughtsman:
             if text is not None:
                 with replacing(self._config) as beside:
                     beside.write_bytes(text.encode())
-                    shutil.copymode(self._config, beside)
         except (OSError, ValueError):
             text = None
         if text is not None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from io import FileIO
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from files import (
     replacing,
     sink_error,
     sole_writer,
+    write_lines,
     write_whole,
 )
 from tests.recordings import ROOT, run_child
@@ -102,6 +104,40 @@ def test_two_outputs_of_one_file_are_refused_before_it_exists(tmp_path: Path) ->
     with pytest.raises(SinkError, match="same file"):
         check_apart(names)
     check_apart([names[0], tmp_path / "out"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and modes")
+def test_a_file_that_is_replaced_keeps_its_links_and_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    real, link = tmp_path / "www" / "real.html", tmp_path / "report.html"
+    real.write_text("old")
+    real.chmod(0o644)
+    link.symlink_to("www/real.html")
+    with created_with(0o600):
+        write_whole(link, b"new")
+    assert link.is_symlink() and real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o644
+    assert list((tmp_path / "www").iterdir()) == [real]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes that do not wait")
+def test_lines_wait_for_room_in_a_pipe_that_does_not(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    lines, found = b"a line\n" * 50_000, []
+
+    def read() -> None:
+        while data := os.read(reading, 1 << 16):
+            found.append(data)
+
+    reader = threading.Thread(target=read)
+    with FileIO(writing, "w") as file:
+        file.write(b"x" * (1 << 20))  # fills it
+        reader.start()
+        write_lines(file, lines)
+    reader.join()
+    os.close(reading)
+    assert b"".join(found).lstrip(b"x") == lines
 
 
 def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path: Path) -> None:
