@@ -11,6 +11,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Never
 
 import cv2
 from tqdm import tqdm
@@ -41,6 +43,7 @@ from program.options import (
     add_picture_flags,
     collect,
     set_up_logging,
+    signals_handled,
 )
 from program.photographs import describe_images, described
 from sources.photographs import list_pictures, load_picture, natural_key, silent_opencv
@@ -249,8 +252,8 @@ class PictureFolder:
             target = self._take_name(stem, suffix)
             try:
                 write_whole(target, data)
-            except OSError:
-                target.unlink()
+            except BaseException:
+                target.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise sink_error(self._folder / source.name, error) from error
@@ -352,15 +355,21 @@ def _describe_pictures(found: Findings, options: argparse.Namespace) -> tuple[st
     return "; left out: ".join([f"{summary}, {faceless} without a face", *left_out]), not unread
 
 
+def interrupt(number: int, frame: FrameType | None) -> Never:
+    """A signal's handler: whichever it is, the table of the pictures so far is written."""
+    raise KeyboardInterrupt
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code.
 
-    0, 1 where some pictures could not be read, or 2 after one line on what is wrong.
+    0, 1 where some pictures could not be read, 2 after one line on what is wrong, or 130 after
+    Ctrl-C and other signals.
     """
     options = parse_arguments(arguments)
     set_up_logging(options.verbose)
     try:
-        with created_with(options.file_mode):
+        with created_with(options.file_mode), signals_handled(interrupt):
             summary, whole = run(options)
     except StreamError as error:
         print(f"predict.py: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,34 @@ def test_ctrl_c_keeps_the_table_so_far(
     assert run_main(str(photographs), "--table", str(table)) == 130
     assert "interrupted, 2 faces in the table" in capsys.readouterr().err
     assert len(table.read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_a_signal_keeps_the_table_so_far(
+    number: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(texts: Any, **_: Any) -> Any:
+        yield from list(texts)[:2]
+        signal.raise_signal(getattr(signal, number))
+
+    monkeypatch.setattr("predict.tqdm", count)
+    table = tmp_path / "faces.csv"
+    assert run_main(str(photographs), "--table", str(table)) == 130
+    assert len(table.read_text().splitlines()) == 3
+
+
+def test_a_picture_whose_saving_is_interrupted_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("predict.write_whole", interrupted)
+    folder = predict.PictureFolder(str(tmp_path), [])
+    with pytest.raises(KeyboardInterrupt):
+        folder.save(np.zeros((8, 8, 3), np.uint8), Path("photo.png"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
