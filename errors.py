@@ -67,8 +67,10 @@ class DatasetError(StreamError):
 # message does less harm than showing a secret.
 _USERINFO = re.compile(r"(\b[A-Za-z][\w+.-]*:/+).*@", re.DOTALL)
 _USERINFO_WITHOUT_SCHEME = re.compile(r"[^\s'\"/@]+:(?!/)[^\s'\"]*@")
+# Likewise, but what was replaced before is left as it is, with the message behind it.
 _QUERY_SECRET = re.compile(
-    r"(?i)([\w-]*(?:token|key|secret|signature|sig|pass\w*|pwd|user\w*|usr|auth\w*))=[^&\s'\"]+"
+    r"(?i)([\w-]*(?:token|key|secret|signature|sig|pass\w*|pwd|user\w*|usr|auth\w*))="
+    r"(?!\*\*\*(?:\W|$))[^&\n]+"
 )
 
 

@@ -59,6 +59,8 @@ def test_a_single_estimate_is_unsure_in_the_middle() -> None:
         "joe:s3cret@camera/live",
         "http://camera/video?access_token=s3cret",
         "http://camera/video?api_key=s3cret&apikey=s3cret",
+        "http://camera/video?user=joe&password=my s3cret",
+        "http://camera/video?password=it's4s3cret\"r/et&user=joe",
     ],
 )
 def test_no_part_of_a_password_survives(address: str) -> None:
@@ -67,6 +69,12 @@ def test_no_part_of_a_password_survives(address: str) -> None:
     assert "r/et" not in text
     assert "joe" not in text
     assert "camera" in text
+
+
+def test_a_message_stays_whole_when_it_is_redacted_again() -> None:
+    name = redact("rtsp://camera/live?user=joe&password=my s3cret")
+    for message in (f"{name} did not answer in time", f"{name}: unknown", f"'{name}', checked"):
+        assert redact(message) == message
 
 
 def test_detections_above_a_score_keep_their_landmarks() -> None:
