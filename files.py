@@ -11,6 +11,7 @@ import select
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -21,6 +22,7 @@ from typing import BinaryIO
 from errors import SinkError, redact
 
 _QUIET_S = 24 * 3600.0
+stderr_is_apart = threading.Event()  # set by `ensure_stderr`
 
 log = logging.getLogger(__name__)
 
@@ -360,7 +362,8 @@ def let_go_of_stdout() -> None:
 def ensure_stderr() -> None:
     """Give Python a standard error of its own, beside descriptor 2, to which C libraries write.
 
-    So these can be silenced without losing a line of ours. A process that was started without
+    So these can be silenced without losing a line of ours: only programs do so, since descriptor 2
+    belongs to whoever uses this as a library. A process that was started without
     (`2>&-`) gets one that goes nowhere: else the next file that is opened takes its number, and
     is written to by mistake.
     """
@@ -370,3 +373,4 @@ def ensure_stderr() -> None:
         sys.stderr = open(own, "w", 1, given.encoding, "backslashreplace")  # noqa: PTH123, SIM115
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  for as long as the process
+    stderr_is_apart.set()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from errors import SourceError
+from files import stderr_is_apart
 from sources.feed import NOMINAL_FPS, Feed
 from sources.headers import picture_size
 from structures import Frame, Image
@@ -39,9 +40,9 @@ _restore = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def silent_opencv() -> Iterator[None]:
-    """Silence OpenCV and the libraries that it uses for a moment, in the whole process.
+    """Silence OpenCV for a moment; in our programs the libraries that it uses, too.
 
-    What goes to descriptor 2 is lost meanwhile; Python's own lines have another one, see
+    There what goes to descriptor 2 is lost meanwhile; Python's own lines have another one, see
     `files.ensure_stderr`. Several threads may do so at a time: the last one out restores it.
     """
     global _inside
@@ -49,7 +50,8 @@ def silent_opencv() -> Iterator[None]:
         if not _inside:
             logs = cv2.utils.logging
             _restore.callback(logs.setLogLevel, logs.setLogLevel(logs.LOG_LEVEL_SILENT))
-            _restore.enter_context(_no_descriptor_2())
+            if stderr_is_apart.is_set():
+                _restore.enter_context(_no_descriptor_2())
         _inside += 1
     try:
         yield

@@ -8,11 +8,9 @@ from errors import SourceError
 from program.cameras import (
     USUAL_SOURCE,
     Camera,
-    SourceOptions,
     default_name,
     find_cameras,
     split_name,
-    warn_of_sizes,
 )
 from program.options import USUAL_TRACKING
 from sources.open import camera_index
@@ -102,14 +100,6 @@ def test_no_two_cameras_have_one_name_whatever_their_files_are_called() -> None:
 )
 def test_webcams_are_known_by_their_text(text: str, index: int | None) -> None:
     assert camera_index(text) == index
-
-
-@pytest.mark.parametrize(("text", "warns"), [("0", False), ("/dev/video0", False), ("a", True)])
-def test_a_size_is_warned_of_where_no_webcam_is_asked(
-    text: str, warns: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    warn_of_sizes([Camera("x", text, source=SourceOptions(width=640))])
-    assert ("have no effect" in caplog.text) == warns
 
 
 def test_two_cameras_of_one_name_are_refused() -> None:

@@ -30,7 +30,9 @@ def test_options_of_another_detector_are_named(
     assert bool(word) == bool(caplog.records)
 
 
-@pytest.mark.parametrize(("source", "warned"), [("film.mp4", True), ("0", False)])
+@pytest.mark.parametrize(
+    ("source", "warned"), [("film.mp4", True), ("0", False), ("/dev/video0", False)]
+)
 def test_a_width_that_no_webcam_gets_is_named(
     source: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

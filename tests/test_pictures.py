@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from errors import SourceError
+from files import stderr_is_apart
 from sources.headers import picture_size
 from sources.photographs import LARGEST_SIDE, list_pictures, load_picture
 from tests.clips import Open, level, number_of, opening, problem_of
@@ -125,6 +126,7 @@ def test_pictures_too_large_for_opencv_are_named_as_what_they_are(
 def test_nothing_is_printed_about_pictures_that_cannot_be_read(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    stderr_is_apart.set()  # as in the programs
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "float.tiff"), noise.astype(np.float32))
     for suffix in (".png", ".tiff", ".webp", ".jpg", ".bmp"):
@@ -148,6 +150,18 @@ with silent_opencv(), silent_opencv():
     print("ours", file=sys.stderr)
 os.write(2, b"later\\n")
 """
+
+
+IN_A_HOST = """
+import os
+from sources.photographs import silent_opencv
+with silent_opencv():
+    os.write(2, b"the host's\\n")
+"""
+
+
+def test_the_library_leaves_standard_error_to_its_host() -> None:
+    assert run_child(IN_A_HOST).stderr == "the host's\n"
 
 
 def test_our_own_lines_are_not_silenced_with_the_libraries() -> None:
