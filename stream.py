@@ -79,6 +79,7 @@ from program.options import (
 )
 from program.replay import Replay, ReplayOptions, open_full_events, the_film
 from program.screens import on_screen, open_window
+from program.together import check_together
 from sources import Source
 from sources.open import files_of, open_source
 
@@ -159,7 +160,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             options.asked = read_config(options.config).under(options.asked)
             own = {name: getattr(options, name) for name in OF_THIS_RUN}
             options = parser.parse_args(options.asked.words(), argparse.Namespace(**own))
-        check_together(options, parser)
+        check_together(options)
         settle_privacy(options)
         options.cameras = cameras_of(options.asked, options, parser)
         check_clips(options, collect(OutputOptions, options).triggers)
@@ -167,35 +168,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(str(error))
     options.src = [camera.address for camera in options.cameras]
     return options
-
-
-def check_together(options: argparse.Namespace, parser: OneLineParser) -> None:
-    """Refuse flags that contradict each other, or are about an output that is not asked for."""
-    if not options.output and (options.segment or options.preset):
-        parser.error("--segment and --preset are about a recording: add --output FILE.mp4")
-    for option in ("output", "events", "events_full", "people", "hours", "report", "replay"):
-        if getattr(options, option) == "":
-            parser.error(f"--{option.replace('_', '-')} is empty; name a file")
-    if not options.serve and (options.tls or options.behind_proxy):
-        parser.error("--tls and --behind-proxy are about the page: add --serve [HOST:]PORT")
-    if options.keep and not collect(OutputOptions, options).files:
-        parser.error("--keep is about files: add --output, --events, --people or --hours")
-    if options.home_assistant and not options.mqtt:
-        parser.error("--home-assistant is told by a broker: add --mqtt mqtt://host/prefix")
-    if options.lawful_purpose is not None and not options.lawful_purpose.strip():
-        parser.error("--lawful-purpose is empty; say what entitles you")
-    if options.anonymous and options.people:
-        parser.error("--people reports each person, which --anonymous forbids; leave one out")
-    if options.anonymous and options.events_full:
-        parser.error("--events-full keeps what each face looks like; --anonymous forbids it")
-    if options.replay and options.events_full:
-        parser.error("--replay finds nothing new for --events-full; leave one out")
-    if options.replay and options.remember is not None:
-        parser.error(
-            "--remember compares faces by a network, and --replay asks none; leave one out"
-        )
-    if options.anonymous and options.remember is not None:
-        parser.error("--remember recognises people, which --anonymous forbids; leave one out")
 
 
 def main(arguments: Sequence[str] | None = None, factories: Factories = USUAL) -> int:

@@ -226,7 +226,7 @@ class TrackingOptions:
     blur: str = flag(
         "",
         "hide faces in every output (pixelate, blur or strict; default: pixelate); the whole "
-        "picture is then searched in every frame unless --detect-every says otherwise. strict: "
+        "picture is then searched in every frame unless --detect-every is a number. strict: "
         "pictures come a second late, so that a face is hidden from a second before it is found; "
         "faces from 20 pixels, doubtful frames as a whole, no boxes and labels; slower",
         nargs="?",

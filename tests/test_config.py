@@ -152,7 +152,7 @@ def test_paths_in_the_file_are_seen_from_its_folder(here: Path) -> None:
         ("[cameras.'front door']\nsrc='0'", "a name has letters, digits, - and _"),
         ("cameras = 3", "cameras: want a table for each"),
         ("[cameras]\ndoor='0'", "cameras: want a table for each"),
-        ("segment = '10m'", "--segment and --preset are about a recording"),
+        ("segment = '10m'", "--segment is about a recording"),
         ("src = 'env:NOBODY'", "env:NOBODY: there is no such variable"),
         ("\udcff", "is no TOML: no text"),
         ("a = " + "[" * 5000, "is no TOML"),
