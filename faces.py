@@ -69,6 +69,8 @@ class Settings:
     keep_trying: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.attributes, list):  # a list cannot be the key of what is kept
+            object.__setattr__(self, "attributes", tuple(self.attributes))
         if self._changed():
             self.options()
 

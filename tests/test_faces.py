@@ -167,6 +167,14 @@ def test_settings_are_flags_with_the_same_defaults_and_checks() -> None:
     }
 
 
+def test_attributes_may_be_a_list(results: list[faces.Result]) -> None:
+    asked: Any = ["age"]
+    settings = faces.Settings(attributes=asked)
+    assert settings == faces.Settings(attributes=("age",))
+    (person, *_) = faces.describe(results[-1].picture, settings)
+    assert person.age is not None and person.female_prob is None
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
