@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from program.config import read_config
+from program.ending import _CLOSING_S
 from stream import parse_arguments
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
@@ -29,6 +30,7 @@ def test_the_unit_starts_the_program_with_a_configuration_that_it_reads(
     unit.read_string(UNIT.read_text("utf-8"))
     words = shlex.split(unit["Service"]["ExecStart"])
     assert words == ["/usr/bin/env", "faces", "--config", "/etc/faces/faces.toml"]
+    assert int(unit["Service"]["TimeoutStopSec"]) > _CLOSING_S
     monkeypatch.setenv("DOOR", "rtsp://joe:s3cret@door/stream")
     options = parse_arguments(["--config", str(DEPLOY / "faces.toml")])
     assert options.no_window and options.cameras[0].address == "rtsp://joe:s3cret@door/stream"
