@@ -29,7 +29,8 @@ def below_faces(source: str) -> str:
     """Return a module's text with this program's modules below `faces`.
 
     In imports, which are all of the form `from MODULE import NAME`, and in commands that are
-    named to users, where `python stream.py` becomes `faces`.
+    named to users, where `python stream.py` becomes `faces`, and the requirements file of the
+    checkout the checkout itself.
     """
     loose = [path.stem for path in ROOT.glob("*.py") if path.stem not in ("setup", "faces")]
     names = "|".join([*(name for name in own_packages() if "." not in name), *loose])
@@ -37,7 +38,7 @@ def below_faces(source: str) -> str:
     source = re.sub(rf"(python -m )((?:{names})\b)", r"\1faces.\2", source)
     for program, command in COMMANDS.items():
         source = re.sub(rf"(?:python )?\b{program}\.py\b", command, source)
-    return source
+    return source.replace("-r requirements-live.txt", ".")
 
 
 class BelowFaces(build_py):  # type: ignore[misc]

@@ -68,6 +68,7 @@ def test_an_installed_module_has_its_lines_where_they_were() -> None:
         ("  python predict.py photos/", "  faces-predict photos/"),
         ('prog="batch.py",', 'prog="faces-batch",'),
         ("upstream.py", "upstream.py"),
+        ("`pip install -r requirements-live.txt`", "`pip install .`"),
     ],
 )
 def test_imports_and_commands_are_those_of_the_installation(line: str, installed: str) -> None:
