@@ -232,7 +232,7 @@ class Video:
         shown = duration / av.time_base * self.fps
         if not stored:
             return max(1, round(shown))
-        return stored if shown > stored - 2 else int(shown)
+        return stored if shown > stored - 2 else max(1, int(shown))
 
     def media_clock(self) -> Callable[[VideoFrame, int], float]:
         """Return a function of PyAV's frame and its index: seconds from the container's start.

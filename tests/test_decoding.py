@@ -3,14 +3,17 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import psutil
 import pytest
 
-from sources.decoding import open_video, pictures_of, to_image
+from sources.decoding import Video, open_video, pictures_of, to_image
 from structures import Image
 from tests.clips import Open, number_of, numbered, opening, with_matrix, write_clip
 
@@ -168,6 +171,15 @@ def trimmed(path: Path, start_s: float) -> Path:
                 packet.stream = stream
                 new.mux(packet)
     return out
+
+
+@pytest.mark.parametrize(("shown_s", "frames"), [(0.03, 1), (1.6, 40), (2.4, 60)])
+def test_a_trimmed_film_has_the_frames_that_it_shows_at_least_one(
+    shown_s: float, frames: int
+) -> None:
+    container: Any = SimpleNamespace(duration=round(shown_s * av.time_base))
+    stream: Any = SimpleNamespace(frames=60, average_rate=Fraction(25), guessed_rate=0, base_rate=0)
+    assert Video(container, stream, "trimmed").frame_count == frames
 
 
 def test_a_trimmed_film_is_not_called_damaged_but_one_cut_off_is(
