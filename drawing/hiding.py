@@ -25,7 +25,8 @@ def hide_faces(frame: Frame, boxes: Float32, kind: str) -> Frame:
 def hide(image: Image, boxes: Float32, kind: str) -> None:
     """Hide what lies in and around `boxes`; `image` is changed in place.
 
-    `CELLS` x `CELLS` mean colours of each grown box remain, whatever its size.
+    `CELLS` x `CELLS` mean colours of each grown box remain, whatever its size; fewer of one
+    that is partly outside.
 
     Args:
         image: (H, W, 3) uint8 BGR, writable.
@@ -36,9 +37,11 @@ def hide(image: Image, boxes: Float32, kind: str) -> None:
     grown = grow(boxes[np.isfinite(boxes).all(axis=1)], MARGIN)
     low = np.clip(np.floor(grown[:, :2]), 0, (width, height)).astype(int)
     high = np.clip(np.ceil(grown[:, 2:]), 0, (width, height)).astype(int)
-    for (x1, y1), (x2, y2) in zip(low, high, strict=True):
+    cell = (grown[:, 2:] - grown[:, :2]) / CELLS  # (N, 2) width and height
+    for (x1, y1), (x2, y2), cell_wh in zip(low, high, cell, strict=True):
         region = image[y1:y2, x1:x2]
         if region.size:
-            cells = min(CELLS, x2 - x1), min(CELLS, y2 - y1)
-            few = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
+            sides = np.array([x2 - x1, y2 - y1])
+            cells = np.clip(np.round(sides / cell_wh), 1, np.minimum(CELLS, sides)).astype(int)
+            few = cv2.resize(region, cells.tolist(), interpolation=cv2.INTER_AREA)
             cv2.resize(few, (x2 - x1, y2 - y1), dst=region, interpolation=HIDING[kind])

@@ -105,3 +105,10 @@ def test_a_frame_gets_its_epoch_and_its_thumbnail_and_stays_as_it_was() -> None:
     np.testing.assert_array_equal(marked.thumbnail, thumbnail_of(second))
     assert (marked.index, marked.time_s, marked.arrived_s) == (7, 0.62, 3.0)
     assert marked.image.base is second.image.base
+
+
+def test_a_clock_that_is_set_back_begins_a_new_epoch_and_its_jitter_does_not() -> None:
+    finder = CutFinder()
+    times_s = [5.0, 5.04, 4.9, 5.2, 0.0, 0.04]
+    marked = [finder.mark(Frame(scene(1), i, time_s)) for i, time_s in enumerate(times_s)]
+    assert [frame.epoch for frame in marked] == [0, 0, 0, 0, 1, 1]

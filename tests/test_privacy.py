@@ -32,6 +32,18 @@ def test_of_a_pixelated_face_a_few_mean_colours_are_left() -> None:
     assert len(colours) <= CELLS**2
 
 
+@pytest.mark.parametrize("left", [100, 0, -30, -45])
+def test_a_face_at_the_edge_keeps_no_more_than_in_the_middle(left: int) -> None:
+    image = np.zeros((120, 400, 3), np.uint8)
+    image[..., 0] = np.arange(400) % 256  # a colour for each column
+    hide(image, box(left, 20, left + 60, 80), "pixelate")
+    grown = 60 * (1 + 2 * MARGIN)
+    x1, x2 = max(0, left - 60 * MARGIN), left + 60 * (1 + MARGIN)
+    row = image[50, round(x1) : round(x2), 0].astype(int)
+    cells = 1 + np.count_nonzero(np.diff(row))
+    assert cells <= np.ceil((x2 - x1) / (grown / CELLS))
+
+
 def test_a_blurred_face_says_no_more_than_a_pixelated_one() -> None:
     # Two pictures with the same mean colours in the cells are the same when blurred.
     flat = np.full((64, 64, 3), 128, np.uint8)

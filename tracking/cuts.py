@@ -14,6 +14,7 @@ A picture without structure (black, white, a flash that blinds the camera) is pa
 the next one compared with the last that had some.
 """
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -27,17 +28,22 @@ LEAST_SHIFTED = 0.6
 LEAST_UNCHANGED = 0.5  # of the points
 _SIZE_WH, _SHIFT_XY = (64, 36), (8, 5)
 _UNCHANGED = 0.3  # of the standard deviation of the levels
+_BACK_S = 0.3  # less is the jitter of a clock
 _LEAST_SPREAD = 4.0  # grey levels; a picture with less has no structure,
 _WHITE = 250  # nor has one that is mostly white
 
 
 class CutFinder:
-    """Finds the hard cuts of one source; each begins a new epoch, as the source's breaks do."""
+    """Finds the hard cuts of one source; each begins a new epoch, as the source's breaks do.
+
+    So does a clock that is set back: what comes then does not follow what was before.
+    """
 
     def __init__(self) -> None:
         """Start before the first frame."""
         self._cuts = 0
         self._last: Float32 | None = None
+        self._time_s = -math.inf
         self._epoch: int | None = None
 
     def mark(self, frame: Frame) -> Frame:
@@ -46,7 +52,10 @@ class CutFinder:
         Its epoch is raised by the number of cuts so far.
         """
         if frame.epoch != self._epoch:
-            self._epoch, self._last = frame.epoch, None
+            self._epoch, self._last, self._time_s = frame.epoch, None, -math.inf
+        if frame.time_s < self._time_s - _BACK_S:
+            self._cuts, self._last = self._cuts + 1, None
+        self._time_s = frame.time_s
         small = thumbnail_of(frame)
         levels = _levels(small)
         if levels is not None:
