@@ -128,10 +128,10 @@ class Track:
     """One followed face as it stands in the current frame.
 
     Attributes:
-        track_id: from 1, unique within a tracker instance.
+        track_id: unique within a tracker instance, from 1; below 0 it is nobody's so far.
         box: (4,) float32 xyxy, the filter's estimate.
         state: tentative, confirmed or lost.
-        unseen_s: seconds since a detection was matched; 0 = in this frame.
+        unseen_s: seconds since a detection was matched; 0 in this frame, and where time stands.
         detection_index: the row of this frame's `Detections` it was matched to, or None.
         lived_s: seconds since the track was born.
     """
@@ -145,6 +145,11 @@ class Track:
 
     def __post_init__(self) -> None:
         _check("Track.box", self.box, (4,), np.float32)
+
+    @property
+    def found(self) -> bool:
+        """Whether a detection was matched in this frame."""
+        return self.detection_index is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

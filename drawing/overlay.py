@@ -376,7 +376,7 @@ class Overlay:
             label_lines(
                 result.people.get(track.track_id), f"#{track.track_id}", kind, self._attributes
             )
-            if track.unseen_s == 0
+            if track.found
             else []
             for track in tracks
         ]

@@ -110,7 +110,7 @@ class Recorder:
                 {
                     "id": track.track_id,
                     "box": [rounded(side, 1) for side in track.box],
-                    "detected": track.unseen_s == 0,
+                    "detected": track.found,
                     **as_json(result.people.get(track.track_id), self.crowd.attributes),
                     **_pose(result.poses.get(track.track_id)),
                 }

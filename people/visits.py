@@ -108,7 +108,7 @@ class Visits:
                 new.again = self._days.get(track.track_id) == date.fromtimestamp(utc_s)
                 self.here[track.track_id] = new
             visit = self.here[track.track_id]
-            if track.unseen_s == 0:
+            if track.found:
                 visit.last_s, visit.last_utc_s = frame.time_s, utc_s
                 visit.frames += 1
                 visit.sides_px += _side_px(track.box)
@@ -117,7 +117,7 @@ class Visits:
                 visit.attention = visit.attention.after(pose, frame.time_s)
             visit.person = result.people.get(track.track_id, visit.person)
             visit.settled |= visit.person is not None and visit.person.converged
-            if track.unseen_s == 0:
+            if track.found:
                 self.footfall.follow(track, visit.walk, frame)
         return left
 

@@ -57,6 +57,7 @@ class Look:
         weights: (B,) float32, how far each chip can be trusted.
         found: all detections of the frame.
         searched: whether they are of the whole image, or from near the known faces.
+        rows: of the B detections that are estimated.
         estimates: what `describe` found, None before that and where nothing is due.
         poses: as in `FrameResult`.
     """
@@ -70,6 +71,7 @@ class Look:
     weights: Float32
     found: Detections
     searched: bool
+    rows: tuple[int, ...] = ()
     estimates: TrackEstimates | None = None
     poses: dict[int, HeadPose] = field(default_factory=dict)
 
@@ -79,9 +81,7 @@ class Look:
         made = self.estimates
         if made is None:
             return RawValues(self.found, self.searched)
-        row_of = {t.track_id: t.detection_index for t in self.tracks}
-        rows = tuple(row for i in made.track_ids if (row := row_of[i]) is not None)
-        return RawValues(self.found, self.searched, rows, made.estimates, made.weights)
+        return RawValues(self.found, self.searched, self.rows, made.estimates, made.weights)
 
 
 class Pipeline:
@@ -149,9 +149,13 @@ class Pipeline:
 
         The first step, in order.
         """
+        self._keep_places()
+        return self._cuts.mark(frame)
+
+    def _keep_places(self) -> None:
+        """Remember places to hide from now on, or no more, as `hides` says."""
         if self.hides != (self._places is not None):
             self._places = FacePlaces() if self.hides else None
-        return self._cuts.mark(frame)
 
     def wants_search(self, frame: Frame) -> bool:
         """Whether to search the whole image; to be called once per frame, in order."""
@@ -182,9 +186,12 @@ class Pipeline:
 
         Returns the tracks, and the chips of those that are due for an estimate.
         """
+        self._keep_places()  # `hides` may have changed since the frame began
         if frame.epoch != self._epoch:
             self._tracker.reset()
             self._camera.reset()
+            if self._poses:
+                self._poses.reset()
             if self._places:
                 self._places.reset()
             if self._recall:
@@ -200,7 +207,7 @@ class Pipeline:
         if self._recall:
             tracks = self._recalled(self._recall, tracks, frame, found)
         self.smoother.forget_except({track.track_id for track in tracks})
-        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.unseen_s == 0]
+        seen = [t for t in tracks if t.state is TrackState.CONFIRMED and t.found]
         places = NOWHERE
         if self._places:
             places = self._places.update(found.boxes, tracks, frame.time_s)
@@ -236,9 +243,9 @@ class Pipeline:
         time_s, gap_s = look.frame.time_s, self.effort.estimate_gap_s
         due = [t for t in seen if self.smoother.is_due(t.track_id, time_s, gap_s)]
         chips, weights = self._chips(look.frame, look.found, [t.detection_index for t in due])
-        ids = [t.track_id for t in due][: len(chips)]
+        ids = [t.track_id for t in due]
         self._mirror(chips, ids)
-        return replace(look, due=ids, chips=chips, weights=weights)
+        return replace(look, due=ids, rows=_rows(due), chips=chips, weights=weights)
 
     def _replayed(self, look: Look, seen: Sequence[Track]) -> Look:
         """Smooth what was estimated of those seen when the frame was recorded; none is due then."""
@@ -246,9 +253,14 @@ class Pipeline:
         known = [t for t in seen if said and t.detection_index in said.rows]
         if not said or not said.estimates or not known:
             return look
-        rows = [said.rows.index(t.detection_index or 0) for t in known]
-        look = replace(look, due=[t.track_id for t in known], weights=said.weights[rows])
-        return replace(self.learn(look, said.estimates[rows]), due=())
+        places = [said.rows.index(row) for row in _rows(known)]
+        look = replace(
+            look,
+            due=[t.track_id for t in known],
+            rows=_rows(known),
+            weights=said.weights[places],
+        )
+        return replace(self.learn(look, said.estimates[places]), due=())
 
     def _chips(
         self, frame: Frame, found: Detections, rows: Sequence[int | None]
@@ -312,12 +324,17 @@ class Pipeline:
         return shown, {track_id: value for track_id, value in known.items() if value is not None}
 
 
+def _rows(tracks: Sequence[Track]) -> tuple[int, ...]:
+    """The rows of the frame's detections that tracks were matched to."""
+    return tuple(t.detection_index for t in tracks if t.detection_index is not None)
+
+
 def _within(track: Track, size_wh: tuple[int, int]) -> Track:
     """The track as it may be shown: a box on nobody ends at the edge of the image.
 
     One that has left by more than half counts as lost.
     """
-    if track.unseen_s == 0 or track.state is not TrackState.CONFIRMED:
+    if track.found or track.state is not TrackState.CONFIRMED:
         return track
     box = np.clip(track.box, 0, np.tile(size_wh, 2)).astype(np.float32)
     left, whole = (float(np.prod(each[2:] - each[:2])) for each in (box, track.box))

@@ -73,8 +73,8 @@ def test_a_predicted_place_crosses_nothing() -> None:
     place = Place(DOOR)
     for i, y in enumerate([180, 200, 220, 260, 300, 220, 180]):
         box = np.array([290, y - 30, 350, y + 30], np.float32)
-        unseen_s = 0.04 if y > 240 else 0.0
-        place.show([Track(1, box, TrackState.CONFIRMED, unseen_s, 0, 9)], set(), i / 25, {}, 0)
+        unseen_s, row = (0.04, None) if y > 240 else (0.0, 0)
+        place.show([Track(1, box, TrackState.CONFIRMED, unseen_s, row, 9)], set(), i / 25, {}, 0)
     assert place.door == (0, 0)
 
 

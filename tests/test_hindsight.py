@@ -135,3 +135,15 @@ def test_after_clear_nothing_is_known() -> None:
     hindsight.clear()
     hindsight.add(frame, Detections.empty())
     assert len(hindsight.pop()) == 0
+
+
+def test_frames_of_the_same_time_are_hidden_like_their_neighbours() -> None:
+    for faces in ({0: [(50, 50)], 2: [(60, 50)]}, {1: [(50, 50)], 2: [(52, 50)]}):
+        hindsight = Hindsight(sure=0.9)
+        for index in range(4):
+            boxes = [face(*each) for each in faces.get(index, [])]
+            found = np.array(boxes, np.float32).reshape(-1, 4)
+            scores = np.ones(len(found), np.float32)
+            hindsight.add(Frame(SHARP, index, 1.0), Detections.of_boxes(found, scores))
+        for places in [hindsight.pop() for _ in range(4)]:
+            assert any(covers(places, x, 50) for x in (50, 52, 60))

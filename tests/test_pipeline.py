@@ -276,3 +276,49 @@ def test_without_being_asked_for_no_pose_is_worked_out() -> None:
     detector = ScriptedDetector([[LEFT, RIGHT]])
     (frame,) = film(1, SIZE)
     assert pipeline_of(detector).follow(frame, detector.detect(frame.image)).poses == {}
+
+
+@pytest.mark.parametrize("last_s", [0.16, 0.06])
+def test_a_face_missed_where_time_stands_or_goes_back_is_not_taken_for_found(last_s: float) -> None:
+    detector = TurnedFaces([[LEFT]] * 5 + [[]])
+    pipeline = pipeline_of(detector, poses=PoseSmoother())
+    image = film(1, SIZE)[0].image
+    for i, time_s in enumerate([0.0, 0.04, 0.08, 0.12, 0.16, last_s]):
+        look = pipeline.follow(Frame(image, i, time_s), detector.detect(image))
+    (track,) = look.tracks
+    assert (track.unseen_s, track.found) == (0.0, False)
+    assert (list(look.due), look.poses) == ([], {})
+
+
+def test_nobody_is_followed_over_a_clock_that_is_set_back() -> None:
+    detector = ScriptedDetector([[LEFT]] * 10 + [[]] * 2 + [[RIGHT]] * 30)
+    pipeline = pipeline_of(detector)
+    image = film(1, SIZE)[0].image
+    times_s = [60 + i / 25 for i in range(10)] + [i / 25 for i in range(32)]
+    for i, time_s in enumerate(times_s):
+        tracks, people = pipeline.process(Frame(image, i, time_s))
+    (track,) = tracks
+    assert (track.track_id, track.found) == (2, True)
+    assert track.lived_s == pytest.approx(29 / 25)
+    assert people[2].samples > 1
+
+
+def test_poses_are_not_smoothed_over_a_cut() -> None:
+    detector = TurnedFaces([[LEFT], [RIGHT]])
+    turned = pipeline_of(detector, poses=PoseSmoother())
+    straight = pipeline_of(detector, poses=PoseSmoother())
+    image = film(1, SIZE)[0].image
+    left, right = (detector.detect(image) for _ in range(2))
+    turned.follow(Frame(image, 0, 0.0), left)
+    (after,) = turned.follow(Frame(image, 1, 0.04, epoch=1), right).poses.values()
+    (alone,) = straight.follow(Frame(image, 0, 0.0), right).poses.values()
+    assert after == alone
+
+
+def test_faces_are_hidden_in_a_frame_that_was_under_way_when_hiding_began() -> None:
+    detector = ScriptedDetector([[LEFT]])
+    pipeline = pipeline_of(detector)
+    frame = pipeline.begin(film(1, SIZE)[0])
+    pipeline.hides = True
+    look = pipeline.follow(frame, pipeline.search(frame, detector))
+    assert len(look.places) and (look.places == LEFT).all()

@@ -35,7 +35,10 @@ def track(track_id: int, x: float, row: int | None) -> Track:
 
 
 class Scene:
-    """A recall with its memory; each frame is a list of (track, place, whose face it is)."""
+    """A recall with its memory; each frame is a list of (track, place, whose face it is).
+
+    A face of 0 is not found.
+    """
 
     def __init__(self, keep_s: float = 60.0, live: bool = False) -> None:
         self.memory = PeopleMemory(keep_s)
@@ -43,6 +46,7 @@ class Scene:
         describe = self._later if live else described
         self.recall = Recall(self.memory, itertools.count(1000), describe, 4, live)
         self.looks = 0
+        self.last: list[Track] = []
         self.time_s = 0.0
         self.weight = 1.0
 
@@ -65,8 +69,8 @@ class Scene:
                 chips = np.array(people, np.uint8)[:, None, None, None] * np.ones((4, 4, 3), "u1")
                 return chips, np.full(len(people), self.weight, np.float32)
 
-            tracks = [track(i, x, row) for row, (i, x, _) in enumerate(faces)]
-            shown = self.recall.update(tracks, self.time_s, cut)
+            tracks = [track(i, x, row if face else None) for row, (i, x, face) in enumerate(faces)]
+            shown = self.last = self.recall.update(tracks, self.time_s, cut)
         confirmed = [each for each in shown if each.state is TrackState.CONFIRMED]
         return {float(each.box[0]): each.track_id for each in confirmed}
 
@@ -123,6 +127,18 @@ def test_ids_that_changed_over_as_two_people_crossed_are_put_right() -> None:
     scene.show([(1, MIDDLE, 7), (2, MIDDLE + 50, 8)], 0.2)
     shown = scene.show([(1, LEFT, 8), (2, RIGHT, 7)], 0.5)
     assert shown == {LEFT: 2, RIGHT: 1}
+
+
+def test_ids_of_one_frame_differ_while_somebody_is_undecided() -> None:
+    scene = Scene()
+    scene.show([(1, 0, 10), (2, 300, 20)], 2)
+    scene.show([(1, 0, 0), (2, 300, 0)], 0.36)
+    ids = []
+    for _ in range(40):  # track 1 went on with the person of track 2, and gets her id
+        scene.show([(1, 0, 20), (2, 300, 0)])
+        ids.append({each.track_id for each in scene.last})
+    assert all(len(each) == 2 for each in ids)
+    assert ids[-1] == {-2, 2}
 
 
 def test_a_track_that_went_on_with_a_stranger_gets_a_new_id_before_it_is_shown() -> None:

@@ -78,12 +78,14 @@ class _Gap(NamedTuple):
         """Where the face may be at that time, each (4,) xyxy."""
         if self.before and self.after:
             start, end = self.ends
+            if start.time_s == end.time_s:
+                return [start.box, end.box]
             share = (time_s - start.time_s) / (end.time_s - start.time_s)
             return [start.box + np.float32(share) * (end.box - start.box)]
         (end,) = self.ends
         near = [s for s in (*self.before, *self.after) if abs(s.time_s - end.time_s) <= _SPEED_S]
         far = max(near, key=lambda each: abs(each.time_s - end.time_s))
-        if far is end:
+        if far.time_s == end.time_s:
             return [end.box]
         share = (time_s - end.time_s) / (end.time_s - far.time_s)
         centre = np.float32(share / 2) * (end.box - far.box).reshape(2, 2).sum(axis=0)

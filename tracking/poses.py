@@ -15,6 +15,10 @@ class PoseSmoother:
     def __init__(self) -> None:
         self._known: dict[int, tuple[HeadPose, float]] = {}
 
+    def reset(self) -> None:
+        """Forget all tracks, as at a cut."""
+        self._known = {}
+
     def update(self, poses: Mapping[int, HeadPose], time_s: float) -> dict[int, HeadPose]:
         """Take in the poses of one frame by track id; returns theirs, smoothed.
 

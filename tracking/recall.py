@@ -166,7 +166,8 @@ class Recall:
     def _named(self, track: Track) -> Track:
         face = self._faces.get(track.track_id)
         if face is None or face.person is None:
-            return replace(track, state=TrackState.TENTATIVE)
+            # Its own id may be a person's that another track has been recognised as.
+            return replace(track, track_id=-track.track_id, state=TrackState.TENTATIVE)
         state = TrackState.LOST if face.returned else track.state
         return replace(track, track_id=face.person, state=state)
 

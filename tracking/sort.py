@@ -198,7 +198,7 @@ class SortTracker:
         runs = min(self._max_age + 1, 2)
         too_long = unseen_s > self._max_age * FRAME_S + _SLACK_S
         tiny = ((boxes[:, 2:] - boxes[:, :2]) < MIN_SIDE).any(axis=1)
-        gone = (tiny | (boxes[:, 2:] <= 0).any(axis=1)) & (unseen_s > 0)
+        gone = (tiny | (boxes[:, 2:] <= 0).any(axis=1)) & (live["row"] < 0)
         over: Mask = refuted | (too_long & (live["missed_runs"] >= runs)) | gone
         return over
 

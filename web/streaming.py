@@ -158,7 +158,7 @@ def _head(result: FrameResult, attributes: Collection[str]) -> dict[str, Any]:
                         for kind in LABELS
                     },
                     "colour": f"rgb({red} {green} {blue})",
-                    "missed": track.unseen_s > 0,
+                    "missed": not track.found,
                 }
             )
     return {"camera": result.camera, "index": result.frame.index, "faces": faces}

@@ -43,7 +43,7 @@ class Thumbnails:
             self.clear()
             return
         for track in result.tracks:
-            if track.unseen_s == 0:
+            if track.found:
                 self._note(result, track)
 
     def _note(self, result: FrameResult, track: Track) -> None:
