@@ -100,11 +100,13 @@ def split_address(address: str, schemes: tuple[str, ...], what: str, example: st
         example: of an address.
 
     Raises:
-        SinkError: it has another scheme, no host, or no such port can be.
+        SinkError: it has another scheme, no host, or no such host or port can be.
     """
     try:
+        address.encode()  # not every argument is text
         parts = urlsplit(escape_user(address.strip()))
         fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as for a look-up
     except ValueError:
         fits = False
     if not fits or any(c.isspace() or not c.isprintable() for c in parts.netloc):

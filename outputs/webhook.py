@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import SplitResult, quote
 
 from outputs.delivery import (
     LIMITS,
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 50  # records in a request
 _TRY_AGAIN = frozenset({408, 425, 429})  # and all of 5xx
+_MEANT = "!$%&'()*+,/:;=?@[]~"  # what an address has besides letters, digits, - . and _
 
 
 class _Refused(Exception):
@@ -107,7 +109,7 @@ class Webhook(RecordSink):
         self._sending = self._lost = 0
         self._trouble = Trouble(self.name)
         user, password = user_and_password(parts)
-        self._url = parts._replace(netloc=host, fragment="").geturl()
+        self._url = _as_sent(parts)
         self._headers = {"Content-Type": "application/json", "User-Agent": "faces-webhook"}
         if user is not None:
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
@@ -198,3 +200,13 @@ class Webhook(RecordSink):
                 if error.code < 500 and error.code not in _TRY_AGAIN:
                     raise _Refused(f"answers {error.code}; check the address") from None
                 raise OSError(f"answers {error.code}") from None
+
+
+def _as_sent(parts: SplitResult) -> str:
+    """An address without user and fragment, in the characters that a request may have."""
+    host = parts.netloc.rpartition("@")[2]
+    if not host.isascii():
+        name, colon, port = host.partition(":")
+        host = f"{name.encode('idna').decode()}{colon}{port}"
+    path, query = (quote(text, _MEANT) for text in (parts.path, parts.query))
+    return parts._replace(netloc=host, path=path, query=query, fragment="").geturl()

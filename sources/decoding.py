@@ -156,7 +156,7 @@ def host_is_known(address: str) -> bool:
         return True
     try:
         socket.getaddrinfo(found[1] or found[2], None)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # it cannot be a name at all
         return False
     return True
 

@@ -113,7 +113,7 @@ def _open_once(
         relay = RtspRelay(target, limits[0])
     except TimeoutError:
         raise SourceError(no_answer(name)) from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # its host cannot be a name at all
         raise SourceError(why_not_opened(error, str(target), name)) from None
     try:
         video = open_video(relay.address, name, options=options, timeout_s=limits)

@@ -221,6 +221,8 @@ def test_what_is_wrong_with_an_address_is_named_without_its_secrets(
         f"http://bob:hush@{nobody}": "nothing listens",
         f"RTSP://bob:hush@{nobody}": "nothing listens",
         "rtsp://bob:hush@camera.invalid/cam": "the host is not known",
+        "rtsp://bob:hush@camera..invalid/cam": "the host is not known",
+        f"http://bob:hush@{'a' * 70}.invalid/cam": "the host is not known",
     }.items():
         message = problem_of(address)
         assert cause in message

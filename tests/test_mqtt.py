@@ -314,8 +314,11 @@ def test_a_closed_sink_keeps_no_socket_open_until_garbage_is_collected(broker: B
 
 @pytest.mark.parametrize(
     "address",
-    ["", "broker", "http://host", "mqtt://", "mqtt://joe:s3cret@", "mqtt://joe:s3cret@h:99999"],
-)
+    [
+        "", "broker", "http://host", "mqtt://", "mqtt://joe:s3cret@", "mqtt://joe:s3cret@h:99999",
+        "mqtt://joe:s3cret@foo..bar", "mqtt://joe:s3cret@host/\udcff",
+    ],
+)  # fmt: skip
 def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="mqtt://user:password@host") as caught:
         MqttPublisher(address, Recorder(Crowd()))

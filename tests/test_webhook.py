@@ -1,3 +1,4 @@
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -237,10 +238,27 @@ def test_secrets_stand_in_no_message(serve: Serve, caplog: pytest.LogCaptureFixt
     assert b"s3cr" not in b"".join(body for _, _, body in server.requests)
 
 
+def test_an_address_may_have_any_letters_and_blanks(serve: Serve) -> None:
+    server = serve()
+    wide = "\N{FULLWIDTH LATIN SMALL LETTER L}ocalhost"  # means localhost
+    address = f"http://jörg:pä@{wide}:{server.port}/häuser x/%C3%A4?ort=Köln&a=%20#x"
+    sink = Webhook(address, Recorder(Crowd()), limits=QUICK)
+    visit(sink)
+    sink.close()
+    assert told(server.records())[:3] == VISIT
+    path, headers, _ = server.requests[0]
+    assert path == "/h%C3%A4user%20x/%C3%A4?ort=K%C3%B6ln&a=%20"
+    assert headers["Host"] == f"localhost:{server.port}"
+    assert headers["Authorization"] == f"Basic {base64.b64encode('jörg:pä'.encode()).decode()}"
+
+
 @pytest.mark.parametrize(
     "address",
-    ["", "hook", "ftp://host/s3cret", "http://", "https://joe:s3cret@/x", "http://h:99999/s3cret"],
-)
+    [
+        "", "hook", "ftp://host/s3cret", "http://", "https://joe:s3cret@/x", "http://h:99999/s3cret",
+        "http://foo..bar/s3cret", f"http://{'a' * 70}.de/s3cret", "http://h/s3cret\udcff",
+    ],
+)  # fmt: skip
 def test_an_address_that_cannot_be_used_is_refused_without_being_told(address: str) -> None:
     with pytest.raises(SinkError, match="https://host/path") as caught:
         Webhook(address, Recorder(Crowd()))
