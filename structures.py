@@ -339,6 +339,7 @@ class FrameResult:
         poses: track_id -> where the head points, smoothed, of the faces found in this frame;
             without those too small to tell, empty unless asked for.
         raw: what the networks said of this frame; None where that is not known any more.
+        hidden: faces are to be hidden, whether or not there are any.
         unlabelled: nothing is drawn on anybody: no box, no label.
         held_s: seconds that it was held back on purpose, which are no lateness.
     """
@@ -356,6 +357,7 @@ class FrameResult:
     remembered: frozenset[int] = frozenset()
     poses: dict[int, HeadPose] = field(default_factory=dict)
     raw: RawValues | None = None
+    hidden: bool = False
     unlabelled: bool = False
     held_s: float = 0.0
 

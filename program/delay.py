@@ -57,8 +57,8 @@ class Delay:
             self._bytes -= result.frame.image.nbytes
             places = self._hindsight.pop()
             frame = hide_faces(result.frame, places, STRICT)
-            held_s = self._clock() - put_s
-            yield replace(result, frame=frame, places=places, unlabelled=True, held_s=held_s)
+            told = replace(result, frame=frame, places=places, hidden=True, unlabelled=True)
+            yield replace(told, held_s=self._clock() - put_s)
 
     def _is_due(self) -> bool:
         (oldest, put_s), newest = self._held[0], self._held[-1][0].frame

@@ -216,8 +216,9 @@ class Channel:
         tracks, people = self.pipeline.result(look)
         self.tally.count(look.frame, {track.track_id for track in tracks} | look.remembered)
         frame, self._sought_s = look.frame, None
-        if self._hide and self._delay is None:  # before anything else sees the image
-            frame = hide_faces(frame, look.places, self._hide)
+        kind = "" if self._delay else self._hide  # once: another thread changes it
+        if kind:  # before anything else sees the image
+            frame = hide_faces(frame, look.places, kind)
         result = FrameResult(
             frame,
             tracks,
@@ -232,6 +233,7 @@ class Channel:
             remembered=look.remembered,
             poses=look.poses,
             raw=look.raw,
+            hidden=bool(kind),
         )
         if self._delay is None:
             self._ready.append(result)

@@ -120,6 +120,7 @@ def test_every_frame_of_a_film_comes_once_and_no_face_is_ever_seen(scenes: list[
     assert results == sink.results and sink.indices == list(range(80))
     for picture, result in zip(sink.pictures, sink.results, strict=True):
         assert not shows_face(picture) and not shows_face(result.frame.image)
+        assert result.hidden
         assert result.frame.time_s == result.frame.index / 25
     assert any(result.tracks for result in sink.results)  # records tell of people as ever
 

@@ -335,6 +335,7 @@ def test_what_may_be_a_face_is_hidden_before_any_output_sees_the_picture(
         for image in (picture, result.frame.image):
             changed = (image[inside] != noise[inside]).any(axis=2).mean()
             assert (changed > 0.95) == (result.frame.index >= 2)
+        assert result.hidden  # also while nobody is there
     assert (frames[3].image == noise).all()
 
 
@@ -344,13 +345,15 @@ def test_faces_can_be_hidden_and_shown_again_while_it_runs() -> None:
     detector = ScriptedDetector([[LEFT]] * 200)
     pipeline = Pipeline(detector, SortTracker(), ConstantEstimator(), TrackSmoother(), None)
     channel, pool = Channel(ListSource(frames), pipeline), Pool(lambda: detector, 1)
-    inside, changed = np.s_[60:180, 40:140], []
-    for result in Loop([channel], pool, ConstantEstimator(), [ListSink(0)], Overlay()).run():
+    inside, changed, told = np.s_[60:180, 40:140], [], []
+    for result in Loop([channel], pool, ConstantEstimator(), [ListSink()], Overlay()).run():
         changed.append((result.frame.image[inside] != noise[inside]).any())
+        told.append(result.hidden)
         if result.frame.index in (19, 39):
             channel.hide(USUAL_HIDING if result.frame.index == 19 else "")
     pool.close()
     assert not any(changed[:20]) and all(changed[25:40]) and not any(changed[45:])
+    assert told == [20 <= i < 40 for i in range(60)]
     assert (frames[30].image == noise).all()
 
 

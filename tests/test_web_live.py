@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from people.crowd import Crowd
-from structures import NOWHERE, FrameResult
+from structures import FrameResult
 from tests.web_parts import ask, person, result, served, write
 from web.controls import Controls
 from web.thumbnails import SIDE, Thumbnails
@@ -104,11 +104,32 @@ def test_pictures_of_people_are_few_and_gone_once_faces_are_hidden() -> None:
     image = faces.get("", 3)
     assert image is not None
     assert image.shape == (SIDE, SIDE, 3)
-    hidden = np.array([[1, 2, 30, 40]], np.float32)
-    faces.note(result(1, {3: person()}, places=hidden))
+    faces.note(result(1, {}, hidden=True))  # nobody is there
     assert faces.get("", 3) is None
-    faces.note(result(2, {3: person()}, places=NOWHERE))
+    faces.note(result(2, {3: person()}))
     assert faces.turn("", 3) == 1
+
+
+def test_a_camera_that_hides_faces_takes_none_from_the_others() -> None:
+    faces = Thumbnails(most=9)
+    for camera in ("door", "yard"):
+        faces.note(result(0, {1: person()}, camera))
+    faces.note(result(1, {1: person()}, "yard", hidden=True))
+    assert faces.turn("door", 1) == 1
+    assert faces.turn("yard", 1) == 0
+
+
+def test_hiding_faces_takes_their_pictures_back_at_once() -> None:
+    crowd = Crowd()
+    with served(crowd=crowd, controls=Controls(crowd, hide=lambda _: None)) as view:
+        write(view, result(0, {1: person()}))
+        assert ask(view, "face.jpg?camera=&id=1")[0] == 200
+        assert posted(view, '{"warn_from": 3}')[0] == 200
+        assert ask(view, "face.jpg?camera=&id=1")[0] == 200
+        status, text = posted(view, '{"hide": true}')  # and no frame comes any more
+        assert status == 200
+        assert json.loads(text)["people"][0]["face"] == 0
+        assert ask(view, "face.jpg?camera=&id=1")[0] == 404
 
 
 def posted(view: WebView, body: str) -> tuple[int, str]:

@@ -48,7 +48,14 @@ def result(
     """A frame with one track for each of `people` (id -> Smoothed or None)."""
     people = people or {}
     tracks = tuple(
-        Track(i, np.array([1, 2, 30, 40], np.float32), TrackState.CONFIRMED, int(i in missed), 0, 9)
+        Track(
+            i,
+            np.array([1, 2, 30, 40], np.float32),
+            TrackState.CONFIRMED,
+            int(i in missed),
+            None if i in missed else 0,
+            9,
+        )
         for i in people
     )
     known = {i: value for i, value in people.items() if value is not None}

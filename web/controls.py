@@ -49,6 +49,11 @@ class Controls:
         self._hides = hides
         self._warn_from: int | None = None
 
+    @property
+    def hides(self) -> bool:
+        """Whether faces are hidden."""
+        return self._hides
+
     def state(self) -> dict[str, Any]:
         """What the page shows of them."""
         with self._lock:

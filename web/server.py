@@ -132,6 +132,8 @@ class Server:
             self._controls.change(json.loads(await body_text(request)))
         except (ValueError, RecursionError) as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
+        if self._controls.hides:  # also where no further frame comes
+            self._board.faces.clear()
         self._state = (0.0, "")
         return await self._state_json(request)
 

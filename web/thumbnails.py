@@ -38,9 +38,8 @@ class Thumbnails:
 
     def note(self, result: FrameResult) -> None:
         """Keep what this frame shows of its people."""
-        if result.unlabelled or len(result.places):
-            # Faces are hidden from now on: forget those that were not.
-            self.clear()
+        if result.hidden:  # from now on: forget those that were not
+            self.clear(result.camera)
             return
         for track in result.tracks:
             if track.found:
@@ -72,10 +71,11 @@ class Thumbnails:
             found = self._images.get((camera, track_id))
         return found.turn if found else 0
 
-    def clear(self) -> None:
-        """Forget all."""
+    def clear(self, camera: str | None = None) -> None:
+        """Forget the people of a camera; None = of all."""
         with self._lock:
-            self._images.clear()
+            for key in [key for key in self._images if camera in (None, key[0])]:
+                del self._images[key]
 
 
 def _cut(image: Image, track: Track) -> Image | None:
