@@ -364,7 +364,8 @@ def run(
         if stay and loop.ended:
             say("all sources have ended; the page stays until Ctrl-C")
             loop.linger(story(crowd, loop.seconds))
-    log.info("%s", "\n".join(filter(None, [loop.summary(), words(crowd)])))
+    counts = "" if crowd.anonymous else loop.summary()  # of tracks and estimates, exactly
+    log.info("%s", "\n".join(filter(None, [counts, words(crowd)])))
     return story(crowd, loop.seconds)
 
 

@@ -327,7 +327,8 @@ def open_keeper(options: OutputOptions, sinks: Sequence[Sink], live: bool) -> Ke
         kind, name, is_ours = kinds.get(type(sink), ("", None, is_table))
         if name and name != "-" and not is_special(Path(name)):
             path = sink.path if isinstance(sink, Recording) else Path(name)
-            outputs.append(Output(kind, path, is_ours, sink, told_beside))
+            beside = {"beside": told_beside} if kind == "recording" else {}
+            outputs.append(Output(kind, path, is_ours, sink, **beside))
     if options.limit and not live:
         say("--keep does nothing here: no source is live, and its files are replaced anyway")
     return Keeper(outputs, options.limit if live else None) if outputs else None
@@ -349,8 +350,10 @@ def open_page(
     from web.controls import Controls
     from web.view import WebView  # aiohttp takes a third of a second to import
 
+    shown = [channel for channel in channels if not channel.hides]  # of the start
+
     def hide(wanted: bool) -> None:
-        for channel in channels:
+        for channel in shown:
             channel.hide(USUAL_HIDING if wanted else "")
 
     def estimates() -> tuple[int, int]:
@@ -366,7 +369,7 @@ def open_page(
         storage=keeper.storage if keeper else None,
         tls=options.tls,
         behind_proxy=options.behind_proxy,
-        controls=Controls(report.crowd, any(channel.hides for channel in channels), hide, drawer),
+        controls=Controls(report.crowd, not shown, hide, drawer),
     )
     stack.callback(page.close)
     say(f"page: {page.url}")

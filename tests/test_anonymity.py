@@ -7,11 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
 from people.crowd import LEAST, MINUTE_S, Crowd
 from people.records import Record, Recorder
 from structures import Gender, HeadPose, Smoothed
+from tests.fakes import ListSource, film
 from tests.test_crowd import NOON
+from tests.test_stream import reading, run_main
 from tests.web_parts import ask, person, result, served
 from web.board import Board
 from web.figures import Facts, RunCollector, page_state
@@ -186,3 +189,11 @@ def test_the_page_serves_no_images_and_no_frames() -> None:
             assert ask(view, path)[0] == 404, path
         state = json.loads(ask(view, "state.json")[2])
         assert (state["people"], state["people_now"], state["webrtc"]) == ([], None, False)
+
+
+def test_not_even_the_log_tells_exact_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for flags, told in ([], True), (["--anonymous"], False):
+        caplog.clear()
+        assert run_main("--no-window", *flags, factories=reading(ListSource(film(30)))) == 0
+        assert (" tracks; " in caplog.text) == told

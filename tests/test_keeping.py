@@ -145,6 +145,20 @@ def test_a_camera_cleans_up_after_its_earlier_runs(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*.jsonl")] == [today]
 
 
+def test_with_a_table_no_file_of_a_clip_is_deleted(tmp_path: Path) -> None:
+    names = ["--people", str(tmp_path / "cam.csv")]
+    assert run_main("--no-window", *names, factories=reading(ListSource(film(12)))) == 0
+    old = tmp_path / "cam-20260101-120000.csv"
+    (tmp_path / "cam.csv").rename(old)
+    clip = old.with_suffix(".json")
+    clip.write_text('{"schema":1,"type":"clip"}')
+    for path in (old, clip):
+        os.utime(path, (1, 1))
+    camera = reading(ListSource(film(12), is_live=True))
+    assert run_main("--no-window", *names, "--keep", "1d", factories=camera) == 0
+    assert not old.exists() and clip.exists()
+
+
 def test_keep_does_nothing_to_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = days_old(tmp_path / "o-20260101.jsonl", 900)
     arguments = ["--events", str(tmp_path / "o.jsonl"), "--keep", "1h"]

@@ -61,6 +61,8 @@ def test_lines_are_drawn_and_erased_from_the_page() -> None:
         {"draw": LINE | {"points": [[0.1, 0.5], [0.9, float("nan")]]}},
         {"draw": LINE | {"points": [[i / 999, 0.5] for i in range(999)]}},
         {"draw": LINE | {"points": "ab"}},
+        {"draw": LINE | {"points": [[10**400, 0.5], [0.9, 0.5]]}},
+        {"draw": LINE, "erase": {"camera": "", "name": "gone"}},
         {"draw": LINE | {"name": "<b>"}},
         {"draw": LINE | {"name": 3}},
         {"draw": LINE | {"camera": "yard"}},

@@ -91,6 +91,8 @@ class Controls:
 
     def _redraw(self, wishes: dict[str, Any]) -> None:
         """Draw or erase what is asked for, if anything."""
+        if "draw" in wishes and "erase" in wishes:
+            raise ValueError("draw or erase, one at a time")
         for wish, keys in (("draw", {"camera", "name", "points"}), ("erase", {"camera", "name"})):
             if (what := wishes.get(wish)) is None:
                 continue
@@ -108,5 +110,5 @@ def _points(found: Any) -> list[Point]:
     """Points that came as JSON."""
     try:
         return [(float(x), float(y)) for x, y in found]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("points are pairs of fractions of the picture") from None
