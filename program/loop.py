@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from itertools import count
 
 import numpy as np
 
@@ -122,7 +121,7 @@ class Channel:
         blank = Frame(np.zeros((*_BLANK_HW, 3), np.uint8), 0, 0.0)
         self.latest = FrameResult(blank, status=source.status, camera=name)
         self.ended, self.last_words = False, ""
-        self._left = iter(count() if max_frames is None else range(max_frames))
+        self._left = max_frames
         self._ahead: deque[tuple[Frame, Future[Detections] | None]] = deque()
         self._ready: list[FrameResult] = []
         sure, is_live = pipeline.detector.starting_score, source.is_live
@@ -158,13 +157,13 @@ class Channel:
                 return
             if frame is None:
                 return
-            if next(self._left, None) is None:
-                self.ended = True
-                return
             search, frame = None, self.pipeline.begin(frame)
             if self.pipeline.wants_search(frame):
                 search = pool.submit(partial(self.pipeline.search, frame))
             self._ahead.append((frame, search))
+            if self._left is not None:
+                self._left -= 1
+                self.ended = self._left < 1
 
     def seek(self, step_s: float) -> float | None:
         """Go on in a film, or back where `step_s` < 0; returns the new place, None = it cannot.

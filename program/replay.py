@@ -237,7 +237,7 @@ class Replay:
                 f"was recorded from another film ({self._film}) than "
                 f"{sources[0].name}; give that one as --src, or record this one anew"
             )
-        return ReplayedFilm(sources[0], self._reader, cameras[0].source.max_frames)
+        return ReplayedFilm(sources[0], self._reader)
 
     def _refuse(self, problem: str) -> NoReturn:
         self.close()

@@ -190,16 +190,14 @@ class ReplayedFilm:
     Args:
         film: the one of then.
         reader: of its raw values.
-        most: how many frames are asked for; None = all.
     """
 
     is_live = False
 
-    def __init__(self, film: Source, reader: RawReader, most: int | None = None) -> None:
+    def __init__(self, film: Source, reader: RawReader) -> None:
         self.fps, self.size_wh, self.name = film.fps, film.size_wh, film.name
         self.frame_count = film.frame_count
         self._film, self._reader, self._records = film, reader, iter(reader)
-        self._most = most
 
     @property
     def dropped(self) -> int:
@@ -227,7 +225,7 @@ class ReplayedFilm:
             return None
         record = next(self._records, None)
         if record is None:
-            self._tell_end("" if frame.index == self._most else "has no more frames")
+            self._tell_end("has no more frames")
             raise StopIteration
         try:
             if (record["index"], record["size_wh"]) == (frame.index, list(frame.size_wh)):

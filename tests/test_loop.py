@@ -216,6 +216,17 @@ def test_it_ends_after_as_many_frames_as_were_asked_for(pool: Pool) -> None:
     assert len(list(loop_of([channel], pool, []).run())) == 7
 
 
+def test_it_ends_without_waiting_for_one_frame_more(pool: Pool) -> None:
+    class Silent(ListSource):
+        def take(self, timeout_s: float | None = None) -> Frame | None:
+            frame = next(self._frames, None)
+            assert frame is not None, "asked for a frame too many"
+            return frame
+
+    channel = channel_on(Silent(film(3, SIZE), is_live=True), max_frames=3)
+    assert len(list(loop_of([channel], pool, []).run())) == 3
+
+
 def test_a_sink_that_closes_ends_it(pool: Pool) -> None:
     sink = ListSink(most=5)
     list(loop_of([channel_on(ListSource(film(60, SIZE)))], pool, [sink]).run())
