@@ -80,6 +80,8 @@ def open_session(model: Path | bytes, threads: int = 0, device: str = "cpu") -> 
     try:
         session = onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # its exceptions have no common base
+        if device == "gpu":
+            raise unusable_gpu("onnxruntime") from error
         raise RuntimeError(f"ONNX Runtime: {error}") from error
     if device == "gpu" and "CUDAExecutionProvider" not in session.get_providers():
         raise unusable_gpu("onnxruntime")  # it would silently run on the CPU

@@ -127,6 +127,22 @@ def test_what_fails_first_on_a_gpu_is_one_line_with_the_remedy() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_gpu_that_onnx_runtime_cannot_use_leaves_the_next_engine_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def failing(source: str, options: object, providers: list[object]) -> Never:
+        raise RuntimeError("CUDA failure 35: driver version is insufficient")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", failing)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    with pytest.raises(EngineError, match="cannot use the GPU"):
+        OnnxRuntimeEngine(Path("x.onnx"), device="gpu")
+    with pytest.raises(WeightsError, match="not a network"):
+        OnnxRuntimeEngine(Path("x.onnx"), device="cpu")
+
+
 @pytest.mark.parametrize("name", FOR_CHIPS)
 def test_openvino_and_onnx_runtime_agree_on_every_shipped_model(name: str) -> None:
     pytest.importorskip("onnxruntime")
