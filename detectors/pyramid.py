@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from structures import Float32, Image
 
 CELL = 12  # side of P-Net's window, pixels
+_ROUNDING = 1e-6  # 47 * (12 / 47) is less than 12
 STRIDE = 2  # between neighbouring windows, pixels
 GREY = 128  # where no level lies: P-Net's zero
 
@@ -31,7 +32,7 @@ def level_sizes(width: int, height: int, min_face: float, factor: float) -> list
     """
     sizes = []
     scale = CELL / min_face
-    while min(width, height) * scale >= CELL:
+    while min(width, height) * scale > CELL - _ROUNDING:
         sizes.append((round(width * scale), round(height * scale)))
         scale *= factor
     return sizes

@@ -159,7 +159,7 @@ def draw_labels(
     size_wh = image.shape[1], image.shape[0]
     pen = style.pen(size_wh)
     plates = [pen.plate(texts[i], edge=colours[i]) for i in labelled]
-    taken = [*taken, *_status_rect(status, pen)]
+    taken = [*taken, *_status_rect(image, status, pen)]
     gap = max(2, pen.size // 5)
     corners = place_labels(
         boxes[labelled], [plate.size_wh for plate in plates], size_wh, taken, gap, boxes[seen]
@@ -169,14 +169,21 @@ def draw_labels(
     lay_status(image, status, pen)
 
 
-def _status_rect(lines: Sequence[str], pen: Pen) -> list[Rect]:
-    return [(0, 0, *pen.plate_size_wh(lines))] if lines else []
+def _status_rect(image: Image, lines: Sequence[str], pen: Pen) -> list[Rect]:
+    """Where `lay_status` lays the lines, with the margin around them."""
+    margin = _status_margin(image, pen)
+    width, height = pen.plate_size_wh(lines) if lines else (0, 0)
+    return [(0, 0, margin + width, margin + height)] if lines else []
+
+
+def _status_margin(image: Image, pen: Pen) -> int:
+    return pen.size // 4 if min(image.shape[:2]) > _SMALL else 0
 
 
 def lay_status(image: Image, lines: Sequence[str], pen: Pen) -> None:
     """Lay the status line into the upper left corner; no lines = nothing."""
     if lines:
-        margin = pen.size // 4 if min(image.shape[:2]) > _SMALL else 0
+        margin = _status_margin(image, pen)
         lay(image, pen.plate(lines), margin, margin)
 
 
@@ -353,7 +360,7 @@ class Overlay:
             return []
         pen = self.style.pen((image.shape[1], image.shape[0]))
         told = passage_words(self._crowd.places(camera))
-        return draw_layout(image, layout, told, pen, _status_rect(status, pen))
+        return draw_layout(image, layout, told, pen, _status_rect(image, status, pen))
 
     def _status_lines(
         self, result: FrameResult, people: int, latency_ms: float | None

@@ -427,3 +427,17 @@ def test_anonymous_neither_boxes_nor_labels_are_drawn_but_faces_are_counted() ->
     shown, want = Overlay(anonymous=True).draw(some), Overlay().draw(some)
     corner = slice(0, 40), slice(0, 180)
     assert (shown[corner] == want[corner]).all() and (shown[corner] != 128).any()
+
+
+def test_a_label_keeps_off_the_whole_status_line() -> None:
+    grey = np.full((720, 1280, 3), 120, np.uint8)
+    lines = ["24.9 fps   2 faces   0:12"]
+    alone = grey.copy()
+    draw_labels(alone, np.empty((0, 4), np.float32), [], [], status=lines)
+    rows, columns = np.nonzero((alone != grey).any(axis=2))
+    below = float(rows.max()) + 22
+    image = grey.copy()
+    box = np.array([[10, below, 60, below + 100]], np.float32)
+    draw_labels(image, box, [["#1 30"]], [(0, 255, 0)], status=lines)
+    top, right = int(rows.max()) + 1, int(columns.max()) + 1
+    np.testing.assert_array_equal(image[:top, :right], alone[:top, :right])

@@ -22,6 +22,8 @@ def test_the_levels_cover_all_faces_from_the_smallest_to_the_picture(
 
 def test_a_picture_too_small_for_a_face_has_no_level() -> None:
     assert level_sizes(39, 500, 40, 0.709) == []
+    for side in range(CELL, 2000):
+        assert level_sizes(side, side, side, 0.709) == [(CELL, CELL)]
     assert Pyramid((39, 500), 40, 0.709).levels == []
 
 
