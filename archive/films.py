@@ -26,7 +26,10 @@ FILM_SUFFIXES = frozenset(
 )  # fmt: skip
 VIDEO, EVENTS, PEOPLE = "video.mp4", "events.jsonl", "people.csv"  # in a film's work folder
 _SUFFIXES = {EVENTS: ".jsonl", PEOPLE: ".csv", VIDEO: ".mp4"}
-_NOTES, _WORK = ".batch", "work"  # a folder in it, so that no film is called like a note
+_NOTES, _UNFINISHED = (
+    ".batch",
+    "unfinished",
+)  # a folder in it, so that no film is called like a note
 _LONGEST_NAME = 200  # bytes, of the 255 that file systems have
 
 
@@ -63,7 +66,7 @@ class Film:
     @property
     def work(self) -> Path:
         """The folder for unfinished files."""
-        return self.folder / _NOTES / _WORK / self.name
+        return self.folder / _NOTES / _UNFINISHED / self.name
 
     def output(self, kind: str) -> Path:
         """Where `video.mp4`, `events.jsonl` ... of the work folder will go."""

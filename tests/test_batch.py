@@ -133,7 +133,7 @@ def test_a_film_is_made_again_where_what_is_drawn_on_it_or_told_of_it_changes(
 
 def test_a_film_may_have_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (films := tmp_path / "films").mkdir()
-    names = ["lock", "work", "x", "x.json", "\udcff"]  # the last is no UTF-8
+    names = ["lock", "unfinished", "x", "x.json", "\udcff"]  # the last is no UTF-8
     for name in names:
         make_film(tmp_path / "film.mp4", 3).rename(films / f"{name}.mp4")
     assert run_batch(films, "--out", tmp_path / "out", "--no-video") == 0
@@ -204,7 +204,7 @@ def test_ctrl_c_leaves_nothing_half_done_and_finished_slices_are_used(
     assert visible(out) == sorted(
         f"{name}.{kind}" for name in ("film", "short") for kind in ("csv", "jsonl", "mp4")
     )
-    assert list((out / ".batch" / "work").iterdir()) == []
+    assert list((out / ".batch" / "unfinished").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_what_somebody_puts_into_the_work_folder_is_never_run(
     film, out, trace = make_film(tmp_path / "film.mp4", 240), tmp_path / "out", tmp_path / "trace"
     command = [film, "--out", out, "--slice", "1", "--no-video"]
     assert run_batch(*command, ctrl_c_after=200) == 130
-    (first, *_) = (out / ".batch" / "work" / "film").glob("seen-*")
+    (first, *_) = (out / ".batch" / "unfinished" / "film").glob("seen-*")
     poison = pickle.dumps(Intruder(trace))
     for suffix in (".pickle", ".npy", ".jsonl"):
         first.with_stem("seen-00001").with_suffix(suffix).write_bytes(poison)

@@ -65,7 +65,7 @@ def test_ctrl_c_stops_real_workers_and_the_next_run_resumes(tmp_path: Path) -> N
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(out.glob(".batch/work/*/seen-*")) and time.monotonic() < deadline:
+    while not list(out.glob(".batch/unfinished/*/seen-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
     _, error = process.communicate(timeout=60)
