@@ -55,6 +55,15 @@ def test_of_a_set_that_was_learnt_from_only_the_rows_held_out_count(tmp_path: Pa
     assert found.files.tolist() == chips(40).files[out].tolist()
 
 
+def test_all_splits_that_were_learnt_from_count_also_when_given_apart(tmp_path: Path) -> None:
+    write_set(tmp_path, "small", 40, tests=40)
+    learnt, out = hold_out(np.concatenate([chips(40).groups] * 2), 0.2, 3)
+    record = trained(0.2, len(learnt), sets=["small:train", "small:test"])
+    found = confusion.learnt_nothing_from("net", ["small"], record, {"small"}, tmp_path)
+    assert len(found) == len(out)
+    assert {file[:4] for file in found.files} == {"trai", "test"}
+
+
 @pytest.mark.parametrize(
     ("record", "what"),
     [

@@ -110,8 +110,13 @@ def load_train(folder: Path, name: str, limit: int | None = None) -> Chips:
 
     `limit` is of each split.
     """
-    name, _, splits = name.partition(":")
-    return join([load_chips(folder, name, one, limit) for one in (splits or "train").split("+")])
+    splits = name.partition(":")[2] or "train"
+    return join([load_chips(folder, set_name(name), one, limit) for one in splits.split("+")])
+
+
+def set_name(name: str) -> str:
+    """Return the name of a set without the splits that may follow it: of NAME:SPLIT+SPLIT."""
+    return name.partition(":")[0]
 
 
 def labelled(images: NDArray[np.uint8], faces: Sequence[Face]) -> Chips:

@@ -28,7 +28,7 @@ from files import write_whole
 from people.correction import GROUPS, group_of
 from program.options import OneLineParser, number
 from structures import Estimates
-from training.chips import Chips, join, load_chips, load_train, shrink
+from training.chips import Chips, join, load_chips, load_train, set_name, shrink
 from training.fitting.held_out import hold_out
 from training.judging.contenders import estimate_all, load
 from training.records import read_record, sets_learnt, words
@@ -70,7 +70,7 @@ def held_out_rows(
 ) -> Chips:
     """Return the rows of some sets that were held out of a training; see above."""
     settings = record.get("settings", {})
-    of_run = [each.partition(":")[0] for each in settings.get("sets", [])]
+    of_run = [set_name(each) for each in settings.get("sets", [])]
     ours = set(sets) <= set(of_run)
     if not ours or not settings.get("held_out") or settings.get("folds"):
         raise WeightsError(
@@ -92,7 +92,7 @@ def held_out_rows(
     learnt, out = hold_out(whole.groups, settings["held_out"], settings["seed"])
     if len(learnt) != record["data"]["learnt"]["rows"]:
         raise WeightsError(f"{name} was trained on other rows than those of {data}")
-    asked = np.isin(of_set[out], [of_run.index(each) for each in sets])
+    asked = np.isin(np.array(of_run)[of_set[out]], sets)
     return whole.take(out[asked])
 
 

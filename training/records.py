@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import WeightsError
+from training.chips import set_name
 from training.result_files import write_json
 
 
@@ -32,7 +33,7 @@ def sets_learnt(record: dict[str, Any]) -> list[str] | None:
     settings = record.get("settings", {})
     if settings.get("init") or "sets" not in settings:
         return None
-    return [name.partition(":")[0] for name in settings["sets"]]
+    return [set_name(name) for name in settings["sets"]]
 
 
 def words(text: str) -> set[str]:
@@ -50,7 +51,7 @@ def learnt_from(sets: Iterable[str], before: Iterable[Path]) -> list[str] | None
     Returns:
         All sets by name; None if one of the files has no record that says so.
     """
-    found = {name.partition(":")[0] for name in sets}
+    found = {set_name(name) for name in sets}
     for path in before:
         known = sets_learnt(read_record(path.with_suffix(".json")))
         if known is None:

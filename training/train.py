@@ -26,7 +26,7 @@ import numpy as np
 from engines.tensorflow_engine import start_tensorflow
 from errors import DatasetError, EngineError, StreamError
 from program.options import OneLineParser
-from training.chips import load_chips
+from training.chips import load_chips, set_name
 from training.fitting.batches import BatchPlan, Loader
 from training.fitting.checkpoint import Progress, begin
 from training.fitting.fit import Fit, FitTask
@@ -238,7 +238,7 @@ def test_results(
 ) -> dict[str, dict[str, float]]:
     """Return the results on the test rows of those sets in `folder` that have any."""
     found = {}
-    for name in dict.fromkeys(name.partition(":")[0] for name in settings.sets):
+    for name in dict.fromkeys(map(set_name, settings.sets)):
         if any(face.split == "test" for face in read_table(folder / f"{name}.csv")):
             chips = load_chips(folder, name, "test", settings.limit or None)
             found[name] = {"rows": len(chips)} | metrics(predict(model, chips.images), chips)
