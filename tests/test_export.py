@@ -96,6 +96,18 @@ def test_what_is_no_keras_file_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["text.keras"]
 
 
+def test_a_damaged_record_is_not_installed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "mine.keras"
+    source.write_text("a network")
+    source.with_suffix(".json").write_text("half of")
+    assert export.main([str(source), "--name", "new"], folder) == 2
+    error = capsys.readouterr().err
+    assert "cannot read" in error and "mine.json" in error and error.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+
+
 def test_formats_that_are_none_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         export.main(["a.keras", "--formats", "onnx,pickle"])

@@ -12,7 +12,6 @@ Needs TensorFlow (pip install '.[train]'), int8 also requirements-dev.txt.
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -30,6 +29,7 @@ from estimators.networks.backbones import load_keras
 from estimators.weights import MANIFEST, WEIGHTS_DIR
 from files import replacing
 from program.options import OneLineParser
+from training.records import read_record
 from training.tools import run_tool
 from training.tools.manifest import ModelEntry, check_entry, enter_model, update_manifest
 
@@ -134,7 +134,8 @@ def export_all(
     if source.suffix != ".keras" or not source.is_file():
         raise WeightsError(f"{source} is not an existing .keras file")
     manifest = weights_dir / MANIFEST.name
-    entry = _entry(source, options, manifest)
+    record = read_record(source.with_suffix(".json")) if options.name else {}
+    entry = _entry(record, options, manifest)
     folder, name = (weights_dir, entry.name) if entry else (source.parent, source.stem)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
@@ -143,15 +144,15 @@ def export_all(
             made = make(copy, options.formats, options.data, options.sets)
             if entry:
                 made = {"keras": copy, **made}
-                record = source.with_suffix(".json")
-                if record.is_file():
-                    made["record"] = Path(shutil.copyfile(record, copy.with_suffix(".json")))
+                if record:
+                    of_source = source.with_suffix(".json")
+                    made["record"] = Path(shutil.copyfile(of_source, copy.with_suffix(".json")))
             placed = {kind: _place(file, folder) for kind, file in made.items()}
     except OSError as error:
         raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
     files = {kind: file for kind, file in placed.items() if kind not in ("savedmodel", "record")}
     if entry:
-        card = enter_model(entry, files, manifest, _record_of(source).get("confusion"))
+        card = enter_model(entry, files, manifest, record.get("confusion"))
         print(f"{entry.name} entered in the manifest; its card is {card}")
     elif update_manifest("keras", source, files, manifest):
         print("manifest updated")
@@ -165,11 +166,12 @@ def _place(file: Path, folder: Path) -> Path:
     return file.replace(target)
 
 
-def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEntry | None:
+def _entry(
+    record: dict[str, Any], options: argparse.Namespace, manifest: Path
+) -> ModelEntry | None:
     """Return the manifest entry, from the options or the record of the training."""
     if not options.name:
         return None
-    record = _record_of(source)
     requested = ModelEntry(
         options.name,
         options.architecture or record.get("architecture"),
@@ -178,15 +180,6 @@ def _entry(source: Path, options: argparse.Namespace, manifest: Path) -> ModelEn
         options.terms,
     )
     return check_entry(requested, options.replace, manifest)
-
-
-def _record_of(source: Path) -> dict[str, Any]:
-    """Return the record beside a file; {} if it cannot be read."""
-    try:
-        record = json.loads(source.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _formats(text: str) -> tuple[str, ...]:
