@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import common
 from benchmarks.common import flag
-from errors import WeightsError
-from estimators.weights import Confusion, find_weights, read_manifest
+from estimators.weights import Confusion, named_weights, read_manifest
 from people.bands import RECORD_BANDS
 from people.correction import GROUPS, corrected
 from program.options import number
@@ -131,9 +130,7 @@ def main(options: argparse.Namespace) -> None:
     """Print a table for each network."""
     models = read_manifest()["models"]
     for name in options.weights:
-        if name not in models:
-            raise WeightsError(f"no weights called {name!r}; known: {', '.join(models)}")
-        weights = find_weights(name, models[name]["architecture"])
+        weights = named_weights(name)
         if weights.confusion is None:
             print(f"{name}: its errors are not known, so counts are not corrected\n")
             continue

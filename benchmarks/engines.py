@@ -19,8 +19,7 @@ from benchmarks import common
 from benchmarks.common import flag
 from engines import Engine, make_engine
 from engines.choose import installed
-from errors import WeightsError
-from estimators.weights import Weights, find_weights, read_manifest
+from estimators.weights import Weights, named_weights
 from program.options import number
 from structures import Image
 
@@ -95,11 +94,7 @@ def times(networks: dict[str, Weights], repeat: int) -> dict[str, dict[str, list
 )
 def main(options: argparse.Namespace) -> None:
     """Print a table per network."""
-    models = read_manifest()["models"]
-    for name in options.weights:
-        if name not in models:
-            raise WeightsError(f"no weights called {name!r}; known: {', '.join(models)}")
-    networks = {name: find_weights(name, models[name]["architecture"]) for name in options.weights}
+    networks = {name: named_weights(name) for name in options.weights}
     if options.once:
         engine = engine_of(options.once, networks[options.weights[0]])
         answer(engine, noise_chips(engine, 1))

@@ -186,6 +186,14 @@ def find_weights(choice: str | None, architecture: str, folder: Path = WEIGHTS_D
     )
 
 
+def named_weights(name: str, folder: Path = WEIGHTS_DIR) -> Weights:
+    """Return the weights of a name of the manifest, whatever network they fit; see above."""
+    models = read_manifest(folder / MANIFEST.name)["models"]
+    if name not in models:
+        raise WeightsError(f"no weights called {name!r}; known: {', '.join(models)}")
+    return find_weights(name, models[name]["architecture"], folder)
+
+
 def _default(architecture: str, manifest: dict[str, Any]) -> str:
     """Return the name of the architecture's default weights; WeightsError if it has none."""
     name: str = manifest["defaults"].get(architecture, "")

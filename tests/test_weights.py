@@ -41,6 +41,12 @@ def test_weights_of_another_architecture_are_refused() -> None:
         make_estimator("ssrnet", "mobilenetv2_fairface")
 
 
+def test_weights_are_found_by_their_name_alone() -> None:
+    assert weights.named_weights("ssrnet_fairface").architecture == "ssrnet"
+    with pytest.raises(WeightsError, match="no weights called 'typo'; known: dlibresnet_fairface,"):
+        weights.named_weights("typo")
+
+
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(WeightsError, match="does not exist"):
         make_estimator("mobilenetv2", "nowhere.onnx")
