@@ -171,9 +171,11 @@ def draw_labels(
 
 def _status_rect(image: Image, lines: Sequence[str], pen: Pen) -> list[Rect]:
     """Where `lay_status` lays the lines, with the margin around them."""
+    if not lines:
+        return []
     margin = _status_margin(image, pen)
-    width, height = pen.plate_size_wh(lines) if lines else (0, 0)
-    return [(0, 0, margin + width, margin + height)] if lines else []
+    width, height = pen.plate_size_wh(lines)
+    return [(0, 0, margin + width, margin + height)]
 
 
 def _status_margin(image: Image, pen: Pen) -> int:

@@ -149,13 +149,7 @@ class Pipeline:
 
         The first step, in order.
         """
-        self._keep_places()
         return self._cuts.mark(frame)
-
-    def _keep_places(self) -> None:
-        """Remember places to hide from now on, or no more, as `hides` says."""
-        if self.hides != (self._places is not None):
-            self._places = FacePlaces() if self.hides else None
 
     def wants_search(self, frame: Frame) -> bool:
         """Whether to search the whole image; to be called once per frame, in order."""
@@ -179,14 +173,15 @@ class Pipeline:
 
         Where faces are to be hidden, small ones are searched under load, too.
         """
-        return detector.detect(frame.image, 1.0 if self._places else self.effort.coarse)
+        return detector.detect(frame.image, 1.0 if self.hides else self.effort.coarse)
 
     def follow(self, frame: Frame, found: Detections | None) -> Look:
         """Follow the faces into the next frame; `found` is of a search, None where none was made.
 
         Returns the tracks, and the chips of those that are due for an estimate.
         """
-        self._keep_places()  # `hides` may have changed since the frame began
+        if self.hides != (self._places is not None):
+            self._places = FacePlaces() if self.hides else None
         if frame.epoch != self._epoch:
             self._tracker.reset()
             self._camera.reset()
