@@ -154,7 +154,7 @@ class Server:
     # For other programs
 
     async def _health(self, _request: web.Request) -> web.Response:
-        posted, _ = self._board.everything()
+        posted = self._board.all_newest()
         wrong = problem(self._board, posted)
         fine = "ended" if is_over(posted) else "live"
         return web.Response(text=(wrong or fine) + "\n", status=503 if wrong else 200)
@@ -184,7 +184,7 @@ class Server:
 
     def _new_records(self, camera: str | None, sent: dict[str, int]) -> bytes:
         """Return the records that are newer than `sent`, which is brought up to date."""
-        posted, _ = self._board.everything()
+        posted = self._board.all_newest()
         data = b""
         for name, one in posted.items():
             if camera in (None, name) and one.version > sent.get(name, 0):
