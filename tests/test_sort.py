@@ -395,3 +395,33 @@ def test_an_acceptable_pair_is_not_given_up_for_one_below_the_threshold() -> Non
 def test_assignment_of_nothing_is_nothing() -> None:
     for shape in ((0, 0), (0, 3), (3, 0)):
         assert assign(np.zeros(shape), 0.3) == {}
+
+
+def after_gap(gap_s: float, *boxes: ArrayLike, fps: float = 25.0, x: float = 200.0) -> list[Track]:
+    """The tracks in the second frame after a gap, before which there was one face at `x`."""
+    player = settled(frames=50, fps=fps, x=x)
+    tracker, start_s = player.tracker, player.time_s + gap_s
+    tracker.update(found(*boxes), start_s)
+    return tracker.update(found(*boxes), start_s + 1 / fps)
+
+
+@pytest.mark.parametrize("gap_s", [1.5, 4.0, 60.0, 3600.0])
+def test_after_a_gap_a_face_elsewhere_is_somebody_else(gap_s: float) -> None:
+    assert [track.track_id for track in after_gap(gap_s, face(500))] == [2]
+
+
+@pytest.mark.parametrize("gap_s", [1.5, 4.0, 60.0, 3600.0])
+def test_after_a_gap_a_face_at_its_place_keeps_its_id(gap_s: float) -> None:
+    (track,) = after_gap(gap_s, face(230, side=66))
+    assert (track.track_id, track.state) == (1, TrackState.CONFIRMED)
+
+
+def test_after_a_gap_no_box_is_shown_on_nobody() -> None:
+    player = settled(frames=50)
+    assert player.tracker.update(found(), player.time_s + 4) == []
+
+
+@pytest.mark.parametrize("gap_s", [1.0, 2.0, 4.0])
+def test_a_camera_of_few_frames_has_no_gaps(gap_s: float) -> None:
+    player = settled(frames=3, fps=1 / gap_s)
+    assert [t.track_id for t in player.update(found(face(420)))] == [1]

@@ -32,7 +32,7 @@ LEAST_LIKELY = 60.0  # any pair that is possible is better than none
 # fractions of `tracking.kalman`. Sizes repeat better than the filter trusts them to.
 CENTRE, AREA, RATIO = 0.08, 0.12, 0.15
 # A face further from its place than `REACH` of its side, and other in area by more than `RESIZED`
-# of it, is somebody else, whatever the doubt.
+# of it, is somebody else, whatever the doubt; after missing frames whatever its size.
 REACH, RESIZED = 2.5, 0.4
 # How far boxes are grown for the second round, as a fraction of their extent on every side:
 # more for an unseen track, whose place is less certain.
@@ -41,7 +41,13 @@ GROWTH, GROWTH_PER_S, MOST_GROWTH = 0.5, 1.25, 1.0
 _TRUE_PAIR = np.square([CENTRE, CENTRE, AREA, RATIO])
 
 
-def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_overlap: float) -> Rows:
+def associate(
+    filters: BoxFilters,
+    unseen_s: Float64,
+    boxes: Float32,
+    least_overlap: float,
+    after_gap: bool = False,
+) -> Rows:
     """Return for each track the row of its detection, (N,), -1 = none; each is used once.
 
     Args:
@@ -49,12 +55,13 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
         unseen_s: (N,) seconds since each was matched, up to the frame before.
         boxes: (M, 4) xyxy, the detections.
         least_overlap: of boxes that may be a pair; of the grown ones in the second round.
+        after_gap: whether frames are missing before this one, so that people may have changed.
     """
     found = np.full(len(filters), -1)
     if not len(filters) or not len(boxes):
         return found
     predicted = filters.boxes()
-    distance, doubt = _distances(filters, boxes)
+    distance, doubt = _distances(filters, boxes, after_gap)
     possible = (distance < GATE) | (iou_matrix(predicted, boxes) >= least_overlap)
     liking = np.maximum(LEAST_LIKELY - distance - doubt[:, None], 1e-3)  # inf: the latter
     pairs = assign(np.where(possible, liking, 0.0), 1e-6)
@@ -69,7 +76,7 @@ def associate(filters: BoxFilters, unseen_s: Float64, boxes: Float32, least_over
     return found
 
 
-def _distances(filters: BoxFilters, boxes: Float32) -> tuple[Float64, Float64]:
+def _distances(filters: BoxFilters, boxes: Float32, after_gap: bool) -> tuple[Float64, Float64]:
     """Squared Mahalanobis distances, (N, M), and the log of each track's spread, (N,).
 
     Distances are infinite for somebody else; the log is 0 for a track that knows exactly where it
@@ -81,7 +88,7 @@ def _distances(filters: BoxFilters, boxes: Float32) -> tuple[Float64, Float64]:
     distance: Float64 = (off * off / spread[:, None]).sum(axis=2)
     far = (np.abs(off[:, :, :2]) > REACH * np.sqrt(scales[:, None, :1])).any(axis=2)
     resized = np.abs(off[:, :, 2]) > RESIZED * scales[:, None, 2] ** 0.5
-    distance[far & resized] = np.inf
+    distance[far & (resized | after_gap)] = np.inf
     doubt: Float64 = np.log(spread / (scales * _TRUE_PAIR)).sum(axis=1)
     return distance, doubt
 

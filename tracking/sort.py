@@ -12,6 +12,8 @@ ICIP 2016, arXiv 1602.00763. Differs:
   existing tracks (after Zhang et al., "ByteTrack: Multi-Object Tracking by
   Associating Every Detection Box", ECCV 2022, which matches them in a second round).
 - Frames without detection are supported: `predict`.
+- After a gap (a camera that stalled, a recording that paused) a face is looked for near its
+  place alone, and ends if it is not there: who is elsewhere may be somebody else.
 """
 
 import itertools
@@ -33,6 +35,9 @@ SHOWN_S = 0.12  # for so long at most a box is shown on nobody; for one frame at
 COVERED = 1 / 3  # of a box: what lies behind another face is not shown meanwhile
 MIN_SIDE = 2.0  # pixels; a smaller box is no face any more
 _SLACK_S = 1e-3  # times of frames are rounded
+# Frames are missing where a step is longer than this, and than so many steps before it: a camera
+# of a frame in two seconds has no gaps.
+GAP_S, GAP_STEPS = 1.0, 5
 
 _LIVE = np.dtype(
     [
@@ -63,9 +68,9 @@ class SortTracker:
     unless another face covers its place; then it is lost, and confirmed again when it is found.
     It ends when more than `max_age`
     frames' time has passed since its last match and at least two runs missed it (where runs are
-    rarer than `max_age` one miss must not end it). While missed its velocity fades. It ends
-    early when its predicted box shrinks to nothing or leaves the image by the upper or left
-    edge.
+    rarer than `max_age` one miss must not end it, but does after a gap). While missed its
+    velocity fades. It ends early when its predicted box shrinks to nothing or leaves the image by
+    the upper or left edge.
 
     One detection is one face: suppressing doubles is the detector's work, so two equal boxes
     are two tracks. Boxes without area are ignored. Ids are never reused by one instance.
@@ -114,7 +119,7 @@ class SortTracker:
             raise ValueError(f"boxes must be finite, got {boxes[~np.isfinite(boxes).all(axis=1)]}")
         unseen_s = self._now_s - self._live["matched_s"]  # up to the frame before this one
         self._advance(time_s)
-        rows = associate(self._filters, unseen_s, boxes, self._iou_threshold)
+        rows = associate(self._filters, unseen_s, boxes, self._iou_threshold, self._after_gap)
         self._match(rows, boxes)
         free = (detections.scores >= self._start_score) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         free[rows[rows >= 0]] = False
@@ -129,7 +134,8 @@ class SortTracker:
 
     def predicted_boxes(self, time_s: float) -> Float32:
         """See `tracking.Tracker`."""
-        return self._filters.boxes_after(self._step_s(time_s), self._missed)
+        step_s = self._step_s(time_s)
+        return self._filters.boxes_after(self._modelled_s(step_s), self._missed)
 
     def move(self, matrix: Float64) -> None:
         """See `tracking.Tracker`."""
@@ -139,6 +145,8 @@ class SortTracker:
         """See `tracking.Tracker`."""
         self._filters, self._live = BoxFilters(), np.zeros(0, _LIVE)
         self._began_s = self._now_s = math.nan
+        self._usual_s = math.inf  # the last step's length
+        self._after_gap = False
 
     @property
     def _missed(self) -> Mask:
@@ -149,13 +157,21 @@ class SortTracker:
         """Seconds since the last frame; 0 for the first one, and where time does not grow."""
         return 0.0 if math.isnan(self._now_s) else max(0.0, time_s - self._now_s)
 
+    def _is_gap(self, step_s: float) -> bool:
+        return step_s > GAP_S and step_s > GAP_STEPS * self._usual_s
+
+    def _modelled_s(self, step_s: float) -> float:
+        """How long boxes move in a step: not all through a gap."""
+        return GAP_S if self._is_gap(step_s) else step_s
+
     def _advance(self, time_s: float) -> None:
         """Enter the frame of that time, in which nothing has been matched yet."""
         step_s = self._step_s(time_s)
         if math.isnan(self._now_s):
             self._began_s = self._now_s = time_s
-        self._now_s += step_s
-        self._filters.predict(step_s, self._missed)
+        self._after_gap = self._is_gap(step_s)
+        self._filters.predict(self._modelled_s(step_s), self._missed)
+        self._now_s, self._usual_s = self._now_s + step_s, step_s
         self._live["row"] = -1
 
     def _match(self, rows: Rows, boxes: Float32) -> None:
@@ -195,7 +211,7 @@ class SortTracker:
         live = self._live
         unseen_s = self._now_s - live["matched_s"]
         refuted = ~live["confirmed"] & self._missed & (unseen_s >= FRAME_S - _SLACK_S)
-        runs = min(self._max_age + 1, 2)
+        runs = 1 if self._after_gap else min(self._max_age + 1, 2)
         too_long = unseen_s > self._max_age * FRAME_S + _SLACK_S
         tiny = ((boxes[:, 2:] - boxes[:, :2]) < MIN_SIDE).any(axis=1)
         gone = (tiny | (boxes[:, 2:] <= 0).any(axis=1)) & (live["row"] < 0)
