@@ -18,6 +18,7 @@ Float32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
+SLACK_S = 1e-3  # times of frames are rounded: by so much they may be off
 NOWHERE: Float32 = np.zeros((0, 4), np.float32)
 AGE_BINS = 101  # whole years 0..100
 ATTRIBUTES = ("age", "gender", "ethnicity")  # what can be reported of a person

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structures import HeadPose
+from structures import SLACK_S, HeadPose
 from tracking.poses import GAP_S
 
 # People turn the head, not only the eyes, for what lies more than about 20 degrees away (Stahl,
@@ -17,7 +17,6 @@ from tracking.poses import GAP_S
 # Research 126, 1999). The bands are two to three times the error of a pose; pitch is worse.
 YAW_DEG, PITCH_DEG = (20.0, 30.0), (25.0, 35.0)  # up to here one looks, from there one does not
 HELD_S = 0.3  # for so long at least; about one fixation
-_TICK_S = 1e-3  # times of frames are rounded
 _Z = 1.959964  # 95 % of a normal distribution
 
 
@@ -57,7 +56,7 @@ class Attention:
             looked_s += step_s
         elif looking and began_s is not None and turned_s is None:  # it was only a moment
             looked_s += time_s - began_s
-        if turned_s is not None and time_s - turned_s >= HELD_S - _TICK_S:
+        if turned_s is not None and time_s - turned_s >= HELD_S - SLACK_S:
             looking = not looking
             looked_s += (time_s - turned_s) * looking
             turned_s = None
@@ -66,7 +65,7 @@ class Attention:
     @property
     def attention_s(self) -> float | None:
         """How long somebody looked this way; None where the pose was hardly ever known."""
-        return self.looked_s if self.known_s >= HELD_S - _TICK_S else None
+        return self.looked_s if self.known_s >= HELD_S - SLACK_S else None
 
     @property
     def watched(self) -> bool | None:

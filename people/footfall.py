@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from people.zones import NOTHING, Layout, Line, Point, Zone
-from structures import Frame, Track
+from structures import SLACK_S, Frame, Track
 
 PAST = 0.25  # of the height of a face's box
 IN_S, OUT_S = 0.2, 1.0
-_SLACK_S = 1e-3  # frames of 0.2 s may be a little less than that
 _MOST = 1000  # people of a zone who are kept apart, more than are remembered
 
 
@@ -115,12 +114,12 @@ class Walk:
             stay = stay or self._stays.setdefault(zone, _Stay(time_s, time_s))
             stay.inside_s += 0.0 if stay.is_out else time_s - stay.last_s
             stay.last_s, stay.is_out = time_s, False
-            if not stay.counts and stay.inside_s >= IN_S - _SLACK_S:
+            if not stay.counts and stay.inside_s >= IN_S - SLACK_S:
                 stay.counts = True
                 return [Happening(zone.name, "entered")]
         elif stay:
             stay.is_out = True
-            if time_s - stay.last_s >= OUT_S - _SLACK_S:
+            if time_s - stay.last_s >= OUT_S - SLACK_S:
                 return self._leave(zone)
         return []
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from drawing.hiding import STRICT, hide_faces
-from structures import Detections, FrameResult
+from structures import SLACK_S, Detections, FrameResult
 from tracking.hindsight import SPAN_S, Hindsight
 
 MOST_BYTES = 512 * 2**20  # of images that are held: 21 of 4K, 86 of 1080p
-_SLACK_S = 1e-3  # times of frames are rounded
 
 
 class Delay:
@@ -64,7 +63,7 @@ class Delay:
         (oldest, put_s), newest = self._held[0], self._held[-1][0].frame
         if (
             self._bytes > self._most_bytes
-            or newest.time_s - oldest.frame.time_s >= SPAN_S - _SLACK_S
+            or newest.time_s - oldest.frame.time_s >= SPAN_S - SLACK_S
         ):
             return True
         if self._is_live:

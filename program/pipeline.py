@@ -1,7 +1,7 @@
 """What happens to one frame: detections -> tracks -> chips -> estimates -> smoothed.
 
-The stages come in through the constructor; the only state is the tracker's, the smoother's and
-that of the people remembered.
+The stages come in through the constructor and keep what they know of the frames before; here are
+only the known places of faces, the epoch and when the whole image was searched.
 
 `process` takes one frame through all of it. `program.loop` runs the steps apart: `begin` looks
 for a cut, then it asks `wants_search`, lets a thread search the image, calls `follow` with the
@@ -21,6 +21,7 @@ from estimators.pose import head_poses
 from program.load import Effort
 from structures import (
     NOWHERE,
+    SLACK_S,
     Detections,
     Estimates,
     Float32,
@@ -163,7 +164,7 @@ class Pipeline:
         elif self._detect_every is not None:
             due = last is None or self._since_search >= self._detect_every
         else:  # five frames of 0.04 s may be a little less than 0.2 s
-            due = last is None or not 0 <= frame.time_s - last < self.effort.search_s - 1e-3
+            due = last is None or not 0 <= frame.time_s - last < self.effort.search_s - SLACK_S
         if due:
             self._searched_s, self._since_search = frame.time_s, 0
         return due or frame.epoch != before  # a search between does not move the others

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from structures import Detections, Float32, Frame, Image
+from structures import SLACK_S, Detections, Float32, Frame, Image
 from tracking import FRAME_S
 from tracking.sort import SortTracker
 
@@ -32,7 +32,6 @@ _LEAST_DETAIL = 0.5  # of that in which the face was found
 _SPEED_S = 0.2  # over which a face's speed is measured
 _JUMP = 0.15  # of a box's shorter side, which a face hardly moves or grows in a frame
 _DETAIL_WIDTH = 480  # pixels of the picture in which detail is measured
-_SLACK_S = 1e-3  # times of frames are rounded
 
 
 class Sighting(NamedTuple):
@@ -101,7 +100,7 @@ class Hindsight:
     """
 
     def __init__(self, sure: float, span_s: float = SPAN_S) -> None:
-        self._sure, self._span_s = sure, span_s + _SLACK_S
+        self._sure, self._span_s = sure, span_s + SLACK_S
         self._tracker = SortTracker(max_age=round(span_s / FRAME_S), min_hits=1)
         self._ahead: deque[_Moment] = deque()
         self._behind: deque[_Moment] = deque()
@@ -139,7 +138,7 @@ class Hindsight:
             places += _jumped(now.seen, moment.seen)
         for gap in _gaps(now, self._behind, later):
             is_sure, away_s = gap.is_sure(self._sure, frames), gap.away_s(now.time_s)
-            if away_s <= (self._span_s if is_sure else WEAK_S + _SLACK_S):
+            if away_s <= (self._span_s if is_sure else WEAK_S + SLACK_S):
                 places += gap.places(now.time_s)
                 sure += [gap] * is_sure
         if _in_doubt(now, sure):

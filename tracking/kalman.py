@@ -7,8 +7,8 @@ State and measurement are those of the paper (section 3.2):
 u, v the centre in pixels, s the area in square pixels, r the aspect ratio, which is
 taken to be constant; dashes are changes per second.
 
-`unit_model` makes filterpy's filter of a box of side, area and ratio 1; the batch takes F, H,
-Q and R from it and does for all boxes at once what filterpy does for one.
+`unit_model` makes filterpy's filter of a box of side, area and ratio 1; the batch takes F, Q
+and R from it and does for all boxes at once what filterpy does for one.
 
 Reference: Bewley, Ge, Ott, Ramos, Upcroft, "Simple Online and Realtime Tracking",
 ICIP 2016, arXiv 1602.00763. Differs: the paper leaves the noise open, here every

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from structures import Float32, Image, Track, TrackState
+from structures import SLACK_S, Float32, Image, Track, TrackState
 from tracking.boxes import overlaps
 from tracking.memory import PeopleMemory
 
@@ -225,7 +225,7 @@ class Recall:
             gap_s = QUICK_S
         else:
             gap_s = EARLY_S if self.memory.looks(face.person) < ENOUGH else LATER_S
-        return time_s - face.looked_s >= gap_s - 1e-3
+        return time_s - face.looked_s >= gap_s - SLACK_S
 
     @staticmethod
     def _urgency(face: _Face) -> tuple[bool, bool, float]:

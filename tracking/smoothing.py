@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from structures import Estimates, Float32, Gender, Smoothed
+from structures import SLACK_S, Estimates, Float32, Gender, Smoothed
 from tracking.boxes import Float64
 
 MEMORY_S = 30.0  # how far back estimates are remembered
@@ -34,14 +34,13 @@ SCATTER_SHARE = 0.6  # of the spread: frames of a film scatter up to this much
 LEAST_SPREAD_YEARS = 2.0  # no model is surer about a face, whatever it reports
 LEASH_YEARS = 2.0  # the age told follows the mean no closer than this
 ENOUGH_LOOKS = 2.25  # effective estimates
-RECENT, CONFLICT = 5, 2.0  # the last 5 estimates off by more than 2 sd of the noise
+RECENT, CONFLICT = 5, 2.0  # the mean of the last 5 estimates off by 2 sd of the noise or more
 EVERY_S = 0.2  # a converged track is estimated this often
 LOG_ODDS_LIMIT = 4.0  # 98 %: no estimate is surer
 LOG_ODDS_BAR = math.log(0.87 / 0.13)  # 87 %: from here on a label is set, and 97 % are right
 EVIDENCE_GAIN, PRIOR_LOOKS = 1.25, 0.5  # of the mean log-odds; see `_evidence`
 CUT = 4.685  # scales from the mean; 95 % efficient for Gaussian noise
 STEPS = 3  # of the robust mean
-_TICK_S = 1e-3  # times of frames are rounded
 
 
 class _Moment(NamedTuple):
@@ -103,7 +102,7 @@ class TrackSmoother:
         if memory is None:
             return True
         gap_s = max(least_gap_s, self._every_s if memory.answer.converged else 0.0)
-        due = not 0 <= time_s - memory.last_s < gap_s - _TICK_S
+        due = not 0 <= time_s - memory.last_s < gap_s - SLACK_S
         self.estimates_saved += not due
         return due
 
@@ -166,7 +165,7 @@ def _take_in(
         log_odds=_clipped_log_odds(float(estimates.female_prob[row])),
         ethnicity=None if ethnicity is None else ethnicity[row].copy(),
     )
-    if past and 0 <= time_s - past[-1].start_s < STEP_S - _TICK_S:
+    if past and 0 <= time_s - past[-1].start_s < STEP_S - SLACK_S:
         moment = _joined(past.pop(), moment)
     past.append(moment)
     while not 0 <= time_s - past[0].start_s <= MEMORY_S:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from structures import Detections, Float32, Track, TrackState
+from structures import SLACK_S, Detections, Float32, Track, TrackState
 from tracking import FRAME_S, MAX_AGE, MIN_HITS
 from tracking.association import Rows, associate
 from tracking.boxes import Float64, overlaps
@@ -34,7 +34,6 @@ Mask = NDArray[np.bool_]
 SHOWN_S = 0.12  # for so long at most a box is shown on nobody; for one frame at least
 COVERED = 1 / 3  # of a box: what lies behind another face is not shown meanwhile
 MIN_SIDE = 2.0  # pixels; a smaller box is no face any more
-_SLACK_S = 1e-3  # times of frames are rounded
 # Frames are missing where a step is longer than this, and than so many steps before it: a camera
 # of a frame in two seconds has no gaps.
 GAP_S, GAP_STEPS = 1.0, 5
@@ -184,7 +183,7 @@ class SortTracker:
         live["missed_runs"] = np.where(hit, 0, live["missed_runs"] + 1)
         live["missed_s"] = np.where(hit, np.inf, np.minimum(live["missed_s"], self._now_s))
         lived_s = self._now_s - live["born_s"]
-        long_enough = lived_s >= (self._min_hits - 1) * FRAME_S - _SLACK_S
+        long_enough = lived_s >= (self._min_hits - 1) * FRAME_S - SLACK_S
         live["confirmed"] |= hit & (live["hits"] >= 2) & long_enough
 
     def _start(self, boxes: Float32, rows: Rows) -> None:
@@ -194,7 +193,7 @@ class SortTracker:
         new["born_s"] = new["matched_s"] = self._now_s
         new["missed_s"], new["hits"], new["row"] = np.inf, 1, rows
         since_s = self._now_s - self._began_s
-        new["confirmed"] = self._min_hits == 1 or since_s < self._min_hits * FRAME_S - _SLACK_S
+        new["confirmed"] = self._min_hits == 1 or since_s < self._min_hits * FRAME_S - SLACK_S
         self._live = np.concatenate([self._live, new])
         self._filters.add(boxes[rows])
 
@@ -210,9 +209,9 @@ class SortTracker:
         """Which tracks end in this frame, (N,)."""
         live = self._live
         unseen_s = self._now_s - live["matched_s"]
-        refuted = ~live["confirmed"] & self._missed & (unseen_s >= FRAME_S - _SLACK_S)
+        refuted = ~live["confirmed"] & self._missed & (unseen_s >= FRAME_S - SLACK_S)
         runs = 1 if self._after_gap else min(self._max_age + 1, 2)
-        too_long = unseen_s > self._max_age * FRAME_S + _SLACK_S
+        too_long = unseen_s > self._max_age * FRAME_S + SLACK_S
         tiny = ((boxes[:, 2:] - boxes[:, :2]) < MIN_SIDE).any(axis=1)
         gone = (tiny | (boxes[:, 2:] <= 0).any(axis=1)) & (live["row"] < 0)
         over: Mask = refuted | (too_long & (live["missed_runs"] >= runs)) | gone
@@ -225,7 +224,7 @@ class SortTracker:
         unsure = live["confirmed"] & self._missed
         states = live["confirmed"].astype(np.int64)
         if unsure.any():
-            lost = (unseen_s > SHOWN_S + _SLACK_S) & (live["missed_s"] < self._now_s)
+            lost = (unseen_s > SHOWN_S + SLACK_S) & (live["missed_s"] < self._now_s)
             states[unsure & (lost | _hidden(boxes, live["row"] >= 0))] = 2
         columns = (
             live["track_id"].tolist(),
