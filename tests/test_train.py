@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from errors import DatasetError
+from errors import DatasetError, WeightsError
 from estimators.age import scale_at
 from tests import chip_sets
 from training.fitting import held_out, training_data
@@ -291,6 +291,16 @@ def test_a_teacher_is_asked_once(folder: Path, tmp_path: Path, whole: Path) -> N
     }
     again = training_data.teacher_answers(str(whole / "small.keras"), chip_sets.chips(64), tmp_path)
     np.testing.assert_array_equal(again["age"], answers["age"])
+
+
+def test_of_several_teachers_the_mean_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"a": {"gender": np.array([[0.2, 0.8]])}, "b": {"gender": np.array([[0.6, 0.4]])}}
+    said["c"] = said["a"] | {"race": np.full((1, 5), 0.2)}
+    monkeypatch.setattr(training_data, "teacher_answers", lambda name, *_: said[name])
+    found = training_data.mean_answers("a, b", chip_sets.chips(1), Path())
+    np.testing.assert_allclose(found["gender"], [[0.4, 0.6]])
+    with pytest.raises(WeightsError, match="the teachers a,c answer in different forms"):
+        training_data.mean_answers("a,c", chip_sets.chips(1), Path())
 
 
 @pytest.mark.parametrize(

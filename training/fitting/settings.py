@@ -119,7 +119,7 @@ class TrainingSettings:
     weigh_ethnicity: float = _number(0.0, "weigh rare ethnicities more", 0, 1)
     # Variants and the teacher
     strength: float = _number(1.0, "strength of the augmentation", 0, 1)
-    teacher: str = _text("", "larger network to learn from: a name of the manifest or a file")
+    teacher: str = _text("", "networks to learn from, by commas: names of the manifest or files")
     teacher_weight: float = _number(0.5, "share of the loss that is its answers'", 0, 1)
     teacher_slack: float = _number(3.0, "ssr: years by which it may contradict a label")
     imitate: str = _text("", "whose vector is learnt beside the labels: dlib, facenet or a file")
@@ -135,7 +135,7 @@ class TrainingSettings:
         """Return all settings by name; of files only the name, as folders are private."""
         values = dataclasses.asdict(self)
         for key in ("backbone", "init", "teacher", "imitate"):
-            values[key] = Path(values[key]).name if values[key] else ""
+            values[key] = ",".join(Path(name).name for name in values[key].split(","))
         return values
 
 

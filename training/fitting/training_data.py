@@ -55,6 +55,21 @@ def teacher_answers(choice: str, chips: Chips, cache: Path) -> Answers:
     )
 
 
+def mean_answers(choices: str, chips: Chips, cache: Path) -> Answers:
+    """Return the mean of the outputs of teachers, whose names a comma separates; see above.
+
+    WeightsError, too, where they do not answer in the same form.
+    """
+    each = [teacher_answers(choice.strip(), chips, cache) for choice in choices.split(",")]
+    forms = [{name: value.shape[1] for name, value in answers.items()} for answers in each]
+    if any(form != forms[0] for form in forms):
+        raise WeightsError(
+            f"the teachers {choices} answer in different forms ({forms}), which have no mean; "
+            "choose ones of the same form"
+        )
+    return {name: np.mean([answers[name] for answers in each], axis=0) for name in each[0]}
+
+
 def vectors_of(embedder: Embedder, chips: Chips, cache: Path) -> NDArray[np.float32]:
     """Return the vector of each chip, (N, W): of it and its mirror image, averaged.
 
@@ -163,7 +178,7 @@ def load_data(folder: Path, settings: TrainingSettings, cache: Path) -> Training
         raise DatasetError(f"no folder {folder}; --data needs one with NAME.tar and NAME.csv")
     parts = [load_train(folder, name, settings.limit or None) for name in settings.sets]
     chips = join(parts)
-    answers = teacher_answers(settings.teacher, chips, cache) if settings.teacher else None
+    answers = mean_answers(settings.teacher, chips, cache) if settings.teacher else None
     require_labels(chips, settings, answers or {})
     vectors = None
     if settings.imitate:
