@@ -35,7 +35,7 @@ def groups_table(card: str) -> str:
     section = card.partition("## Accuracy\n")[2].partition("\n\n")[0]
     for row in re.findall(r"^\| (.+?) \| (?:[\d*]+) \| (.+?) \| (.+?) \| (.+?) \|", section, re.M):
         name, mae, bias, gender = (cell.strip("* ") for cell in row)
-        lines.append(f"| {name} | {float(mae):.1f} | {float(bias):+.1f} | {float(gender):.0%} |")
+        lines.append(f"| {name} | {float(mae):.1f} | {float(bias):+z.1f} | {float(gender):.0%} |")
     if len(lines) < 3:
         raise ValueError("want a card with rows under '## Accuracy', got none")
     return "\n".join(lines) + "\n"
